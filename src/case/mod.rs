@@ -1,0 +1,1 @@
+//! Cells gathered into a case: clones, dose so far, review. Pure.

@@ -1,0 +1,74 @@
+//! Exit codes after sysexits.h, and the failure that carries one.
+
+use std::{fmt, process::Termination};
+
+/// How a command ended. The numbers are a contract with scripts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// Done.
+    Done = 0,
+    /// Wrong usage of the command line.
+    Usage = 64,
+    /// Bad input data.
+    Data = 65,
+    /// An input was not found.
+    NoInput = 66,
+    /// Something it needs is not available: camera, engine, configured port, broker.
+    Unavailable = 69,
+    /// An internal failure.
+    Internal = 70,
+    /// An output cannot be created.
+    CannotCreate = 73,
+    /// An I/O error.
+    Io = 74,
+    /// Try again: a second daemon on the same store.
+    TryAgain = 75,
+    /// Not permitted.
+    NotPermitted = 77,
+    /// The configuration is wrong.
+    Config = 78,
+}
+
+impl Termination for Exit {
+    fn report(self) -> std::process::ExitCode {
+        std::process::ExitCode::from(self as u8)
+    }
+}
+
+/// An error at the command's edge: what to tell the person, and the exit code.
+#[derive(Debug)]
+pub struct Failure {
+    /// The exit code.
+    pub exit: Exit,
+    message: String,
+}
+
+impl Failure {
+    /// A failure with its whole message.
+    pub fn new(exit: Exit, message: impl fmt::Display) -> Self {
+        Self { exit, message: message.to_string() }
+    }
+
+    /// A failure from an error, its chain of causes included.
+    pub fn from_error(exit: Exit, error: &(dyn std::error::Error + 'static)) -> Self {
+        let mut message = error.to_string();
+        let mut cause = error.source();
+        while let Some(inner) = cause {
+            let text = inner.to_string();
+            // Some errors repeat their cause in their own text.
+            if !message.contains(&text) {
+                message.push_str(": ");
+                message.push_str(&text);
+            }
+            cause = inner.source();
+        }
+        Self { exit, message }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}

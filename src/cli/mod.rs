@@ -1,0 +1,68 @@
+//! What a person types: one file a command; arguments in, library calls, text or JSON out.
+
+mod exit;
+
+pub use exit::{Exit, Failure};
+
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// Options that every command takes.
+#[derive(Debug, Clone, Args)]
+pub struct Global {
+    /// Configuration file (TOML).
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Inference engine: auto, cpu, onnxruntime, tensorrt, kserve.
+    #[arg(long, global = true, value_name = "NAME")]
+    pub engine: Option<String>,
+    /// Folder that holds the model folders.
+    #[arg(long, global = true, value_name = "DIR")]
+    pub models: Option<PathBuf>,
+    /// Log level: error, warn, info, debug, trace, or a filter such as `metaphased=debug`.
+    #[arg(long, global = true, value_name = "LEVEL")]
+    pub log: Option<String>,
+}
+
+/// A daemon for microscopes: finds metaphases, classifies chromosomes, publishes findings over MQTT.
+#[derive(Debug, Parser)]
+#[command(name = "metaphased", version, about, propagate_version = true)]
+pub struct Cli {
+    /// Options of every command.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do; without one, `run`.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// The commands. Each has its own file in this folder.
+#[derive(Debug, Subcommand)]
+pub enum Command {}
+
+/// Reads the command line and does what it asks.
+pub fn main() -> Exit {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are no mistakes.
+            let exit = if error.use_stderr() { Exit::Usage } else { Exit::Done };
+            let _ = error.print();
+            return exit;
+        }
+    };
+    match run(cli) {
+        Ok(exit) => exit,
+        Err(failure) => {
+            eprintln!("metaphased: {failure}");
+            failure.exit
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<Exit, Failure> {
+    match cli.command {
+        None => Ok(Exit::Done),
+        Some(command) => match command {},
+    }
+}

@@ -1,0 +1,1 @@
+//! Typed configuration with the place of every mistake.

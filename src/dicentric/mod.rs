@@ -1,0 +1,1 @@
+//! Scoring one cell for the dicentric assay. Pure but for its network.

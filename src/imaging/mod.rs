@@ -1,0 +1,1 @@
+//! Pixels to pixels, masks and shapes. Pure functions with scratch buffers handed in.

@@ -1,0 +1,1 @@
+//! Model folders and engines: tensors in, tensors out.

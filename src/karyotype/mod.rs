@@ -1,0 +1,1 @@
+//! From classified chromosomes to a karyotype. Pure.

@@ -1,0 +1,1 @@
+//! Topics, messages, session and commands of the broker connection.

@@ -1,0 +1,1 @@
+//! Threads, channels and supervision: the way of a frame, assembled.

@@ -1,0 +1,1 @@
+//! Frames in, chromosomes with scores out.

@@ -1,0 +1,1 @@
+//! The virtual slide: karyotype or dose in, pixels and truth out. Pure, by seed.

@@ -1,0 +1,1 @@
+//! SQLite: cells, outbox, retention.

@@ -1,0 +1,1 @@
+//! The live page, the HTTP API, metrics and health.
