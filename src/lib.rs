@@ -26,6 +26,7 @@ pub mod mqtt;
 pub mod pipeline;
 pub mod recognition;
 pub mod slide;
+pub mod station;
 pub mod store;
 pub mod telemetry;
 #[doc(hidden)]

@@ -1,0 +1,280 @@
+//! The live picture of the daemon: who is well, what was counted.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use super::{
+    ledger::Ledger,
+    messages::{
+        Birth, BrokerState, EngineState, Level, SourceState, SourceStats, StageState, StageStats, State, Stats,
+        StoreState,
+    },
+};
+
+/// What is told when the picture changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HealthEvent {
+    /// `state` differs from before.
+    State,
+}
+
+#[derive(Debug, Default)]
+struct Stage {
+    state: StageState,
+    done: u64,
+    busy: Duration,
+    waiting: u64,
+}
+
+#[derive(Debug, Default)]
+struct Picture {
+    birth: Birth,
+    sources: BTreeMap<String, (SourceState, Ledger)>,
+    stages: BTreeMap<String, Stage>,
+    engine: EngineState,
+    store: StoreState,
+    broker: BrokerState,
+}
+
+/// The live picture. Cloning shares it; every call is short and never blocks on I/O.
+#[derive(Debug, Clone)]
+pub struct Health(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    picture: Mutex<Picture>,
+    version: AtomicU64,
+    changed: tokio::sync::watch::Sender<u64>,
+    cells_stored: AtomicU64,
+    cells_published: AtomicU64,
+    resent: AtomicU64,
+}
+
+impl Health {
+    /// The picture of a daemon that is being born.
+    pub fn new(birth: Birth) -> Self {
+        let (changed, _) = tokio::sync::watch::channel(0);
+        Self(Arc::new(Inner {
+            picture: Mutex::new(Picture { birth, ..Picture::default() }),
+            version: AtomicU64::new(0),
+            changed,
+            cells_stored: AtomicU64::new(0),
+            cells_published: AtomicU64::new(0),
+            resent: AtomicU64::new(0),
+        }))
+    }
+
+    fn picture(&self) -> MutexGuard<'_, Picture> {
+        self.0.picture.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change<T: PartialEq + Clone>(&self, select: impl FnOnce(&mut Picture) -> &mut T, act: impl FnOnce(&mut T)) {
+        let mut picture = self.picture();
+        let place = select(&mut picture);
+        let before = place.clone();
+        act(place);
+        let differs = *place != before;
+        drop(picture);
+        if differs {
+            let version = self.0.version.fetch_add(1, Ordering::Relaxed) + 1;
+            self.0.changed.send_replace(version);
+        }
+    }
+
+    /// A receiver that wakes whenever `state` differs from before.
+    pub fn watch(&self) -> tokio::sync::watch::Receiver<u64> {
+        self.0.changed.subscribe()
+    }
+
+    /// Registers a source and gives its ledger.
+    pub fn add_source(&self, name: &str, state: SourceState) -> Ledger {
+        let ledger = Ledger::default();
+        self.picture().sources.insert(name.to_owned(), (state, ledger.clone()));
+        ledger
+    }
+
+    /// Registers a stage.
+    pub fn add_stage(&self, name: &str) {
+        self.picture().stages.entry(name.to_owned()).or_default();
+    }
+
+    /// Changes the state of a source.
+    pub fn source(&self, name: &str, act: impl FnOnce(&mut SourceState)) {
+        self.change(|p| &mut p.sources.entry(name.to_owned()).or_default().0, act);
+    }
+
+    /// Changes the state of a stage.
+    pub fn stage(&self, name: &str, act: impl FnOnce(&mut StageState)) {
+        self.change(|p| &mut p.stages.entry(name.to_owned()).or_default().state, act);
+    }
+
+    /// Counts one frame done by a stage that was `busy` so long, with `waiting` frames before it.
+    pub fn stage_done(&self, name: &str, busy: Duration, waiting: usize) {
+        let mut picture = self.picture();
+        if let Some(stage) = picture.stages.get_mut(name) {
+            stage.done += 1;
+            stage.busy += busy;
+            stage.waiting = waiting as u64;
+        }
+    }
+
+    /// Changes the state of the engine.
+    pub fn engine(&self, act: impl FnOnce(&mut EngineState)) {
+        self.change(|p| &mut p.engine, act);
+    }
+
+    /// Changes the state of the store.
+    pub fn store(&self, act: impl FnOnce(&mut StoreState)) {
+        self.change(|p| &mut p.store, act);
+    }
+
+    /// Sets how many rows wait for the broker, without telling anybody.
+    pub fn set_outbox_depth(&self, depth: u64) {
+        self.picture().store.outbox_depth = depth;
+    }
+
+    /// Changes the state of the broker connection.
+    pub fn broker(&self, act: impl FnOnce(&mut BrokerState)) {
+        self.change(|p| &mut p.broker, act);
+    }
+
+    /// Counts cells on disk.
+    pub fn count_stored(&self, cells: u64) {
+        self.0.cells_stored.fetch_add(cells, Ordering::Relaxed);
+    }
+
+    /// Counts cells the broker acknowledged.
+    pub fn count_published(&self, cells: u64) {
+        self.0.cells_published.fetch_add(cells, Ordering::Relaxed);
+    }
+
+    /// Counts messages sent again.
+    pub fn count_resent(&self, messages: u64) {
+        self.0.resent.fetch_add(messages, Ordering::Relaxed);
+    }
+
+    /// Changes the birth message (models become known after the start).
+    pub fn set_birth(&self, act: impl FnOnce(&mut Birth)) {
+        self.change(|p| &mut p.birth, act);
+    }
+
+    /// The `birth` message.
+    pub fn birth(&self) -> Birth {
+        self.picture().birth.clone()
+    }
+
+    /// The ledgers, by source.
+    pub fn ledgers(&self) -> BTreeMap<String, Ledger> {
+        self.picture().sources.iter().map(|(name, (_, ledger))| (name.clone(), ledger.clone())).collect()
+    }
+
+    /// The `state` message as of `time` (RFC 3339).
+    pub fn state(&self, time: String) -> State {
+        let picture = self.picture();
+        let mut state = State {
+            schema: "state/1".into(),
+            station: picture.birth.station.clone(),
+            time,
+            sources: picture.sources.iter().map(|(n, (s, _))| (n.clone(), s.clone())).collect(),
+            stages: picture.stages.iter().map(|(n, s)| (n.clone(), s.state.clone())).collect(),
+            engine: picture.engine.clone(),
+            store: picture.store.clone(),
+            broker: picture.broker.clone(),
+            ..State::default()
+        };
+        drop(picture);
+        let mut worst = Level::Ok;
+        let mut reasons = Vec::new();
+        let mut add = |who: String, level: Level, reason: &str| {
+            worst = worst.max(level);
+            if level != Level::Ok {
+                reasons.push(if reason.is_empty() { who } else { format!("{who}: {reason}") });
+            }
+        };
+        for (name, s) in &state.sources {
+            add(format!("source {name}"), s.level, &s.reason);
+        }
+        for (name, s) in &state.stages {
+            add(format!("stage {name}"), s.level, &s.reason);
+        }
+        add("engine".into(), state.engine.level, &state.engine.reason);
+        add("store".into(), state.store.level, &state.store.reason);
+        add("broker".into(), state.broker.level, &state.broker.reason);
+        state.level = worst;
+        state.reasons = reasons;
+        state
+    }
+
+    /// The `stats` message as of `time` (RFC 3339), `uptime` after the start. Rates over a window are the caller's
+    /// (it keeps the last message): they are 0 here.
+    pub fn stats(&self, time: String, uptime: Duration) -> Stats {
+        let picture = self.picture();
+        let own = |map: BTreeMap<&'static str, u64>| map.into_iter().map(|(k, v)| (k.to_owned(), v)).collect();
+        Stats {
+            schema: "stats/1".into(),
+            station: picture.birth.station.clone(),
+            time,
+            uptime_s: uptime.as_secs_f64(),
+            sources: picture
+                .sources
+                .iter()
+                .map(|(name, (_, ledger))| {
+                    let c = ledger.counts();
+                    let stats = SourceStats {
+                        accepted: c.accepted,
+                        stored: c.stored,
+                        merged: c.merged,
+                        in_flight: c.in_flight,
+                        rejected: own(c.rejected),
+                        dropped: own(c.dropped),
+                        frames_per_s: 0.0,
+                    };
+                    (name.clone(), stats)
+                })
+                .collect(),
+            stages: picture
+                .stages
+                .iter()
+                .map(|(name, s)| {
+                    let mean_ms = if s.done > 0 { s.busy.as_secs_f64() * 1e3 / s.done as f64 } else { 0.0 };
+                    (name.clone(), StageStats { done: s.done, mean_ms, waiting: s.waiting })
+                })
+                .collect(),
+            cells_stored: self.0.cells_stored.load(Ordering::Relaxed),
+            cells_published: self.0.cells_published.load(Ordering::Relaxed),
+            resent: self.0.resent.load(Ordering::Relaxed),
+            outbox_depth: picture.store.outbox_depth,
+            cells_per_min: 0.0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_worst_part_sets_the_level_and_says_why() {
+        let health = Health::new(Birth { station: "lab-1".into(), ..Birth::default() });
+        let mut watch = health.watch();
+        health.add_source("scope", SourceState::default());
+        assert_eq!(health.state(String::new()).level, Level::Ok);
+        health.broker(|b| {
+            b.level = Level::Degraded;
+            b.reason = "not reachable".into();
+        });
+        let state = health.state(String::new());
+        assert_eq!(state.level, Level::Degraded);
+        assert_eq!(state.reasons, ["broker: not reachable"]);
+        assert!(watch.has_changed().expect("the sender lives"));
+        watch.mark_unchanged();
+        health.broker(|b| b.level = Level::Degraded);
+        assert!(!watch.has_changed().expect("the sender lives"), "no change, no word");
+    }
+}
