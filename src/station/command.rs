@@ -90,8 +90,7 @@ pub enum Command {
         /// Revision the person saw; a newer one in the store refuses the review.
         revision: Option<u32>,
         /// What to change.
-        #[serde(flatten)]
-        action: ReviewAction,
+        change: ReviewAction,
     },
 }
 
@@ -194,9 +193,9 @@ mod tests {
     #[test]
     fn commands_read_as_documented() {
         let command: Command =
-            serde_json::from_str(r#"{"name":"review","by":"kb","cell":"0192b0d0-0000-7000-8000-000000000001","action":"class","index":3,"class":"21"}"#)
+            serde_json::from_str(r#"{"name":"review","by":"kb","cell":"0192b0d0-0000-7000-8000-000000000001","change":{"action":"class","index":3,"class":"21"}}"#)
                 .expect("a documented form");
-        assert!(matches!(command, Command::Review { action: ReviewAction::Class { index: 3, .. }, .. }));
+        assert!(matches!(command, Command::Review { change: ReviewAction::Class { index: 3, .. }, .. }));
     }
 
     #[test]
