@@ -1,0 +1,434 @@
+//! The hub between the pipeline and the people who watch: live frames, boxes, events.
+//!
+//! The pipeline asks [`LiveHub::watchers`] before it prepares anything, so that nothing is copied, encoded or
+//! serialised when nobody watches. Events go over a broadcast channel that never waits: a slow browser misses some,
+//! the pipeline never notices.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{
+        Arc, Mutex, OnceLock,
+        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+    },
+    time::Instant,
+};
+
+use serde::Serialize;
+use tokio::sync::broadcast;
+use uuid::Uuid;
+
+use super::{
+    hints::{Hint, hints},
+    preview::{Exposure, Preview},
+};
+use crate::{
+    cell::{BoundingBox, Cell, ChromosomeClass, Damage, Quality},
+    frame::{FrameInfo, Pixels},
+};
+
+/// Shortest time between two pictures of one source on the page, in milliseconds.
+const PICTURE_EVERY_MS: u64 = 90;
+
+/// Pictures of a source that can still be fetched by number: the page asks for one a moment after it was told of it,
+/// and boxes arrive when the camera is some frames ahead.
+const PICTURES_KEPT: usize = 8;
+
+/// Events a client may lag behind before it misses some.
+const EVENTS_KEPT: usize = 256;
+
+/// A source as the page needs to know it.
+#[derive(Debug, Clone)]
+pub struct LiveSource {
+    /// Its name in the configuration.
+    pub name: Arc<str>,
+    /// True where the background is bright (G-banding, Giemsa), false for fluorescence.
+    pub bright_field: bool,
+}
+
+/// A frame as the page shows it.
+#[derive(Debug)]
+pub struct LiveFrame {
+    /// What travels beside the picture.
+    pub note: FrameNote,
+    preview: Preview,
+    jpeg: OnceLock<Option<Arc<[u8]>>>,
+}
+
+/// What is told about a frame: the `frame` event. The picture is at `sources/{source}/frame.jpg?frame={frame}`.
+#[derive(Debug, Clone, Serialize)]
+pub struct FrameNote {
+    /// Name of the source.
+    #[serde(serialize_with = "as_text")]
+    pub source: Arc<str>,
+    /// Number of the frame within its source.
+    pub frame: u64,
+    /// Number of the scene it belongs to, where the pipeline groups frames: boxes of one frame hold for its scene.
+    pub scene: Option<u64>,
+    /// Width and height of the whole frame in pixels; boxes are in these.
+    pub size: [u32; 2],
+    /// Pixel size in micrometres, where known.
+    pub um_per_px: Option<f64>,
+    /// What triage thought.
+    pub quality: Quality,
+    /// Light.
+    pub exposure: Exposure,
+    /// What the person at the microscope could do better, worst first; empty when all is well.
+    pub hints: Vec<Hint>,
+}
+
+/// A chromosome on the live picture.
+#[derive(Debug, Clone, Serialize)]
+pub struct LiveBox {
+    /// Where, in pixels of the frame.
+    #[serde(rename = "box")]
+    pub bounds: BoundingBox,
+    /// Its class, where one was given.
+    pub class: Option<ChromosomeClass>,
+    /// Score of the class or of the box, 0 to 1.
+    pub score: f32,
+    /// Damage candidate.
+    pub damage: Damage,
+}
+
+/// The boxes found on one frame: the `boxes` event.
+#[derive(Debug, Clone, Serialize)]
+pub struct LiveBoxes {
+    /// Name of the source.
+    #[serde(serialize_with = "as_text")]
+    pub source: Arc<str>,
+    /// Number of the frame.
+    pub frame: u64,
+    /// Its scene, as in [`FrameNote::scene`].
+    pub scene: Option<u64>,
+    /// The cell that they became, where one was stored.
+    pub cell: Option<Uuid>,
+    /// The part of the frame that the cell fills.
+    pub region: Option<BoundingBox>,
+    /// The boxes.
+    pub boxes: Vec<LiveBox>,
+}
+
+impl LiveFrame {
+    /// Prepares a frame: makes the reduced copy of its pixels (about 1 ms for 3 megapixels). `scene` groups frames
+    /// that show the same field. None where the pixels cannot be shown.
+    pub fn of(info: &FrameInfo, pixels: &Pixels, quality: Quality, scene: Option<u64>) -> Option<Self> {
+        let (preview, exposure) = Preview::of(pixels)?;
+        let note = FrameNote {
+            source: info.source.clone(),
+            frame: info.id.0,
+            scene,
+            size: [pixels.width() as u32, pixels.height() as u32],
+            um_per_px: info.um_per_px,
+            quality,
+            exposure,
+            hints: Vec::new(),
+        };
+        Some(Self { note, preview, jpeg: OnceLock::new() })
+    }
+
+    /// The picture as JPEG: encoded once, on first demand, however many look. None where it cannot be encoded.
+    pub fn jpeg(&self) -> Option<Arc<[u8]>> {
+        self.jpeg
+            .get_or_init(|| match self.preview.jpeg() {
+                Ok(bytes) => Some(bytes.into()),
+                Err(error) => {
+                    tracing::warn!(source = %self.note.source, frame = self.note.frame, %error, "no live picture");
+                    None
+                }
+            })
+            .clone()
+    }
+}
+
+impl LiveBoxes {
+    /// The boxes of a finished cell.
+    pub fn of(cell: &Cell, scene: Option<u64>) -> Self {
+        let boxes = cell
+            .chromosomes
+            .iter()
+            .map(|c| LiveBox { bounds: c.bounds, class: c.class, score: c.score, damage: c.damage })
+            .collect();
+        Self {
+            source: cell.source.as_str().into(),
+            frame: cell.captured.frame,
+            scene,
+            cell: Some(cell.cell),
+            region: Some(cell.region),
+            boxes,
+        }
+    }
+}
+
+/// What kind of event, and its name on the wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EventKind {
+    /// A live frame can be fetched; only for those who watch its source.
+    Frame,
+    /// Boxes of a frame; only for those who watch its source.
+    Boxes,
+    /// A cell was stored or corrected.
+    Cell,
+    /// A case changed.
+    Case,
+    /// The health of the daemon changed.
+    State,
+    /// Counters and rates.
+    Stats,
+    /// The dose of a case changed.
+    Dose,
+    /// An alarm was raised, acknowledged or cleared.
+    Alarm,
+}
+
+impl EventKind {
+    /// The name of the event in the stream.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Frame => "frame",
+            Self::Boxes => "boxes",
+            Self::Cell => "cell",
+            Self::Case => "case",
+            Self::State => "state",
+            Self::Stats => "stats",
+            Self::Dose => "dose",
+            Self::Alarm => "alarm",
+        }
+    }
+}
+
+/// One event, serialised once for all who listen.
+#[derive(Debug, Clone)]
+pub struct Event {
+    /// What it tells.
+    pub kind: EventKind,
+    /// The source it concerns, for events that only its watchers get.
+    pub source: Option<Arc<str>>,
+    /// The JSON text.
+    pub data: Arc<str>,
+}
+
+/// The hub. Cloning shares it.
+#[derive(Debug, Clone)]
+pub struct LiveHub {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    started: Instant,
+    channels: BTreeMap<Arc<str>, Channel>,
+    events: broadcast::Sender<Event>,
+}
+
+#[derive(Debug)]
+struct Channel {
+    source: LiveSource,
+    watching: AtomicUsize,
+    /// When the last picture was shown, in milliseconds since the hub's start, plus one; 0 for never.
+    shown: AtomicU64,
+    pictures: Mutex<VecDeque<Arc<LiveFrame>>>,
+}
+
+/// Someone watches a source, until this is dropped.
+#[derive(Debug)]
+pub struct Watch {
+    hub: LiveHub,
+    source: Arc<str>,
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        if let Some(channel) = self.hub.inner.channels.get(&self.source)
+            && channel.watching.fetch_sub(1, Relaxed) == 1
+        {
+            // The last one left: the pictures' memory goes too.
+            lock(&channel.pictures).clear();
+        }
+    }
+}
+
+impl LiveHub {
+    /// A hub for these sources.
+    pub fn new(sources: impl IntoIterator<Item = LiveSource>) -> Self {
+        let channels = sources
+            .into_iter()
+            .map(|source| {
+                let channel = Channel {
+                    source: source.clone(),
+                    watching: AtomicUsize::new(0),
+                    shown: AtomicU64::new(0),
+                    pictures: Mutex::new(VecDeque::with_capacity(PICTURES_KEPT)),
+                };
+                (source.name, channel)
+            })
+            .collect();
+        let (events, _) = broadcast::channel(EVENTS_KEPT);
+        Self { inner: Arc::new(Inner { started: Instant::now(), channels, events }) }
+    }
+
+    /// Whether a picture of `source` is wanted now: someone watches it and the last picture is old enough. Two
+    /// atomic reads; the pipeline asks before it prepares a [`LiveFrame`].
+    pub fn watchers(&self, source: &str) -> bool {
+        let Some(channel) = self.inner.channels.get(source) else { return false };
+        if channel.watching.load(Relaxed) == 0 {
+            return false;
+        }
+        let shown = channel.shown.load(Relaxed);
+        shown == 0 || self.now() >= shown + PICTURE_EVERY_MS
+    }
+
+    /// Shows a frame to those who watch its source.
+    pub fn show(&self, mut frame: LiveFrame) {
+        let Some(channel) = self.inner.channels.get(&frame.note.source) else { return };
+        channel.shown.store(self.now(), Relaxed);
+        frame.note.hints = hints(&frame.note.quality, &frame.note.exposure, channel.source.bright_field);
+        let frame = Arc::new(frame);
+        {
+            let mut pictures = lock(&channel.pictures);
+            // The watcher may have left since the pipeline asked.
+            if channel.watching.load(Relaxed) == 0 {
+                return;
+            }
+            if pictures.len() == PICTURES_KEPT {
+                pictures.pop_front();
+            }
+            pictures.push_back(frame.clone());
+        }
+        self.send(EventKind::Frame, Some(frame.note.source.clone()), &frame.note);
+    }
+
+    /// Tells the boxes of a frame to those who watch its source.
+    pub fn boxes(&self, boxes: &LiveBoxes) {
+        if let Some(channel) = self.inner.channels.get(&boxes.source)
+            && channel.watching.load(Relaxed) > 0
+        {
+            self.send(EventKind::Boxes, Some(boxes.source.clone()), boxes);
+        }
+    }
+
+    /// Tells everyone who listens. `what` is serialised once, and only when someone listens.
+    pub fn tell(&self, kind: EventKind, what: &impl Serialize) {
+        self.send(kind, None, what);
+    }
+
+    /// Whether anyone listens to events at all.
+    pub fn has_listeners(&self) -> bool {
+        self.inner.events.receiver_count() > 0
+    }
+
+    /// The events from now on.
+    pub fn listen(&self) -> broadcast::Receiver<Event> {
+        self.inner.events.subscribe()
+    }
+
+    /// Registers someone who watches `source`; none where there is no such source.
+    pub fn watch(&self, source: &str) -> Option<Watch> {
+        let channel = self.inner.channels.get(source)?;
+        channel.watching.fetch_add(1, Relaxed);
+        Some(Watch { hub: self.clone(), source: channel.source.name.clone() })
+    }
+
+    /// The newest picture of `source`, or the one with this number while it is kept.
+    pub fn picture(&self, source: &str, number: Option<u64>) -> Option<Arc<LiveFrame>> {
+        let pictures = lock(&self.inner.channels.get(source)?.pictures);
+        match number {
+            None => pictures.back().cloned(),
+            Some(number) => pictures.iter().rev().find(|p| p.note.frame == number).cloned(),
+        }
+    }
+
+    /// The sources, by name.
+    pub fn sources(&self) -> impl Iterator<Item = &LiveSource> {
+        self.inner.channels.values().map(|c| &c.source)
+    }
+
+    fn send(&self, kind: EventKind, source: Option<Arc<str>>, what: &impl Serialize) {
+        if !self.has_listeners() {
+            return;
+        }
+        match serde_json::to_string(what) {
+            // No listener any more: fine.
+            Ok(text) => drop(self.inner.events.send(Event { kind, source, data: text.into() })),
+            Err(error) => tracing::warn!(kind = kind.name(), %error, "an event could not be written as JSON"),
+        }
+    }
+
+    /// Milliseconds since the hub's start, from 1.
+    fn now(&self) -> u64 {
+        self.inner.started.elapsed().as_millis() as u64 + 1
+    }
+}
+
+fn as_text<S: serde::Serializer>(text: &Arc<str>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(text)
+}
+
+/// A poisoned lock means that a reader panicked; the pictures are still whole.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::{FrameFlags, FrameId, PixelBuffer, PixelFormat};
+
+    fn hub() -> LiveHub {
+        LiveHub::new([LiveSource { name: "scope".into(), bright_field: true }])
+    }
+
+    fn frame(number: u64) -> LiveFrame {
+        let pixels = Pixels::new(PixelBuffer::from_bytes(&[200; 64]), PixelFormat::Mono8, 8, 8, 8).expect("fits");
+        let info = FrameInfo {
+            id: FrameId(number),
+            source: "scope".into(),
+            device_sequence: None,
+            arrived: Instant::now(),
+            time: jiff::Timestamp::UNIX_EPOCH,
+            trigger: None,
+            stage_um: None,
+            um_per_px: None,
+            file: None,
+            flags: FrameFlags::default(),
+        };
+        LiveFrame::of(&info, &pixels, Quality::default(), None).expect("small")
+    }
+
+    #[test]
+    fn nothing_is_wanted_when_nobody_watches() {
+        let hub = hub();
+        assert!(!hub.watchers("scope"));
+        let watch = hub.watch("scope").expect("known");
+        assert!(hub.watchers("scope"));
+        drop(watch);
+        assert!(!hub.watchers("scope"));
+        assert!(hub.watch("nowhere").is_none());
+    }
+
+    #[test]
+    fn pictures_are_paced_and_forgotten_with_the_last_watcher() {
+        let hub = hub();
+        let watch = hub.watch("scope").expect("known");
+        hub.show(frame(1));
+        assert!(!hub.watchers("scope"), "the next picture is not due yet");
+        assert!(hub.picture("scope", Some(1)).is_some());
+        for number in 2..=20 {
+            hub.show(frame(number));
+        }
+        assert!(hub.picture("scope", Some(1)).is_none(), "only the last few are kept");
+        assert_eq!(hub.picture("scope", None).map(|p| p.note.frame), Some(20));
+        drop(watch);
+        assert!(hub.picture("scope", None).is_none());
+    }
+
+    #[test]
+    fn a_slow_listener_misses_events_and_holds_nobody_up() {
+        let hub = hub();
+        let mut slow = hub.listen();
+        for n in 0..10 * EVENTS_KEPT {
+            hub.tell(EventKind::Stats, &n);
+        }
+        assert!(matches!(slow.try_recv(), Err(broadcast::error::TryRecvError::Lagged(_))));
+        assert!(slow.try_recv().is_ok(), "it goes on with what is still there");
+    }
+}
