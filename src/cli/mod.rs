@@ -1,5 +1,6 @@
 //! What a person types: one file a command; arguments in, library calls, text or JSON out.
 
+mod config;
 mod exit;
 
 pub use exit::{Exit, Failure};
@@ -38,7 +39,12 @@ pub struct Cli {
 
 /// The commands. Each has its own file in this folder.
 #[derive(Debug, Subcommand)]
-pub enum Command {}
+pub enum Command {
+    /// Check a configuration file and tell all its mistakes at once.
+    CheckConfig(config::CheckConfig),
+    /// Print the configuration in force and where each value came from.
+    PrintConfig(config::PrintConfig),
+}
 
 /// Reads the command line and does what it asks.
 pub fn main() -> Exit {
@@ -63,6 +69,7 @@ pub fn main() -> Exit {
 fn run(cli: Cli) -> Result<Exit, Failure> {
     match cli.command {
         None => Ok(Exit::Done),
-        Some(command) => match command {},
+        Some(Command::CheckConfig(args)) => args.run(&cli.global),
+        Some(Command::PrintConfig(args)) => args.run(&cli.global),
     }
 }

@@ -1,1 +1,74 @@
 //! Typed configuration with the place of every mistake.
+//!
+//! Three layers, later ones win: TOML file, environment (`METAPHASED__MQTT__URL=...`), command line. The JSON Schema
+//! of [`Config`] is the one truth about keys and types: it is printed by `metaphased schema configuration` and walked
+//! here to find every mistake at once, with file, line, column and remedy. (The `config` crate merges layers but
+//! forgets where a value stood and lower-cases keys, so it could not say that; docs/design.md.)
+
+mod check;
+mod layers;
+mod model;
+mod print;
+
+pub use check::Problem;
+pub use layers::{Layers, Origin};
+pub use model::*;
+pub use print::print;
+
+use std::path::{Path, PathBuf};
+
+/// A configuration ready for use, and where its values came from.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// The typed values.
+    pub config: Config,
+    /// The merged layers with their origins.
+    pub layers: Layers,
+    /// The file, when one was given.
+    pub file: Option<PathBuf>,
+}
+
+/// A configuration that cannot be used: every mistake, in the order of the file.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read the configuration {path}: {source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Mistakes, one a line.
+    #[error("{}", join(.0))]
+    Wrong(Vec<Problem>),
+}
+
+fn join(problems: &[Problem]) -> String {
+    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+/// Reads the layers and checks all of them. `environment` are the process's variables, `flags` pairs of key path and
+/// value from the command line.
+///
+/// # Errors
+/// When the file cannot be read, or with every mistake in it.
+pub fn load(
+    file: Option<&Path>,
+    environment: impl IntoIterator<Item = (String, String)>,
+    flags: &[(&str, String)],
+) -> Result<Loaded, ConfigError> {
+    let text = match file {
+        Some(path) => std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Read { path: path.to_owned(), source })
+            .map(Some)?,
+        None => None,
+    };
+    let named = file.map(|path| path.display().to_string());
+    let layers = Layers::read(named.as_deref().zip(text.as_deref()), environment, flags).map_err(ConfigError::Wrong)?;
+    let config = check::check(&layers).map_err(ConfigError::Wrong)?;
+    Ok(Loaded { config, layers, file: file.map(Path::to_owned) })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,123 @@
+use super::*;
+
+fn read(text: &str) -> Result<Config, Vec<Problem>> {
+    check::check(&Layers::read(Some(("test.toml", text)), [], &[])?)
+}
+
+fn mistakes(text: &str) -> Vec<String> {
+    read(text).expect_err("it has mistakes").iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn an_empty_file_is_the_first_run() {
+    let config = read("").expect("all keys have defaults");
+    assert_eq!(config, Config::default());
+    assert_eq!(config.sources()["scope"].kind, SourceKind::Simulator);
+}
+
+#[test]
+fn every_mistake_is_told_at_once_with_its_place_and_remedy() {
+    let told = mistakes(
+        "station = \"Lab 1\"\nasay = \"karyotype\"\n[source.scope]\nkind = \"folder\"\nmode = \"fresh\"\n[triage]\nfocus = 2.0\nmetaphase = \"high\"\n",
+    );
+    assert_eq!(
+        told,
+        [
+            "test.toml:1:1: station: found \"Lab 1\"; expected 1 to 32 of a-z, 0-9 and '-'",
+            "test.toml:2:1: asay: unknown key; did you mean 'assay'?",
+            "test.toml:5:1: source.scope.mode: \"fresh\" is not known (did you mean \"freshest\"?); expected one of \"freshest\", \"lossless\"",
+            "test.toml:7:1: triage.focus: found 2.0; expected 0 to 1",
+            "test.toml:8:1: triage.metaphase: found the text \"high\"; expected a number",
+        ]
+    );
+}
+
+#[test]
+fn impossible_combinations_are_refused() {
+    let told =
+        mistakes("[source.a]\nkind = \"folder\"\n[source.b]\nkind = \"webcam\"\nmode = \"lossless\"\npath = \"x\"\n");
+    assert_eq!(told.len(), 3, "{told:#?}");
+    assert!(told[0].contains("needs to know its folder"));
+    let told = mistakes("[web]\nlisten = \"0.0.0.0:8080\"\n[mqtt]\nurl = \"mqtt://broker\"\ncommands = true\n");
+    assert!(told[0].contains("token_file") && told[1].contains("credentials"), "{told:#?}");
+}
+
+#[test]
+fn the_environment_wins_over_the_file_and_flags_over_both() {
+    let layers = Layers::read(
+        Some(("test.toml", "[mqtt]\nurl = \"mqtt://one\"\n[inference]\nengine = \"cpu\"\nthreads = 1\n")),
+        [
+            ("METAPHASED__MQTT__URL".to_owned(), "mqtt://two".to_owned()),
+            ("METAPHASED__INFERENCE__THREADS".to_owned(), "2".to_owned()),
+            ("METAPHASED__MQTT__USERNAME".to_owned(), "123".to_owned()),
+            ("METAPHASED_MODELS".to_owned(), "not configuration".to_owned()),
+        ],
+        &[("inference.engine", "onnxruntime".to_owned())],
+    )
+    .expect("it parses");
+    let config = check::check(&layers).expect("it is right");
+    assert_eq!(config.mqtt.url, "mqtt://two");
+    assert_eq!(config.mqtt.username.as_deref(), Some("123"), "text stays text");
+    assert_eq!(config.inference.threads, 2);
+    assert_eq!(config.inference.engine, EngineName::Onnxruntime);
+    assert_eq!(layers.origin_of_value("mqtt.url").to_string(), "environment METAPHASED__MQTT__URL");
+    assert_eq!(layers.origin_of_value("inference.engine").to_string(), "option --engine");
+}
+
+#[test]
+fn a_wrong_variable_is_named() {
+    let layers =
+        Layers::read(None, [("METAPHASED__MQTT__OUTBOX_CAP".to_owned(), "many".to_owned())], &[]).expect("it reads");
+    let told = check::check(&layers).expect_err("no number")[0].to_string();
+    assert_eq!(
+        told,
+        "environment METAPHASED__MQTT__OUTBOX_CAP: mqtt.outbox_cap: found the text \"many\"; expected a whole number"
+    );
+}
+
+#[test]
+fn text_that_is_no_toml_has_a_place() {
+    let told = mistakes("station = \n");
+    assert!(told[0].starts_with("test.toml:1:"), "{told:?}");
+}
+
+#[test]
+fn the_shipped_files_are_right_and_the_first_one_says_every_default() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
+    for name in ["metaphased.toml", "scanner.toml", "live-feed.toml", "radiation-station.toml"] {
+        if let Err(error) = load(Some(&folder.join(name)), [], &[]) {
+            panic!("{error}");
+        }
+    }
+    let text = std::fs::read_to_string(folder.join("metaphased.toml")).expect("it is there");
+    // Keys are commented as "#key = value"; sentences as "# ...".
+    let bare: String = text
+        .lines()
+        .map(|line| match line.strip_prefix('#') {
+            Some(rest) if !rest.starts_with(' ') && !rest.is_empty() => format!("{rest}\n"),
+            _ => format!("{line}\n"),
+        })
+        .collect();
+    let mut config = read(&bare).unwrap_or_else(|problems| panic!("{problems:?}"));
+    let scope = config.source.remove("scope").expect("the simulator");
+    assert_eq!(scope.kind, SourceKind::Simulator);
+    assert_eq!(config, Config::default());
+}
+
+#[test]
+fn what_is_printed_reads_back_and_hides_secrets() {
+    let layers = Layers::read(
+        Some(("test.toml", "[mqtt]\nurl = \"mqtt://b\"\nusername = \"u\"\npassword = \"geheim\"\n")),
+        [],
+        &[],
+    )
+    .expect("it parses");
+    let config = check::check(&layers).expect("it is right");
+    let loaded = Loaded { config: config.clone(), layers, file: None };
+    let text = print(&loaded);
+    assert!(!text.contains("geheim"));
+    assert!(text.contains("test.toml:2:1"), "{text}");
+    let again = read(&text).unwrap_or_else(|p| panic!("{p:?}\n{text}"));
+    assert_eq!(again.triage, config.triage);
+    assert_eq!(again.mqtt.url, config.mqtt.url);
+}
