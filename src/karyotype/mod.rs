@@ -1,1 +1,3 @@
 //! From classified chromosomes to a karyotype. Pure.
+
+pub mod iscn;
