@@ -2,6 +2,7 @@
 
 mod config;
 mod exit;
+mod iscn;
 
 pub use exit::{Exit, Failure};
 
@@ -44,6 +45,8 @@ pub enum Command {
     CheckConfig(config::CheckConfig),
     /// Print the configuration in force and where each value came from.
     PrintConfig(config::PrintConfig),
+    /// Work with karyotype strings (ISCN).
+    Iscn(iscn::Iscn),
 }
 
 /// Reads the command line and does what it asks.
@@ -71,5 +74,6 @@ fn run(cli: Cli) -> Result<Exit, Failure> {
         None => Ok(Exit::Done),
         Some(Command::CheckConfig(args)) => args.run(&cli.global),
         Some(Command::PrintConfig(args)) => args.run(&cli.global),
+        Some(Command::Iscn(args)) => args.run(),
     }
 }

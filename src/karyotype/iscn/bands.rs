@@ -14,8 +14,9 @@ fn bands(class: ChromosomeClass) -> impl Iterator<Item = &'static str> {
 
 /// True when `wanted` (without arm letter) is the band, or stands for its sub-bands.
 fn stands_for(wanted: &str, band: &str) -> bool {
-    band.strip_prefix(wanted)
-        .is_some_and(|rest| rest.is_empty() || rest.starts_with('.') || (wanted.contains('.') && !wanted.ends_with('.')))
+    band.strip_prefix(wanted).is_some_and(|rest| {
+        rest.is_empty() || rest.starts_with('.') || (wanted.contains('.') && !wanted.ends_with('.'))
+    })
 }
 
 /// Place of a band along its chromosome, counted from pter; none when there is no such band at the 400, 550 or

@@ -134,7 +134,8 @@ fn chromosomes_fit(segment: &Segment) -> Result<(), String> {
 fn segment_breakpoints(segment: &Segment, described: bool, known: &HashSet<String>) -> Result<(), String> {
     let name = segment.kind.name();
     chromosomes_fit(segment)?;
-    let single_derivative = matches!(segment.kind, Abbreviation::Der | Abbreviation::Rec) && segment.chromosomes.len() == 1;
+    let single_derivative =
+        matches!(segment.kind, Abbreviation::Der | Abbreviation::Rec) && segment.chromosomes.len() == 1;
     if segment.breakpoints.is_empty() {
         let arms_say_enough = segment.chromosomes.iter().all(|c| c.arm.is_some());
         if described || arms_say_enough || known.contains(&segment.head()) {
@@ -245,9 +246,10 @@ fn why(line: &CellLine) -> &'static str {
         ": double minutes and fragments are not counted"
     } else if line.items.iter().any(|item| abnormal_sex(item, line) > 0) {
         ": the complement lists the normal sex chromosomes, the abnormal one counts beside it"
-    } else if has(|b| matches!(b, Body::Structural(s) if s[0].chromosomes.len() > 1
-        && matches!(s[0].kind, Abbreviation::Der | Abbreviation::Rob | Abbreviation::Dic | Abbreviation::Trc)))
-    {
+    } else if has(|b| {
+        matches!(b, Body::Structural(s) if s[0].chromosomes.len() > 1
+        && matches!(s[0].kind, Abbreviation::Der | Abbreviation::Rob | Abbreviation::Dic | Abbreviation::Trc))
+    }) {
         ": one fused chromosome replaces two"
     } else {
         ""
@@ -329,9 +331,7 @@ fn key(item: &Item) -> (u32, bool, u32, &'static str) {
     let acquired = item.constitutional.is_none();
     match item.body() {
         Body::Whole(chromosome) => (of(chromosome), acquired, u32::from(item.sign == Some(Sign::Loss)), ""),
-        Body::Structural(segments) => {
-            (of(&segments[0].chromosomes[0]), acquired, 2, segments[0].kind.name())
-        }
+        Body::Structural(segments) => (of(&segments[0].chromosomes[0]), acquired, 2, segments[0].kind.name()),
         Body::Variant { chromosome, .. } | Body::ArmShorthand { chromosome, .. } => (of(chromosome), acquired, 2, ""),
         Body::Unidentified { kind, .. } => (UNKNOWN + 1 + *kind as u32, true, 0, ""),
         Body::Acentric(_) => (UNKNOWN + 5, true, 0, ""),
@@ -344,7 +344,9 @@ fn order(line: &CellLine, faults: &mut Vec<Fault>) {
         if key(&pair[0]) > key(&pair[1]) {
             let (a, b) = (&pair[0], &pair[1]);
             let rule = match (key(a), key(b)) {
-                (a, b) if a.0 > 100 || b.0 > 100 => "derivatives of unknown origin, rings, markers, double minutes come last, in this order",
+                (a, b) if a.0 > 100 || b.0 > 100 => {
+                    "derivatives of unknown origin, rings, markers, double minutes come last, in this order"
+                }
                 (a, b) if a.0 != b.0 => "X, then Y, then autosomes by number",
                 (a, b) if a.1 != b.1 => "constitutional before acquired",
                 _ => "gain, then loss, then structural by alphabet",
@@ -357,7 +359,8 @@ fn order(line: &CellLine, faults: &mut Vec<Fault>) {
         for body in &item.readings {
             let Body::Structural(segments) = body else { continue };
             if let Some(segment) = segments.iter().find(|s| !first_is_lowest(s)) {
-                faults.push(Fault::convention(format!("lower number (X, Y before all) first inside {}", segment.head())));
+                faults
+                    .push(Fault::convention(format!("lower number (X, Y before all) first inside {}", segment.head())));
             }
         }
     }

@@ -167,13 +167,12 @@ fn breakpoint() -> impl Strategy<Value = Breakpoint> {
         Just("10".to_owned()),
         Just("ter".to_owned())
     ];
-    (arm(), band, prop::option::of(arm()))
-        .prop_map(|(arm, band, until)| Breakpoint {
-            arm: Some(arm),
-            band,
-            until: until.map(|arm| (arm, "13".to_owned())),
-            or: None,
-        })
+    (arm(), band, prop::option::of(arm())).prop_map(|(arm, band, until)| Breakpoint {
+        arm: Some(arm),
+        band,
+        until: until.map(|arm| (arm, "13".to_owned())),
+        or: None,
+    })
 }
 
 fn segment() -> impl Strategy<Value = Segment> {
