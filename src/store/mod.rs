@@ -1,1 +1,208 @@
-//! SQLite: cells, outbox, retention.
+//! SQLite: what must not be lost. Cells with their crops, cases, reviews, file marks, and the outbox of messages.
+//!
+//! One [`Store`] writes (a lock file keeps a second daemon out), any number of [`StoreReader`]s read beside it (WAL).
+//! What one frame gave goes in as one [`FrameCommit`]; a call of [`Store::commit`] is one transaction over a batch of
+//! them, so that a cell, its messages and its file's mark stand or fall together. What it returned from is on the
+//! disk (synchronous FULL); acknowledged messages go with less care, since a row that comes back is only sent twice.
+//! docs/reference/store.md describes the tables for people with a `sqlite3` shell.
+
+mod cases;
+mod commit;
+mod error;
+mod images;
+mod outbox;
+mod read;
+mod retention;
+mod schema;
+
+pub use cases::{CaseRecord, Erased, ReviewRecord};
+pub use commit::{CellCommit, Committed, Crop, FileMark, FileOutcome, FrameCommit, Latest, Message};
+pub use error::StoreError;
+pub use images::{ImageFolder, KeepImages, StoredImage};
+pub use outbox::{LatestRow, OutboxRow};
+pub use read::{CellQuery, CellRow, StoreReader, StoreStats};
+pub use retention::Retained;
+pub use schema::SCHEMA_VERSION;
+
+use std::{
+    fs::{self, File, TryLockError},
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+use tokio::sync::Notify;
+
+/// Name of the database in the store's folder.
+pub const DATABASE: &str = "metaphased.db";
+
+/// How the store is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoreOptions {
+    /// Most messages that may wait for the broker.
+    pub outbox_cap: u64,
+    /// Most bytes on disk, database and images together; none: no limit.
+    pub quota: Option<u64>,
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        Self { outbox_cap: 100_000, quota: None }
+    }
+}
+
+/// The one writer of a store. Cloning shares it; every call may block on the disk, so none belongs on an async thread.
+#[derive(Debug, Clone)]
+pub struct Store(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    folder: PathBuf,
+    options: StoreOptions,
+    writer: Mutex<Connection>,
+    reader: StoreReader,
+    /// Rows in the outbox; changed only while the writer is held.
+    depth: AtomicU64,
+    /// Messages dropped from a full outbox since the start.
+    dropped: AtomicU64,
+    room: (Mutex<()>, Condvar),
+    outgoing: Notify,
+    // Held open for as long as the store is: the lock goes with it.
+    _lock: File,
+}
+
+/// How sure a transaction must be on the disk before the call returns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Durability {
+    /// Survives a power loss.
+    Full,
+    /// Survives a crash of the process; a power loss may undo it.
+    Process,
+}
+
+impl Store {
+    /// Opens the store in `folder` (made when missing), locks it and brings its schema up to date.
+    ///
+    /// # Errors
+    /// [`StoreError::InUse`] when another process has it, [`StoreError::TooNew`] and [`StoreError::Foreign`] for a
+    /// database that this version must not touch, otherwise what the disk said.
+    pub fn open(folder: &Path, options: StoreOptions) -> Result<Self, StoreError> {
+        fs::create_dir_all(folder).map_err(StoreError::io("create the store's folder", folder))?;
+        let lock_path = folder.join("lock");
+        let lock = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&lock_path)
+            .map_err(StoreError::io("open the store's lock", &lock_path))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(StoreError::InUse(folder.into())),
+            Err(TryLockError::Error(source)) => {
+                return Err(StoreError::Io { what: "lock the store with", path: lock_path, source });
+            }
+        }
+        let path = folder.join(DATABASE);
+        let mut writer = Connection::open(&path).map_err(StoreError::sql("open its database"))?;
+        // auto_vacuum must come before the first table: it gives freed space back to the disk.
+        writer
+            .execute_batch(
+                "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
+                 PRAGMA foreign_keys = ON; PRAGMA secure_delete = FAST; PRAGMA busy_timeout = 10000; PRAGMA journal_size_limit = 67108864;",
+            )
+            .map_err(StoreError::sql("set up its database"))?;
+        schema::migrate(&mut writer, &path)?;
+        writer.set_prepared_statement_cache_capacity(64);
+        let depth: i64 = writer
+            .query_row("SELECT count(*) FROM outbox", [], |row| row.get(0))
+            .map_err(StoreError::sql("count the outbox"))?;
+        let store = Self(Arc::new(Inner {
+            folder: folder.into(),
+            options,
+            writer: Mutex::new(writer),
+            reader: StoreReader::new(path),
+            depth: AtomicU64::new(depth as u64),
+            dropped: AtomicU64::new(0),
+            room: (Mutex::new(()), Condvar::new()),
+            outgoing: Notify::new(),
+            _lock: lock,
+        }));
+        store.sweep_images()?;
+        Ok(store)
+    }
+
+    /// The store's folder.
+    pub fn folder(&self) -> &Path {
+        &self.0.folder
+    }
+
+    /// Reads beside the writer.
+    pub fn reader(&self) -> StoreReader {
+        self.0.reader.clone()
+    }
+
+    /// Messages that wait for the broker.
+    pub fn outbox_depth(&self) -> u64 {
+        self.0.depth.load(Ordering::Relaxed)
+    }
+
+    /// Messages that a full outbox let go since the start.
+    pub fn outbox_dropped(&self) -> u64 {
+        self.0.dropped.load(Ordering::Relaxed)
+    }
+
+    /// Waits up to `timeout` until at least one message fits into the outbox; true when one does.
+    pub fn wait_for_outbox_room(&self, timeout: Duration) -> bool {
+        let (lock, freed) = &self.0.room;
+        let guard = lock.lock().unwrap_or_else(PoisonError::into_inner);
+        let full = |_: &mut ()| self.outbox_depth() >= self.0.options.outbox_cap;
+        let (_guard, waited) = freed.wait_timeout_while(guard, timeout, full).unwrap_or_else(PoisonError::into_inner);
+        !waited.timed_out()
+    }
+
+    /// Wakes after each commit that left something to send. One waiter is meant: the broker session.
+    pub fn outgoing(&self) -> &Notify {
+        &self.0.outgoing
+    }
+
+    /// Copies what the log of the database holds into its file; called on a clean stop.
+    ///
+    /// # Errors
+    /// What SQLite said.
+    pub fn checkpoint(&self) -> Result<(), StoreError> {
+        retention::drain(&self.writer(), "PRAGMA wal_checkpoint(TRUNCATE)")
+            .map_err(StoreError::sql("checkpoint its log"))
+    }
+
+    fn writer(&self) -> MutexGuard<'_, Connection> {
+        // A panic inside a transaction rolled it back when it was dropped, so the connection is sound.
+        self.0.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs `act` in a transaction and commits it when it succeeds. `what` says in an error what was tried.
+    fn write<T>(
+        &self,
+        what: &'static str,
+        durability: Durability,
+        act: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let mut writer = self.writer();
+        let sql = StoreError::sql(what);
+        let level = match durability {
+            Durability::Full => "FULL",
+            Durability::Process => "NORMAL",
+        };
+        writer.pragma_update(None, "synchronous", level).map_err(&sql)?;
+        let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&sql)?;
+        let depth = self.outbox_depth();
+        let result = act(&transaction).and_then(|value| transaction.commit().map_err(&sql).map(|()| value));
+        if result.is_err() {
+            self.0.depth.store(depth, Ordering::Relaxed);
+        }
+        result
+    }
+}

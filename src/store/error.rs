@@ -1,0 +1,134 @@
+//! What can go wrong with the store, and what to do about it.
+
+use std::{io, path::PathBuf};
+
+use uuid::Uuid;
+
+/// A failure of the store. Nothing of the transaction that failed was written.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Another process has the store open for writing (exit 75).
+    #[error("the store {} is in use by another metaphased: stop that one or give this one its own `store.path`", .0.display())]
+    InUse(PathBuf),
+    /// The folder or a file in it cannot be used.
+    #[error("cannot {what} {}", path.display())]
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The database was written by a newer version.
+    #[error(
+        "{} has schema {found}, this version knows up to {known}: use the version that wrote it, or a newer one",
+        path.display()
+    )]
+    TooNew {
+        /// The database file.
+        path: PathBuf,
+        /// Its schema version.
+        found: i64,
+        /// The newest version known here.
+        known: i64,
+    },
+    /// The file is a database of something else.
+    #[error("{} is no store of metaphased (application id {found:#x}): choose another `store.path`", path.display())]
+    Foreign {
+        /// The database file.
+        path: PathBuf,
+        /// Its application id.
+        found: i64,
+    },
+    /// The disk is full.
+    #[error("no space left for the store while trying to {0}: free some, or lower `store.quota`")]
+    DiskFull(&'static str),
+    /// SQLite refused.
+    #[error("the store failed to {what}")]
+    Sql {
+        /// What was tried.
+        what: &'static str,
+        /// SQLite's words.
+        source: rusqlite::Error,
+    },
+    /// The outbox has no room and nothing in the batch may be dropped: wait and try again.
+    #[error(
+        "the outbox holds {depth} of at most {cap} messages and the broker takes none: bring the broker back, raise \
+         `mqtt.outbox_cap` or let old messages go (`mqtt.outbox_full = \"drop_oldest\"`)"
+    )]
+    OutboxFull {
+        /// Messages that wait.
+        depth: u64,
+        /// Most that may wait.
+        cap: u64,
+    },
+    /// There is no such cell.
+    #[error("there is no cell {0} in the store")]
+    NoSuchCell(Uuid),
+    /// There is no such case.
+    #[error("there is no case '{0}' in the store")]
+    NoSuchCase(String),
+    /// Somebody else changed the cell in the meantime.
+    #[error(
+        "cell {cell} is at revision {found}, the change was made for {expected}: read it again and repeat the change"
+    )]
+    Conflict {
+        /// The cell.
+        cell: Uuid,
+        /// Revision in the store.
+        found: u32,
+        /// Revision the change started from.
+        expected: u32,
+    },
+    /// The store already holds this revision of the cell or a newer one.
+    #[error("the store already holds cell {cell} at revision {revision} or later: count the revision up")]
+    Stale {
+        /// The cell.
+        cell: Uuid,
+        /// Revision that was to be written.
+        revision: u32,
+    },
+    /// A document in the store cannot be read back.
+    #[error("the document of {what} in the store cannot be read")]
+    Document {
+        /// Whose document.
+        what: String,
+        /// Where it fails.
+        source: serde_json::Error,
+    },
+}
+
+impl StoreError {
+    /// True when the same call may succeed later: a full disk, a full outbox, a busy or failing device.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::OutboxFull { .. } | Self::DiskFull(_) | Self::Io { .. } => true,
+            Self::Sql { source, .. } => matches!(
+                source.sqlite_error_code(),
+                Some(
+                    rusqlite::ErrorCode::DatabaseBusy
+                        | rusqlite::ErrorCode::DatabaseLocked
+                        | rusqlite::ErrorCode::SystemIoFailure
+                )
+            ),
+            _ => false,
+        }
+    }
+
+    /// Wraps a failed statement, telling a full disk from the rest.
+    pub(super) fn sql(what: &'static str) -> impl Fn(rusqlite::Error) -> Self {
+        move |source| match source.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::DiskFull) => Self::DiskFull(what),
+            _ => Self::Sql { what, source },
+        }
+    }
+
+    pub(super) fn io(what: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| match source.kind() {
+            io::ErrorKind::StorageFull => Self::DiskFull(what),
+            _ => Self::Io { what, path, source },
+        }
+    }
+}

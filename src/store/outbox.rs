@@ -1,0 +1,134 @@
+//! The outbox as the broker session sees it: rows in order, gone once acknowledged.
+
+use std::sync::atomic::Ordering;
+
+use super::{Durability, Latest, Store, StoreError, StoreReader, commit::put_latest};
+
+/// A message that waits for the broker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutboxRow {
+    /// Its place in the order.
+    pub id: i64,
+    /// Topic below the station's root.
+    pub topic: String,
+    /// JSON.
+    pub payload: String,
+    /// Whether the broker keeps it.
+    pub retain: bool,
+}
+
+/// The latest value of a retained topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LatestRow {
+    /// Counts up with every change of any topic.
+    pub change: i64,
+    /// Topic below the station's root.
+    pub topic: String,
+    /// JSON; none: to be cleared.
+    pub payload: Option<String>,
+}
+
+impl Store {
+    /// Removes messages that the broker has acknowledged.
+    ///
+    /// # Errors
+    /// What SQLite said; the messages are then sent again.
+    pub fn acknowledge(&self, rows: &[i64]) -> Result<(), StoreError> {
+        // Lost by a power failure at worst, and then sent twice: this needs no sync of its own.
+        self.write("remove acknowledged messages", Durability::Process, |transaction| {
+            let sql = StoreError::sql("remove acknowledged messages");
+            let mut delete = transaction.prepare_cached("DELETE FROM outbox WHERE id = ?1").map_err(&sql)?;
+            let mut gone = 0;
+            for row in rows {
+                gone += delete.execute([row]).map_err(&sql)? as u64;
+            }
+            self.0.depth.fetch_sub(gone, Ordering::Relaxed);
+            Ok(())
+        })?;
+        let (lock, freed) = &self.0.room;
+        drop(lock.lock());
+        freed.notify_all();
+        Ok(())
+    }
+
+    /// Sets the latest value of a retained topic outside a commit.
+    ///
+    /// # Errors
+    /// What SQLite said.
+    pub fn put_latest(&self, latest: &Latest) -> Result<(), StoreError> {
+        self.write("keep the latest value of a topic", Durability::Full, |transaction| {
+            put_latest(transaction, latest)
+        })?;
+        self.0.outgoing.notify_one();
+        Ok(())
+    }
+
+    /// Forgets topics that the broker has cleared (`payload` none), unless they changed since.
+    ///
+    /// # Errors
+    /// What SQLite said.
+    pub fn forget_cleared(&self, changes: &[i64]) -> Result<(), StoreError> {
+        self.write("forget a cleared topic", Durability::Process, |transaction| {
+            for change in changes {
+                transaction
+                    .execute("DELETE FROM latest WHERE change = ?1 AND payload IS NULL", [change])
+                    .map_err(StoreError::sql("forget a cleared topic"))?;
+            }
+            Ok(())
+        })?;
+        // The name of an erased case may have stood in the topic: it leaves the log, too.
+        self.checkpoint()
+    }
+
+    /// Sets a single value under its name.
+    ///
+    /// # Errors
+    /// What SQLite said.
+    pub fn set_meta(&self, key: &str, value: &str) -> Result<(), StoreError> {
+        self.write("keep a value", Durability::Full, |transaction| {
+            transaction
+                .execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?1, ?2)", [key, value])
+                .map_err(StoreError::sql("keep a value"))?;
+            Ok(())
+        })
+    }
+}
+
+impl StoreReader {
+    /// Up to `limit` messages after row `after`, in order.
+    ///
+    /// # Errors
+    /// What SQLite said.
+    pub fn outbox_after(&self, after: i64, limit: usize) -> Result<Vec<OutboxRow>, StoreError> {
+        self.rows(
+            "read the outbox",
+            "SELECT id, topic, payload, retain FROM outbox WHERE id > ?1 ORDER BY id LIMIT ?2",
+            rusqlite::params![after, limit as i64],
+            |row| Ok(OutboxRow { id: row.get(0)?, topic: row.get(1)?, payload: row.get(2)?, retain: row.get(3)? }),
+        )
+    }
+
+    /// Up to `limit` retained topics that changed after `after`, in the order of their changes. A topic that still has
+    /// a retained message in the outbox is left to it, so that the two cannot overtake each other.
+    ///
+    /// # Errors
+    /// What SQLite said.
+    pub fn latest_after(&self, after: i64, limit: usize) -> Result<Vec<LatestRow>, StoreError> {
+        self.rows(
+            "read the latest values",
+            "SELECT change, topic, payload FROM latest
+             WHERE change > ?1 AND topic NOT IN (SELECT topic FROM outbox WHERE retain = 1)
+             ORDER BY change LIMIT ?2",
+            rusqlite::params![after, limit as i64],
+            |row| Ok(LatestRow { change: row.get(0)?, topic: row.get(1)?, payload: row.get(2)? }),
+        )
+    }
+
+    /// The single value kept under `key`.
+    ///
+    /// # Errors
+    /// What SQLite said.
+    pub fn meta(&self, key: &str) -> Result<Option<String>, StoreError> {
+        self.one("read a value", "SELECT value FROM meta WHERE key = ?1", [key], |row| row.get(0))
+    }
+}

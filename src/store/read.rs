@@ -1,0 +1,334 @@
+//! Reading beside the writer: for the page, the commands and the broker session.
+
+use std::{
+    collections::{HashMap, HashSet},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use rusqlite::{Connection, OpenFlags, Params, Row};
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::{
+    DATABASE, FileMark, FileOutcome, StoreError,
+    commit::verdict_name,
+    schema::{APPLICATION_ID, SCHEMA_VERSION},
+};
+use crate::cell::{Cell, Verdict};
+
+/// Idle connections that are kept for the next call.
+const IDLE_CONNECTIONS: usize = 4;
+
+/// Reads a store, also one that a daemon in another process writes. Cloning shares a few connections; every call sees
+/// one consistent state. Calls block on the disk, so none belongs on an async thread.
+#[derive(Debug, Clone)]
+pub struct StoreReader(Arc<Pool>);
+
+#[derive(Debug)]
+struct Pool {
+    path: PathBuf,
+    idle: Mutex<Vec<Connection>>,
+}
+
+/// Which cells to list.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CellQuery {
+    /// Only of this case.
+    pub case: Option<String>,
+    /// Only with this verdict.
+    pub verdict: Option<Verdict>,
+    /// Only of this source.
+    pub source: Option<String>,
+    /// Only beyond this place in the order (`seq` of the last one seen).
+    pub after: Option<i64>,
+    /// Newest first, so that "beyond" means older; otherwise in the order of commits.
+    pub newest_first: bool,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// A cell as it stands in the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CellRow {
+    /// Its place in the order of commits: the cursor for the next page.
+    pub seq: i64,
+    /// Its UUID.
+    pub id: String,
+    /// The `cell/1` document.
+    pub document: String,
+}
+
+/// Sizes and counts of a store.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct StoreStats {
+    /// Cells by verdict: normal, abnormal, not assessable.
+    pub cells: [u64; 3],
+    /// Cases.
+    pub cases: u64,
+    /// Reviews.
+    pub reviews: u64,
+    /// Pictures of frames.
+    pub images: u64,
+    /// Their bytes.
+    pub image_bytes: u64,
+    /// Bytes of the database in use.
+    pub database_bytes: u64,
+    /// Messages that wait for the broker.
+    pub outbox: u64,
+    /// When the oldest of them was written, RFC 3339.
+    pub outbox_oldest: Option<String>,
+}
+
+impl CellRow {
+    /// The record.
+    ///
+    /// # Errors
+    /// [`StoreError::Document`] when this version cannot read it.
+    pub fn cell(&self) -> Result<Cell, StoreError> {
+        serde_json::from_str(&self.document)
+            .map_err(|source| StoreError::Document { what: format!("cell {}", self.id), source })
+    }
+}
+
+fn cell_row(row: &Row<'_>) -> rusqlite::Result<CellRow> {
+    Ok(CellRow { seq: row.get(0)?, id: row.get(1)?, document: row.get(2)? })
+}
+
+impl StoreReader {
+    pub(super) fn new(path: PathBuf) -> Self {
+        Self(Arc::new(Pool { path, idle: Mutex::default() }))
+    }
+
+    /// Opens the store in `folder` for reading, whether or not a daemon runs on it.
+    ///
+    /// # Errors
+    /// When there is none, or one of another version.
+    pub fn open(folder: &Path) -> Result<Self, StoreError> {
+        let path = folder.join(DATABASE);
+        std::fs::metadata(&path).map_err(StoreError::io("open the store", &path))?;
+        let reader = Self::new(path.clone());
+        let (application, version) = reader.with("read its version", |connection| {
+            let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+            Ok((pragma("application_id")?, pragma("user_version")?))
+        })?;
+        if application != APPLICATION_ID {
+            return Err(StoreError::Foreign { path, found: application });
+        }
+        if version > SCHEMA_VERSION {
+            return Err(StoreError::TooNew { path, found: version, known: SCHEMA_VERSION });
+        }
+        Ok(reader)
+    }
+
+    /// The store's folder.
+    pub fn folder(&self) -> &Path {
+        self.0.path.parent().unwrap_or(&self.0.path)
+    }
+
+    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
+        self.0.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn with<T>(
+        &self,
+        what: &'static str,
+        act: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, StoreError> {
+        let sql = StoreError::sql(what);
+        let connection = match self.idle().pop() {
+            Some(connection) => connection,
+            None => {
+                let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+                let connection = Connection::open_with_flags(&self.0.path, flags).map_err(&sql)?;
+                connection.execute_batch("PRAGMA busy_timeout = 10000; PRAGMA query_only = ON").map_err(&sql)?;
+                connection
+            }
+        };
+        let result = act(&connection).map_err(&sql);
+        let mut idle = self.idle();
+        if idle.len() < IDLE_CONNECTIONS {
+            idle.push(connection);
+        }
+        result
+    }
+
+    pub(super) fn rows<T>(
+        &self,
+        what: &'static str,
+        statement: &str,
+        values: impl Params,
+        read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Vec<T>, StoreError> {
+        self.with(what, |connection| connection.prepare_cached(statement)?.query_map(values, read)?.collect())
+    }
+
+    pub(super) fn one<T>(
+        &self,
+        what: &'static str,
+        statement: &str,
+        values: impl Params,
+        read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Option<T>, StoreError> {
+        Ok(self.rows(what, statement, values, read)?.pop())
+    }
+
+    /// A page of cells.
+    ///
+    /// # Errors
+    /// What SQLite said.
+    pub fn cells(&self, query: &CellQuery) -> Result<Vec<CellRow>, StoreError> {
+        let mut statement = String::from("SELECT seq, id, document FROM cells WHERE true");
+        let mut values: Vec<Box<dyn rusqlite::ToSql>> = Vec::new();
+        let mut filter = |clause: &str, value: Box<dyn rusqlite::ToSql>| {
+            values.push(value);
+            statement.push_str(clause);
+            statement.push_str(&values.len().to_string());
+        };
+        if let Some(case) = &query.case {
+            filter(" AND case_id = ?", Box::new(case.clone()));
+        }
+        if let Some(verdict) = query.verdict {
+            filter(" AND verdict = ?", Box::new(verdict_name(verdict)));
+        }
+        if let Some(source) = &query.source {
+            filter(" AND source = ?", Box::new(source.clone()));
+        }
+        if let Some(after) = query.after {
+            filter(if query.newest_first { " AND seq < ?" } else { " AND seq > ?" }, Box::new(after));
+        }
+        let order = if query.newest_first { " ORDER BY seq DESC LIMIT ?" } else { " ORDER BY seq LIMIT ?" };
+        filter(order, Box::new(i64::try_from(query.limit).unwrap_or(i64::MAX)));
+        self.rows("list cells", &statement, rusqlite::params_from_iter(values), cell_row)
+    }
+
+    /// One cell.
+    ///
+    /// # Errors
+    /// What SQLite said.
+    pub fn cell(&self, id: Uuid) -> Result<Option<CellRow>, StoreError> {
+        self.one("read a cell", "SELECT seq, id, document FROM cells WHERE id = ?1", [id.to_string()], cell_row)
+    }
+
+    /// All cells of a case in the order of commits.
+    ///
+    /// # Errors
+    /// What SQLite said.
+    pub fn cells_of_case(&self, case: &str) -> Result<Vec<CellRow>, StoreError> {
+        self.cells(&CellQuery { case: Some(case.to_owned()), limit: usize::MAX, ..CellQuery::default() })
+    }
+
+    /// Pictures of a cell's chromosomes, `(index, PNG)`, by index; fewer when retention took them.
+    ///
+    /// # Errors
+    /// What SQLite said.
+    pub fn crops(&self, cell: Uuid) -> Result<Vec<(u32, Vec<u8>)>, StoreError> {
+        self.rows(
+            "read the crops of a cell",
+            "SELECT chromosome, png FROM crops WHERE cell = (SELECT seq FROM cells WHERE id = ?1) ORDER BY chromosome",
+            [cell.to_string()],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )
+    }
+
+    /// The picture of one chromosome as PNG.
+    ///
+    /// # Errors
+    /// What SQLite said.
+    pub fn crop(&self, cell: Uuid, chromosome: u32) -> Result<Option<Vec<u8>>, StoreError> {
+        self.one(
+            "read a crop",
+            "SELECT png FROM crops WHERE cell = (SELECT seq FROM cells WHERE id = ?1) AND chromosome = ?2",
+            rusqlite::params![cell.to_string(), chromosome],
+            |row| row.get(0),
+        )
+    }
+
+    /// The small picture of a cell as JPEG.
+    ///
+    /// # Errors
+    /// What SQLite said.
+    pub fn thumbnail(&self, cell: Uuid) -> Result<Option<Vec<u8>>, StoreError> {
+        self.one(
+            "read a thumbnail",
+            "SELECT jpeg FROM thumbnails WHERE cell = (SELECT seq FROM cells WHERE id = ?1)",
+            [cell.to_string()],
+            |row| row.get(0),
+        )
+    }
+
+    /// Where the picture of a cell's frame lies, while it is kept.
+    ///
+    /// # Errors
+    /// What SQLite said.
+    pub fn image(&self, cell: Uuid) -> Result<Option<PathBuf>, StoreError> {
+        let path: Option<String> = self.one(
+            "find a picture",
+            "SELECT path FROM images WHERE id = (SELECT image FROM cells WHERE id = ?1)",
+            [cell.to_string()],
+            |row| row.get(0),
+        )?;
+        Ok(path.map(|path| self.folder().join("images").join(path)))
+    }
+
+    pub(super) fn image_paths(&self) -> Result<HashSet<String>, StoreError> {
+        let paths = self.rows("list the pictures", "SELECT path FROM images", [], |row| row.get(0))?;
+        Ok(paths.into_iter().collect())
+    }
+
+    /// The marks of a source's files, by path.
+    ///
+    /// # Errors
+    /// What SQLite said.
+    pub fn marks(&self, source: &str) -> Result<HashMap<String, FileMark>, StoreError> {
+        let marks = self.rows(
+            "read the marks of files",
+            "SELECT source, path, bytes, mtime_ns, outcome, reason FROM file_marks WHERE source = ?1",
+            [source],
+            |row| {
+                Ok(FileMark {
+                    source: row.get(0)?,
+                    path: row.get(1)?,
+                    bytes: row.get::<_, i64>(2)? as u64,
+                    mtime_ns: row.get(3)?,
+                    outcome: FileOutcome::from_name(&row.get::<_, String>(4)?),
+                    reason: row.get(5)?,
+                })
+            },
+        )?;
+        Ok(marks.into_iter().map(|mark| (mark.path.clone(), mark)).collect())
+    }
+
+    /// Sizes and counts.
+    ///
+    /// # Errors
+    /// What SQLite said.
+    pub fn stats(&self) -> Result<StoreStats, StoreError> {
+        self.with("count what it holds", |connection| {
+            let number = |statement: &str| {
+                connection.prepare_cached(statement)?.query_row([], |row| row.get::<_, i64>(0)).map(|n| n as u64)
+            };
+            let of = |verdict| {
+                connection
+                    .prepare_cached("SELECT count(*) FROM cells WHERE verdict = ?1")?
+                    .query_row([verdict_name(verdict)], |row| row.get::<_, i64>(0))
+                    .map(|n| n as u64)
+            };
+            let pages = number("SELECT page_count - freelist_count FROM pragma_page_count, pragma_freelist_count")?;
+            Ok(StoreStats {
+                cells: [of(Verdict::Normal)?, of(Verdict::Abnormal)?, of(Verdict::NotAssessable)?],
+                cases: number("SELECT count(*) FROM cases")?,
+                reviews: number("SELECT count(*) FROM reviews")?,
+                images: number("SELECT count(*) FROM images")?,
+                image_bytes: number("SELECT coalesce(sum(bytes), 0) FROM images")?,
+                database_bytes: pages * number("SELECT page_size FROM pragma_page_size")?,
+                outbox: number("SELECT count(*) FROM outbox")?,
+                outbox_oldest: connection
+                    .prepare_cached("SELECT created FROM outbox ORDER BY id LIMIT 1")?
+                    .query_map([], |row| row.get(0))?
+                    .next()
+                    .transpose()?,
+            })
+        })
+    }
+}
