@@ -159,8 +159,19 @@ pub struct FrameInfo {
     pub um_per_px: Option<f64>,
     /// File the frame was read from, relative to the source's folder, with its page when it holds several.
     pub file: Option<Arc<str>>,
+    /// Size and time of that file, so that a changed one is read again.
+    pub stamp: Option<FileStamp>,
     /// Faults.
     pub flags: FrameFlags,
+}
+
+/// Size and modification time of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct FileStamp {
+    /// Size in bytes.
+    pub bytes: u64,
+    /// Modification time, nanoseconds since 1970.
+    pub mtime_ns: i64,
 }
 
 /// A frame on its way. Frames move; pixels are not copied.

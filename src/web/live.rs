@@ -389,6 +389,7 @@ mod tests {
             stage_um: None,
             um_per_px: None,
             file: None,
+            stamp: None,
             flags: FrameFlags::default(),
         };
         LiveFrame::of(&info, &pixels, Quality::default(), None).expect("small")
