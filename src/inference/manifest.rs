@@ -1,0 +1,559 @@
+//! `model.toml`: what a model is, what it takes and what it gives.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+
+use crate::cell::ChromosomeClass;
+
+macro_rules! named {
+    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        pub enum $name { $($(#[$vdoc])* #[serde(rename = $text)] $variant),+ }
+
+        impl $name {
+            /// The name in files and messages.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text),+ }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(self.as_str())
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = String;
+
+            fn from_str(text: &str) -> Result<Self, String> {
+                match text {
+                    $($text => Ok(Self::$variant),)+
+                    _ => Err(format!("'{text}' is none of: {}", [$($text),+].join(", "))),
+                }
+            }
+        }
+    };
+}
+
+named! {
+    /// What a model does.
+    Task {
+        /// Finds chromosomes in a field.
+        Detector = "detector",
+        /// Gives a single chromosome its class.
+        Classifier = "classifier",
+        /// Counts centromeres.
+        Dicentric = "dicentric",
+        /// Tells fields with metaphases from others.
+        Triage = "triage",
+    }
+}
+
+named! {
+    /// Number format of a network file. Inputs and outputs are 32-bit floats in every one.
+    Precision {
+        /// 32-bit floats.
+        F32 = "f32",
+        /// 16-bit floats.
+        F16 = "f16",
+        /// 16-bit brain floats.
+        Bf16 = "bf16",
+        /// 8-bit integers (symmetric QDQ).
+        Int8 = "int8",
+    }
+}
+
+named! {
+    /// How the slide was stained; chooses the model and the polarity.
+    Stain {
+        /// G-banding, bright field.
+        GBand = "g-band",
+        /// Solid Giemsa, bright field.
+        Giemsa = "giemsa",
+        /// DAPI, fluorescence.
+        Dapi = "dapi",
+        /// Quinacrine banding, fluorescence.
+        QBand = "q-band",
+    }
+}
+
+impl Stain {
+    /// True where chromosomes are bright on dark.
+    pub fn is_fluorescence(self) -> bool {
+        matches!(self, Self::Dapi | Self::QBand)
+    }
+}
+
+named! {
+    /// Which way round the network wants its pictures.
+    Polarity {
+        /// Dark chromosomes on bright ground (fluorescence is inverted before).
+        DarkOnBright = "dark-on-bright",
+        /// Bright chromosomes on dark ground (bright field is inverted before).
+        BrightOnDark = "bright-on-dark",
+    }
+}
+
+named! {
+    /// How outputs are read.
+    Decoding {
+        /// A map a stride: distances left, top, right, bottom from the middle of the map's cell in input pixels,
+        /// objectness logit, class logits, further channels.
+        LtrbGrid = "ltrb-grid",
+        /// One row of logits an item.
+        Logits = "logits",
+    }
+}
+
+named! {
+    /// Which channel of a detector is the score of a box.
+    ScoreChannel {
+        /// The objectness: several cells of the map answer for one chromosome, suppression thins them.
+        Objectness = "objectness",
+        /// The further channel `single`: one cell answers for one chromosome.
+        Single = "single",
+    }
+}
+
+named! {
+    /// What the second channel of a classifier's input holds.
+    MaskRule {
+        /// Nothing: there is no second channel.
+        None = "none",
+        /// 1 inside the chromosome's box, 0 in the context around it.
+        Box = "box",
+        /// 1 on the chromosome itself, 0 on neighbours and ground.
+        Segmentation = "segmentation",
+    }
+}
+
+named! {
+    /// A number that tells the classifier how large a chromosome is within its cell. Each is the natural logarithm of
+    /// the chromosome's measure over the median of that measure in the cell.
+    SizeFeature {
+        /// Diagonal of the box.
+        Diagonal = "diagonal",
+        /// Width of the box.
+        Width = "width",
+        /// Height of the box.
+        Height = "height",
+        /// Longer side of the box.
+        Longer = "longer",
+        /// Area of the box.
+        Area = "area",
+        /// Darkened area: pixels of the box darker than halfway between its ground and its darkest part.
+        DarkArea = "dark-area",
+    }
+}
+
+/// The contents of model.toml. Unknown keys are errors, apart from `[trained]` and `[figures]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// What the model does.
+    pub task: Task,
+    /// Its name in messages.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// One line for people.
+    #[serde(default)]
+    pub description: String,
+    /// The network files.
+    #[serde(default)]
+    pub file: Vec<FileEntry>,
+    /// What it takes.
+    pub input: InputSpec,
+    /// What it gives.
+    pub output: OutputSpec,
+    /// Detector: what counts as found.
+    #[serde(default)]
+    pub thresholds: Thresholds,
+    /// Temperatures.
+    #[serde(default)]
+    pub calibration: Calibration,
+    /// How it came to be; free form.
+    #[serde(default)]
+    pub trained: toml::Table,
+    /// What it reached; free form.
+    #[serde(default)]
+    pub figures: toml::Table,
+}
+
+/// One network file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileEntry {
+    /// Path within the folder.
+    pub path: String,
+    /// Number format.
+    pub precision: Precision,
+    /// SHA-256 in hexadecimal, 64 digits.
+    pub sha256: String,
+    /// ONNX operator set.
+    #[serde(default)]
+    pub opset: Option<u32>,
+}
+
+/// What a network takes. Values are `(grey/255 - mean) / std` of 8-bit grey.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InputSpec {
+    /// Name of the picture's tensor.
+    pub tensor: String,
+    /// Axes; only `nchw` is known.
+    #[serde(default = "nchw")]
+    pub layout: String,
+    /// Channels: 1 grey, 2 grey and mask, 3 the same grey thrice (networks pre-trained on colour).
+    pub channels: usize,
+    /// Classifier: side of the square input in pixels.
+    #[serde(default)]
+    pub size: Option<usize>,
+    /// Detector: sides are multiples of this.
+    #[serde(default)]
+    pub stride: Option<usize>,
+    /// Detector: largest side; larger pictures are shrunk further.
+    #[serde(default)]
+    pub max_side: Option<usize>,
+    /// Mean of the normalisation, on the scale 0 to 1.
+    pub mean: f32,
+    /// Standard deviation of the normalisation, on the scale 0 to 1.
+    pub std: f32,
+    /// Which way round.
+    pub polarity: Polarity,
+    /// Grey level of what is padded, 0 to 255.
+    pub pad: f32,
+    /// Stains the model serves.
+    pub stains: Vec<Stain>,
+    /// How the ground's grey level is brought to a fixed one; none: levels as they come.
+    #[serde(default)]
+    pub background: Option<Background>,
+    /// How many input pixels a frame pixel becomes.
+    pub scale: ScaleRule,
+    /// Classifier: the second channel.
+    #[serde(default = "no_mask")]
+    pub mask: MaskRule,
+    /// Classifier: name of the tensor of relative sizes, where there is one.
+    #[serde(default)]
+    pub size_tensor: Option<String>,
+    /// Classifier: the relative sizes, in order.
+    #[serde(default)]
+    pub sizes: Vec<SizeFeature>,
+}
+
+/// Brings the ground to a fixed grey level: all levels are multiplied by `level` over the smallest level that a share
+/// of `percentile` of the pixels does not exceed.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Background {
+    /// Share of the pixels, 0 to 1.
+    pub percentile: f32,
+    /// Grey level of the ground afterwards, 1 to 255.
+    pub level: f32,
+}
+
+/// Input pixels a frame pixel.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScaleRule {
+    /// The factor, for frames like those it was trained on.
+    pub factor: f32,
+    /// Width of a chromatid pair in frame pixels at which `factor` holds; other frames get
+    /// `factor * reference_width_px / their width`. None: `factor` always.
+    #[serde(default)]
+    pub reference_width_px: Option<f32>,
+    /// Pixel size in micrometres at which `factor` holds, for frames that state theirs.
+    #[serde(default)]
+    pub um_per_px: Option<f32>,
+}
+
+/// What a network gives.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OutputSpec {
+    /// How outputs are read.
+    pub decoding: Decoding,
+    /// Classifier: name of the logits' tensor.
+    #[serde(default = "logits")]
+    pub tensor: String,
+    /// Detector: strides; the tensor of stride 8 is named `stride8`.
+    #[serde(default)]
+    pub strides: Vec<usize>,
+    /// Class names, in the order of the channels; empty for a detector without classes.
+    pub classes: Vec<String>,
+    /// Detector: names of further channels after the classes.
+    #[serde(default)]
+    pub extra: Vec<String>,
+    /// Classifier: whether one more logit after the classes says that this is no single chromosome.
+    #[serde(default)]
+    pub other: bool,
+    /// What is still to be applied to the outputs, in words; for people.
+    #[serde(default)]
+    pub activation: Option<String>,
+}
+
+/// What counts as found.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Thresholds {
+    /// Score from which a box is a chromosome, frozen on validation cells.
+    pub score: f32,
+    /// Score from which a box is a candidate for the selection over the cell.
+    pub candidate: f32,
+    /// A box falls to a better one of any class above this overlap.
+    pub nms_iou: f32,
+    /// A box falls to a better one of its class above this overlap.
+    pub nms_same_class_iou: f32,
+    /// The score of a box.
+    #[serde(rename = "use")]
+    pub score_channel: ScoreChannel,
+    /// Overlap from which a suppressed box's class scores are averaged into the box it fell to; none: not averaged.
+    pub average_iou: Option<f32>,
+    /// Weight of the detector's log class probabilities beside the classifier's.
+    pub class_weight: f32,
+}
+
+impl Default for Thresholds {
+    fn default() -> Self {
+        Self {
+            score: 0.4,
+            candidate: 0.02,
+            nms_iou: 0.6,
+            nms_same_class_iou: 0.5,
+            score_channel: ScoreChannel::Objectness,
+            average_iou: None,
+            class_weight: 1.0,
+        }
+    }
+}
+
+/// Temperatures: logits are divided by them before the soft maximum.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Calibration {
+    /// Of the classifier's logits.
+    pub temperature: f32,
+    /// Of a detector's class logits.
+    pub class_temperature: f32,
+    /// Of detector and classifier logits together, after the weighted sum.
+    pub combined_temperature: f32,
+}
+
+impl Default for Calibration {
+    fn default() -> Self {
+        Self { temperature: 1.0, class_temperature: 1.0, combined_temperature: 1.0 }
+    }
+}
+
+fn nchw() -> String {
+    "nchw".to_owned()
+}
+
+fn logits() -> String {
+    "logits".to_owned()
+}
+
+fn no_mask() -> MaskRule {
+    MaskRule::None
+}
+
+impl Manifest {
+    /// Reads and checks a manifest.
+    ///
+    /// # Errors
+    /// In words, with line and column for what the TOML parser refuses, and the key for what does not fit together.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let manifest: Self = toml::from_str(text).map_err(|error| {
+            let place = error.span().map(|span| place_of(text, span.start));
+            let (line, column) = place.unwrap_or((1, 1));
+            format!("line {line}, column {column}: {}", error.message())
+        })?;
+        manifest.check().map(|()| manifest)
+    }
+
+    /// The chromosome class of every channel.
+    ///
+    /// # Errors
+    /// When a name is none of the 24 human classes; such models serve other lists and give no karyotype.
+    pub fn chromosome_classes(&self) -> Result<Vec<ChromosomeClass>, String> {
+        self.output
+            .classes
+            .iter()
+            .map(|name| name.parse().map_err(|error: crate::cell::ParseClassError| error.to_string()))
+            .collect()
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let wrong = |key: &str, text: String| Err(format!("{key}: {text}"));
+        if self.file.is_empty() {
+            return wrong("[[file]]", "expected at least one network file, found none".into());
+        }
+        for file in &self.file {
+            if file.sha256.len() != 64 || !file.sha256.bytes().all(|b| b.is_ascii_hexdigit()) {
+                return wrong(
+                    "[[file]] sha256",
+                    format!("expected 64 hexadecimal digits, found '{}' for {}", file.sha256, file.path),
+                );
+            }
+            if std::path::Path::new(&file.path).components().any(|c| !matches!(c, std::path::Component::Normal(_))) {
+                return wrong("[[file]] path", format!("'{}' must lie within the model folder", file.path));
+            }
+        }
+        let input = &self.input;
+        if input.layout != "nchw" {
+            return wrong("[input] layout", format!("expected 'nchw', found '{}'", input.layout));
+        }
+        if !(input.std > 0.0 && input.std.is_finite() && input.mean.is_finite()) {
+            return wrong("[input] std", format!("expected a number above 0, found {}", input.std));
+        }
+        if !(input.scale.factor > 0.0 && input.scale.factor.is_finite()) {
+            return wrong("[input] scale.factor", format!("expected above 0, found {}", input.scale.factor));
+        }
+        if let Some(width) = input.scale.reference_width_px
+            && !(width > 0.0 && width.is_finite())
+        {
+            return wrong("[input] scale.reference_width_px", format!("expected above 0, found {width}"));
+        }
+        if let Some(Background { percentile, level }) = input.background
+            && !(percentile > 0.0 && percentile <= 1.0 && (1.0..=255.0).contains(&level))
+        {
+            return wrong(
+                "[input] background",
+                format!("expected percentile in (0, 1] and level in 1..255, found {percentile} and {level}"),
+            );
+        }
+        match (self.task, self.output.decoding) {
+            (Task::Detector, Decoding::LtrbGrid) => {
+                if input.stride.is_none_or(|stride| stride == 0) {
+                    return wrong("[input] stride", "a detector needs the multiple its sides must be".into());
+                }
+                if !matches!(input.channels, 1 | 3) {
+                    return wrong("[input] channels", format!("expected 1 or 3 for a detector, found {}", input.channels));
+                }
+                if self.output.strides.is_empty() || self.output.strides.contains(&0) {
+                    return wrong("[output] strides", "a detector needs at least one stride above 0".into());
+                }
+                if self.thresholds.score_channel == ScoreChannel::Single && self.single_channel().is_none() {
+                    return wrong("[thresholds] use", "'single' needs [output] extra = [\"single\"]".into());
+                }
+            }
+            (Task::Classifier | Task::Triage | Task::Dicentric, Decoding::Logits) => {
+                if input.size.is_none_or(|size| size == 0) {
+                    return wrong("[input] size", format!("a {} needs the side of its square input", self.task));
+                }
+                let expected = 1 + usize::from(input.mask != MaskRule::None);
+                if input.channels != expected && !(input.channels == 3 && expected == 1) {
+                    return wrong(
+                        "[input] channels",
+                        format!("expected {expected} with mask = '{}', found {}", input.mask, input.channels),
+                    );
+                }
+                if input.size_tensor.is_some() == input.sizes.is_empty() {
+                    return wrong("[input] sizes", "size_tensor and sizes go together: give both or neither".into());
+                }
+            }
+            (task, decoding) => {
+                return wrong("[output] decoding", format!("a {task} cannot be read as '{decoding}'"));
+            }
+        }
+        if self.task == Task::Classifier && self.output.classes.is_empty() {
+            return wrong("[output] classes", "a classifier needs its class names".into());
+        }
+        let t = &self.thresholds;
+        let positive = [
+            ("[thresholds] nms_iou", t.nms_iou),
+            ("[thresholds] nms_same_class_iou", t.nms_same_class_iou),
+            ("[calibration] temperature", self.calibration.temperature),
+            ("[calibration] class_temperature", self.calibration.class_temperature),
+            ("[calibration] combined_temperature", self.calibration.combined_temperature),
+        ];
+        for (key, value) in positive {
+            if !(value > 0.0 && value.is_finite()) {
+                return wrong(key, format!("expected above 0, found {value}"));
+            }
+        }
+        if !(0.0..=1.0).contains(&t.score) || !(0.0..=1.0).contains(&t.candidate) {
+            return wrong("[thresholds]", format!("scores lie in 0..1, found {} and {}", t.score, t.candidate));
+        }
+        Ok(())
+    }
+
+    /// Channel (after the four distances, the objectness and the classes) of the one-answer score, where there is one.
+    pub fn single_channel(&self) -> Option<usize> {
+        self.output.extra.iter().position(|name| name == "single")
+    }
+
+    /// Channels of a detector's map.
+    pub fn map_channels(&self) -> usize {
+        5 + self.output.classes.len() + self.output.extra.len()
+    }
+}
+
+fn place_of(text: &str, offset: usize) -> (usize, usize) {
+    let before = &text[..offset.min(text.len())];
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().map_or(0, |l| l.chars().count()) + 1;
+    (line, column)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) const DETECTOR: &str = r#"
+task = "detector"
+name = "tiny-detector"
+version = "1"
+[[file]]
+path = "model.onnx"
+precision = "f32"
+sha256 = "0000000000000000000000000000000000000000000000000000000000000000"
+[input]
+tensor = "image"
+channels = 1
+stride = 8
+mean = 0.5
+std = 0.5
+polarity = "dark-on-bright"
+pad = 220
+stains = ["g-band"]
+background = { percentile = 0.9, level = 220 }
+scale = { factor = 1.0 }
+[output]
+decoding = "ltrb-grid"
+strides = [8]
+classes = ["1", "2"]
+"#;
+
+    #[test]
+    fn a_manifest_is_read() {
+        let manifest = Manifest::parse(DETECTOR).unwrap();
+        assert_eq!(manifest.task, Task::Detector);
+        assert_eq!(manifest.map_channels(), 7);
+        assert_eq!(manifest.thresholds.nms_iou, 0.6);
+        assert_eq!(manifest.input.stains, [Stain::GBand]);
+    }
+
+    #[test]
+    fn a_slip_in_the_manifest_is_told_with_line_and_key() {
+        let error = Manifest::parse(&DETECTOR.replace("channels = 1", "chanels = 1")).unwrap_err();
+        assert!(error.contains("line 11") && error.contains("chanels"), "{error}");
+        let error = Manifest::parse(&DETECTOR.replace("\"g-band\"", "\"h-band\"")).unwrap_err();
+        assert!(error.contains("line 17") && error.contains("h-band"), "{error}");
+        for (was, is, says) in [
+            ("stride = 8\n", "", "[input] stride"),
+            ("std = 0.5", "std = 0.0", "[input] std"),
+            ("strides = [8]", "strides = []", "[output] strides"),
+            ("\"ltrb-grid\"", "\"logits\"", "[output] decoding"),
+            ("path = \"model.onnx\"", "path = \"../model.onnx\"", "[[file]] path"),
+            ("level = 220", "level = 0", "[input] background"),
+        ] {
+            assert!(DETECTOR.contains(was), "{was}");
+            let error = Manifest::parse(&DETECTOR.replace(was, is)).unwrap_err();
+            assert!(error.contains(says), "{was} -> {is}: {error}");
+        }
+    }
+}
