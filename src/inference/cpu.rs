@@ -40,8 +40,11 @@ impl Engine for CpuEngine {
 
     fn load(&self, model: &ModelFolder, file: &FileEntry) -> Result<Box<dyn Session>, EngineError> {
         let path = model.path_of(file);
-        let network = Model::load_file(&path)
-            .map_err(|error| EngineError::Load { engine: NAME, path: path.clone(), reason: error.to_string() })?;
+        let network = Model::load_file(&path).map_err(|error| EngineError::Load {
+            engine: NAME,
+            path: path.clone(),
+            reason: error.to_string(),
+        })?;
         let outputs = network
             .output_ids()
             .iter()
@@ -72,11 +75,7 @@ impl CpuSession {
                 .iter()
                 .filter_map(|id| self.network.node_info(*id).and_then(|node| node.name()))
                 .collect();
-            ModelError::MissingTensor {
-                model: self.model.clone(),
-                tensor: name.to_owned(),
-                found: names.join(", "),
-            }
+            ModelError::MissingTensor { model: self.model.clone(), tensor: name.to_owned(), found: names.join(", ") }
         })
     }
 }

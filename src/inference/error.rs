@@ -42,7 +42,9 @@ pub enum ModelError {
         reason: String,
     },
     /// A file is not the one that the manifest describes.
-    #[error("{path} has sha256 {found}, model.toml expects {expected}: the file is altered or incomplete; copy it again")]
+    #[error(
+        "{path} has sha256 {found}, model.toml expects {expected}: the file is altered or incomplete; copy it again"
+    )]
     WrongHash {
         /// The file.
         path: PathBuf,
@@ -52,7 +54,9 @@ pub enum ModelError {
         found: String,
     },
     /// A tensor has another shape than the manifest says.
-    #[error("model '{model}': tensor '{tensor}' has shape {found}, expected {expected}: model.toml and the network do not belong together")]
+    #[error(
+        "model '{model}': tensor '{tensor}' has shape {found}, expected {expected}: model.toml and the network do not belong together"
+    )]
     WrongShape {
         /// Model name.
         model: String,
@@ -64,7 +68,9 @@ pub enum ModelError {
         found: String,
     },
     /// The network gives another number of classes than the manifest lists.
-    #[error("model '{model}': the network gives {found} classes, model.toml lists {expected}: correct [output] classes")]
+    #[error(
+        "model '{model}': the network gives {found} classes, model.toml lists {expected}: correct [output] classes"
+    )]
     WrongClassCount {
         /// Model name.
         model: String,

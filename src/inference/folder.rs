@@ -10,8 +10,9 @@ use sha2::{Digest, Sha256};
 
 use super::{
     error::ModelError,
-    manifest::{FileEntry, Manifest, Precision, Stain, Task},
+    manifest::{FileEntry, Manifest, Precision, Task},
 };
+use crate::config::Stain;
 
 /// A model folder whose manifest has been read.
 #[derive(Debug, Clone)]
@@ -170,10 +171,11 @@ impl ModelLibrary {
                 return ModelFolder::open(&folder);
             }
         }
-        self.all().into_iter().flatten().find(|model| model.name() == name).ok_or_else(|| ModelError::NotFound {
-            name: name.to_owned(),
-            searched: self.roots.clone(),
-        })
+        self.all()
+            .into_iter()
+            .flatten()
+            .find(|model| model.name() == name)
+            .ok_or_else(|| ModelError::NotFound { name: name.to_owned(), searched: self.roots.clone() })
     }
 
     /// The first model that does `task` for `stain`.
@@ -193,7 +195,7 @@ impl ModelLibrary {
         }
         Err(wrong.unwrap_or_else(|| ModelError::NoneForStain {
             task: task.to_string(),
-            stain: stain.to_string(),
+            stain: stain.name().to_owned(),
             searched: self.roots.clone(),
         }))
     }

@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-use crate::cell::ChromosomeClass;
+use crate::{cell::ChromosomeClass, config::Stain};
 
 macro_rules! named {
     ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal),+ $(,)? }) => {
@@ -63,27 +63,6 @@ named! {
         Bf16 = "bf16",
         /// 8-bit integers (symmetric QDQ).
         Int8 = "int8",
-    }
-}
-
-named! {
-    /// How the slide was stained; chooses the model and the polarity.
-    Stain {
-        /// G-banding, bright field.
-        GBand = "g-band",
-        /// Solid Giemsa, bright field.
-        Giemsa = "giemsa",
-        /// DAPI, fluorescence.
-        Dapi = "dapi",
-        /// Quinacrine banding, fluorescence.
-        QBand = "q-band",
-    }
-}
-
-impl Stain {
-    /// True where chromosomes are bright on dark.
-    pub fn is_fluorescence(self) -> bool {
-        matches!(self, Self::Dapi | Self::QBand)
     }
 }
 
@@ -177,10 +156,10 @@ pub struct Manifest {
     pub calibration: Calibration,
     /// How it came to be; free form.
     #[serde(default)]
-    pub trained: toml::Table,
+    pub trained: serde_json::Map<String, serde_json::Value>,
     /// What it reached; free form.
     #[serde(default)]
-    pub figures: toml::Table,
+    pub figures: serde_json::Map<String, serde_json::Value>,
 }
 
 /// One network file.
@@ -366,7 +345,7 @@ impl Manifest {
     /// # Errors
     /// In words, with line and column for what the TOML parser refuses, and the key for what does not fit together.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let manifest: Self = toml::from_str(text).map_err(|error| {
+        let manifest: Self = toml_edit::de::from_str(text).map_err(|error| {
             let place = error.span().map(|span| place_of(text, span.start));
             let (line, column) = place.unwrap_or((1, 1));
             format!("line {line}, column {column}: {}", error.message())
@@ -431,7 +410,10 @@ impl Manifest {
                     return wrong("[input] stride", "a detector needs the multiple its sides must be".into());
                 }
                 if !matches!(input.channels, 1 | 3) {
-                    return wrong("[input] channels", format!("expected 1 or 3 for a detector, found {}", input.channels));
+                    return wrong(
+                        "[input] channels",
+                        format!("expected 1 or 3 for a detector, found {}", input.channels),
+                    );
                 }
                 if self.output.strides.is_empty() || self.output.strides.contains(&0) {
                     return wrong("[output] strides", "a detector needs at least one stride above 0".into());

@@ -13,13 +13,13 @@ mod manifest;
 #[cfg(feature = "onnxruntime")]
 mod onnxruntime;
 
-pub use choose::{ChosenEngine, EngineKind, EngineSettings, Fallback, Provider, choose, installed_onnxruntime};
+pub use choose::{ChosenEngine, choose, installed_onnxruntime};
 pub use cpu::CpuEngine;
 pub use error::{EngineError, ModelError};
 pub use folder::{ModelFolder, ModelLibrary, sha256_of};
 pub use manifest::{
     Background, Calibration, Decoding, FileEntry, InputSpec, Manifest, MaskRule, OutputSpec, Polarity, Precision,
-    ScaleRule, ScoreChannel, SizeFeature, Stain, Task, Thresholds,
+    ScaleRule, ScoreChannel, SizeFeature, Task, Thresholds,
 };
 #[cfg(feature = "onnxruntime")]
 pub use onnxruntime::OnnxRuntimeEngine;

@@ -14,9 +14,10 @@ use ort::{
 };
 
 use super::{
-    Engine, EngineError, FileEntry, Input, ModelError, ModelFolder, Outputs, Session, Tensor, choose::Provider,
+    Engine, EngineError, FileEntry, Input, ModelError, ModelFolder, Outputs, Session, Tensor, choose::provider_name,
     manifest::Precision,
 };
+use crate::config::Provider;
 
 const NAME: &str = "onnxruntime";
 const REMEDY: &str = "Run scripts/get-onnxruntime, set ORT_DYLIB_PATH to the library, or use engine = \"cpu\"";
@@ -67,9 +68,10 @@ impl OnnxRuntimeEngine {
     fn builder(&self) -> Result<ort::session::builder::SessionBuilder, EngineError> {
         let unavailable = |reason: String| EngineError::Unavailable {
             engine: NAME,
-            reason: format!("provider '{}' of {}: {reason}", self.provider, self.library.display()),
-            remedy: "Install a build of ONNX Runtime with this provider and its libraries, or choose provider = \"cpu\""
-                .to_owned(),
+            reason: format!("provider '{}' of {}: {reason}", provider_name(self.provider), self.library.display()),
+            remedy:
+                "Install a build of ONNX Runtime with this provider and its libraries, or choose provider = \"cpu\""
+                    .to_owned(),
         };
         let mut builder = OrtSession::builder(&self.environment)
             .map_err(|error| unavailable(error.to_string()))?
@@ -104,7 +106,12 @@ impl Engine for OnnxRuntimeEngine {
     }
 
     fn describe(&self) -> String {
-        format!("ONNX Runtime from {}, provider {}, {} threads", self.library.display(), self.provider, self.threads)
+        format!(
+            "ONNX Runtime from {}, provider {}, {} threads",
+            self.library.display(),
+            provider_name(self.provider),
+            self.threads
+        )
     }
 
     fn precisions(&self) -> &'static [Precision] {
@@ -116,10 +123,11 @@ impl Engine for OnnxRuntimeEngine {
 
     fn load(&self, model: &ModelFolder, file: &FileEntry) -> Result<Box<dyn Session>, EngineError> {
         let path = model.path_of(file);
-        let session = self
-            .builder()?
-            .commit_from_file(&path)
-            .map_err(|error| EngineError::Load { engine: NAME, path, reason: error.to_string() })?;
+        let session = self.builder()?.commit_from_file(&path).map_err(|error| EngineError::Load {
+            engine: NAME,
+            path,
+            reason: error.to_string(),
+        })?;
         Ok(Box::new(OnnxRuntimeSession { session, model: model.name().to_owned() }))
     }
 }
@@ -132,8 +140,7 @@ struct OnnxRuntimeSession {
 impl Session for OnnxRuntimeSession {
     fn run(&mut self, inputs: &[Input<'_>]) -> Result<Outputs, EngineError> {
         let model = self.model.clone();
-        let failed =
-            |reason: String| EngineError::Run { engine: NAME, model: model.clone(), reason };
+        let failed = |reason: String| EngineError::Run { engine: NAME, model: model.clone(), reason };
         let mut fed: Vec<(Cow<'_, str>, SessionInputValue<'_>)> = Vec::with_capacity(inputs.len());
         for input in inputs {
             if !self.session.inputs().iter().any(|known| known.name() == input.name) {
@@ -152,9 +159,8 @@ impl Session for OnnxRuntimeSession {
         let values = self.session.run(fed).map_err(|error| failed(error.to_string()))?;
         let mut outputs = Outputs::with_capacity(values.len());
         for (name, value) in values.iter() {
-            let (shape, data) = value
-                .try_extract_tensor::<f32>()
-                .map_err(|error| failed(format!("output '{name}': {error}")))?;
+            let (shape, data) =
+                value.try_extract_tensor::<f32>().map_err(|error| failed(format!("output '{name}': {error}")))?;
             let shape = shape.iter().map(|n| usize::try_from(*n).unwrap_or(0)).collect();
             outputs.push((name.to_owned(), Tensor { shape, data: data.to_vec() }));
         }

@@ -249,7 +249,12 @@ fn dark_area(item: &Item<'_>) -> f32 {
 
 /// Joins what detector and classifier say about one chromosome: the class probabilities multiply (the detector's to the
 /// power of `weight`), the classifier alone says whether it is a single chromosome at all.
-pub fn combine(detector: Option<&[f32; ChromosomeClass::COUNT]>, classifier: Option<&LogProbs>, weight: f32, temperature: f32) -> Option<LogProbs> {
+pub fn combine(
+    detector: Option<&[f32; ChromosomeClass::COUNT]>,
+    classifier: Option<&LogProbs>,
+    weight: f32,
+    temperature: f32,
+) -> Option<LogProbs> {
     const N: usize = ChromosomeClass::COUNT;
     let mut sum = [0.0; N];
     let other = classifier.map_or(IMPOSSIBLE, |c| c[N]);
@@ -302,8 +307,7 @@ mod tests {
                 plane.data[y * 20 + x] = 20;
             }
         }
-        let manifest =
-            Manifest::parse(include_str!("../../tests/data/models/tiny-classifier/model.toml")).unwrap();
+        let manifest = Manifest::parse(include_str!("../../tests/data/models/tiny-classifier/model.toml")).unwrap();
         let spec = InputSpec { mean: 0.0, std: 1.0 / 255.0, size: Some(16), ..manifest.input };
         let bounds = BoundingBox { x: 106.0, y: 58.0, width: 8.0, height: 4.0 };
         let mut out = vec![0.0; 2 * 256];

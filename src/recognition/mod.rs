@@ -1,1 +1,127 @@
 //! Frames in, chromosomes with scores out.
+//!
+//! The way of a frame through this room: the part that holds the cells becomes a grey [`Plane`]; the [`Detector`]
+//! finds chromosomes on it; suppression leaves one answer a chromosome; the [`Classifier`] names those of a cell in one
+//! batch; both networks' probabilities are joined. [`ComposedRecognizer`] does this with any engine. Without a
+//! detector, segmentation alone finds pieces, and the result says so.
+
+mod classifier;
+mod composed;
+mod decode;
+mod detector;
+mod plane;
+
+use std::{collections::BTreeMap, time::Duration};
+
+pub use classifier::{Classifier, IMPOSSIBLE, Item, LogProbs, combine};
+pub use composed::{ComposedRecognizer, Recognition};
+pub use decode::{ClassLogProbs, Detection, argmax, decode, log_softmax, suppress};
+pub use detector::Detector;
+pub use plane::Plane;
+
+use crate::{
+    cell::{BoundingBox, ChromosomeClass, Quality, Status},
+    frame::Frame,
+    inference::{EngineError, ModelError},
+};
+
+/// A part of a frame that holds one cell, as triage sees it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Region {
+    /// Where in the frame.
+    pub bounds: BoundingBox,
+    /// What triage thinks of it.
+    pub quality: Quality,
+}
+
+impl Region {
+    /// The whole of a frame, for pictures that are known to hold one cell.
+    pub fn whole(width: usize, height: usize) -> Self {
+        Self { bounds: BoundingBox::from_corners(0.0, 0.0, width as f32, height as f32), quality: Quality::default() }
+    }
+}
+
+/// One piece that may be a chromosome.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Candidate {
+    /// Where in the frame, in pixels.
+    pub bounds: BoundingBox,
+    /// Probability that this is a chromosome, 0 to 1.
+    pub objectness: f32,
+    /// Over the detector's threshold: what a plain threshold takes as a chromosome.
+    pub accepted: bool,
+    /// Natural logarithms of the probabilities of the 24 classes and, last, of being no single chromosome, joined over
+    /// the networks; none where no network knows classes.
+    pub log_probs: Option<LogProbs>,
+    /// How it lies among its neighbours.
+    pub status: Status,
+}
+
+impl Candidate {
+    /// The most likely class and its probability, where classes are known.
+    pub fn class(&self) -> Option<(ChromosomeClass, f32)> {
+        let log_probs = self.log_probs.as_ref()?;
+        let best = argmax(&log_probs[..ChromosomeClass::COUNT]);
+        Some((ChromosomeClass::from_index(best)?, log_probs[best].exp()))
+    }
+}
+
+/// What was recognised in one region of a frame: one cell.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Recognised {
+    /// The cell's region, widened to hold its chromosomes.
+    pub region: BoundingBox,
+    /// What triage thought.
+    pub quality: Quality,
+    /// Every candidate after suppression, best first; the accepted ones are the chromosomes by threshold, all of them
+    /// serve the selection over the cell.
+    pub candidates: Vec<Candidate>,
+    /// Width of a chromosome in pixels of the frame, where it could be estimated.
+    pub chromosome_width_px: Option<f32>,
+    /// Time by step: `prepare`, `detect`, `classify`, `segment`. A frame's shared steps count for its first cell.
+    pub timing: BTreeMap<&'static str, Duration>,
+}
+
+impl Recognised {
+    /// The candidates over the threshold.
+    pub fn accepted(&self) -> impl Iterator<Item = &Candidate> {
+        self.candidates.iter().filter(|candidate| candidate.accepted)
+    }
+}
+
+/// What recognition rests on: told in every message.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Basis {
+    /// `task: name@hash12` of the models; empty when segmentation alone runs.
+    pub models: BTreeMap<String, String>,
+    /// Engine and library, for people.
+    pub engine: String,
+    /// What a person should know: no model found, a fallback, a stain that the model was not made for.
+    pub notes: Vec<String>,
+}
+
+/// Why nothing could be recognised.
+#[derive(Debug, thiserror::Error)]
+pub enum RecognitionError {
+    /// A model or the engine failed.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
+
+impl From<ModelError> for RecognitionError {
+    fn from(error: ModelError) -> Self {
+        Self::Engine(error.into())
+    }
+}
+
+/// Finds and classifies the chromosomes of a frame's cells.
+pub trait Recognizer: Send {
+    /// One entry for each of `regions`, in order. Results do not depend on other frames.
+    ///
+    /// # Errors
+    /// When the engine fails; the frame may be tried again with another recognizer.
+    fn recognise(&mut self, frame: &Frame, regions: &[Region]) -> Result<Vec<Recognised>, RecognitionError>;
+
+    /// What it rests on.
+    fn basis(&self) -> &Basis;
+}

@@ -2,8 +2,9 @@
 
 use crate::{
     cell::BoundingBox,
+    config::Stain,
     frame::{PixelView, Pixels},
-    inference::{Background, InputSpec, Polarity, Stain},
+    inference::{Background, InputSpec, Polarity},
 };
 
 /// An 8-bit grey picture of a part of a frame.
@@ -186,7 +187,7 @@ mod tests {
         {
             let mut plane = Plane::default();
             plane.fill(&pixels, &whole(), stain, &spec());
-            assert_eq!((plane.data[1], plane.data[0]), (220, 55), "{stain} {:?}", pixels.format());
+            assert_eq!((plane.data[1], plane.data[0]), (220, 55), "{stain:?} {:?}", pixels.format());
         }
     }
 

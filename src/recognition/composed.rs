@@ -1,0 +1,278 @@
+//! The composed path: any engine on the host, one step after the other.
+
+use std::{collections::BTreeMap, time::Instant};
+
+use crate::{
+    cell::{BoundingBox, Status},
+    config::{InferenceConfig, Stain},
+    frame::Frame,
+    inference::{ChosenEngine, ModelError, ModelFolder, ModelLibrary, Precision, ScaleRule, Task},
+};
+
+use super::{
+    Basis, Candidate, Classifier, Detection, Detector, Item, Plane, Recognised, RecognitionError, Recognizer, Region,
+    combine, suppress,
+};
+
+/// How the frames of a source are to be recognised.
+#[derive(Debug, Clone, Default)]
+pub struct Recognition {
+    /// Name of the detector; none: the first that serves the stain.
+    pub detector: Option<String>,
+    /// Name of the classifier; none: the first that serves the stain.
+    pub classifier: Option<String>,
+    /// Stain of the source.
+    pub stain: Stain,
+    /// Number format of the network files; none: what the engine runs best.
+    pub precision: Option<Precision>,
+}
+
+impl Recognition {
+    /// As configured, for a source of that stain.
+    pub fn configured(inference: &InferenceConfig, stain: Stain) -> Self {
+        Self { detector: inference.detector.clone(), classifier: inference.classifier.clone(), stain, precision: None }
+    }
+}
+
+/// Detector, suppression and classifier on the host.
+pub struct ComposedRecognizer {
+    detector: Option<Detector>,
+    classifier: Option<Classifier>,
+    stain: Stain,
+    basis: Basis,
+    plane: Plane,
+    /// A second plane, where the classifier wants other levels than the detector.
+    crops_plane: Plane,
+}
+
+impl ComposedRecognizer {
+    /// Loads the models that serve the stain (or the named ones) and gets ready.
+    ///
+    /// # Errors
+    /// When a named model is missing, or a model is broken. That no model serves the stain is no error: segmentation
+    /// alone runs then, and the basis says so.
+    pub fn open(
+        recognition: &Recognition,
+        library: &ModelLibrary,
+        chosen: &ChosenEngine,
+    ) -> Result<Self, RecognitionError> {
+        let mut basis = Basis { engine: chosen.engine.describe(), ..Basis::default() };
+        basis.notes.extend(chosen.fell_back.iter().map(|reason| format!("engine cpu runs instead: {reason}")));
+        let engine = &*chosen.engine;
+        let stain = recognition.stain;
+        let detector = match find(library, recognition.detector.as_deref(), Task::Detector, stain, &mut basis)? {
+            Some(model) => Some(Detector::load(engine, &model, recognition.precision)?),
+            None => None,
+        };
+        let classifier = match find(library, recognition.classifier.as_deref(), Task::Classifier, stain, &mut basis)? {
+            Some(model) => Some(Classifier::load(engine, &model, recognition.precision)?),
+            None => None,
+        };
+        if let Some(detector) = &detector {
+            basis.models.insert(Task::Detector.to_string(), detector.label().to_owned());
+        }
+        if let Some(classifier) = &classifier {
+            basis.models.insert(Task::Classifier.to_string(), classifier.label().to_owned());
+        }
+        Ok(Self { detector, classifier, stain, basis, plane: Plane::default(), crops_plane: Plane::default() })
+    }
+
+    /// The detector, where there is one.
+    pub fn detector(&mut self) -> Option<&mut Detector> {
+        self.detector.as_mut()
+    }
+
+    /// The classifier, where there is one.
+    pub fn classifier(&mut self) -> Option<&mut Classifier> {
+        self.classifier.as_mut()
+    }
+
+    /// Every answer of the detector on the whole frame with a score of at least `floor`, best first, before suppression;
+    /// none without a detector.
+    ///
+    /// # Errors
+    /// When the engine fails.
+    pub fn detect(
+        &mut self,
+        frame: &Frame,
+        window: &BoundingBox,
+        floor: f32,
+    ) -> Result<Vec<Detection>, RecognitionError> {
+        let Some(detector) = &mut self.detector else { return Ok(Vec::new()) };
+        self.plane.fill(&frame.pixels, window, self.stain, &detector.manifest().input);
+        let scale = scale_for(&detector.manifest().input.scale, frame.info.um_per_px, None);
+        Ok(detector.detect(&self.plane, scale, floor)?)
+    }
+
+    fn with_detector(&mut self, frame: &Frame, regions: &[Region]) -> Result<Vec<Recognised>, RecognitionError> {
+        let (width, height) = (frame.pixels.width() as f32, frame.pixels.height() as f32);
+        let window = regions.iter().map(|region| widened(&region.bounds, width, height)).reduce(|a, b| a.union(&b));
+        let window = window.unwrap_or_else(|| BoundingBox::from_corners(0.0, 0.0, width, height));
+        let Some(thresholds) = self.detector.as_ref().map(|detector| detector.manifest().thresholds) else {
+            return Ok(Vec::new());
+        };
+        let started = Instant::now();
+        let answers = self.detect(frame, &window, thresholds.candidate)?;
+        let kept = suppress(&answers, &thresholds);
+        let detected = started.elapsed();
+        let mut groups: Vec<Vec<Detection>> = regions.iter().map(|_| Vec::new()).collect();
+        for detection in kept {
+            if let Some(group) = owner(&detection.bounds, regions, width, height) {
+                groups[group].push(detection);
+            }
+        }
+        let mut cells = Vec::with_capacity(regions.len());
+        for (region, group) in regions.iter().zip(groups) {
+            let mut timing = BTreeMap::new();
+            if cells.is_empty() {
+                timing.insert("detect", detected);
+            }
+            let started = Instant::now();
+            let candidates = self.classified(frame, &window, group, thresholds.score, thresholds.class_weight)?;
+            timing.insert("classify", started.elapsed());
+            let bounds = candidates
+                .iter()
+                .filter(|candidate| candidate.accepted)
+                .fold(region.bounds, |all, candidate| all.union(&candidate.bounds))
+                .clipped(width, height);
+            cells.push(Recognised {
+                region: bounds,
+                quality: region.quality,
+                candidates,
+                chromosome_width_px: None,
+                timing,
+            });
+        }
+        Ok(cells)
+    }
+
+    /// Joins the detector's classes with those of the classifier, one batch for all.
+    fn classified(
+        &mut self,
+        frame: &Frame,
+        window: &BoundingBox,
+        detections: Vec<Detection>,
+        threshold: f32,
+        weight: f32,
+    ) -> Result<Vec<Candidate>, RecognitionError> {
+        let combined_temperature =
+            self.detector.as_ref().map_or(1.0, |detector| detector.manifest().calibration.combined_temperature);
+        let mut named = Vec::new();
+        if let Some(classifier) = &mut self.classifier {
+            let spec = &classifier.manifest().input;
+            let same = self.detector.as_ref().is_some_and(|detector| {
+                let other = &detector.manifest().input;
+                (other.polarity, other.background) == (spec.polarity, spec.background)
+            });
+            let plane = if same {
+                &self.plane
+            } else {
+                self.crops_plane.fill(&frame.pixels, window, self.stain, spec);
+                &self.crops_plane
+            };
+            let scale = scale_for(&spec.scale, frame.info.um_per_px, None);
+            let items: Vec<Item<'_>> =
+                detections.iter().map(|d| Item { plane, bounds: d.bounds, flipped: false }).collect();
+            named = classifier.classify(&items, scale)?;
+        }
+        let temperature = if named.is_empty() { 1.0 } else { combined_temperature };
+        Ok(detections
+            .into_iter()
+            .enumerate()
+            .map(|(i, detection)| Candidate {
+                bounds: detection.bounds,
+                objectness: detection.score,
+                accepted: detection.score >= threshold,
+                log_probs: combine(detection.classes.as_ref(), named.get(i), weight, temperature),
+                status: Status::Unclear,
+            })
+            .collect())
+    }
+}
+
+impl Recognizer for ComposedRecognizer {
+    fn recognise(&mut self, frame: &Frame, regions: &[Region]) -> Result<Vec<Recognised>, RecognitionError> {
+        self.with_detector(frame, regions)
+    }
+
+    fn basis(&self) -> &Basis {
+        &self.basis
+    }
+}
+
+/// The model for a task: the named one (an error when it is missing), else the first that serves the stain.
+fn find(
+    library: &ModelLibrary,
+    name: Option<&str>,
+    task: Task,
+    stain: Stain,
+    basis: &mut Basis,
+) -> Result<Option<ModelFolder>, ModelError> {
+    if let Some(name) = name {
+        let model = library.named(name)?;
+        if !model.manifest.input.stains.contains(&stain) {
+            let served: Vec<&str> = model.manifest.input.stains.iter().map(|stain| stain.name()).collect();
+            let (name, served, stain) = (model.name(), served.join(", "), stain.name());
+            basis.notes.push(format!("model '{name}' was made for {served}, the source is stained {stain}"));
+        }
+        return Ok(Some(model));
+    }
+    match library.serving(task, stain) {
+        Ok(model) => Ok(Some(model)),
+        Err(error @ ModelError::NoneForStain { .. }) => {
+            let effect = if task == Task::Detector {
+                "segmentation alone finds the chromosomes"
+            } else {
+                "classes come from the detector alone"
+            };
+            basis.notes.push(format!("{effect}: {error}"));
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Input pixels for a frame pixel.
+fn scale_for(rule: &ScaleRule, um_per_px: Option<f64>, width_px: Option<f32>) -> f32 {
+    let factor = match (rule.um_per_px, um_per_px, rule.reference_width_px, width_px) {
+        (Some(reference), Some(actual), _, _) if actual > 0.0 => rule.factor * actual as f32 / reference,
+        (_, _, Some(reference), Some(width)) if width > 0.0 => {
+            // Cameras of about the same scale are left alone: the estimate's noise would cost more than it mends.
+            let ratio = reference / width;
+            if (0.8..=1.25).contains(&ratio) { rule.factor } else { rule.factor * ratio }
+        }
+        _ => rule.factor,
+    };
+    factor.clamp(0.05, 8.0)
+}
+
+/// A region with room for chromosomes that triage did not count in.
+fn widened(bounds: &BoundingBox, width: f32, height: f32) -> BoundingBox {
+    let margin = 40.0 + 0.15 * bounds.width.max(bounds.height);
+    BoundingBox::from_corners(bounds.x - margin, bounds.y - margin, bounds.right() + margin, bounds.bottom() + margin)
+        .clipped(width, height)
+}
+
+/// The region that a chromosome belongs to: the one whose widened bounds hold its middle, the nearest if several do.
+fn owner(bounds: &BoundingBox, regions: &[Region], width: f32, height: f32) -> Option<usize> {
+    let (x, y) = (bounds.x + bounds.width / 2.0, bounds.y + bounds.height / 2.0);
+    let distance = |region: &BoundingBox| {
+        let dx = (region.x - x).max(x - region.right()).max(0.0);
+        let dy = (region.y - y).max(y - region.bottom()).max(0.0);
+        // Inside several: the nearest middle decides.
+        let (cx, cy) = (region.x + region.width / 2.0, region.y + region.height / 2.0);
+        (dx.hypot(dy), (cx - x).hypot(cy - y))
+    };
+    regions
+        .iter()
+        .enumerate()
+        .filter(|(_, region)| {
+            let wide = widened(&region.bounds, width, height);
+            (wide.x..=wide.right()).contains(&x) && (wide.y..=wide.bottom()).contains(&y)
+        })
+        .min_by(|(_, a), (_, b)| {
+            let (a, b) = (distance(&a.bounds), distance(&b.bounds));
+            a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1))
+        })
+        .map(|(index, _)| index)
+}
