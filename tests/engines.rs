@@ -5,7 +5,7 @@ use std::{fs, path::Path, sync::Arc};
 use metaphased::{
     cell::BoundingBox,
     config::InferenceConfig,
-    frame::{Frame, FrameFlags, FrameId, FrameInfo, PixelBuffer, PixelFormat, Pixels},
+    frame::{Frame, FrameInfo, PixelBuffer, PixelFormat, Pixels},
     inference::{ChosenEngine, CpuEngine, Engine, EngineError, Input, ModelError, ModelFolder, ModelLibrary, load},
     recognition::{ComposedRecognizer, Detector, Plane, Recognition, Recognizer, Region},
 };
@@ -50,19 +50,7 @@ fn field() -> Frame {
         }
     }
     let pixels = Pixels::new(PixelBuffer::from_bytes(&grey), PixelFormat::Mono8, 96, 64, 8).expect("fits");
-    let info = FrameInfo {
-        id: FrameId(1),
-        source: "test".into(),
-        device_sequence: None,
-        arrived: std::time::Instant::now(),
-        time: Default::default(),
-        trigger: None,
-        stage_um: None,
-        um_per_px: None,
-        file: None,
-        flags: FrameFlags::default(),
-    };
-    Frame { info, pixels }
+    Frame { info: FrameInfo::of_tool("test"), pixels }
 }
 
 #[test]

@@ -174,6 +174,25 @@ pub struct FileStamp {
     pub mtime_ns: i64,
 }
 
+impl FrameInfo {
+    /// What is known about a picture that no running source delivered: tools and tests.
+    pub fn of_tool(name: &str) -> Self {
+        Self {
+            id: FrameId(1),
+            source: name.into(),
+            device_sequence: None,
+            arrived: Instant::now(),
+            time: Timestamp::now(),
+            trigger: None,
+            stage_um: None,
+            um_per_px: None,
+            file: None,
+            stamp: None,
+            flags: FrameFlags::default(),
+        }
+    }
+}
+
 /// A frame on its way. Frames move; pixels are not copied.
 #[derive(Debug)]
 pub struct Frame {
