@@ -182,7 +182,7 @@ const SCHEMA: &str = "curve/1";
 /// Reads a curve file (TOML, schema `curve/1`; docs/reference/dose.md shows one). `name` stands in messages.
 pub fn read_curve(text: &str, name: &str) -> Result<Curve, DosimetryError> {
     let bad = |problem: String| DosimetryError::BadCurve { id: name.into(), problem };
-    let file: CurveFile = toml::from_str(text).map_err(|e| bad(e.to_string().trim_end().to_owned()))?;
+    let file: CurveFile = toml_edit::de::from_str(text).map_err(|e| bad(e.to_string().trim_end().to_owned()))?;
     if file.schema != SCHEMA {
         return Err(bad(format!("schema is {:?}; this program reads {SCHEMA:?}", file.schema)));
     }
@@ -244,7 +244,7 @@ pub fn write_curve(curve: &Curve) -> String {
             beta_beta: v[2][2],
         }),
     };
-    toml::to_string(&file).expect("plain tables and numbers always serialise")
+    toml_edit::ser::to_string_pretty(&file).expect("plain tables and numbers always serialise")
 }
 
 #[cfg(test)]
