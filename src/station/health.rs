@@ -40,6 +40,8 @@ struct Picture {
     engine: EngineState,
     store: StoreState,
     broker: BrokerState,
+    /// Case and slide of what comes from now on.
+    case: (Option<String>, Option<String>),
 }
 
 /// The live picture. Cloning shares it; every call is short and never blocks on I/O.
@@ -144,6 +146,11 @@ impl Health {
         self.change(|p| &mut p.broker, act);
     }
 
+    /// Sets the case and the slide that new cells belong to.
+    pub fn set_case(&self, case: Option<String>, slide: Option<String>) {
+        self.change(|p| &mut p.case, |now| *now = (case, slide));
+    }
+
     /// Counts cells on disk.
     pub fn count_stored(&self, cells: u64) {
         self.0.cells_stored.fetch_add(cells, Ordering::Relaxed);
@@ -186,6 +193,8 @@ impl Health {
             engine: picture.engine.clone(),
             store: picture.store.clone(),
             broker: picture.broker.clone(),
+            case: picture.case.0.clone(),
+            slide: picture.case.1.clone(),
             ..State::default()
         };
         drop(picture);

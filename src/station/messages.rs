@@ -109,6 +109,12 @@ pub struct State {
     pub store: StoreState,
     /// Broker.
     pub broker: BrokerState,
+    /// Case that new cells belong to, while one is open.
+    #[serde(default)]
+    pub case: Option<String>,
+    /// Slide that new cells lie on.
+    #[serde(default)]
+    pub slide: Option<String>,
 }
 
 /// Counters of one source in `stats/1`.

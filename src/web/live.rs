@@ -13,6 +13,7 @@ use std::{
     time::Instant,
 };
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use tokio::sync::broadcast;
 use uuid::Uuid;
@@ -55,10 +56,11 @@ pub struct LiveFrame {
 }
 
 /// What is told about a frame: the `frame` event. The picture is at `sources/{source}/frame.jpg?frame={frame}`.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct FrameNote {
     /// Name of the source.
     #[serde(serialize_with = "as_text")]
+    #[schemars(with = "String")]
     pub source: Arc<str>,
     /// Number of the frame within its source.
     pub frame: u64,
@@ -302,7 +304,16 @@ impl LiveHub {
         if let Some(channel) = self.inner.channels.get(&boxes.source)
             && channel.watching.load(Relaxed) > 0
         {
-            self.send(EventKind::Boxes, Some(boxes.source.clone()), boxes);
+            #[derive(Serialize)]
+            struct Told<'a> {
+                #[serde(flatten)]
+                boxes: &'a LiveBoxes,
+                /// The frame, while its picture is kept: the camera may be some frames ahead by now.
+                note: Option<&'a FrameNote>,
+            }
+            let picture = self.picture(&boxes.source, Some(boxes.frame));
+            let told = Told { boxes, note: picture.as_ref().map(|p| &p.note) };
+            self.send(EventKind::Boxes, Some(boxes.source.clone()), &told);
         }
     }
 

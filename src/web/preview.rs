@@ -78,11 +78,6 @@ impl Preview {
         Some((Self { samples, width: out_width, height: out_height, channels }, exposure))
     }
 
-    /// Width and height in pixels.
-    pub fn size(&self) -> [u32; 2] {
-        [self.width, self.height]
-    }
-
     /// As JPEG.
     ///
     /// # Errors
@@ -98,7 +93,7 @@ impl Preview {
 }
 
 /// 16-bit samples spread over 8 bits from their 0.1 to their 99.9 % value.
-fn spread(words: Vec<u16>) -> Vec<u8> {
+pub(super) fn spread(words: Vec<u16>) -> Vec<u8> {
     let mut counts = vec![0_u32; 1 << 16];
     for &word in &words {
         counts[usize::from(word)] += 1;
@@ -186,7 +181,7 @@ mod tests {
     #[test]
     fn a_large_frame_is_reduced_and_keeps_its_shape() {
         let (preview, _) = Preview::of(&mono8(2800, 2000, |_| 100)).expect("reduced");
-        assert_eq!(preview.size(), [1400, 1000]);
+        assert_eq!((preview.width, preview.height), (1400, 1000));
         let decoded = image::load_from_memory(&preview.jpeg().expect("encoded")).expect("a JPEG");
         assert_eq!((decoded.width(), decoded.height()), (1400, 1000));
     }
@@ -194,7 +189,7 @@ mod tests {
     #[test]
     fn a_small_frame_is_left_as_it_is() {
         let (preview, _) = Preview::of(&mono8(64, 48, |i| i as u8)).expect("copied");
-        assert_eq!(preview.size(), [64, 48]);
+        assert_eq!((preview.width, preview.height), (64, 48));
         assert_eq!(preview.samples[5], 5);
     }
 

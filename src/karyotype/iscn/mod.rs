@@ -13,7 +13,6 @@ mod parse;
 mod print;
 mod words;
 
-pub use check::sort_items;
 pub use model::*;
 
 use std::{fmt, str::FromStr};

@@ -1,0 +1,92 @@
+// Small helpers: elements, numbers, times, requests.
+
+/** The element with this id. */
+export const byId = (id) => document.getElementById(id);
+
+/** A new element: h("li", {class: "x", onclick: f}, child, "text"). Values of null are left out. */
+export function h(name, attributes = {}, ...children) {
+  return fill(document.createElement(name), attributes, children);
+}
+
+/** The same for SVG. */
+export function s(name, attributes = {}, ...children) {
+  return fill(document.createElementNS("http://www.w3.org/2000/svg", name), attributes, children);
+}
+
+function fill(element, attributes, children) {
+  for (const [key, value] of Object.entries(attributes)) {
+    if (value === null || value === undefined || value === false) continue;
+    if (key.startsWith("on")) element.addEventListener(key.slice(2), value);
+    else element.setAttribute(key, value === true ? "" : value);
+  }
+  element.append(...children.flat(Infinity).filter((c) => c !== null && c !== undefined && c !== false));
+  return element;
+}
+
+const counting = new Intl.NumberFormat("en");
+/** 1234 as "1,234". */
+export const count = (n) => counting.format(n ?? 0);
+/** A share as "94 %". */
+export const percent = (share, digits = 0) => `${(share * 100).toFixed(digits)} %`;
+/** "1 box", "2 boxes". */
+export const plural = (n, one, many = `${one}s`) => `${count(n)} ${n === 1 ? one : many}`;
+
+/** "3 s ago", "5 min ago", "14:05". */
+export function ago(time) {
+  const seconds = Math.max(0, (Date.now() - Date.parse(time)) / 1000);
+  if (!Number.isFinite(seconds)) return "";
+  if (seconds < 60) return `${Math.floor(seconds)} s ago`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ago`;
+  return new Date(time).toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
+}
+
+/** Verdicts in words, with a mark whose shape says the same as its colour. */
+export const VERDICTS = {
+  normal: { word: "Normal", mark: "✓" },
+  abnormal: { word: "Abnormal", mark: "◆" },
+  not_assessable: { word: "Not assessable", mark: "–" },
+};
+
+/** The mark of a verdict. */
+export function verdictMark(verdict) {
+  const { word, mark } = VERDICTS[verdict] ?? VERDICTS.not_assessable;
+  return h("span", { class: `mark ${verdict}`, title: word, "aria-hidden": "true" }, mark);
+}
+
+const API = "/api/v1/";
+
+/** GET or POST as JSON; a problem+json answer becomes an Error with its detail. */
+export async function api(path, body) {
+  const options = body === undefined
+    ? {}
+    : { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) };
+  const response = await fetch(API + path, options);
+  if (response.ok) return response.status === 204 ? null : response.json();
+  const problem = await response.json().catch(() => ({}));
+  throw Object.assign(new Error(problem.detail ?? problem.title ?? `HTTP ${response.status}`), { status: response.status });
+}
+
+/** The address of something of a cell. */
+export const cellUrl = (cell, what = "") => `${API}cells/${encodeURIComponent(cell.cell)}${what && `/${what}`}?r=${cell.revision}`;
+
+/** A value kept in this browser only. */
+export const kept = {
+  get(key, otherwise) {
+    try { return JSON.parse(localStorage.getItem(`metaphased.${key}`)) ?? otherwise; } catch { return otherwise; }
+  },
+  set(key, value) {
+    try { localStorage.setItem(`metaphased.${key}`, JSON.stringify(value)); } catch { /* private window */ }
+  },
+};
+
+/** The letter of the Denver group of a class. */
+export function denverGroup(name) {
+  const n = Number(name);
+  if (name === "X") return "C";
+  if (name === "Y" || n >= 21) return "G";
+  if (n <= 3) return "A";
+  if (n <= 5) return "B";
+  if (n <= 12) return "C";
+  if (n <= 15) return "D";
+  return n <= 18 ? "E" : "F";
+}

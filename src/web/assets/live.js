@@ -1,0 +1,172 @@
+// The live field: picture, boxes, scale bar, hints.
+//
+// The daemon tells of a frame ("frame"), the page fetches its picture, and a moment later the boxes of that frame may
+// follow ("boxes"). Boxes belong to one frame, or to all frames of its scene. When the camera has moved on in between,
+// the page goes back to the frame with the boxes and rests there a moment ("hold on cells").
+
+import { byId, h, s, kept, percent, plural } from "./dom.js";
+
+const HOLD_MS = 1600;
+const field = byId("field");
+const overlay = byId("overlay");
+const paint = field.getContext("2d");
+
+let source = null;
+let current = null; // frame note on the canvas
+let boxes = null; // last boxes told
+let wanted = null; // frame note to fetch next
+let fetching = false;
+let heldUntil = 0;
+
+const switches = { boxes: kept.get("boxes", true), classes: kept.get("classes", true), hold: kept.get("hold", true) };
+
+/** Sets the source whose field is shown. */
+export function show(name) {
+  source = name;
+  current = boxes = wanted = null;
+  heldUntil = 0;
+  overlay.replaceChildren();
+  paint.clearRect(0, 0, field.width, field.height);
+  byId("waiting").hidden = false;
+}
+
+/** A frame can be fetched. */
+export function onFrame(note) {
+  if (note.source !== source) return;
+  const sameScene = boxes && note.scene !== null && note.scene === boxes.scene;
+  if (performance.now() < heldUntil && !sameScene) return;
+  wanted = note;
+  fetchNext();
+}
+
+/** Boxes of a frame. */
+export function onBoxes(found) {
+  if (found.source !== source) return;
+  boxes = found;
+  if (current && belongs(current)) {
+    drawOverlay();
+  } else if (switches.hold && found.note) {
+    wanted = found.note;
+    fetchNext();
+  }
+  if (switches.hold) heldUntil = performance.now() + HOLD_MS;
+}
+
+/** The picture is no longer live. */
+export function setStale(stale) {
+  byId("stage").classList.toggle("stale", stale);
+}
+
+const belongs = (note) =>
+  boxes !== null && (note.frame === boxes.frame || (note.scene !== null && note.scene === boxes.scene));
+
+async function fetchNext() {
+  if (fetching || document.hidden) return;
+  fetching = true;
+  while (wanted) {
+    const note = wanted;
+    wanted = null;
+    try {
+      const response = await fetch(`/api/v1/sources/${encodeURIComponent(note.source)}/frame.jpg?frame=${note.frame}`);
+      if (!response.ok) continue;
+      const picture = await createImageBitmap(await response.blob());
+      if (note.source === source) draw(note, picture);
+      picture.close();
+    } catch {
+      // Gone already, or the connection was lost: the next frame tells.
+    }
+  }
+  fetching = false;
+}
+
+function draw(note, picture) {
+  if (field.width !== picture.width || field.height !== picture.height) {
+    field.width = picture.width;
+    field.height = picture.height;
+    byId("stage").style.aspectRatio = `${picture.width} / ${picture.height}`;
+  }
+  paint.drawImage(picture, 0, 0);
+  current = note;
+  byId("waiting").hidden = true;
+  drawOverlay();
+  drawScale();
+  byId("focus").value = note.quality.focus;
+  byId("focus").title = `Focus ${note.quality.focus.toFixed(2)} of 1`;
+  byId("saturated").textContent = percent(note.exposure.saturated, note.exposure.saturated < 0.1 ? 1 : 0);
+  byId("frame").textContent = note.frame;
+  const hints = note.hints.map((hint) => h("span", { class: hint.kind }, hint.text));
+  // Words that stay the same are not read out again.
+  if (byId("hints").textContent !== hints.map((x) => x.textContent).join("")) byId("hints").replaceChildren(...hints);
+}
+
+/** Boxes of a cell as SVG, in pixels of the frame. `label` gives the text of a box, `mark` its extra class. */
+export function drawBoxes(svg, list, view, { label, mark, onpick }) {
+  const [x, y, width, height] = view;
+  svg.setAttribute("viewBox", `${x} ${y} ${width} ${height}`);
+  const pixel = width / (svg.clientWidth || 800);
+  svg.style.setProperty("--label", `${12.5 * pixel}px`);
+  svg.replaceChildren(...list.map((item, i) => {
+    const [bx, by, bw, bh] = item.box;
+    const text = label(item);
+    const group = s("g", { class: `box ${mark(item)}`, "data-index": i },
+      s("rect", { x: bx, y: by, width: bw, height: bh, rx: 3 * pixel }),
+      text && s("text", { x: bx + bw / 2, y: by > y + 16 * pixel ? by - 3 * pixel : by + bh + 12 * pixel }, text));
+    if (onpick) group.addEventListener("click", () => onpick(i));
+    return group;
+  }));
+}
+
+function drawOverlay() {
+  const visible = current && belongs(current) && (switches.boxes || switches.classes);
+  if (!visible) {
+    overlay.replaceChildren();
+    field.setAttribute("aria-label", "Live picture of the microscope field");
+    return;
+  }
+  drawBoxes(overlay, boxes.boxes, [0, 0, ...current.size], {
+    label: (b) => (switches.classes ? b.class ?? "" : ""),
+    mark: (b) => `${b.damage !== "none" ? "flagged" : ""} ${b.score < 0.5 ? "faint" : ""} ${switches.boxes ? "" : "bare"}`,
+  });
+  field.setAttribute("aria-label", `Live picture of the microscope field with ${plural(boxes.boxes.length, "chromosome")} boxed`);
+}
+
+/** A round length of about a fifth of the field: {um, share of the width}. */
+export function scaleBar(umPerPx, widthPx) {
+  const aim = umPerPx * widthPx * 0.2;
+  const step = 10 ** Math.floor(Math.log10(aim));
+  const um = [5, 2, 1].map((k) => k * step).find((length) => length <= aim) ?? step;
+  return { um, share: um / (umPerPx * widthPx) };
+}
+
+function drawScale() {
+  const known = current.um_per_px > 0;
+  byId("scale").hidden = !known;
+  if (!known) return;
+  const { um, share } = scaleBar(current.um_per_px, current.size[0]);
+  byId("scale-text").textContent = `${um} µm`;
+  byId("scale-bar").style.width = `${share * field.clientWidth}px`;
+}
+
+function bindSwitch(id, key) {
+  const button = byId(id);
+  const apply = () => {
+    button.setAttribute("aria-pressed", switches[key]);
+    kept.set(key, switches[key]);
+    if (key === "hold" && !switches.hold) heldUntil = 0;
+    drawOverlay();
+  };
+  button.addEventListener("click", () => {
+    switches[key] = !switches[key];
+    apply();
+  });
+  apply();
+}
+
+bindSwitch("show-boxes", "boxes");
+bindSwitch("show-classes", "classes");
+bindSwitch("hold", "hold");
+new ResizeObserver(() => {
+  if (!current) return;
+  drawOverlay();
+  drawScale();
+}).observe(field);

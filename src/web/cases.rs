@@ -1,0 +1,96 @@
+//! `cases`: what the cells of one person or sample say together.
+
+use axum::{
+    Json, Router,
+    extract::{Path, State},
+    response::Response,
+    routing::get,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{App, problem::Problem, report};
+use crate::store::CaseRecord;
+
+/// A case as the store keeps it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct CaseView {
+    /// Its id.
+    pub case: String,
+    /// When its first cell or document came, RFC 3339.
+    pub opened: String,
+    /// When it was closed.
+    pub closed: Option<String>,
+    /// Cells in the store.
+    pub stored_cells: u64,
+    /// Latest `case/1` document: cells, clones, consensus, cells still needed.
+    pub state: Option<Value>,
+    /// Latest `dose/1` document.
+    pub dose: Option<Value>,
+}
+
+/// A line of the case list.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Cases {
+    /// The cases.
+    pub cases: Vec<CaseView>,
+}
+
+impl From<CaseRecord> for CaseView {
+    fn from(record: CaseRecord) -> Self {
+        let read = |text: Option<String>| text.and_then(|text| serde_json::from_str(&text).ok());
+        // Subject data stay in the store: only what a dose needs, and never in an answer that a page may show.
+        Self {
+            case: record.id,
+            opened: record.opened,
+            closed: record.closed,
+            stored_cells: record.cells,
+            state: read(record.state),
+            dose: read(record.dose),
+        }
+    }
+}
+
+/// The routes.
+pub fn routes() -> Router<App> {
+    Router::new()
+        .route("/cases", get(cases))
+        .route("/cases/{id}", get(case))
+        .route("/cases/{id}/report.html", get(case_report))
+}
+
+/// All cases.
+#[utoipa::path(get, path = "/api/v1/cases", tag = "cases",
+    responses((status = 200, description = "The cases", body = ref("#/components/schemas/Cases"))))]
+pub async fn cases(State(app): State<App>) -> Result<Json<Cases>, Problem> {
+    let cases = app.read(|store| store.cases()).await?;
+    Ok(Json(Cases { cases: cases.into_iter().map(CaseView::from).collect() }))
+}
+
+async fn find(app: &App, id: &str) -> Result<CaseView, Problem> {
+    let name = id.to_owned();
+    let record = app.read(move |store| store.case(&name)).await?;
+    record.map(CaseView::from).ok_or_else(|| Problem::not_found(format!("There is no case '{id}' in the store.")))
+}
+
+/// One case.
+#[utoipa::path(get, path = "/api/v1/cases/{id}", tag = "cases",
+    params(("id" = String, Path, description = "Id of the case, percent-encoded")),
+    responses((status = 200, description = "The case", body = ref("#/components/schemas/CaseView")),
+        (status = 404, description = "No such case", body = ref("#/components/schemas/Problem"))))]
+pub async fn case(State(app): State<App>, Path(id): Path<String>) -> Result<Json<CaseView>, Problem> {
+    Ok(Json(find(&app, &id).await?))
+}
+
+/// The case as a page to read and print.
+#[utoipa::path(get, path = "/api/v1/cases/{id}/report.html", tag = "cases",
+    params(("id" = String, Path, description = "Id of the case, percent-encoded")),
+    responses((status = 200, description = "HTML", content_type = "text/html"),
+        (status = 404, description = "No such case", body = ref("#/components/schemas/Problem"))))]
+pub async fn case_report(State(app): State<App>, Path(id): Path<String>) -> Result<Response, Problem> {
+    let view = find(&app, &id).await?;
+    let (cells, reviews) = app.read(move |store| Ok((store.cells_of_case(&id)?, store.reviews_of_case(&id)?))).await?;
+    let cells = cells.iter().map(|row| row.cell()).collect::<Result<Vec<_>, _>>()?;
+    Ok(report::page(&app.parts.health.birth(), &view, &cells, &reviews))
+}

@@ -1,0 +1,189 @@
+//! `cells`: finished cells, newest first, and all that belongs to one.
+
+use axum::{
+    Router,
+    extract::{Path, Query, State},
+    http::header,
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::{App, blocking, pictures, problem::Problem};
+use crate::{
+    cell::{Cell, Verdict},
+    store::{CellQuery, CellRow},
+};
+
+/// Cells of a page when the request does not say, and at most.
+const PAGE: usize = 50;
+const LARGEST_PAGE: usize = 500;
+
+/// A page of cells.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct CellPage {
+    /// The cells.
+    pub cells: Vec<Cell>,
+    /// What to give as `after` for the next page; none: this was the last.
+    pub next: Option<String>,
+}
+
+/// Query of `cells`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Listed {
+    case: Option<String>,
+    verdict: Option<Verdict>,
+    source: Option<String>,
+    after: Option<String>,
+    limit: Option<usize>,
+    #[serde(default)]
+    order: Order,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Order {
+    #[default]
+    Newest,
+    Oldest,
+}
+
+/// The routes.
+pub fn routes() -> Router<App> {
+    Router::new()
+        .route("/cells", get(cells))
+        .route("/cells/{id}", get(cell))
+        .route("/cells/{id}/image.png", get(image))
+        .route("/cells/{id}/thumbnail.jpg", get(thumbnail))
+        .route("/cells/{id}/chromosomes/{file}", get(chromosome))
+}
+
+/// A page of cells.
+#[utoipa::path(get, path = "/api/v1/cells", tag = "cells",
+    params(("case" = Option<String>, Query, description = "Only of this case"),
+        ("verdict" = Option<String>, Query, description = "Only `normal`, `abnormal` or `not_assessable`"),
+        ("source" = Option<String>, Query, description = "Only of this source"),
+        ("after" = Option<String>, Query, description = "`next` of the page before, or the UUID of a cell"),
+        ("limit" = Option<usize>, Query, description = "1 to 500; 50 when left out"),
+        ("order" = Option<String>, Query, description = "`newest` first (default) or `oldest` first")),
+    responses((status = 200, description = "A page", body = ref("#/components/schemas/CellPage")),
+        (status = 400, description = "Wrong query", body = ref("#/components/schemas/Problem"))))]
+pub async fn cells(State(app): State<App>, Query(query): Query<Listed>) -> Result<Response, Problem> {
+    let limit = query.limit.unwrap_or(PAGE);
+    if !(1..=LARGEST_PAGE).contains(&limit) {
+        return Err(Problem::bad_request(format!("limit is {limit}; expected 1 to {LARGEST_PAGE}.")));
+    }
+    let after = match query.after.as_deref() {
+        None => None,
+        Some(text) => Some(place(&app, text).await?),
+    };
+    let wanted = CellQuery {
+        case: query.case,
+        verdict: query.verdict,
+        source: query.source,
+        after,
+        newest_first: query.order == Order::Newest,
+        // One more tells whether there is a next page.
+        limit: limit + 1,
+    };
+    let mut rows = app.read(move |store| store.cells(&wanted)).await?;
+    let more = rows.len() > limit;
+    rows.truncate(limit);
+    let next = rows.last().filter(|_| more).map_or("null".to_owned(), |row| format!("\"{}\"", row.seq));
+    // The documents are JSON already (the store checks it): they are handed on as they are.
+    let documents: Vec<&str> = rows.iter().map(|row| row.document.as_str()).collect();
+    Ok(json(format!("{{\"cells\":[{}],\"next\":{next}}}", documents.join(","))))
+}
+
+async fn place(app: &App, text: &str) -> Result<i64, Problem> {
+    if let Ok(seq) = text.parse() {
+        return Ok(seq);
+    }
+    match text.parse() {
+        Ok(id) => Ok(row(app, id).await?.seq),
+        Err(_) => Err(Problem::bad_request("after is neither the 'next' of a page nor the UUID of a cell.")),
+    }
+}
+
+async fn row(app: &App, id: Uuid) -> Result<CellRow, Problem> {
+    app.read(move |store| store.cell(id)).await?.ok_or_else(|| no_such_cell(id))
+}
+
+fn no_such_cell(id: Uuid) -> Problem {
+    Problem::not_found(format!("There is no cell {id} in the store."))
+}
+
+fn json(text: String) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], text).into_response()
+}
+
+/// One cell: the `cell` message at its latest revision.
+#[utoipa::path(get, path = "/api/v1/cells/{id}", tag = "cells",
+    params(("id" = String, Path, description = "UUID of the cell")),
+    responses((status = 200, description = "The cell", body = ref("#/components/schemas/Cell")),
+        (status = 404, description = "No such cell", body = ref("#/components/schemas/Problem"))))]
+pub async fn cell(State(app): State<App>, Path(id): Path<Uuid>) -> Result<Response, Problem> {
+    Ok(json(row(&app, id).await?.document))
+}
+
+fn picture(kind: &'static str, bytes: Vec<u8>) -> Response {
+    // A picture of a cell never changes; the page asks anew for each revision.
+    let headers = [(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, "private, max-age=3600")];
+    (headers, bytes).into_response()
+}
+
+/// The frame of the cell. Where `store.keep_images` did not keep it, the kept chromosomes at their places on plain
+/// ground, told by the header `metaphased-picture: composed`.
+#[utoipa::path(get, path = "/api/v1/cells/{id}/image.png", tag = "cells",
+    params(("id" = String, Path, description = "UUID of the cell")),
+    responses((status = 200, description = "PNG, 8 bit, as large as the frame", content_type = "image/png"),
+        (status = 404, description = "No such cell, or nothing was kept of it", body = ref("#/components/schemas/Problem"))))]
+pub async fn image(State(app): State<App>, Path(id): Path<Uuid>) -> Result<Response, Problem> {
+    let file = app.read(move |store| store.image(id)).await?;
+    if let Some(file) = file {
+        match blocking(move || pictures::as_png(&file)).await? {
+            Ok(png) => return Ok(picture("image/png", png)),
+            Err(error) => tracing::warn!(cell = %id, %error, "the kept picture of a cell cannot be shown"),
+        }
+    }
+    let record = row(&app, id).await?.cell()?;
+    let crops = app.read(move |store| store.crops(id)).await?;
+    if crops.is_empty() {
+        let text = "No picture of this cell was kept; store.keep_images = \"all\" keeps those to come.";
+        return Err(Problem::not_found(text));
+    }
+    let png = blocking(move || pictures::compose(&record, &crops)).await?.map_err(|error| {
+        Problem::new(axum::http::StatusCode::INTERNAL_SERVER_ERROR, format!("The crops of cell {id}: {error}"))
+    })?;
+    let mut answer = picture("image/png", png);
+    answer.headers_mut().insert("metaphased-picture", header::HeaderValue::from_static("composed"));
+    Ok(answer)
+}
+
+/// A small picture of the cell.
+#[utoipa::path(get, path = "/api/v1/cells/{id}/thumbnail.jpg", tag = "cells",
+    params(("id" = String, Path, description = "UUID of the cell")),
+    responses((status = 200, description = "JPEG", content_type = "image/jpeg"),
+        (status = 404, description = "None was kept", body = ref("#/components/schemas/Problem"))))]
+pub async fn thumbnail(State(app): State<App>, Path(id): Path<Uuid>) -> Result<Response, Problem> {
+    let jpeg = app.read(move |store| store.thumbnail(id)).await?;
+    jpeg.map(|jpeg| picture("image/jpeg", jpeg))
+        .ok_or_else(|| Problem::not_found(format!("No small picture of cell {id} is in the store.")))
+}
+
+/// The picture of one chromosome, as it lies in the frame.
+#[utoipa::path(get, path = "/api/v1/cells/{id}/chromosomes/{index}.png", tag = "cells",
+    params(("id" = String, Path, description = "UUID of the cell"),
+        ("index" = u32, Path, description = "Index of the chromosome")),
+    responses((status = 200, description = "PNG", content_type = "image/png"),
+        (status = 404, description = "None was kept", body = ref("#/components/schemas/Problem"))))]
+pub async fn chromosome(State(app): State<App>, Path((id, file)): Path<(Uuid, String)>) -> Result<Response, Problem> {
+    let index = file.strip_suffix(".png").and_then(|index| index.parse().ok());
+    let index: u32 = index.ok_or_else(|| Problem::not_found("A chromosome's picture is at chromosomes/INDEX.png."))?;
+    let png = app.read(move |store| store.crop(id, index)).await?;
+    png.map(|png| picture("image/png", png))
+        .ok_or_else(|| Problem::not_found(format!("No picture of chromosome {index} of cell {id} is in the store.")))
+}

@@ -1,0 +1,127 @@
+//! What a person or a scanner asks the daemon to do.
+
+use std::time::Duration;
+
+use axum::{
+    Json, Router,
+    extract::{Path, State},
+    http::StatusCode,
+    routing::post,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+use super::{App, problem::Problem};
+use crate::{
+    cell::StagePosition,
+    station::{Command, ReviewAction},
+};
+
+/// How long the daemon may take to answer a command.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Body of `trigger`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Trigger {
+    /// Name of the source; may be left out when there is one.
+    #[serde(default)]
+    pub source: Option<String>,
+    /// The scanner's event id, echoed in every answer.
+    pub trigger: String,
+    /// Where the stage stands.
+    #[serde(default)]
+    pub stage_um: Option<StagePosition>,
+}
+
+/// Body of `cells/{id}/review`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CellReview {
+    /// Who.
+    pub by: String,
+    /// Revision the person saw; a newer one in the store refuses the review.
+    #[serde(default)]
+    pub revision: Option<u32>,
+    /// What to change.
+    pub change: ReviewAction,
+}
+
+/// The routes.
+pub fn routes() -> Router<App> {
+    Router::new()
+        .route("/trigger", post(trigger))
+        .route("/commands/{name}", post(command))
+        .route("/cells/{id}/review", post(review))
+}
+
+/// A scanner stands at a field: take it.
+#[utoipa::path(post, path = "/api/v1/trigger", tag = "commands",
+    request_body = ref("#/components/schemas/Trigger"),
+    responses((status = 202, description = "Taken; the cell or the rejection carries the trigger"),
+        (status = 404, description = "No such source", body = ref("#/components/schemas/Problem")),
+        (status = 409, description = "Not now", body = ref("#/components/schemas/Problem"))))]
+pub async fn trigger(State(app): State<App>, Json(body): Json<Trigger>) -> Result<(StatusCode, Json<Value>), Problem> {
+    let Trigger { source, trigger, stage_um } = body;
+    let answer = send(&app, Command::Trigger { source, trigger, stage_um }).await?;
+    Ok((StatusCode::ACCEPTED, Json(answer)))
+}
+
+/// A command by its name, with the fields that MQTT's `command/<name>` takes.
+#[utoipa::path(post, path = "/api/v1/commands/{name}", tag = "commands",
+    params(("name" = String, Path, description = "start, stop, snapshot, case, trigger, acknowledge, review")),
+    request_body(content = serde_json::Value, description = "The fields of the command"),
+    responses((status = 200, description = "Done; what it gave"),
+        (status = 400, description = "No such command or wrong fields", body = ref("#/components/schemas/Problem")),
+        (status = 409, description = "Refused; says why", body = ref("#/components/schemas/Problem"))))]
+pub async fn command(
+    State(app): State<App>,
+    Path(name): Path<String>,
+    Json(mut body): Json<Value>,
+) -> Result<Json<Value>, Problem> {
+    let Some(fields) = body.as_object_mut() else {
+        return Err(Problem::bad_request("A command's body is a JSON object with its fields; {} when it has none."));
+    };
+    fields.insert("name".to_owned(), Value::String(name.clone()));
+    let command =
+        serde_json::from_value(body).map_err(|error| Problem::bad_request(format!("command '{name}': {error}")))?;
+    Ok(Json(send(&app, command).await?))
+}
+
+/// A person corrects a cell.
+#[utoipa::path(post, path = "/api/v1/cells/{id}/review", tag = "commands",
+    params(("id" = String, Path, description = "UUID of the cell")),
+    request_body = ref("#/components/schemas/CellReview"),
+    responses((status = 200, description = "Stored; what it gave"),
+        (status = 404, description = "No such cell", body = ref("#/components/schemas/Problem")),
+        (status = 409, description = "The cell was changed meanwhile", body = ref("#/components/schemas/Problem"))))]
+pub async fn review(
+    State(app): State<App>,
+    Path(cell): Path<Uuid>,
+    Json(body): Json<CellReview>,
+) -> Result<Json<Value>, Problem> {
+    let CellReview { by, revision, change } = body;
+    if by.trim().is_empty() {
+        return Err(Problem::bad_request("A review carries the name of the person in 'by'."));
+    }
+    Ok(Json(send(&app, Command::Review { by, cell, revision, change }).await?))
+}
+
+async fn send(app: &App, command: Command) -> Result<Value, Problem> {
+    let (reply, answer) = oneshot::channel();
+    app.parts.commands.send(command, move |result| {
+        // Nobody waits any more: the command was done all the same.
+        let _ = reply.send(result);
+    });
+    match tokio::time::timeout(PATIENCE, answer).await {
+        Ok(Ok(result)) => Ok(result?),
+        Ok(Err(_)) => Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "The daemon is stopping.")),
+        Err(_) => Err(Problem::new(
+            StatusCode::GATEWAY_TIMEOUT,
+            format!("The daemon has not answered within {} s; the command may still be done.", PATIENCE.as_secs()),
+        )),
+    }
+}

@@ -1,0 +1,98 @@
+//! The page and its files, and the way in for a browser when a token is needed.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Form, Router,
+    extract::{Query, State},
+    http::{HeaderValue, StatusCode, header},
+    response::{Html, IntoResponse, Redirect, Response},
+    routing::{get, post},
+};
+use serde::Deserialize;
+use uuid::Uuid;
+
+use super::{App, guard::Guard};
+
+/// Where the form of the way in is sent.
+pub const LOGIN: &str = "/login";
+
+const INDEX: &str = include_str!("assets/index.html");
+
+/// Name, media type and text of the page's files.
+const ASSETS: &[(&str, &str, &str)] = &[
+    ("/assets/app.js", "text/javascript", include_str!("assets/app.js")),
+    ("/assets/dom.js", "text/javascript", include_str!("assets/dom.js")),
+    ("/assets/live.js", "text/javascript", include_str!("assets/live.js")),
+    ("/assets/cells.js", "text/javascript", include_str!("assets/cells.js")),
+    ("/assets/detail.js", "text/javascript", include_str!("assets/detail.js")),
+    ("/assets/case.js", "text/javascript", include_str!("assets/case.js")),
+    ("/assets/style.css", "text/css", include_str!("assets/style.css")),
+    ("/assets/icon.svg", "image/svg+xml", include_str!("assets/icon.svg")),
+];
+
+/// The routes of the page.
+pub fn routes() -> Router<App> {
+    let mut router = Router::new().route("/", get(index)).route(LOGIN, post(login));
+    for &(path, kind, text) in ASSETS {
+        let headers = [(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, "no-cache")];
+        router = router.route(path, get(move || async move { (headers, text) }));
+    }
+    router
+}
+
+#[derive(Deserialize)]
+struct Token {
+    token: Option<String>,
+}
+
+async fn index(State(guard): State<Arc<Guard>>, Query(Token { token }): Query<Token>) -> Response {
+    match token {
+        // The token leaves the address bar at once.
+        Some(token) => enter(&guard, &token).await,
+        None => Html(INDEX).into_response(),
+    }
+}
+
+async fn login(State(guard): State<Arc<Guard>>, Form(Token { token }): Form<Token>) -> Response {
+    enter(&guard, token.unwrap_or_default().trim()).await
+}
+
+async fn enter(guard: &Guard, token: &str) -> Response {
+    if !guard.accepts(token) {
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        return login_form(Some("That is not the token."));
+    }
+    let mut answer = Redirect::to("/").into_response();
+    if let Some(cookie) = guard.cookie() {
+        answer.headers_mut().insert(header::SET_COOKIE, cookie);
+    }
+    answer
+}
+
+/// The form that asks for the token, with what was wrong before.
+pub fn login_form(wrong: Option<&str>) -> Response {
+    let nonce = Uuid::now_v7().simple().to_string();
+    let wrong = wrong.map(|text| format!("<p role=\"alert\">{text}</p>")).unwrap_or_default();
+    let html = format!(
+        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>metaphased</title>\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
+         <style nonce=\"{nonce}\">:root{{color-scheme:light dark;font:18px/1.5 system-ui,sans-serif}}\
+         body{{max-width:24rem;margin:16vh auto;padding:0 1rem}}form{{display:grid;gap:.8rem}}\
+         input,button{{font:inherit;padding:.6rem .8rem;border-radius:.6rem;border:1px solid #857c96}}\
+         button{{background:#5a3e9b;color:#fff;border:0;font-weight:600}}</style></head>\
+         <body><h1>metaphased</h1><p>This microscope's page needs the access token of its configuration \
+         (<code>web.token_file</code>).</p>{wrong}<form method=\"post\" action=\"{LOGIN}\">\
+         <label for=\"token\">Token</label>\
+         <input id=\"token\" name=\"token\" type=\"password\" autocomplete=\"current-password\" required autofocus>\
+         <button>Open the page</button></form></body></html>"
+    );
+    let policy = format!(
+        "default-src 'none'; style-src 'nonce-{nonce}'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    );
+    let mut answer = (StatusCode::UNAUTHORIZED, Html(html)).into_response();
+    if let Ok(policy) = HeaderValue::from_str(&policy) {
+        answer.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
+    }
+    answer
+}

@@ -1,0 +1,244 @@
+//! The server: its port, its routes, its end.
+
+use std::{
+    future::Future,
+    io,
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use axum::{Router, middleware};
+use jiff::Timestamp;
+use tokio::sync::watch;
+
+use super::{
+    App, EventKind, WebParts, cases, cells, commands, events, guard, metrics, openapi, page, probes, problem, rates,
+    sources, status,
+};
+use crate::config::WebConfig;
+
+/// First port that is tried when none is configured, and how many follow it.
+const DEFAULT_PORT: u16 = 8080;
+const PORTS_TRIED: u16 = 100;
+
+/// How often counters are sampled and told.
+const STATS_EVERY: Duration = Duration::from_secs(2);
+
+/// Changes of the state within this time are told as one.
+const STATE_SETTLES: Duration = Duration::from_millis(150);
+
+/// How long requests under way may take when the daemon stops.
+const LAST_REQUESTS: Duration = Duration::from_millis(800);
+
+/// What the server cannot start with.
+#[derive(Debug, thiserror::Error)]
+pub enum WebError {
+    /// `web.listen` is no address.
+    #[error("web.listen = \"{0}\" is no address: give address:port such as 127.0.0.1:8080, or off")]
+    Address(String),
+    /// The token cannot be read.
+    #[error("the token file {} cannot be read: {source}", path.display())]
+    Token {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The token is too short to keep anyone out.
+    #[error("the token in {} has {found} characters: give it at least 16 (openssl rand -hex 24)", path.display())]
+    ShortToken {
+        /// The file.
+        path: PathBuf,
+        /// Its length.
+        found: usize,
+    },
+    /// The server can be reached from outside and has no token.
+    #[error("{0} can be reached from outside: set web.token_file, or listen on 127.0.0.1")]
+    Open(SocketAddr),
+    /// The configured port cannot be taken.
+    #[error("the page cannot listen on {address} (web.listen): {source}; stop what uses it, or configure another port")]
+    Taken {
+        /// What was configured.
+        address: SocketAddr,
+        /// Why not.
+        source: io::Error,
+    },
+    /// No default port is free.
+    #[error("none of the ports {DEFAULT_PORT} to {} is free: configure one with web.listen", DEFAULT_PORT + PORTS_TRIED)]
+    NonFree,
+    /// The socket failed.
+    #[error("the page's socket failed: {0}")]
+    Socket(#[from] io::Error),
+}
+
+/// How the server is reached.
+#[derive(Debug, Clone, Default)]
+pub struct WebOptions {
+    /// Where to listen; none: 127.0.0.1:8080 or the next free port.
+    pub listen: Option<SocketAddr>,
+    /// The access token; needed beyond loopback.
+    pub token: Option<String>,
+    /// Names it may be asked for as, besides its address and localhost.
+    pub hosts: Vec<String>,
+}
+
+impl WebOptions {
+    /// From the configuration; none where the server is off. A relative token file is sought from the working folder.
+    ///
+    /// # Errors
+    /// When the address or the token file is wrong.
+    pub fn from_config(config: &WebConfig) -> Result<Option<Self>, WebError> {
+        let listen = match config.listen.as_deref() {
+            Some("off") => return Ok(None),
+            Some(text) => Some(text.parse().map_err(|_| WebError::Address(text.to_owned()))?),
+            None => None,
+        };
+        let token = config.token_file.as_deref().map(read_token).transpose()?;
+        Ok(Some(Self { listen, token, hosts: config.hosts.clone() }))
+    }
+}
+
+fn read_token(path: &Path) -> Result<String, WebError> {
+    let text = std::fs::read_to_string(path).map_err(|source| WebError::Token { path: path.into(), source })?;
+    let token = text.trim();
+    if token.chars().count() < 16 {
+        return Err(WebError::ShortToken { path: path.into(), found: token.chars().count() });
+    }
+    Ok(token.to_owned())
+}
+
+/// A port that is ours; nothing is answered yet.
+#[derive(Debug)]
+pub struct Bound {
+    listener: TcpListener,
+    address: SocketAddr,
+    options: WebOptions,
+}
+
+/// Takes the port, so that a taken one is known before anything else starts.
+///
+/// # Errors
+/// [`WebError::Taken`] when the configured port is taken, [`WebError::Open`] without a token beyond loopback.
+pub fn bind(options: WebOptions) -> Result<Bound, WebError> {
+    let listener = match options.listen {
+        Some(address) => {
+            if !address.ip().is_loopback() && options.token.is_none() {
+                return Err(WebError::Open(address));
+            }
+            TcpListener::bind(address).map_err(|source| WebError::Taken { address, source })?
+        }
+        None => (DEFAULT_PORT..=DEFAULT_PORT + PORTS_TRIED)
+            .find_map(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok())
+            .ok_or(WebError::NonFree)?,
+    };
+    listener.set_nonblocking(true)?;
+    let address = listener.local_addr()?;
+    Ok(Bound { listener, address, options })
+}
+
+impl Bound {
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The page's address for a person at this machine.
+    pub fn url(&self) -> String {
+        let mut shown = self.address;
+        if shown.ip().is_unspecified() {
+            shown.set_ip(Ipv4Addr::LOCALHOST.into());
+        }
+        format!("http://{shown}")
+    }
+
+    /// Answers until `stop` is done, then ends within a second.
+    ///
+    /// # Errors
+    /// When the socket fails.
+    pub async fn serve(self, parts: WebParts, stop: impl Future<Output = ()> + Send) -> Result<(), WebError> {
+        let listener = tokio::net::TcpListener::from_std(self.listener)?;
+        let (tell_stop, stopping) = watch::channel(false);
+        let app = App {
+            guard: Arc::new(guard::Guard::new(self.address, &self.options.hosts, self.options.token.as_deref())),
+            metrics: Arc::new(metrics::Metrics::new(parts.health.clone())),
+            stats: Arc::new(Mutex::new(parts.health.stats(now(), Duration::ZERO))),
+            stopping: stopping.clone(),
+            parts,
+        };
+        let tellers = [tokio::spawn(tell_stats(app.clone())), tokio::spawn(tell_state(app.clone()))];
+        let mut told = stopping.clone();
+        let server = axum::serve(listener, router(app)).with_graceful_shutdown(async move {
+            // An error means that the sender is gone: stopping as well.
+            let _ = told.wait_for(|stop| *stop).await;
+        });
+        let mut server = std::pin::pin!(server.into_future());
+        let ended = tokio::select! {
+            result = &mut server => Some(result),
+            () = stop => None,
+        };
+        tell_stop.send_replace(true);
+        let result = match ended {
+            Some(result) => result,
+            // Someone who will not hang up does not hold the daemon.
+            None => tokio::time::timeout(LAST_REQUESTS, server).await.unwrap_or(Ok(())),
+        };
+        for teller in tellers {
+            teller.abort();
+        }
+        Ok(result?)
+    }
+}
+
+fn router(app: App) -> Router {
+    Router::new()
+        .merge(page::routes())
+        .merge(probes::routes())
+        .merge(metrics::routes())
+        .nest(
+            "/api/v1",
+            Router::new()
+                .merge(status::routes())
+                .merge(sources::routes())
+                .merge(cells::routes())
+                .merge(cases::routes())
+                .merge(commands::routes())
+                .merge(events::routes())
+                .merge(openapi::routes()),
+        )
+        .layer(middleware::map_response(problem::as_problem))
+        .layer(middleware::from_fn_with_state(app.guard.clone(), guard::guard))
+        .with_state(app)
+}
+
+/// The time as messages carry it.
+pub(super) fn now() -> String {
+    Timestamp::now().to_string()
+}
+
+/// Samples the counters, so that rates are known whoever asks, and tells them to those who listen.
+async fn tell_stats(app: App) {
+    let started = Instant::now();
+    let mut rates = rates::Rates::default();
+    let mut ticks = tokio::time::interval(STATS_EVERY);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let uptime = started.elapsed();
+        let mut stats = app.parts.health.stats(now(), uptime);
+        rates.fill(&mut stats, uptime);
+        app.parts.hub.tell(EventKind::Stats, &stats);
+        *app.stats.lock().unwrap_or_else(PoisonError::into_inner) = stats;
+    }
+}
+
+/// Tells every change of the state.
+async fn tell_state(app: App) {
+    let mut changes = app.parts.health.watch();
+    while changes.changed().await.is_ok() {
+        tokio::time::sleep(STATE_SETTLES).await;
+        changes.mark_unchanged();
+        app.parts.hub.tell(EventKind::State, &app.parts.health.state(now()));
+    }
+}
