@@ -490,3 +490,8 @@ fn heads(item: &Item) -> (Option<Sign>, String) {
 pub(super) fn worst(faults: &[Fault]) -> Option<Severity> {
     faults.iter().map(|f| f.severity).max()
 }
+
+/// Puts abnormalities into the order in which they are written.
+pub fn sort_items(items: &mut [Item]) {
+    items.sort_by(|a, b| key(a).cmp(&key(b)));
+}

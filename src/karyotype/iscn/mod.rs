@@ -13,6 +13,7 @@ mod parse;
 mod print;
 mod words;
 
+pub use check::sort_items;
 pub use model::*;
 
 use std::{fmt, str::FromStr};

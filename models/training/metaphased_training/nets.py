@@ -1,0 +1,134 @@
+"""The networks that ship: an anchor-free detector and a residual classifier.
+
+Only plain operators are used (Conv, ReLU, Add, Concat, nearest Resize, pooling, Gemm), so that every engine of
+the daemon can run the exported graphs.
+"""
+
+import math
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+
+def conv_bn(cin: int, cout: int, k: int = 3, s: int = 1, act: bool = True, p: int | None = None) -> nn.Sequential:
+    """Convolution, batch norm and (if `act`) ReLU."""
+    layers = [nn.Conv2d(cin, cout, k, s, k // 2 if p is None else p, bias=False), nn.BatchNorm2d(cout)]
+    return nn.Sequential(*layers, nn.ReLU(inplace=True)) if act else nn.Sequential(*layers)
+
+
+class Block(nn.Module):
+    """Two 3x3 convolutions around a shortcut."""
+
+    def __init__(self, c: int):
+        super().__init__()
+        self.a = conv_bn(c, c)
+        self.b = conv_bn(c, c, act=False)
+        nn.init.zeros_(self.b[1].weight)
+
+    def forward(self, x):
+        return F.relu(x + self.b(self.a(x)))
+
+
+class Detector(nn.Module):
+    """Residual stages at strides 8, 16 and 32, a top-down path, one head at stride 8.
+
+    Input [N,1,H,W] with H and W multiples of 32. Raw output [N, 4+1+classes+1, H/8, W/8]: logarithms of the
+    distances left, top, right, bottom in units of the stride, objectness logit, class logits, and the logit of a
+    second objectness that is trained to fire at one cell a chromosome (one-to-one assignment).
+    """
+
+    stride = 8
+
+    def __init__(self, widths=(64, 128, 256), depths=(1, 2, 2), stem: int = 32, head: int = 96, classes: int = 24):
+        super().__init__()
+        c8, c16, c32 = widths
+        self.config = dict(widths=list(widths), depths=list(depths), stem=stem, head=head, classes=classes)
+        self.stem = conv_bn(1, stem, 8, 4, p=2)
+        self.s8 = nn.Sequential(conv_bn(stem, c8, 3, 2), *[Block(c8) for _ in range(depths[0])])
+        self.s16 = nn.Sequential(conv_bn(c8, c16, 3, 2), *[Block(c16) for _ in range(depths[1])])
+        self.s32 = nn.Sequential(conv_bn(c16, c32, 3, 2), *[Block(c32) for _ in range(depths[2])])
+        self.lat32 = conv_bn(c32, c16, 1, act=False)
+        self.mix16 = conv_bn(c16, c16)
+        self.lat16 = conv_bn(c16, head, 1, act=False)
+        self.lat8 = conv_bn(c8, head, 1, act=False)
+        self.mix8 = conv_bn(head, head)
+        self.head = conv_bn(head, head)
+        self.out = nn.Conv2d(head, 5 + classes, 1)
+        self.single = nn.Sequential(conv_bn(head, 32), nn.Conv2d(32, 1, 1))
+        with torch.no_grad():
+            self.out.bias.zero_()
+            self.out.bias[:4] = math.log(3.0)  # a small chromosome reaches three cells to each side
+            self.out.bias[4] = -4.0
+            self.single[1].bias.fill_(-5.0)
+
+    def forward(self, x):
+        x8 = self.s8(self.stem(x))
+        x16 = self.s16(x8)
+        x32 = self.s32(x16)
+        y16 = self.mix16(F.relu(x16 + F.interpolate(self.lat32(x32), scale_factor=2.0, mode="nearest")))
+        y8 = F.relu(self.lat8(x8) + F.interpolate(self.lat16(y16), scale_factor=2.0, mode="nearest"))
+        y8 = self.head(self.mix8(y8))
+        return torch.cat([self.out(y8), self.single(y8)], 1)
+
+
+class DetectorExport(nn.Module):
+    """The detector as shipped: distances in input pixels, then the logits unchanged."""
+
+    def __init__(self, net: Detector):
+        super().__init__()
+        self.net = net
+
+    def forward(self, image):
+        raw = self.net(image)
+        return torch.cat([torch.exp(raw[:, :4].clamp(-4.0, 4.0)) * self.net.stride, raw[:, 4:]], 1)
+
+
+class Classifier(nn.Module):
+    """A residual network over one crop, joined by the chromosome's relative sizes before the last layers.
+
+    Inputs: `chromosome` [N,2,S,S] (grey, mask) and `size` [N,K]. Output: logits [N, classes + 1], last = other.
+    """
+
+    def __init__(self, widths=(32, 96, 176), depths=(0, 2, 2), sizes: int = 3, classes: int = 24, hidden: int = 192):
+        super().__init__()
+        self.config = dict(widths=list(widths), depths=list(depths), sizes=sizes, classes=classes, hidden=hidden)
+        stages, cin = [conv_bn(2, widths[0], 8, 4, p=2)], widths[0]
+        for i, (w, d) in enumerate(zip(widths, depths)):
+            if i:
+                stages.append(conv_bn(cin, w, 3, 2))
+            stages += [Block(w) for _ in range(d)]
+            cin = w
+        self.body = nn.Sequential(*stages)
+        self.size = nn.Sequential(nn.Linear(sizes, 32), nn.ReLU())
+        self.mix = nn.Sequential(nn.Dropout(0.2), nn.Linear(cin * 2 + 32, hidden), nn.ReLU(), nn.Dropout(0.2))
+        self.out = nn.Linear(hidden, classes + 1)
+
+    def forward(self, chromosome, size):
+        x = self.body(chromosome)
+        x = torch.cat([x.mean((2, 3)), x.amax((2, 3)), self.size(size)], 1)
+        return self.out(self.mix(x))
+
+
+def flops(net: nn.Module, *inputs) -> float:
+    """Floating-point operations (two per multiply-add) of the convolutions and linear layers."""
+    total, hooks = [0.0], []
+
+    def count(m, i, o):
+        if isinstance(m, nn.Conv2d):
+            total[0] += 2 * o.numel() / o.shape[0] * m.in_channels // m.groups * m.kernel_size[0] * m.kernel_size[1]
+        elif isinstance(m, nn.Linear):
+            total[0] += 2 * m.in_features * m.out_features
+    for m in net.modules():
+        hooks.append(m.register_forward_hook(count))
+    net.eval()
+    with torch.no_grad():
+        net(*inputs)
+    for h in hooks:
+        h.remove()
+    return total[0]
+
+
+def parameters(net: nn.Module) -> int:
+    """Number of trainable parameters."""
+    return sum(p.numel() for p in net.parameters())
