@@ -4,6 +4,7 @@
 //! major version, never renamed.
 
 mod class;
+mod exposed;
 
 pub use class::{ChromosomeClass, ParseClassError, Sex};
 
