@@ -1,0 +1,240 @@
+//! The shape of one chromosome: its axis, its two chromatids, how its bands lie along it. In micrometres.
+
+use super::{genome::Plan, ideogram, look::Look, random::Draw};
+
+/// Distance between the samples of [`Profile`] in um.
+const STEP: f32 = 0.05;
+/// Distance between the points of the axis in um, about.
+const AXIS_STEP: f32 = 0.3;
+
+/// What changes along a chromosome, sampled from one end to the other.
+#[derive(Debug, Clone)]
+pub struct Profile {
+    /// Optical density (or brightness).
+    pub density: Vec<f32>,
+    /// Half width of a chromatid in um.
+    pub girth: Vec<f32>,
+}
+
+/// A chromosome as it lies on the slide, relative to its cell's centre.
+#[derive(Debug, Clone)]
+pub struct Shape {
+    /// Points of the axis.
+    pub axis: Vec<[f32; 2]>,
+    /// The two chromatids, point for point with the axis.
+    pub chromatids: [Vec<[f32; 2]>; 2],
+    /// What changes along it.
+    pub profile: Profile,
+    /// Length in um.
+    pub length: f32,
+    /// Largest distance of the outline from the axis in um.
+    pub reach: f32,
+    /// True for a ring.
+    pub closed: bool,
+    /// Places of the centromeres as parts of the length, 0 to 1.
+    pub centromeres: Vec<f32>,
+}
+
+impl Shape {
+    /// Draws the shape of a chromosome, centred on the origin.
+    pub fn draw(plan: &Plan, look: &Look, draw: &mut Draw) -> Self {
+        let units = plan.length().max(1.0);
+        // Even within a cell some chromosomes are drawn out more than others.
+        let length = (units * look.condensation * draw.around(1.0, 0.05)).max(0.5);
+        let centromeres: Vec<f32> = plan.centromeres().iter().map(|c| c / units).collect();
+        let axis = if plan.ring { circle(length, draw) } else { curve(length, &centromeres, look, draw) };
+        let profile = profile(plan, look, length, &centromeres, draw);
+        let mut shape = Self {
+            chromatids: [axis.clone(), axis.clone()],
+            axis,
+            profile,
+            length,
+            reach: 0.0,
+            closed: plan.ring,
+            centromeres,
+        };
+        shape.part(look, draw);
+        shape
+    }
+
+    /// Sets the chromatids beside the axis.
+    fn part(&mut self, look: &Look, draw: &mut Draw) {
+        let n = self.axis.len();
+        let wobble = [Wobble::new(draw, 0.09), Wobble::new(draw, 0.09)];
+        for i in 0..n {
+            let t = i as f32 / (n - 1) as f32;
+            let [nx, ny] = self.normal(i);
+            let away = self.centromeres.iter().map(|c| (c - t).abs() * self.length).fold(f32::MAX, f32::min);
+            let near = if self.centromeres.is_empty() { 0.0 } else { libm::expf(-(away / 0.38) * (away / 0.38)) };
+            let open = if away == f32::MAX { 1.0 } else { 1.0 - libm::expf(-away / 1.1) };
+            let girth = self.profile.girth_at(t);
+            for side in 0..2 {
+                let spacing = (look.spacing * (1.0 - look.constriction * 1.1 * near)).max(0.1)
+                    + look.parting * open * (1.0 + 0.5 * wobble[side].at(t));
+                let offset = girth * (spacing + 0.6 * wobble[side].at(t) * open * (0.3 + look.parting));
+                let sign = if side == 0 { 1.0 } else { -1.0 };
+                self.chromatids[side][i] = [self.axis[i][0] + sign * offset * nx, self.axis[i][1] + sign * offset * ny];
+                self.reach = self.reach.max(offset + girth);
+            }
+        }
+    }
+
+    /// Unit normal of the axis at a point.
+    fn normal(&self, i: usize) -> [f32; 2] {
+        let n = self.axis.len();
+        let (before, after) = if self.closed {
+            (self.axis[(i + n - 2) % (n - 1)], self.axis[(i + 1) % (n - 1)])
+        } else {
+            (self.axis[i.saturating_sub(1)], self.axis[(i + 1).min(n - 1)])
+        };
+        let (dx, dy) = (after[0] - before[0], after[1] - before[1]);
+        let length = libm::sqrtf(dx * dx + dy * dy).max(1e-6);
+        [-dy / length, dx / length]
+    }
+
+    /// Turns by `angle` and moves to `place`.
+    pub fn placed(&mut self, angle: f32, place: [f32; 2]) {
+        let (sin, cos) = (libm::sinf(angle), libm::cosf(angle));
+        let lines = [&mut self.axis];
+        for points in lines.into_iter().chain(self.chromatids.iter_mut()) {
+            for p in points.iter_mut() {
+                *p = [place[0] + cos * p[0] - sin * p[1], place[1] + sin * p[0] + cos * p[1]];
+            }
+        }
+    }
+
+    /// Point of the axis at the part `t` of the length.
+    pub fn point(&self, t: f32) -> [f32; 2] {
+        let at = t.clamp(0.0, 1.0) * (self.axis.len() - 1) as f32;
+        let i = (at as usize).min(self.axis.len() - 2);
+        let f = at - i as f32;
+        let (a, b) = (self.axis[i], self.axis[i + 1]);
+        [a[0] + f * (b[0] - a[0]), a[1] + f * (b[1] - a[1])]
+    }
+}
+
+impl Profile {
+    /// Half width of a chromatid at the part `t` of the length.
+    fn girth_at(&self, t: f32) -> f32 {
+        self.girth[((t * (self.girth.len() - 1) as f32) as usize).min(self.girth.len() - 1)]
+    }
+}
+
+/// A slow random function on [0, 1] of about unit size: three waves.
+struct Wobble([(f32, f32, f32); 3]);
+
+impl Wobble {
+    fn new(draw: &mut Draw, size: f32) -> Self {
+        let mut wave = |k: f32| (size * draw.normal(0.0, 1.0), k * draw.between(0.7, 1.3), draw.between(0.0, 6.3));
+        Self([wave(5.0), wave(11.0), wave(19.0)])
+    }
+
+    fn at(&self, t: f32) -> f32 {
+        self.0.iter().map(|(a, k, p)| a * libm::sinf(k * t + p)).sum()
+    }
+}
+
+/// An open axis: a slow bend, sometimes a knee at the centromere or a hook at an end.
+fn curve(length: f32, centromeres: &[f32], look: &Look, draw: &mut Draw) -> Vec<[f32; 2]> {
+    let n = ((length / AXIS_STEP) as usize + 2).max(5);
+    let limber = look.bend * libm::sqrtf(length / 5.0);
+    let bend = draw.normal_within(0.0, limber);
+    let wave = draw.normal_within(0.0, 0.5 * limber);
+    let phase = draw.between(0.0, 6.3);
+    let knee = if draw.chance(0.25) { draw.normal_within(0.0, 0.9 * limber) } else { 0.0 };
+    let knee_at = centromeres.first().copied().unwrap_or(0.5);
+    let hook = if draw.chance(0.12 * limber) { draw.between(-1.4, 1.4) } else { 0.0 };
+    let step = length / (n - 1) as f32;
+    let mut at = [0.0f32, 0.0];
+    let mut points = Vec::with_capacity(n);
+    for i in 0..n {
+        points.push(at);
+        let t = (i as f32 + 0.5) / (n - 1) as f32;
+        let smooth = |x: f32| 0.5 + 0.5 * (x * 2.0).clamp(-1.0, 1.0);
+        let heading = bend * (t - 0.5) * 2.0
+            + wave * libm::sinf(6.3 * t + phase)
+            + knee * smooth((t - knee_at) * length / 0.8)
+            + hook * smooth((t - 0.85) * 8.0);
+        at = [at[0] + step * libm::cosf(heading), at[1] + step * libm::sinf(heading)];
+    }
+    centred(points)
+}
+
+/// A closed axis; the last point is the first again.
+fn circle(length: f32, draw: &mut Draw) -> Vec<[f32; 2]> {
+    let n = ((length / AXIS_STEP) as usize).max(10);
+    let radius = length / std::f32::consts::TAU;
+    let (flat, phase) = (draw.between(0.0, 0.25), draw.between(0.0, 6.3));
+    let point = |i: usize| {
+        let angle = std::f32::consts::TAU * (i % n) as f32 / n as f32;
+        let r = radius * (1.0 + flat * libm::cosf(2.0 * angle + phase));
+        [r * libm::cosf(angle), r * libm::sinf(angle)]
+    };
+    centred((0..=n).map(point).collect())
+}
+
+fn centred(mut points: Vec<[f32; 2]>) -> Vec<[f32; 2]> {
+    let n = points.len() as f32;
+    let (x, y) = points.iter().fold((0.0, 0.0), |(x, y), p| (x + p[0] / n, y + p[1] / n));
+    points.iter_mut().for_each(|p| *p = [p[0] - x, p[1] - y]);
+    points
+}
+
+/// Density and girth along the chromosome.
+fn profile(plan: &Plan, look: &Look, length: f32, centromeres: &[f32], draw: &mut Draw) -> Profile {
+    let n = ((length / STEP) as usize + 2).max(8);
+    let units = plan.length().max(1.0);
+    let mut level = Vec::with_capacity(n);
+    let mut girth = Vec::with_capacity(n);
+    let (mut piece, mut begun) = (0, 0.0);
+    let mut last_band = "";
+    let mut uneven = 0.0;
+    let swell = Wobble::new(draw, look.rough);
+    for i in 0..n {
+        let t = i as f32 / (n - 1) as f32;
+        let at = t * units;
+        while piece + 1 < plan.pieces.len() && at > begun + plan.pieces[piece].length() {
+            begun += plan.pieces[piece].length();
+            piece += 1;
+        }
+        let Some(p) = plan.pieces.get(piece) else { break };
+        let along = (at - begun).min(p.length());
+        let place = if p.to > p.from { p.from + along } else { p.from - along };
+        let band = ideogram::band_at(p.class, place);
+        if band.name != last_band {
+            last_band = band.name;
+            uneven = draw.normal_within(0.0, 0.07);
+        }
+        level.push(look.level(p.class, band.stain) + uneven);
+        let away = centromeres.iter().map(|c| (c - t).abs() * length).fold(f32::MAX, f32::min);
+        let near = if away == f32::MAX { 0.0 } else { libm::expf(-(away / 0.3) * (away / 0.3)) };
+        let stalk = if band.stain == ideogram::BandStain::Stalk { 0.6 } else { 1.0 };
+        girth.push(
+            look.chromatid * stalk * (1.0 - 0.55 * look.constriction * near) * (1.0 + swell.at(t * length * 0.4)),
+        );
+    }
+    if level.is_empty() {
+        level.push(0.5);
+        girth.push(look.chromatid);
+    }
+    let blur = (look.band_blur / STEP).max(0.5);
+    smooth(&mut level, blur);
+    smooth(&mut girth, 1.5);
+    let density = level.iter().map(|l| (look.light + (look.dark - look.light) * l).max(0.05)).collect();
+    Profile { density, girth }
+}
+
+/// Blurs along the samples with a Gaussian of `sigma` samples; ends are repeated.
+fn smooth(values: &mut [f32], sigma: f32) {
+    let reach = (sigma * 2.5) as isize + 1;
+    let weight: Vec<f32> = (0..=reach).map(|k| libm::expf(-0.5 * (k as f32 / sigma) * (k as f32 / sigma))).collect();
+    let total: f32 = weight[0] + 2.0 * weight[1..].iter().sum::<f32>();
+    let last = values.len() as isize - 1;
+    let old = values.to_vec();
+    for (i, value) in values.iter_mut().enumerate() {
+        *value = (-reach..=reach)
+            .map(|k| weight[k.unsigned_abs()] * old[(i as isize + k).clamp(0, last) as usize])
+            .sum::<f32>()
+            / total;
+    }
+}
