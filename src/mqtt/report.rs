@@ -1,0 +1,109 @@
+//! What the station says about itself: `birth`, `state`, `stats`.
+
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
+
+use jiff::Timestamp;
+
+use crate::station::{Birth, Health, Stats};
+
+/// `state` goes out at most so often.
+const STATE_EVERY: Duration = Duration::from_secs(1);
+
+pub(super) struct Reports {
+    health: Health,
+    started: Instant,
+    /// Something changed since `state` was sent last.
+    changed: bool,
+    sent: Option<Instant>,
+    birth: Option<Birth>,
+    depth: u64,
+    /// The last `stats`, for rates.
+    last: Option<(Instant, Stats)>,
+    /// Cells stored at moments of the last minute.
+    minute: VecDeque<(Instant, u64)>,
+}
+
+impl Reports {
+    pub(super) fn new(health: Health) -> Self {
+        Self {
+            health,
+            started: Instant::now(),
+            changed: true,
+            sent: None,
+            birth: None,
+            depth: 0,
+            last: None,
+            minute: VecDeque::new(),
+        }
+    }
+
+    /// A new connection knows nothing yet.
+    pub(super) fn start(&mut self) {
+        (self.changed, self.sent, self.birth) = (true, None, None);
+    }
+
+    /// `state` differs from before.
+    pub(super) fn changed(&mut self) {
+        self.changed = true;
+    }
+
+    /// How long until the next `state` is due, none when nothing changed.
+    pub(super) fn wait(&self) -> Option<Duration> {
+        self.changed.then(|| self.sent.map_or(Duration::ZERO, |sent| STATE_EVERY.saturating_sub(sent.elapsed())))
+    }
+
+    /// Topics and payloads of the retained reports that are due now.
+    pub(super) fn due(&mut self) -> Vec<(&'static str, Vec<u8>)> {
+        let mut due = Vec::new();
+        if self.wait() != Some(Duration::ZERO) {
+            return due;
+        }
+        (self.changed, self.sent) = (false, Some(Instant::now()));
+        let birth = self.health.birth();
+        if self.birth.as_ref() != Some(&birth) {
+            due.push(("birth", json(&birth)));
+            self.birth = Some(birth);
+        }
+        let state = self.health.state(Timestamp::now().to_string());
+        self.depth = state.store.outbox_depth;
+        due.push(("state", json(&state)));
+        due
+    }
+
+    /// The `stats` message with rates since the last one.
+    pub(super) fn stats(&mut self) -> Vec<u8> {
+        let now = Instant::now();
+        let mut stats = self.health.stats(Timestamp::now().to_string(), self.started.elapsed());
+        if let Some((then, last)) = &self.last {
+            let seconds = now.duration_since(*then).as_secs_f64().max(1e-3);
+            for (name, source) in &mut stats.sources {
+                let before = last.sources.get(name).map_or(0, |source| source.accepted);
+                source.frames_per_s = source.accepted.saturating_sub(before) as f64 / seconds;
+            }
+        }
+        while self.minute.len() > 1 && self.minute.get(1).is_some_and(|(then, _)| then.elapsed().as_secs() >= 60) {
+            self.minute.pop_front();
+        }
+        if let Some((then, cells)) = self.minute.front() {
+            let minutes = now.duration_since(*then).as_secs_f64().max(1e-3) / 60.0;
+            stats.cells_per_min = stats.cells_stored.saturating_sub(*cells) as f64 / minutes;
+        }
+        self.minute.push_back((now, stats.cells_stored));
+        // A backlog that has gone, or grown, since `state` spoke of it is worth another `state`.
+        let (told, depth) = (self.depth, stats.outbox_depth);
+        if told != depth && (told > 100 || depth > 100 || depth == 0) {
+            self.changed = true;
+        }
+        let message = json(&stats);
+        self.last = Some((now, stats));
+        message
+    }
+}
+
+fn json(message: &impl serde::Serialize) -> Vec<u8> {
+    // Maps with text keys and numbers: these always serialise.
+    serde_json::to_vec(message).unwrap_or_default()
+}

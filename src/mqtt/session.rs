@@ -1,0 +1,325 @@
+//! The session with the broker: connect, send, wait for the PUBACK, start over.
+
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant, SystemTime},
+};
+
+use tokio::{
+    runtime::Handle,
+    sync::{
+        mpsc::{UnboundedReceiver, unbounded_channel},
+        watch,
+    },
+    task::JoinHandle,
+    time::{MissedTickBehavior, sleep, timeout},
+};
+
+use super::{
+    commands::Commands,
+    link::{self, Connection, LinkEvent, LinkFault, MAX_PACKET, Publish},
+    outflow::{Outflow, Sent},
+    report::Reports,
+    settings::{Settings, SettingsError},
+};
+use crate::{
+    station::{CommandOutbox, Health, Level},
+    store::Store,
+};
+
+/// How long a broker may take from the first packet to its CONNACK.
+const CONNECT_WITHIN: Duration = Duration::from_secs(10);
+/// A connection that stood so long starts the back-off anew.
+const STABLE: Duration = Duration::from_secs(5);
+/// Kept from the time for stopping to say goodbye.
+const GOODBYE: Duration = Duration::from_millis(500);
+/// How often `stats` goes out.
+const STATS_EVERY: Duration = Duration::from_secs(10);
+
+/// A running session with a broker.
+#[derive(Debug)]
+pub struct MqttSession {
+    runtime: Handle,
+    task: JoinHandle<()>,
+    stop: watch::Sender<Option<Instant>>,
+    connected: watch::Receiver<bool>,
+}
+
+impl MqttSession {
+    /// Starts a session on `runtime`. It sends what the store's outbox and latest values hold and what `health` says,
+    /// and hands commands to `commands`; it never gives up on the broker.
+    ///
+    /// # Errors
+    /// Certificates that cannot be used.
+    pub fn start(
+        runtime: &Handle,
+        settings: Settings,
+        store: Store,
+        health: Health,
+        commands: CommandOutbox,
+    ) -> Result<Self, SettingsError> {
+        let first = {
+            let _entered = runtime.enter();
+            link::connect(&settings)?
+        };
+        let (stop, stopped) = watch::channel(None);
+        let (tell_connected, connected) = watch::channel(false);
+        let (results, answered) = unbounded_channel();
+        health.broker(|broker| {
+            broker.url = settings.url();
+            broker.level = Level::Degraded;
+            broker.reason = "connecting".into();
+        });
+        health.set_outbox_depth(store.outbox_depth());
+        let session = Session {
+            commands: Commands {
+                topics: settings.topics.clone(),
+                outbox: settings.commands.then_some(commands),
+                results,
+            },
+            reports: Reports::new(health.clone()),
+            outflow: Outflow::new(store.clone(), health.clone(), settings.topics.clone(), settings.window),
+            answers: VecDeque::new(),
+            settings,
+            store,
+            health,
+            answered,
+            stopped,
+            connected: tell_connected,
+        };
+        Ok(Self { runtime: runtime.clone(), task: runtime.spawn(session.run(first)), stop, connected })
+    }
+
+    /// Waits up to `limit` until the broker has let us in; true when it has. Not to be called on the runtime.
+    pub fn wait_connected(&mut self, limit: Duration) -> bool {
+        let runtime = self.runtime.clone();
+        runtime.block_on(async {
+            matches!(timeout(limit, self.connected.wait_for(|connected| *connected)).await, Ok(Ok(_)))
+        })
+    }
+
+    /// Sends what still waits, as far as `limit` allows, says `offline` and ends. Not to be called on the runtime.
+    pub fn stop(mut self, limit: Duration) {
+        self.stop.send_replace(Some(Instant::now() + limit));
+        self.runtime.clone().block_on(async {
+            if timeout(limit + GOODBYE, &mut self.task).await.is_err() {
+                self.task.abort();
+            }
+        });
+    }
+}
+
+struct Session {
+    settings: Settings,
+    store: Store,
+    health: Health,
+    commands: Commands,
+    answered: UnboundedReceiver<Publish>,
+    answers: VecDeque<Publish>,
+    reports: Reports,
+    outflow: Outflow,
+    stopped: watch::Receiver<Option<Instant>>,
+    connected: watch::Sender<bool>,
+}
+
+/// How a connection ended.
+enum End {
+    Stopped,
+    Lost { fault: LinkFault, stood: Duration },
+}
+
+impl Session {
+    async fn run(mut self, first: Connection) {
+        let mut next = Some(first);
+        let mut pause = BackOff::default();
+        loop {
+            let connection = match next.take() {
+                Some(connection) => Ok(connection),
+                None => link::connect(&self.settings),
+            };
+            let end = match connection {
+                Ok(mut connection) => self.serve(&mut connection).await,
+                // The files were read and used once already, so this does not happen; if it does, it may pass.
+                Err(error) => End::Lost { fault: LinkFault::Tls(error.to_string()), stood: Duration::ZERO },
+            };
+            self.connected.send_replace(false);
+            let End::Lost { fault, stood } = end else { return };
+            self.outflow.connection_lost().await;
+            self.health.broker(|broker| {
+                broker.connected = false;
+                broker.level = Level::Degraded;
+                broker.reason = fault.to_string();
+            });
+            let wait = pause.after(&fault, stood);
+            tracing::warn!(%fault, retry_in = ?wait, "no broker");
+            tokio::select! {
+                () = sleep(wait) => {}
+                _ = self.stopped.changed() => return,
+            }
+        }
+    }
+
+    /// Lives with one connection until it is lost or the session is stopped.
+    async fn serve(&mut self, connection: &mut Connection) -> End {
+        let lost = |fault, since: Instant| End::Lost { fault, stood: since.elapsed() };
+        let since = Instant::now();
+        let event = tokio::select! {
+            event = timeout(CONNECT_WITHIN, connection.events.recv()) => event,
+            _ = self.stopped.changed() => return End::Stopped,
+        };
+        let max_packet = match event {
+            Ok(Some(LinkEvent::Connected(max_packet))) => max_packet.unwrap_or(MAX_PACKET).min(MAX_PACKET),
+            Ok(Some(LinkEvent::Lost(fault))) => return lost(fault, Instant::now()),
+            _ => return lost(LinkFault::Network("the broker does not answer".into()), Instant::now()),
+        };
+        tracing::info!(broker = %self.settings.url(), "connected");
+        self.health.broker(|broker| {
+            broker.connected = true;
+            broker.level = Level::Ok;
+            broker.reason.clear();
+        });
+        self.connected.send_replace(true);
+
+        let gone = || LinkFault::Network("the connection was closed".into());
+        let topics = self.settings.topics.clone();
+        if connection.link.subscribe(&topics.of("command/+")).is_err() {
+            return lost(gone(), since);
+        }
+        self.outflow.start(max_packet);
+        self.reports.start();
+        let retained = |topic: &str, payload: Vec<u8>| Publish {
+            topic: topics.of(topic),
+            payload,
+            acknowledged: true,
+            retain: true,
+            correlation: None,
+        };
+        self.answers.push_front(retained("availability", b"online".to_vec()));
+        let mut changes = self.health.watch();
+        let mut stats = tokio::time::interval(STATS_EVERY);
+        stats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        stats.reset();
+        let mut stopping = *self.stopped.borrow_and_update();
+
+        loop {
+            for (topic, payload) in self.reports.due() {
+                self.answers.push_back(retained(topic, payload));
+            }
+            if self.outflow.fill(connection.link.as_ref(), &mut self.answers).is_err() {
+                return lost(last_words(connection).await.unwrap_or_else(gone), since);
+            }
+            if let Some(deadline) = stopping {
+                let idle = self.outflow.is_idle() && self.answers.is_empty();
+                if idle || Instant::now() + GOODBYE >= deadline {
+                    self.goodbye(connection, retained("availability", b"offline".to_vec())).await;
+                    return End::Stopped;
+                }
+            }
+            let state_due = self.reports.wait();
+            tokio::select! {
+                event = connection.events.recv() => match event {
+                    Some(LinkEvent::Received(received)) => self.commands.take(received),
+                    Some(LinkEvent::Lost(fault)) => return lost(fault, since),
+                    Some(LinkEvent::Connected(_)) => {}
+                    None => return lost(gone(), since),
+                },
+                acknowledged = self.outflow.progress() => if let Err(fault) = acknowledged {
+                    let fault = match fault {
+                        Some(fault) => fault,
+                        None => last_words(connection).await.unwrap_or_else(gone),
+                    };
+                    return lost(fault, since);
+                },
+                () = self.store.outgoing().notified() => self.outflow.more(),
+                _ = changes.changed() => self.reports.changed(),
+                () = sleep(state_due.unwrap_or(Duration::from_secs(60))), if state_due.is_some() => {}
+                _ = stats.tick() => {
+                    let publish = Publish { topic: topics.of("stats"), payload: self.reports.stats(), ..Publish::default() };
+                    self.answers.push_back(publish);
+                }
+                Some(answer) = self.answered.recv() => self.answers.push_back(answer),
+                _ = self.stopped.changed(), if stopping.is_none() => {
+                    stopping = *self.stopped.borrow_and_update();
+                }
+                () = sleep(Duration::from_millis(50)), if stopping.is_some() => {}
+            }
+        }
+    }
+
+    /// Says `offline`, waits for its PUBACK, and leaves without the last will.
+    async fn goodbye(&mut self, connection: &mut Connection, offline: Publish) {
+        let last = async {
+            if let Ok(ack) = connection.link.publish(offline) {
+                self.outflow.push(Sent::Report, ack);
+                while !self.outflow.is_acknowledged() {
+                    if self.outflow.progress().await.is_err() {
+                        break;
+                    }
+                }
+            }
+            connection.link.disconnect();
+            while let Some(event) = connection.events.recv().await {
+                if matches!(event, LinkEvent::Lost(_)) {
+                    break;
+                }
+            }
+        };
+        let _ = timeout(GOODBYE, last).await;
+        self.outflow.release_all();
+        self.outflow.connection_lost().await;
+    }
+}
+
+/// The reason that the connection gives for its end.
+async fn last_words(connection: &mut Connection) -> Option<LinkFault> {
+    let search = async {
+        loop {
+            match connection.events.recv().await? {
+                LinkEvent::Lost(fault) => return Some(fault),
+                LinkEvent::Connected(_) | LinkEvent::Received(_) => {}
+            }
+        }
+    };
+    timeout(Duration::from_secs(1), search).await.ok().flatten()
+}
+
+/// How long to wait before the next attempt: doubled each time, with some jitter so that stations do not come in step.
+#[derive(Debug, Default)]
+struct BackOff {
+    failures: u32,
+}
+
+impl BackOff {
+    const FIRST: Duration = Duration::from_millis(250);
+    const LONGEST: Duration = Duration::from_secs(10);
+
+    fn after(&mut self, fault: &LinkFault, stood: Duration) -> Duration {
+        if stood >= STABLE {
+            self.failures = 0;
+        }
+        let base = match fault {
+            // Only a person can mend these.
+            LinkFault::Refused(_) | LinkFault::Tls(_) => Self::LONGEST / 2,
+            LinkFault::Network(_) => Self::FIRST.saturating_mul(1 << self.failures.min(10)),
+        };
+        self.failures += 1;
+        let digits = SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.subsec_nanos());
+        base.min(Self::LONGEST).mul_f64(0.8 + 0.4 * f64::from(digits % 1000) / 1000.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attempts_become_rarer_and_a_stable_connection_starts_anew() {
+        let mut pause = BackOff::default();
+        let network = LinkFault::Network("refused".into());
+        let waits: Vec<_> = (0..9).map(|_| pause.after(&network, Duration::ZERO)).collect();
+        assert!(waits[0] < Duration::from_millis(310) && waits[3] > waits[0] * 4, "{waits:?}");
+        assert!(waits[8] <= Duration::from_secs(12) && waits[8] >= Duration::from_secs(8), "{waits:?}");
+        assert!(pause.after(&network, STABLE) < Duration::from_millis(310));
+        assert!(pause.after(&LinkFault::Refused("password".into()), STABLE) >= Duration::from_secs(4));
+    }
+}

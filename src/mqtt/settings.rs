@@ -1,0 +1,202 @@
+//! Where the broker is and how to get in, from the configuration.
+
+use std::{
+    fmt, fs, io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use crate::config::{MqttConfig, MqttVersion};
+
+use super::topics::Topics;
+
+/// Everything a session needs to know.
+#[derive(Clone)]
+pub struct Settings {
+    /// Host name or address.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// Encryption, for `mqtts://`.
+    pub tls: Option<Tls>,
+    /// Version of MQTT.
+    pub version: MqttVersion,
+    /// Client id.
+    pub client_id: String,
+    /// User and password.
+    pub credentials: Option<(String, String)>,
+    /// Topics of the station.
+    pub topics: Topics,
+    /// Whether commands are taken; otherwise they are answered with a refusal.
+    pub commands: bool,
+    /// Most messages that wait for their PUBACK at once.
+    pub window: u16,
+    /// Silence after which the connection is probed.
+    pub keep_alive: Duration,
+}
+
+/// PEM files, already read.
+#[derive(Clone, Default)]
+pub struct Tls {
+    /// Certificates that are trusted; none: the system's.
+    pub authority: Option<Vec<u8>>,
+    /// Our own certificate and its key.
+    pub client: Option<(Vec<u8>, Vec<u8>)>,
+}
+
+/// Settings that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// The URL names no broker.
+    #[error("mqtt.url '{0}' names no broker: expected mqtt://host:1883 or mqtts://host:8883")]
+    Url(String),
+    /// A file cannot be read.
+    #[error("{key}: cannot read {}", path.display())]
+    File {
+        /// The key of the configuration.
+        key: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The certificates cannot be used.
+    #[error("mqtt.ca_file, cert_file or key_file cannot be used: {0}")]
+    Certificates(String),
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings").field("url", &self.url()).field("client_id", &self.client_id).finish_non_exhaustive()
+    }
+}
+
+impl Settings {
+    /// From the configuration of `station`. `embedded` is the port of the embedded broker, for `url = "embedded"`.
+    ///
+    /// # Errors
+    /// A URL that names no broker, a file that cannot be read.
+    pub fn new(config: &MqttConfig, station: &str, embedded: Option<u16>) -> Result<Self, SettingsError> {
+        let (host, port, secure) = match embedded {
+            Some(port) => ("127.0.0.1".to_owned(), port, false),
+            None => address(&config.url).ok_or_else(|| SettingsError::Url(config.url.clone()))?,
+        };
+        let read = |key: &'static str, path: &Option<PathBuf>| match path {
+            None => Ok(None),
+            Some(path) => {
+                fs::read(path).map(Some).map_err(|source| SettingsError::File { key, path: path.clone(), source })
+            }
+        };
+        let tls = if secure {
+            let client = match (read("mqtt.cert_file", &config.cert_file)?, read("mqtt.key_file", &config.key_file)?) {
+                (Some(certificate), Some(key)) => Some((certificate, key)),
+                _ => None,
+            };
+            Some(Tls { authority: read("mqtt.ca_file", &config.ca_file)?, client })
+        } else {
+            None
+        };
+        let credentials = match &config.username {
+            None => None,
+            Some(user) => Some((user.clone(), password(config)?)),
+        };
+        let identified = credentials.is_some() || tls.as_ref().is_some_and(|tls| tls.client.is_some());
+        Ok(Self {
+            host,
+            port,
+            tls,
+            version: config.version,
+            client_id: config.client_id.clone().unwrap_or_else(|| format!("metaphased-{station}")),
+            credentials,
+            topics: Topics::new(&config.prefix, station),
+            commands: config.commands.unwrap_or(embedded.is_some() || identified),
+            window: 256,
+            keep_alive: Duration::from_secs(15),
+        })
+    }
+
+    /// Where the broker is, without credentials.
+    pub fn url(&self) -> String {
+        let scheme = if self.tls.is_some() { "mqtts" } else { "mqtt" };
+        if self.host.contains(':') {
+            format!("{scheme}://[{}]:{}", self.host, self.port)
+        } else {
+            format!("{scheme}://{}:{}", self.host, self.port)
+        }
+    }
+}
+
+/// Host, port and whether encrypted.
+fn address(url: &str) -> Option<(String, u16, bool)> {
+    let (scheme, rest) = url.split_once("://")?;
+    let secure = match scheme {
+        "mqtt" => false,
+        "mqtts" => true,
+        _ => return None,
+    };
+    let rest = rest.strip_suffix('/').unwrap_or(rest);
+    let (host, port) = match rest.strip_prefix('[') {
+        Some(rest) => {
+            let (host, after) = rest.split_once(']')?;
+            (host, after.strip_prefix(':'))
+        }
+        None => match rest.split_once(':') {
+            Some((host, port)) => (host, Some(port)),
+            None => (rest, None),
+        },
+    };
+    let port = match port {
+        Some(port) => port.parse().ok().filter(|port| *port > 0)?,
+        None => {
+            if secure {
+                8883
+            } else {
+                1883
+            }
+        }
+    };
+    (!host.is_empty()).then(|| (host.to_owned(), port, secure))
+}
+
+/// From its file (a bare name is sought among systemd's credentials first), else from the configuration itself.
+fn password(config: &MqttConfig) -> Result<String, SettingsError> {
+    let Some(file) = &config.password_file else {
+        return Ok(config.password.clone().unwrap_or_default());
+    };
+    let bare = file.components().count() == 1;
+    let credential = std::env::var_os("CREDENTIALS_DIRECTORY").map(|folder| Path::new(&folder).join(file));
+    let path = credential.filter(|path| bare && path.is_file()).unwrap_or_else(|| file.clone());
+    match fs::read_to_string(&path) {
+        // Editors end a file with a newline; no password does.
+        Ok(text) => Ok(text.trim_end_matches(['\r', '\n']).to_owned()),
+        Err(source) => Err(SettingsError::File { key: "mqtt.password_file", path, source }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_name_a_broker() {
+        let own = |host: &str, port, secure| Some((host.to_owned(), port, secure));
+        assert_eq!(address("mqtt://broker"), own("broker", 1883, false));
+        assert_eq!(address("mqtts://broker.lab/"), own("broker.lab", 8883, true));
+        assert_eq!(address("mqtts://10.0.0.7:1234"), own("10.0.0.7", 1234, true));
+        assert_eq!(address("mqtt://[::1]:1884"), own("::1", 1884, false));
+        for wrong in
+            ["broker", "http://broker", "mqtt://", "mqtt://:1883", "mqtt://b:0", "mqtt://b:99999", "mqtt://[::1"]
+        {
+            assert_eq!(address(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn commands_are_off_for_a_remote_broker_without_credentials() {
+        let open = MqttConfig { url: "mqtt://broker".into(), ..MqttConfig::default() };
+        assert!(!Settings::new(&open, "lab-1", None).unwrap().commands);
+        let known = MqttConfig { username: Some("lab".into()), password: Some("x".into()), ..open };
+        assert!(Settings::new(&known, "lab-1", None).unwrap().commands);
+        assert!(Settings::new(&MqttConfig::default(), "lab-1", Some(1883)).unwrap().commands);
+    }
+}
