@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::{
     error::ModelError,
-    manifest::{FileEntry, Manifest, Precision, Task},
+    manifest::{FileEntry, Manifest, Precision, Task, View},
 };
 use crate::config::Stain;
 
@@ -178,18 +178,20 @@ impl ModelLibrary {
             .ok_or_else(|| ModelError::NotFound { name: name.to_owned(), searched: self.roots.clone() })
     }
 
-    /// The first model that does `task` for `stain`.
+    /// The first model that does `task` for `stain` on chromosomes seen as `view`.
     ///
     /// # Errors
     /// When there is none. A folder with a wrong manifest is passed over only when another serves; else it is the error.
-    pub fn serving(&self, task: Task, stain: Stain) -> Result<ModelFolder, ModelError> {
+    pub fn serving(&self, task: Task, stain: Stain, view: View) -> Result<ModelFolder, ModelError> {
         let mut wrong = None;
         for model in self.all() {
             match model {
-                Ok(model) if model.manifest.task == task && model.manifest.input.stains.contains(&stain) => {
-                    return Ok(model);
+                Ok(model) => {
+                    let input = &model.manifest.input;
+                    if model.manifest.task == task && input.view == view && input.stains.contains(&stain) {
+                        return Ok(model);
+                    }
                 }
-                Ok(_) => {}
                 Err(error) => wrong = wrong.or(Some(error)),
             }
         }
@@ -242,8 +244,8 @@ mod tests {
         let library = ModelLibrary::of(vec![root.path().join("nowhere"), root.path().to_owned()]);
         assert_eq!(library.named("tiny").unwrap().name(), "tiny-detector");
         assert_eq!(library.named("tiny-detector").unwrap().name(), "tiny-detector");
-        assert_eq!(library.serving(Task::Detector, Stain::GBand).unwrap().name(), "tiny-detector");
-        let error = library.serving(Task::Classifier, Stain::GBand).unwrap_err().to_string();
+        assert_eq!(library.serving(Task::Detector, Stain::GBand, View::Field).unwrap().name(), "tiny-detector");
+        let error = library.serving(Task::Classifier, Stain::GBand, View::Field).unwrap_err().to_string();
         assert!(error.contains("classifier") && error.contains("nowhere"), "{error}");
         assert!(matches!(library.named("other"), Err(ModelError::NotFound { .. })));
     }

@@ -102,16 +102,24 @@ named! {
     MaskRule {
         /// Nothing: there is no second channel.
         None = "none",
-        /// 1 inside the chromosome's box, 0 in the context around it.
+        /// 1 where a pixel's middle lies inside the chromosome's box, 0 in the context around it.
         Box = "box",
-        /// 1 on the chromosome itself, 0 on neighbours and ground.
-        Segmentation = "segmentation",
     }
 }
 
 named! {
-    /// A number that tells the classifier how large a chromosome is within its cell. Each is the natural logarithm of
-    /// the chromosome's measure over the median of that measure in the cell.
+    /// What the chromosomes of a classifier were cut from.
+    View {
+        /// Boxes in a field: neighbours intrude, the way up is unknown.
+        Field = "field",
+        /// Cleaned single chromosomes on an even ground, as in a karyogram.
+        Single = "single",
+    }
+}
+
+named! {
+    /// A number that tells the classifier how large a chromosome is within its cell: the natural logarithm of a measure
+    /// of its box over the median diagonal of the boxes of the cell.
     SizeFeature {
         /// Diagonal of the box.
         Diagonal = "diagonal",
@@ -119,12 +127,6 @@ named! {
         Width = "width",
         /// Height of the box.
         Height = "height",
-        /// Longer side of the box.
-        Longer = "longer",
-        /// Area of the box.
-        Area = "area",
-        /// Darkened area: pixels of the box darker than halfway between its ground and its darkest part.
-        DarkArea = "dark-area",
     }
 }
 
@@ -210,8 +212,18 @@ pub struct InputSpec {
     /// How the ground's grey level is brought to a fixed one; none: levels as they come.
     #[serde(default)]
     pub background: Option<Background>,
-    /// How many input pixels a frame pixel becomes.
+    /// Detector: how many input pixels a frame pixel becomes.
+    #[serde(default)]
     pub scale: ScaleRule,
+    /// Classifier: what the chromosomes are cut from.
+    #[serde(default = "field")]
+    pub view: View,
+    /// Classifier: how much around a chromosome is cut out.
+    #[serde(default)]
+    pub crop: CropRule,
+    /// Classifier of singles: how their grey levels are spread.
+    #[serde(default)]
+    pub stretch: Option<Stretch>,
     /// Classifier: the second channel.
     #[serde(default = "no_mask")]
     pub mask: MaskRule,
@@ -247,6 +259,51 @@ pub struct ScaleRule {
     /// Pixel size in micrometres at which `factor` holds, for frames that state theirs.
     #[serde(default)]
     pub um_per_px: Option<f32>,
+}
+
+impl Default for ScaleRule {
+    fn default() -> Self {
+        Self { factor: 1.0, reference_width_px: None, um_per_px: None }
+    }
+}
+
+/// The square around the middle of a box that the classifier sees: its side is the larger of `margin` times the box's
+/// longer side and `floor` times the median diagonal of the boxes of the cell. It is sampled on a lattice `oversample`
+/// times finer than the input and averaged.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CropRule {
+    /// Side over the box's longer side.
+    pub margin: f32,
+    /// Least side over the median diagonal of the cell.
+    pub floor: f32,
+    /// Lattice points a pixel and axis.
+    pub oversample: usize,
+}
+
+impl Default for CropRule {
+    fn default() -> Self {
+        Self { margin: 1.12, floor: 0.75, oversample: 2 }
+    }
+}
+
+/// Grey levels of a single chromosome (dark on white): rows and columns at its edges brighter than `blank` are cut off,
+/// then its darkest share `percentile` goes to `dark` and white stays white.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Stretch {
+    /// Grey level above which a pixel is ground.
+    pub blank: u8,
+    /// Grey level of the darkest pixels afterwards.
+    pub dark: f32,
+    /// Share of the pixels that count as darkest, 0 to 1.
+    pub percentile: f32,
+}
+
+impl Default for Stretch {
+    fn default() -> Self {
+        Self { blank: 247, dark: 20.0, percentile: 0.02 }
+    }
 }
 
 /// What a network gives.
@@ -337,6 +394,10 @@ fn logits() -> String {
 
 fn no_mask() -> MaskRule {
     MaskRule::None
+}
+
+fn field() -> View {
+    View::Field
 }
 
 impl Manifest {
@@ -431,6 +492,13 @@ impl Manifest {
                     return wrong(
                         "[input] channels",
                         format!("expected {expected} with mask = '{}', found {}", input.mask, input.channels),
+                    );
+                }
+                let crop = input.crop;
+                if !(crop.margin > 0.0 && crop.floor >= 0.0 && (1..=8).contains(&crop.oversample)) {
+                    return wrong(
+                        "[input] crop",
+                        format!("expected margin > 0, floor >= 0, oversample 1..8, found {crop:?}"),
                     );
                 }
                 if input.size_tensor.is_some() == input.sizes.is_empty() {

@@ -18,8 +18,8 @@ pub use cpu::CpuEngine;
 pub use error::{EngineError, ModelError};
 pub use folder::{ModelFolder, ModelLibrary, sha256_of};
 pub use manifest::{
-    Background, Calibration, Decoding, FileEntry, InputSpec, Manifest, MaskRule, OutputSpec, Polarity, Precision,
-    ScaleRule, ScoreChannel, SizeFeature, Task, Thresholds,
+    Background, Calibration, CropRule, Decoding, FileEntry, InputSpec, Manifest, MaskRule, OutputSpec, Polarity,
+    Precision, ScaleRule, ScoreChannel, SizeFeature, Stretch, Task, Thresholds, View,
 };
 #[cfg(feature = "onnxruntime")]
 pub use onnxruntime::OnnxRuntimeEngine;

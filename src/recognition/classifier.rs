@@ -56,7 +56,7 @@ impl Classifier {
             Self { session, classes, label: model.label(), manifest, crops: Vec::new(), sizes: Vec::new() };
         let empty = Plane { data: vec![220; 64], width: 8, height: 8, left: 0, top: 0 };
         let bounds = BoundingBox::from_corners(0.0, 0.0, 8.0, 8.0);
-        classifier.classify(&[Item { plane: &empty, bounds, flipped: false }], 1.0)?;
+        classifier.classify(&[Item { plane: &empty, bounds, flipped: false }], 8.0)?;
         Ok(classifier)
     }
 
@@ -70,12 +70,12 @@ impl Classifier {
         &self.label
     }
 
-    /// Log probabilities of each of the chromosomes of one cell, in order. `scale` is the number of crop pixels for a
-    /// pixel of the plane. Sizes are relative to the cell, so all its chromosomes belong in one call.
+    /// Log probabilities of each of the chromosomes, in order, in one batch. `median` is the median diagonal of the boxes
+    /// of their cell in pixels ([`median_diagonal`]): sizes are told relative to it.
     ///
     /// # Errors
     /// When the engine fails or gives another shape than the manifest says.
-    pub fn classify(&mut self, items: &[Item<'_>], scale: f32) -> Result<Vec<LogProbs>, EngineError> {
+    pub fn classify(&mut self, items: &[Item<'_>], median: f32) -> Result<Vec<LogProbs>, EngineError> {
         if items.is_empty() {
             return Ok(Vec::new());
         }
@@ -85,9 +85,12 @@ impl Classifier {
         self.crops.clear();
         self.crops.resize(items.len() * one, 0.0);
         for (item, crop) in items.iter().zip(self.crops.chunks_exact_mut(one)) {
-            cut(item, scale, side, spec, crop);
+            cut(item, median, side, spec, crop);
         }
-        relative_sizes(items, &spec.sizes, &mut self.sizes);
+        self.sizes.clear();
+        for item in items {
+            self.sizes.extend(spec.sizes.iter().map(|feature| relative_size(&item.bounds, *feature, median)));
+        }
         let crop_shape = [items.len(), spec.channels, side, side];
         let size_shape = [items.len(), spec.sizes.len()];
         let mut inputs = vec![Input { name: &spec.tensor, shape: &crop_shape, data: &self.crops }];
@@ -141,27 +144,33 @@ impl Classifier {
 /// Logarithm that stands for probability 0, so that sums stay finite.
 pub const IMPOSSIBLE: f32 = -30.0;
 
-/// Cuts one chromosome out: the crop is centred on its box and covers `side / scale` pixels of the plane.
-fn cut(item: &Item<'_>, scale: f32, side: usize, spec: &InputSpec, out: &mut [f32]) {
+/// Cuts one chromosome out, after the model's crop rule.
+fn cut(item: &Item<'_>, median: f32, side: usize, spec: &InputSpec, out: &mut [f32]) {
     let b = &item.bounds;
-    let (left, top) = (b.x - item.plane.left as f32, b.y - item.plane.top as f32);
-    // A chromosome longer than the crop is shrunk to fit.
-    let longest = b.width.max(b.height).max(1.0);
-    let scale = scale.min(side as f32 / longest);
-    let step = 1.0 / scale;
-    let (cx, cy) = (left + b.width / 2.0, top + b.height / 2.0);
-    let middle = side as f32 / 2.0;
+    let square = (spec.crop.margin * b.width.max(b.height)).max(spec.crop.floor * median).max(1.0);
+    let (cx, cy) = (b.x - item.plane.left as f32 + b.width / 2.0, b.y - item.plane.top as f32 + b.height / 2.0);
+    let n = spec.crop.oversample;
+    let step = square / (side * n) as f32;
     let turn = if item.flipped { -1.0 } else { 1.0 };
-    // Position of the middle of pixel i of the crop on the plane.
-    let at = |i: usize, centre: f32| centre + turn * (i as f32 + 0.5 - middle) * step;
+    let middle = (side * n) as f32 / 2.0;
+    let gain = 1.0 / (255.0 * spec.std * (n * n) as f32);
+    let shift = -spec.mean / spec.std;
+    let pad = spec.pad.clamp(0.0, 255.0) as u8;
     let area = side * side;
+    // Columns of the lattice are the same in every row.
+    let columns: Vec<(isize, f32)> =
+        (0..side * n).map(|i| split(cx + turn * (i as f32 + 0.5 - middle) * step)).collect();
     for y in 0..side {
-        let py = at(y, cy);
-        for x in 0..side {
-            let px = at(x, cx);
-            let grey = sample(item.plane, px, py, step, spec.pad);
-            out[y * side + x] = (grey / 255.0 - spec.mean) / spec.std;
+        for j in 0..n {
+            let row = split(cy + turn * ((y * n + j) as f32 + 0.5 - middle) * step);
+            let line = &mut out[y * side..(y + 1) * side];
+            for (value, columns) in line.iter_mut().zip(columns.chunks_exact(n)) {
+                *value += columns.iter().map(|column| bilinear(item.plane, *column, row, pad)).sum::<f32>();
+            }
         }
+    }
+    for value in &mut out[..area] {
+        *value = *value * gain + shift;
     }
     match spec.mask {
         MaskRule::None => {
@@ -169,12 +178,11 @@ fn cut(item: &Item<'_>, scale: f32, side: usize, spec: &InputSpec, out: &mut [f3
                 out.copy_within(..area, channel * area);
             }
         }
-        // The networks are trained with the box where no mask is known.
-        MaskRule::Box | MaskRule::Segmentation => {
+        MaskRule::Box => {
+            let distance = |i: usize| (((i as f32 + 0.5) / side as f32 - 0.5) * square).abs();
             for y in 0..side {
-                let inside_y = (top..top + b.height).contains(&at(y, cy));
                 for x in 0..side {
-                    let inside = inside_y && (left..left + b.width).contains(&at(x, cx));
+                    let inside = distance(y) <= b.height / 2.0 && distance(x) <= b.width / 2.0;
                     out[area + y * side + x] = f32::from(inside);
                 }
             }
@@ -182,69 +190,37 @@ fn cut(item: &Item<'_>, scale: f32, side: usize, spec: &InputSpec, out: &mut [f3
     }
 }
 
-/// Grey value at a place of the plane: linear between pixels, averaged over a square of `step` pixels where it shrinks.
-fn sample(plane: &Plane, x: f32, y: f32, step: f32, pad: f32) -> f32 {
-    let n = (step.ceil() as usize).clamp(1, 4);
-    let mut sum = 0.0;
-    for j in 0..n {
-        let sy = y + ((j as f32 + 0.5) / n as f32 - 0.5) * step;
-        for i in 0..n {
-            let sx = x + ((i as f32 + 0.5) / n as f32 - 0.5) * step;
-            sum += bilinear(plane, sx, sy, pad);
-        }
-    }
-    sum / (n * n) as f32
+/// A place on an axis as the pixel whose middle lies before it and the share of the next one.
+fn split(place: f32) -> (isize, f32) {
+    let before = (place - 0.5).floor();
+    (before as isize, place - 0.5 - before)
 }
 
-fn bilinear(plane: &Plane, x: f32, y: f32, pad: f32) -> f32 {
-    let (fx, fy) = (x - 0.5, y - 0.5);
-    let (x0, y0) = (fx.floor(), fy.floor());
-    let (wx, wy) = (fx - x0, fy - y0);
-    let (x0, y0) = (x0 as isize, y0 as isize);
-    let pad = pad.clamp(0.0, 255.0) as u8;
-    let value = |dx: isize, dy: isize| f32::from(plane.at(x0 + dx, y0 + dy, pad));
+/// Linear interpolation between the middles of four pixels.
+fn bilinear(plane: &Plane, (x, wx): (isize, f32), (y, wy): (isize, f32), pad: u8) -> f32 {
+    let value = |dx: isize, dy: isize| f32::from(plane.at(x + dx, y + dy, pad));
     let upper = value(0, 0) * (1.0 - wx) + value(1, 0) * wx;
     let lower = value(0, 1) * (1.0 - wx) + value(1, 1) * wx;
     upper * (1.0 - wy) + lower * wy
 }
 
-/// Natural logarithm of each measure over its median in the cell, row by row.
-fn relative_sizes(items: &[Item<'_>], features: &[SizeFeature], out: &mut Vec<f32>) {
-    out.clear();
-    out.resize(items.len() * features.len(), 0.0);
-    for (f, feature) in features.iter().enumerate() {
-        let measures: Vec<f32> = items.iter().map(|item| measure(item, *feature).max(1.0)).collect();
-        let mut sorted = measures.clone();
-        sorted.sort_by(f32::total_cmp);
-        let median = (sorted[(sorted.len() - 1) / 2] + sorted[sorted.len() / 2]) / 2.0;
-        for (i, value) in measures.iter().enumerate() {
-            out[i * features.len() + f] = (value / median).ln();
-        }
+/// Median diagonal of boxes; 1 for none.
+pub fn median_diagonal<'a>(boxes: impl Iterator<Item = &'a BoundingBox>) -> f32 {
+    let mut diagonals: Vec<f32> = boxes.map(|b| b.width.hypot(b.height)).collect();
+    if diagonals.is_empty() {
+        return 1.0;
     }
+    diagonals.sort_by(f32::total_cmp);
+    ((diagonals[(diagonals.len() - 1) / 2] + diagonals[diagonals.len() / 2]) / 2.0).max(1.0)
 }
 
-fn measure(item: &Item<'_>, feature: SizeFeature) -> f32 {
-    let b = &item.bounds;
-    match feature {
+fn relative_size(b: &BoundingBox, feature: SizeFeature, median: f32) -> f32 {
+    let measure = match feature {
         SizeFeature::Diagonal => b.width.hypot(b.height),
         SizeFeature::Width => b.width,
         SizeFeature::Height => b.height,
-        SizeFeature::Longer => b.width.max(b.height),
-        SizeFeature::Area => b.area(),
-        SizeFeature::DarkArea => dark_area(item),
-    }
-}
-
-fn dark_area(item: &Item<'_>) -> f32 {
-    let (plane, b) = (item.plane, &item.bounds);
-    let (left, top) = (b.x - plane.left as f32, b.y - plane.top as f32);
-    let columns = left.round() as isize..(left + b.width).round() as isize;
-    let rows = top.round() as isize..(top + b.height).round() as isize;
-    let values: Vec<u8> =
-        rows.flat_map(|y| columns.clone().map(move |x| (x, y))).map(|(x, y)| plane.at(x, y, 255)).collect();
-    let (darkest, ground) = values.iter().fold((255u8, 0u8), |(lo, hi), v| (lo.min(*v), hi.max(*v)));
-    let limit = (u16::from(darkest) + u16::from(ground)) / 2;
-    values.iter().filter(|v| u16::from(**v) < limit).count() as f32
+    };
+    (measure.max(0.1) / median.max(0.1)).ln()
 }
 
 /// Joins what detector and classifier say about one chromosome: the class probabilities multiply (the detector's to the
@@ -308,29 +284,29 @@ mod tests {
             }
         }
         let manifest = Manifest::parse(include_str!("../../tests/data/models/tiny-classifier/model.toml")).unwrap();
-        let spec = InputSpec { mean: 0.0, std: 1.0 / 255.0, size: Some(16), ..manifest.input };
+        let crop = crate::inference::CropRule { margin: 2.0, floor: 0.0, oversample: 2 };
+        let spec = InputSpec { mean: 0.0, std: 1.0 / 255.0, size: Some(16), crop, ..manifest.input };
         let bounds = BoundingBox { x: 106.0, y: 58.0, width: 8.0, height: 4.0 };
         let mut out = vec![0.0; 2 * 256];
         cut(&Item { plane: &plane, bounds, flipped: false }, 1.0, 16, &spec, &mut out);
-        let dark = |x: usize, y: usize| out[y * 16 + x] < 30.0;
+        let dark = |x: usize, y: usize| out[y * 16 + x] < 80.0;
         assert!(dark(4, 6) && dark(11, 9) && !dark(3, 6) && !dark(4, 5) && !dark(12, 9));
         let mask: f32 = out[256..].iter().sum();
         assert_eq!(mask, 32.0);
         assert!(out[256 + 6 * 16 + 4] == 1.0 && out[256 + 5 * 16 + 4] == 0.0);
+        let mut turned = vec![0.0; 2 * 256];
+        cut(&Item { plane: &plane, bounds, flipped: true }, 1.0, 16, &spec, &mut turned);
+        let back: Vec<f32> = turned[..256].iter().rev().copied().collect();
+        assert!(out[..256].iter().zip(&back).all(|(a, b)| (a - b).abs() < 1e-3));
     }
 
     #[test]
     fn sizes_are_relative_to_the_cell() {
-        let plane = Plane::default();
-        let item = |side: f32| Item {
-            plane: &plane,
-            bounds: BoundingBox { x: 0.0, y: 0.0, width: side, height: side },
-            flipped: false,
-        };
-        let mut out = Vec::new();
-        relative_sizes(&[item(10.0), item(20.0), item(40.0)], &[SizeFeature::Width, SizeFeature::Area], &mut out);
-        let ln2 = std::f32::consts::LN_2;
-        let expected = [-ln2, -2.0 * ln2, 0.0, 0.0, ln2, 2.0 * ln2];
-        assert!(out.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-5), "{out:?}");
+        let boxes = [3.0, 6.0, 12.0].map(|w| BoundingBox { x: 0.0, y: 0.0, width: w, height: w * 4.0 / 3.0 });
+        let median = median_diagonal(boxes.iter());
+        assert_eq!(median, 10.0);
+        assert!((relative_size(&boxes[2], SizeFeature::Diagonal, median) - 2.0f32.ln()).abs() < 1e-6);
+        assert!((relative_size(&boxes[1], SizeFeature::Width, median) - 0.6f32.ln()).abs() < 1e-6);
+        assert_eq!(median_diagonal([].iter()), 1.0);
     }
 }

@@ -6,12 +6,12 @@ use crate::{
     cell::{BoundingBox, Status},
     config::{InferenceConfig, Stain},
     frame::Frame,
-    inference::{ChosenEngine, ModelError, ModelFolder, ModelLibrary, Precision, ScaleRule, Task},
+    inference::{ChosenEngine, ModelError, ModelFolder, ModelLibrary, Precision, ScaleRule, Task, View},
 };
 
 use super::{
     Basis, Candidate, Classifier, Detection, Detector, Item, Plane, Recognised, RecognitionError, Recognizer, Region,
-    combine, suppress,
+    combine, median_diagonal, suppress,
 };
 
 /// How the frames of a source are to be recognised.
@@ -170,10 +170,11 @@ impl ComposedRecognizer {
                 self.crops_plane.fill(&frame.pixels, window, self.stain, spec);
                 &self.crops_plane
             };
-            let scale = scale_for(&spec.scale, frame.info.um_per_px, None);
+            let accepted = detections.iter().filter(|d| d.score >= threshold).map(|d| &d.bounds);
+            let median = median_diagonal(accepted);
             let items: Vec<Item<'_>> =
                 detections.iter().map(|d| Item { plane, bounds: d.bounds, flipped: false }).collect();
-            named = classifier.classify(&items, scale)?;
+            named = classifier.classify(&items, median)?;
         }
         let temperature = if named.is_empty() { 1.0 } else { combined_temperature };
         Ok(detections
@@ -217,7 +218,7 @@ fn find(
         }
         return Ok(Some(model));
     }
-    match library.serving(task, stain) {
+    match library.serving(task, stain, View::Field) {
         Ok(model) => Ok(Some(model)),
         Err(error @ ModelError::NoneForStain { .. }) => {
             let effect = if task == Task::Detector {

@@ -13,7 +13,7 @@ mod plane;
 
 use std::{collections::BTreeMap, time::Duration};
 
-pub use classifier::{Classifier, IMPOSSIBLE, Item, LogProbs, combine};
+pub use classifier::{Classifier, IMPOSSIBLE, Item, LogProbs, combine, median_diagonal};
 pub use composed::{ComposedRecognizer, Recognition};
 pub use decode::{ClassLogProbs, Detection, argmax, decode, log_softmax, suppress};
 pub use detector::Detector;

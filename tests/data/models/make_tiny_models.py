@@ -107,7 +107,7 @@ polarity = "dark-on-bright"
 pad = 220
 stains = ["g-band", "giemsa"]
 background = {{ percentile = 0.90, level = 220 }}
-scale = {{ factor = 0.3 }}
+crop = {{ margin = 1.12, floor = 0.75 }}
 mask = "box"
 size_tensor = "size"
 sizes = ["diagonal", "width", "height"]
