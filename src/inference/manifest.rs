@@ -221,6 +221,9 @@ pub struct InputSpec {
     /// Classifier: how much around a chromosome is cut out.
     #[serde(default)]
     pub crop: CropRule,
+    /// Classifier of singles: rows and columns at the edges with no pixel of this grey level or darker are cut off.
+    #[serde(default)]
+    pub trim: Option<u8>,
     /// Classifier of singles: how their grey levels are spread.
     #[serde(default)]
     pub stretch: Option<Stretch>,
@@ -233,6 +236,9 @@ pub struct InputSpec {
     /// Classifier: the relative sizes, in order.
     #[serde(default)]
     pub sizes: Vec<SizeFeature>,
+    /// Classifier: what sizes are relative to; only `median-diagonal` is known.
+    #[serde(default = "median_diagonal")]
+    pub sizes_over: String,
 }
 
 /// Brings the ground to a fixed grey level: all levels are multiplied by `level` over the smallest level that a share
@@ -268,7 +274,7 @@ impl Default for ScaleRule {
 }
 
 /// The square around the middle of a box that the classifier sees: its side is the larger of `margin` times the box's
-/// longer side and `floor` times the median diagonal of the boxes of the cell. It is sampled on a lattice `oversample`
+/// longer side and `floor` times the median diagonal of the boxes of the cell. It is sampled on a lattice `supersample`
 /// times finer than the input and averaged.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -278,31 +284,31 @@ pub struct CropRule {
     /// Least side over the median diagonal of the cell.
     pub floor: f32,
     /// Lattice points a pixel and axis.
-    pub oversample: usize,
+    #[serde(alias = "oversample")]
+    pub supersample: usize,
 }
 
 impl Default for CropRule {
     fn default() -> Self {
-        Self { margin: 1.12, floor: 0.75, oversample: 2 }
+        Self { margin: 1.12, floor: 0.75, supersample: 2 }
     }
 }
 
-/// Grey levels of a single chromosome (dark on white): rows and columns at its edges brighter than `blank` are cut off,
-/// then its darkest share `percentile` goes to `dark` and white stays white.
+/// Grey levels of a single chromosome (dark on white): the level that a share of `percentile` of its pixels does not
+/// exceed goes to `level`, white stays white.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Stretch {
-    /// Grey level above which a pixel is ground.
-    pub blank: u8,
     /// Grey level of the darkest pixels afterwards.
-    pub dark: f32,
+    #[serde(alias = "dark")]
+    pub level: f32,
     /// Share of the pixels that count as darkest, 0 to 1.
     pub percentile: f32,
 }
 
 impl Default for Stretch {
     fn default() -> Self {
-        Self { blank: 247, dark: 20.0, percentile: 0.02 }
+        Self { level: 20.0, percentile: 0.02 }
     }
 }
 
@@ -394,6 +400,10 @@ fn logits() -> String {
 
 fn no_mask() -> MaskRule {
     MaskRule::None
+}
+
+fn median_diagonal() -> String {
+    "median-diagonal".to_owned()
 }
 
 fn field() -> View {
@@ -494,11 +504,17 @@ impl Manifest {
                         format!("expected {expected} with mask = '{}', found {}", input.mask, input.channels),
                     );
                 }
+                if input.sizes_over != median_diagonal() {
+                    return wrong(
+                        "[input] sizes_over",
+                        format!("expected 'median-diagonal', found '{}'", input.sizes_over),
+                    );
+                }
                 let crop = input.crop;
-                if !(crop.margin > 0.0 && crop.floor >= 0.0 && (1..=8).contains(&crop.oversample)) {
+                if !(crop.margin > 0.0 && crop.floor >= 0.0 && (1..=8).contains(&crop.supersample)) {
                     return wrong(
                         "[input] crop",
-                        format!("expected margin > 0, floor >= 0, oversample 1..8, found {crop:?}"),
+                        format!("expected margin > 0, floor >= 0, supersample 1..8, found {crop:?}"),
                     );
                 }
                 if input.size_tensor.is_some() == input.sizes.is_empty() {

@@ -149,7 +149,7 @@ fn cut(item: &Item<'_>, median: f32, side: usize, spec: &InputSpec, out: &mut [f
     let b = &item.bounds;
     let square = (spec.crop.margin * b.width.max(b.height)).max(spec.crop.floor * median).max(1.0);
     let (cx, cy) = (b.x - item.plane.left as f32 + b.width / 2.0, b.y - item.plane.top as f32 + b.height / 2.0);
-    let n = spec.crop.oversample;
+    let n = spec.crop.supersample;
     let step = square / (side * n) as f32;
     let turn = if item.flipped { -1.0 } else { 1.0 };
     let middle = (side * n) as f32 / 2.0;
@@ -284,7 +284,7 @@ mod tests {
             }
         }
         let manifest = Manifest::parse(include_str!("../../tests/data/models/tiny-classifier/model.toml")).unwrap();
-        let crop = crate::inference::CropRule { margin: 2.0, floor: 0.0, oversample: 2 };
+        let crop = crate::inference::CropRule { margin: 2.0, floor: 0.0, supersample: 2 };
         let spec = InputSpec { mean: 0.0, std: 1.0 / 255.0, size: Some(16), crop, ..manifest.input };
         let bounds = BoundingBox { x: 106.0, y: 58.0, width: 8.0, height: 4.0 };
         let mut out = vec![0.0; 2 * 256];
