@@ -6,7 +6,7 @@
 //! complements are tried one by one. Posteriors normalise over all karyotypes within two edits (one chromosome of
 //! a class more or less) of the best of each.
 
-use crate::cell::ChromosomeClass;
+use crate::cell::{Chromosome, ChromosomeClass};
 
 use super::{
     evidence::{Evidence, KaryotypeSettings, Prices, row},
@@ -57,6 +57,33 @@ pub struct Assignment {
 }
 
 impl Assignment {
+    /// What a person has settled: these classes, these numbers, without doubt. The ploidy is the usual number of
+    /// an autosome.
+    pub(super) fn certain(chromosomes: &[Chromosome], numbers: [u8; CLASSES]) -> Self {
+        let mut sorted = numbers[..AUTOSOMES].to_vec();
+        sorted.sort_unstable();
+        let ploidy = sorted[AUTOSOMES / 2].clamp(1, 4);
+        let deviating = |class: &ChromosomeClass| !class.is_sex() && numbers[class.index()] != ploidy;
+        let changes: Vec<Change> = ChromosomeClass::all()
+            .filter(deviating)
+            .map(|class| Change { class, number: numbers[class.index()], normal: ploidy, posterior: 1.0 })
+            .collect();
+        let sex = (numbers[ChromosomeClass::X.index()], numbers[ChromosomeClass::Y.index()]);
+        let normal = ploidy == 2 && changes.is_empty() && matches!(sex, (2, 0) | (1, 1));
+        Self {
+            classes: chromosomes.iter().map(|c| c.class).collect(),
+            scores: vec![1.0; chromosomes.len()],
+            numbers,
+            found: numbers,
+            ploidy,
+            posterior: 1.0,
+            normal: f32::from(u8::from(normal)),
+            sex_posterior: 1.0,
+            ploidy_posterior: 1.0,
+            changes,
+        }
+    }
+
     /// Chromosomes of the most probable karyotype that were not found.
     pub fn missing(&self) -> u32 {
         self.numbers.iter().zip(self.found).map(|(t, d)| u32::from(t.saturating_sub(d))).sum()

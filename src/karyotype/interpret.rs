@@ -47,6 +47,23 @@ pub fn interpret(cell: &mut Cell, evidence: &[Evidence], settings: &KaryotypeSet
     complete(cell, &assignment, settings);
 }
 
+/// Counts a cell anew from the classes that its chromosomes have now, each taken as certain: after a person has
+/// moved a chromosome to another class (none: it is no single chromosome). Findings, verdict, written karyotype and
+/// counts follow.
+pub fn recount(cell: &mut Cell, settings: &KaryotypeSettings) {
+    let mut numbers = [0_u8; ChromosomeClass::COUNT];
+    let mut withheld = 0;
+    for chromosome in &cell.chromosomes {
+        match chromosome.class {
+            Some(class) => numbers[class.index()] = numbers[class.index()].saturating_add(1),
+            None => withheld += u8::from(is_withheld(chromosome)),
+        }
+    }
+    // Withheld sex chromosomes are known in number only.
+    numbers[ChromosomeClass::X.index()] += withheld;
+    complete(cell, &Assignment::certain(&cell.chromosomes, numbers), settings);
+}
+
 /// The classes that a chromosome alone looks most like.
 fn alternatives(evidence: &Evidence) -> Vec<ScoredClass> {
     let mut scored: Vec<ScoredClass> = ChromosomeClass::all()

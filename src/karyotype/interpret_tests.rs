@@ -149,3 +149,18 @@ fn a_long_acrocentric_beside_a_lost_one_is_a_fusion_and_no_monosomy() {
     assert!(cell.karyotype.findings.iter().all(|f| f.kind == FindingKind::Structural));
     assert!(cell.karyotype.findings[0].text.contains("candidate"));
 }
+
+#[test]
+fn a_person_who_moves_a_chromosome_changes_the_karyotype() {
+    let settings = KaryotypeSettings::default();
+    let mut cell = interpreted(&[], &settings);
+    let of_22 = cell.chromosomes.iter().position(|c| c.class.is_some_and(|c| c.name() == "22")).unwrap();
+    cell.chromosomes[of_22].class = ChromosomeClass::autosome(21);
+    recount(&mut cell, &settings);
+    assert_eq!(cell.karyotype.iscn.as_deref(), Some("46,XX,+21,-22"));
+    assert_eq!(cell.karyotype.verdict, Verdict::Abnormal);
+    cell.chromosomes[of_22].class = ChromosomeClass::autosome(22);
+    recount(&mut cell, &settings);
+    assert_eq!(cell.karyotype.iscn.as_deref(), Some("46,XX"));
+    assert_eq!(cell.karyotype.verdict, Verdict::Normal);
+}

@@ -16,7 +16,23 @@ mod syndromes;
 
 pub use assign::{Assignment, Change, assign, assign_closed};
 pub use evidence::{Candidate, Evidence, KaryotypeSettings, Prices};
-pub use interpret::{SEX_WITHHELD, interpret, is_withheld};
+pub use interpret::{SEX_WITHHELD, interpret, is_withheld, recount};
 pub use morphology::{Morphology, morphology};
 pub use select::{Selection, select};
 pub use syndromes::{Syndrome, syndrome, syndromes};
+
+/// For tests of other rooms: interpreted cells with chosen numbers of chromosomes.
+#[cfg(test)]
+pub(crate) mod tests_support {
+    use super::{KaryotypeSettings, interpret};
+    use crate::cell::Cell;
+
+    /// A clear cell with the given numbers of some classes, else 46,XX.
+    pub(crate) fn cell_with(numbers: &[(&str, usize)]) -> Cell {
+        let mut evidence = super::assign::tests::cell(numbers, 0.00001);
+        evidence.iter_mut().for_each(|e| e.objectness = 0.999);
+        let mut cell = super::interpret::tests::record(&evidence);
+        interpret(&mut cell, &evidence, &KaryotypeSettings::default());
+        cell
+    }
+}

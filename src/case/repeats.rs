@@ -1,0 +1,120 @@
+//! The same metaphase seen in two overlapping fields counts once.
+
+use crate::cell::{BoundingBox, Cell};
+
+/// Share of boxes that must find their counterpart where the stage says that the fields overlap.
+const LIKE_NEAR: f32 = 0.6;
+/// The same where nothing is known of the stage.
+const LIKE_ANYWHERE: f32 = 0.85;
+/// Fewest boxes from which likeness can be told.
+const FEWEST: usize = 15;
+
+/// For each cell, the earlier one that it repeats. A cell repeats another of the same slide when their chromosomes
+/// lie alike, and the stage, where both know it, stood near enough for the fields to overlap.
+pub(super) fn repeats(cells: &[&Cell]) -> Vec<Option<usize>> {
+    let mut of = vec![None; cells.len()];
+    for later in 1..cells.len() {
+        of[later] = (0..later).find(|earlier| of[*earlier].is_none() && same_metaphase(cells[*earlier], cells[later]));
+    }
+    of
+}
+
+fn same_metaphase(a: &Cell, b: &Cell) -> bool {
+    if a.slide != b.slide || a.captured.um_per_px != b.captured.um_per_px {
+        return false;
+    }
+    let wanted = match (a.captured.stage_um, b.captured.stage_um, a.captured.um_per_px) {
+        (Some(p), Some(q), Some(um)) => {
+            let apart = |d: f64, side: u32| d.abs() > f64::from(side) * um;
+            if apart(p.x - q.x, a.captured.size[0]) || apart(p.y - q.y, a.captured.size[1]) {
+                return false;
+            }
+            LIKE_NEAR
+        }
+        _ => LIKE_ANYWHERE,
+    };
+    likeness(a, b) >= wanted
+}
+
+/// Share of the boxes of the larger cell that have a counterpart in the other, both laid over each other: 0 to 1.
+/// The fields may be shifted, not turned.
+fn likeness(a: &Cell, b: &Cell) -> f32 {
+    let boxes = |cell: &Cell| -> Vec<BoundingBox> { cell.chromosomes.iter().map(|c| c.bounds).collect() };
+    let (a, b) = (boxes(a), boxes(b));
+    let most = a.len().max(b.len());
+    let fewest = a.len().min(b.len());
+    if fewest < FEWEST || most - fewest > most / 4 {
+        return 0.0;
+    }
+    // The largest boxes are the safest to recognise; each pair of them proposes a shift.
+    let largest = |boxes: &[BoundingBox]| -> Vec<BoundingBox> {
+        let mut sorted = boxes.to_vec();
+        sorted.sort_by(|p, q| q.area().total_cmp(&p.area()));
+        sorted.truncate(4);
+        sorted
+    };
+    let centre = |r: &BoundingBox| (r.x + r.width / 2.0, r.y + r.height / 2.0);
+    let mut best = 0;
+    for p in largest(&a) {
+        for q in largest(&b) {
+            let (pc, qc) = (centre(&p), centre(&q));
+            let (dx, dy) = (pc.0 - qc.0, pc.1 - qc.1);
+            if p.iou(&BoundingBox { x: q.x + dx, y: q.y + dy, ..q }) < 0.7 {
+                continue;
+            }
+            let alike = |r: &&BoundingBox| {
+                let moved = BoundingBox { x: r.x + dx, y: r.y + dy, ..**r };
+                a.iter().any(|other| other.iou(&moved) >= 0.6)
+            };
+            best = best.max(b.iter().filter(alike).count());
+        }
+    }
+    best as f32 / most as f32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{cell::StagePosition, karyotype::tests_support::cell_with};
+
+    /// Boxes strewn by a small linear congruence, so that no two cells look alike.
+    fn strewn(mut seed: u32, shift: (f32, f32)) -> Cell {
+        let mut cell = cell_with(&[]);
+        for c in &mut cell.chromosomes {
+            let mut next = |range: u32| {
+                seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                ((seed >> 8) % range) as f32
+            };
+            c.bounds = BoundingBox {
+                x: next(600) + shift.0,
+                y: next(600) + shift.1,
+                width: 10.0 + next(40),
+                height: 10.0 + next(60),
+            };
+        }
+        cell
+    }
+
+    fn at(mut cell: Cell, x: f64) -> Cell {
+        cell.captured.um_per_px = Some(0.1);
+        cell.captured.stage_um = Some(StagePosition { x, y: 0.0, z: 0.0 });
+        cell
+    }
+
+    #[test]
+    fn a_metaphase_in_two_overlapping_fields_is_one() {
+        let (a, b) = (at(strewn(1, (0.0, 0.0)), 0.0), at(strewn(1, (300.0, 10.0)), 30.0));
+        assert_eq!(repeats(&[&a, &b]), [None, Some(0)]);
+    }
+
+    #[test]
+    fn other_metaphases_and_far_fields_are_not() {
+        let (a, b) = (strewn(1, (0.0, 0.0)), strewn(2, (0.0, 0.0)));
+        assert_eq!(repeats(&[&a, &b]), [None, None]);
+        let (a, far) = (at(strewn(1, (0.0, 0.0)), 0.0), at(strewn(1, (0.0, 0.0)), 5000.0));
+        assert_eq!(repeats(&[&a, &far]), [None, None]);
+        let mut other_slide = at(strewn(1, (0.0, 0.0)), 0.0);
+        other_slide.slide = Some("2".into());
+        assert_eq!(repeats(&[&a, &other_slide]), [None, None]);
+    }
+}

@@ -1,0 +1,411 @@
+//! The `case/1` document: what the karyotyped cells of a case say together. A pure function of its cells, so that
+//! a review of one cell changes the case at once.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::{
+    clones::{self, Chance, Counted},
+    repeats::repeats,
+};
+use crate::{
+    cell::{Cell, NOTICE, Verdict},
+    karyotype::syndrome,
+};
+
+/// What kind of sample a case is; it decides how findings are written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Sample {
+    /// Of a person: `mos 47,XX,+21[12]/46,XX[8]`.
+    #[default]
+    Constitutional,
+    /// Of a neoplasm: acquired changes, cell numbers always.
+    Neoplastic,
+}
+
+/// How a case is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CaseSettings {
+    /// Cells to score when nothing unusual turns up.
+    pub cells: u32,
+    /// Kind of sample.
+    pub sample: Sample,
+}
+
+impl Default for CaseSettings {
+    fn default() -> Self {
+        Self { cells: 20, sample: Sample::Constitutional }
+    }
+}
+
+/// Numbers of cells of a case.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CaseCells {
+    /// All, repeats included.
+    pub seen: u32,
+    /// Seen before in an overlapping field, and not counted again.
+    pub repeats: u32,
+    /// With a karyotype.
+    pub assessable: u32,
+    /// Of these: with nothing unusual.
+    pub normal: u32,
+    /// Of these: with a finding, clonal or not.
+    pub abnormal: u32,
+    /// Without.
+    pub not_assessable: u32,
+    /// Looked at by a person.
+    pub reviewed: u32,
+}
+
+/// A cell line of a case.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Clone {
+    /// Its karyotype.
+    pub iscn: String,
+    /// Number of its cells.
+    pub cells: u32,
+    /// Their ids.
+    pub members: Vec<Uuid>,
+    /// True for the line without finding.
+    pub normal: bool,
+    /// Common names that go with it: labels, no diagnosis.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub syndromes: Vec<String>,
+}
+
+/// A finding that too few cells show.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ChanceFinding {
+    /// In ISCN form.
+    pub iscn: String,
+    /// Cells that show it.
+    pub cells: Vec<Uuid>,
+    /// Cells that would make it a clone.
+    pub needed: u32,
+}
+
+/// A cell that a person should look at.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ReviewRequest {
+    /// Which.
+    pub cell: Uuid,
+    /// Why, in words.
+    pub reason: String,
+}
+
+/// The mosaicism that the normal cells exclude.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Excluded {
+    /// Smallest share of a second cell line that is excluded, 0 to 1.
+    pub share: f64,
+    /// With this confidence.
+    pub confidence: f64,
+}
+
+/// The `case/1` message.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct CaseState {
+    /// `case/1`.
+    pub schema: String,
+    /// Station.
+    pub station: String,
+    /// Id of the case.
+    pub case: String,
+    /// Its slides.
+    pub slides: Vec<String>,
+    /// Consensus of the cells in ISCN form.
+    pub iscn: Option<String>,
+    /// Numbers of cells.
+    pub cells: CaseCells,
+    /// Cells aimed at: more where one cell was unusual.
+    pub cells_target: u32,
+    /// Cells still needed.
+    pub cells_needed: u32,
+    /// Why more than usual are aimed at.
+    pub extended: Option<String>,
+    /// Cell lines, in the order of the consensus.
+    pub clones: Vec<Clone>,
+    /// Findings of too few cells to count.
+    pub chance_findings: Vec<ChanceFinding>,
+    /// What the count excludes, in words.
+    pub excludes: Option<String>,
+    /// The same as numbers.
+    pub excluded: Option<Excluded>,
+    /// Cells that a person should look at, most pressing first.
+    pub review: Vec<ReviewRequest>,
+    /// Research use only.
+    pub notice: String,
+}
+
+/// Extended counts after one unusual cell.
+const EXTENDED: [u32; 2] = [30, 50];
+const CONFIDENCE: f64 = 0.95;
+/// Findings below this posterior are queued for review.
+const SURE: f32 = 0.9;
+
+impl CaseState {
+    /// Name and major version of the message.
+    pub const SCHEMA: &'static str = "case/1";
+
+    /// What the cells of `case`, in the order in which they were taken, say together.
+    pub fn of(station: &str, case: &str, cells: &[Cell], settings: &CaseSettings) -> Self {
+        let all: Vec<&Cell> = cells.iter().collect();
+        let repeated = repeats(&all);
+        let unique: Vec<&Cell> =
+            all.iter().zip(&repeated).filter(|(_, of)| of.is_none()).map(|(cell, _)| *cell).collect();
+        let counted: Vec<Counted> = unique
+            .iter()
+            .filter(|c| c.karyotype.verdict != Verdict::NotAssessable)
+            .filter_map(|c| Counted::of(c))
+            .collect();
+        let (lines, chances) = clones::lines(&counted, settings.sample);
+        let usual = clones::usual_sex(&counted);
+        let consensus = clones::written(&lines, usual, settings.sample);
+        let number = |verdict: Verdict| unique.iter().filter(|c| c.karyotype.verdict == verdict).count() as u32;
+        let assessable = counted.len() as u32;
+        let (target, extended) = target(settings.cells, assessable, &chances, lines.len() > 1);
+        let only_normal = !lines.is_empty() && lines.iter().all(|line| line.normal) && chances.is_empty();
+        let excluded = only_normal.then(|| mosaicism_excluded(assessable, CONFIDENCE));
+        let mut slides: Vec<String> = cells.iter().filter_map(|c| c.slide.clone()).collect();
+        slides.sort();
+        slides.dedup();
+        let clones = lines
+            .iter()
+            .zip(consensus.iter().flat_map(|k| &k.lines))
+            .map(|(line, written)| Clone {
+                iscn: crate::karyotype::iscn::CellLine { cells: None, ..written.clone() }.to_string(),
+                cells: line.members.len() as u32,
+                members: line.members.clone(),
+                normal: line.normal,
+                syndromes: line.codes().iter().filter_map(|code| syndrome(code)).map(|s| s.name.clone()).collect(),
+            })
+            .collect();
+        Self {
+            schema: Self::SCHEMA.into(),
+            station: station.into(),
+            case: case.into(),
+            slides,
+            iscn: consensus.map(|k| k.to_string()),
+            cells: CaseCells {
+                seen: cells.len() as u32,
+                repeats: repeated.iter().flatten().count() as u32,
+                assessable,
+                normal: number(Verdict::Normal),
+                abnormal: number(Verdict::Abnormal),
+                not_assessable: unique.len() as u32 - assessable,
+                reviewed: unique.iter().filter(|c| c.review.is_some()).count() as u32,
+            },
+            cells_target: target,
+            cells_needed: target.saturating_sub(assessable),
+            extended,
+            clones,
+            excludes: excluded.map(|e| {
+                format!(
+                    "{assessable} normal cells exclude mosaicism of {:.0} % or more at {:.0} %",
+                    (100.0 * e.share).ceil(),
+                    100.0 * e.confidence
+                )
+            }),
+            excluded,
+            review: review_queue(&unique, &chances),
+            chance_findings: chances
+                .into_iter()
+                .map(|c| ChanceFinding { iscn: c.text, cells: c.members, needed: c.needed as u32 })
+                .collect(),
+            notice: NOTICE.into(),
+        }
+    }
+}
+
+/// The smallest share of a second line that n cells without it exclude: 1 - (1 - confidence)^(1/n). Binomial; no
+/// cell excludes nothing.
+pub fn mosaicism_excluded(cells: u32, confidence: f64) -> Excluded {
+    let share = if cells == 0 { 1.0 } else { 1.0 - (1.0 - confidence).powf(1.0 / f64::from(cells)) };
+    Excluded { share, confidence }
+}
+
+/// Cells aimed at, and why more than usual.
+fn target(usual: u32, assessable: u32, chances: &[Chance], mosaic: bool) -> (u32, Option<String>) {
+    // One cell with a gain or a structural change, or two with the same loss, may be the first of a clone; a single
+    // loss mostly is not.
+    let open: Vec<&Chance> = chances.iter().filter(|c| c.members.len() + 1 == c.needed).collect();
+    if let Some(chance) = open.first() {
+        let known = ["8", "9", "13", "18", "21", "X", "Y"];
+        let weighty = open.iter().any(|c| known.iter().any(|k| c.text.trim_start_matches(['+', '-']) == *k))
+            || open.iter().any(|c| c.text.chars().all(|ch| matches!(ch, 'X' | 'Y')));
+        let step = if assessable >= EXTENDED[0] && weighty { EXTENDED[1] } else { EXTENDED[0] };
+        let cells = if chance.members.len() == 1 { "one cell has" } else { "two cells have" };
+        return (usual.max(step), Some(format!("{cells} {}: one more would make it a clone", chance.text)));
+    }
+    if mosaic {
+        return (usual.max(EXTENDED[0]), Some("several cell lines: more cells tell their shares".into()));
+    }
+    (usual, None)
+}
+
+fn review_queue(cells: &[&Cell], chances: &[Chance]) -> Vec<ReviewRequest> {
+    let mut queue: Vec<(u32, ReviewRequest)> = Vec::new();
+    for cell in cells.iter().filter(|c| c.review.is_none()) {
+        let mut ask = |urgency: u32, reason: String| queue.push((urgency, ReviewRequest { cell: cell.cell, reason }));
+        let karyotype = &cell.karyotype;
+        if let Some(chance) = chances.iter().find(|c| c.members.contains(&cell.cell)) {
+            let shown = chance.members.len();
+            ask(
+                0,
+                format!(
+                    "shows {}, which {} needs {} cells to count: {shown} so far",
+                    chance.text,
+                    if chance.loss { "as a loss" } else { "as a gain or structural change" },
+                    chance.needed
+                ),
+            );
+            continue;
+        }
+        let weakest = karyotype.findings.iter().map(|f| f.posterior).fold(1.0, f32::min);
+        match karyotype.verdict {
+            Verdict::Abnormal if weakest < SURE => {
+                ask(1, format!("a finding is not sure ({:.0} %)", 100.0 * weakest));
+            }
+            Verdict::NotAssessable if (42..=50).contains(&cell.counts.detected) => ask(2, karyotype.reason.clone()),
+            Verdict::Normal if karyotype.posterior.is_some_and(|p| p < SURE) => ask(
+                3,
+                format!("called normal, but not surely ({:.0} %)", 100.0 * karyotype.posterior.unwrap_or_default()),
+            ),
+            _ => {}
+        }
+    }
+    queue.sort_by_key(|(urgency, _)| *urgency);
+    queue.into_iter().map(|(_, request)| request).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::karyotype::{iscn, tests_support::cell_with};
+
+    fn cells(groups: &[(usize, &[(&str, usize)])]) -> Vec<Cell> {
+        let mut cells = Vec::new();
+        for (n, numbers) in groups {
+            let alike = cell_with(numbers);
+            for _ in 0..*n {
+                let mut cell = alike.clone();
+                let index = cells.len();
+                cell.cell = Uuid::from_u128(index as u128 + 1);
+                // Every cell lies differently.
+                let mut seed = index as u32 + 1;
+                let mut next = |range: u32| {
+                    seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                    ((seed >> 8) % range) as f32
+                };
+                for c in &mut cell.chromosomes {
+                    c.bounds = crate::cell::BoundingBox {
+                        x: next(900),
+                        y: next(900),
+                        width: 10.0 + next(40),
+                        height: 10.0 + next(50),
+                    };
+                }
+                cells.push(cell);
+            }
+        }
+        cells
+    }
+
+    fn state(groups: &[(usize, &[(&str, usize)])], sample: Sample) -> CaseState {
+        CaseState::of("lab-1", "C1", &cells(groups), &CaseSettings { sample, ..CaseSettings::default() })
+    }
+
+    #[test]
+    fn cases_are_written_by_the_conventions() {
+        let constitutional: [(&[(usize, &[(&str, usize)])], &str); 8] = [
+            (&[(20, &[])], "46,XX"),
+            (&[(20, &[("X", 1), ("Y", 1)])], "46,XY"),
+            (&[(20, &[("21", 3)])], "47,XX,+21"),
+            (&[(12, &[("21", 3)]), (8, &[])], "mos 47,XX,+21[12]/46,XX[8]"),
+            (&[(5, &[("X", 1)]), (15, &[])], "mos 45,X[5]/46,XX[15]"),
+            (&[(5, &[("X", 1)]), (9, &[("X", 3)]), (6, &[])], "mos 47,XXX[9]/45,X[5]/46,XX[6]"),
+            (&[(19, &[]), (1, &[("8", 3)])], "46,XX"),
+            (&[(18, &[]), (2, &[("14", 1)])], "46,XX"),
+        ];
+        for (groups, wanted) in constitutional {
+            let state = state(groups, Sample::Constitutional);
+            assert_eq!(state.iscn.as_deref(), Some(wanted), "{state:?}");
+            let report = iscn::check(wanted);
+            assert!(report.valid, "{wanted}: {:?}", report.reason);
+        }
+        let neoplastic: [(&[(usize, &[(&str, usize)])], &str); 4] = [
+            (&[(20, &[])], "46,XX[20]"),
+            (&[(3, &[("14", 1)]), (17, &[])], "45,XX,-14[3]/46,XX[17]"),
+            (&[(12, &[("8", 3)]), (4, &[("8", 3), ("9", 3)]), (4, &[])], "47,XX,+8[12]/48,XX,+8,+9[4]/46,XX[4]"),
+            (&[(5, &[("X", 1)]), (15, &[])], "45,X,-X[5]/46,XX[15]"),
+        ];
+        for (groups, wanted) in neoplastic {
+            let state = state(groups, Sample::Neoplastic);
+            assert_eq!(state.iscn.as_deref(), Some(wanted), "{state:?}");
+            let report = iscn::check(wanted);
+            assert!(report.valid, "{wanted}: {:?}", report.reason);
+        }
+    }
+
+    #[test]
+    fn one_unusual_cell_extends_the_count_and_is_queued_for_review() {
+        let state = state(&[(19, &[]), (1, &[("8", 3)])], Sample::Constitutional);
+        assert_eq!((state.cells_target, state.cells_needed), (30, 10));
+        assert!(state.extended.as_deref().unwrap().contains("+8"));
+        assert_eq!(state.chance_findings[0].iscn, "+8");
+        assert_eq!(state.review[0].cell, Uuid::from_u128(20));
+        assert_eq!(state.excludes, None, "a possible clone is open");
+    }
+
+    #[test]
+    fn a_single_loss_is_chance_and_extends_nothing() {
+        let state = state(&[(19, &[]), (1, &[("19", 1)])], Sample::Constitutional);
+        assert_eq!(state.cells_target, 20);
+        assert_eq!(state.iscn.as_deref(), Some("46,XX"));
+    }
+
+    #[test]
+    fn twenty_normal_cells_exclude_fourteen_percent() {
+        let state = state(&[(20, &[])], Sample::Constitutional);
+        assert_eq!(state.excludes.as_deref(), Some("20 normal cells exclude mosaicism of 14 % or more at 95 %"));
+        assert_eq!(state.cells_needed, 0);
+        assert!((mosaicism_excluded(20, 0.95).share - 0.139).abs() < 0.001);
+        assert!((mosaicism_excluded(30, 0.99).share - 0.142).abs() < 0.001);
+    }
+
+    #[test]
+    fn a_metaphase_seen_twice_counts_once() {
+        let mut cells = cells(&[(3, &[])]);
+        let mut again = cells[1].clone();
+        again.cell = Uuid::from_u128(99);
+        cells.push(again);
+        let state = CaseState::of("lab-1", "C1", &cells, &CaseSettings::default());
+        assert_eq!((state.cells.seen, state.cells.repeats, state.cells.assessable), (4, 1, 3));
+    }
+
+    #[test]
+    fn a_review_changes_the_case() {
+        let mut cells = cells(&[(2, &[("21", 3)]), (18, &[])]);
+        let before = CaseState::of("lab-1", "C1", &cells, &CaseSettings::default());
+        assert_eq!(before.iscn.as_deref(), Some("mos 47,XX,+21[2]/46,XX[18]"));
+        assert_eq!(before.clones[0].syndromes, ["Down syndrome"]);
+        // A person finds that the third 21 of one cell is no chromosome.
+        let third = cells[0].chromosomes.iter().rposition(|c| c.class.is_some_and(|c| c.name() == "21")).unwrap();
+        cells[0].chromosomes[third].class = None;
+        crate::karyotype::recount(&mut cells[0], &Default::default());
+        let after = CaseState::of("lab-1", "C1", &cells, &CaseSettings::default());
+        assert_eq!(after.iscn.as_deref(), Some("46,XX"));
+        assert_eq!(after.chance_findings[0].iscn, "+21");
+    }
+
+    #[test]
+    fn no_cells_make_an_empty_case() {
+        let state = CaseState::of("lab-1", "C1", &[], &CaseSettings::default());
+        assert_eq!(state.iscn, None);
+        assert_eq!(state.cells_needed, 20);
+        let json = serde_json::to_value(&state).unwrap();
+        assert_eq!(json["schema"], "case/1");
+    }
+}
