@@ -116,12 +116,12 @@ impl Health {
         self.change(|p| &mut p.stages.entry(name.to_owned()).or_default().state, act);
     }
 
-    /// Counts one frame done by a stage that was `busy` so long, with `waiting` frames before it.
-    pub fn stage_done(&self, name: &str, busy: Duration, waiting: usize) {
+    /// Sets what a stage has done so far: frames, time over all of them, frames that wait before it now.
+    pub fn set_stage_figures(&self, name: &str, done: u64, busy: Duration, waiting: usize) {
         let mut picture = self.picture();
         if let Some(stage) = picture.stages.get_mut(name) {
-            stage.done += 1;
-            stage.busy += busy;
+            stage.done = done;
+            stage.busy = busy;
             stage.waiting = waiting as u64;
         }
     }

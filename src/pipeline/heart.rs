@@ -1,0 +1,149 @@
+//! Heartbeats: whether a stage works, since when, and what its panics cost.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+
+use super::clock::Clock;
+
+/// Panics of one stage within [`PANIC_WINDOW`] that end the daemon.
+pub const PANIC_BUDGET: usize = 5;
+/// The window over which panics are counted.
+pub const PANIC_WINDOW: Duration = Duration::from_secs(60);
+
+/// A panic that was caught, in its own words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Panicked(pub String);
+
+/// The heart of one stage; shared between its thread and the supervisor.
+#[derive(Debug)]
+pub struct Heart {
+    name: String,
+    clock: Arc<dyn Clock>,
+    born: Instant,
+    /// Nanoseconds after `born`, plus one, when the work in hand began; 0 when idle.
+    busy_since: AtomicU64,
+    done: AtomicU64,
+    busy_ns: AtomicU64,
+    waiting: AtomicUsize,
+    panics: Mutex<Vec<Instant>>,
+    panics_total: AtomicU64,
+}
+
+impl Heart {
+    /// The heart of the stage `name`.
+    pub fn new(name: impl Into<String>, clock: Arc<dyn Clock>) -> Arc<Self> {
+        let born = clock.now();
+        Arc::new(Self {
+            name: name.into(),
+            clock,
+            born,
+            busy_since: AtomicU64::new(0),
+            done: AtomicU64::new(0),
+            busy_ns: AtomicU64::new(0),
+            waiting: AtomicUsize::new(0),
+            panics: Mutex::new(Vec::new()),
+            panics_total: AtomicU64::new(0),
+        })
+    }
+
+    /// Name of the stage.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn since_birth(&self) -> u64 {
+        self.clock.now().saturating_duration_since(self.born).as_nanos() as u64
+    }
+
+    /// Does one piece of work, `waiting` more before it. A panic is caught and counted.
+    ///
+    /// # Errors
+    /// The panic's own words.
+    pub fn beat<R>(&self, waiting: usize, work: impl FnOnce() -> R) -> Result<R, Panicked> {
+        let begun = self.since_birth();
+        self.busy_since.store(begun + 1, Relaxed);
+        self.waiting.store(waiting, Relaxed);
+        // What the work leaves half done is rejected or rebuilt by the caller, never used.
+        let result = catch_unwind(AssertUnwindSafe(work));
+        self.busy_since.store(0, Relaxed);
+        self.busy_ns.fetch_add(self.since_birth().saturating_sub(begun), Relaxed);
+        self.done.fetch_add(1, Relaxed);
+        result.map_err(|payload| {
+            let text = payload
+                .downcast_ref::<&str>()
+                .map(|s| (*s).to_owned())
+                .or_else(|| payload.downcast_ref::<String>().cloned())
+                .unwrap_or_else(|| "a panic without words".into());
+            self.panics_total.fetch_add(1, Relaxed);
+            self.panics.lock().unwrap_or_else(PoisonError::into_inner).push(self.clock.now());
+            Panicked(text)
+        })
+    }
+
+    /// How long the work in hand has taken so far; none when idle.
+    pub fn busy_for(&self) -> Option<Duration> {
+        match self.busy_since.load(Relaxed) {
+            0 => None,
+            since => Some(Duration::from_nanos((self.since_birth() + 1).saturating_sub(since))),
+        }
+    }
+
+    /// Pieces done, time over all of them, and pieces that waited at the last beat.
+    pub fn figures(&self) -> (u64, Duration, usize) {
+        (self.done.load(Relaxed), Duration::from_nanos(self.busy_ns.load(Relaxed)), self.waiting.load(Relaxed))
+    }
+
+    /// Panics in all.
+    pub fn panics(&self) -> u64 {
+        self.panics_total.load(Relaxed)
+    }
+
+    /// Whether the stage has used up its budget of panics.
+    pub fn is_beyond_budget(&self) -> bool {
+        let now = self.clock.now();
+        let mut panics = self.panics.lock().unwrap_or_else(PoisonError::into_inner);
+        panics.retain(|at| now.saturating_duration_since(*at) < PANIC_WINDOW);
+        panics.len() >= PANIC_BUDGET
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::clock::ManualClock, *};
+
+    #[test]
+    fn five_panics_in_a_minute_are_too_many_but_not_over_an_hour() {
+        let clock = ManualClock::default();
+        let heart = Heart::new("recognise", Arc::new(clock.clone()));
+        for _ in 0..PANIC_BUDGET {
+            assert!(!heart.is_beyond_budget());
+            let panicked = heart.beat(0, || panic!("index out of bounds"));
+            assert_eq!(panicked, Err::<(), _>(Panicked("index out of bounds".into())));
+            clock.advance(Duration::from_secs(10));
+        }
+        assert!(heart.is_beyond_budget());
+        clock.advance(Duration::from_secs(30));
+        assert!(!heart.is_beyond_budget());
+        assert_eq!(heart.panics(), 5);
+    }
+
+    #[test]
+    fn work_in_hand_is_seen_from_outside() {
+        let clock = ManualClock::default();
+        let heart = Heart::new("triage", Arc::new(clock.clone()));
+        assert_eq!(heart.busy_for(), None);
+        let seen = heart.beat(3, || {
+            clock.advance(Duration::from_secs(7));
+            heart.busy_for()
+        });
+        assert_eq!(seen, Ok(Some(Duration::from_secs(7))));
+        assert_eq!(heart.busy_for(), None);
+        assert_eq!(heart.figures(), (1, Duration::from_secs(7), 3));
+    }
+}

@@ -1,0 +1,234 @@
+//! Select: a live camera shows one scene for many frames; the best of them goes on, once.
+//!
+//! Frames are grouped by a small signature of the picture and by the stage's position. A scene's frames are gathered
+//! for a window; then the best goes on. Later frames of the same scene count as merged, until the scene changes.
+//! Bookkeeping of microseconds: it runs on the thread of triage. Pure: the clock is handed in.
+
+use std::time::{Duration, Instant};
+
+use crate::{cell::StagePosition, frame::PixelView};
+
+/// Signature pixels a side.
+const SIDE: usize = 24;
+/// Correlation from which two pictures show the same scene.
+const SAME_SCENE: f32 = 0.75;
+/// Stage distance in micrometres from which it is another scene, whatever the picture.
+const OTHER_FIELD_UM: f64 = 20.0;
+
+/// A picture in 24 x 24 mean levels, brought to zero mean and unit length.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Signature([f32; SIDE * SIDE]);
+
+impl Signature {
+    /// Of the pixels of a frame; samples about 9 pixels a cell.
+    pub fn of(view: PixelView<'_>, width: usize, height: usize) -> Self {
+        match view {
+            PixelView::Mono8(samples) => Self::sampled(width, height, |i| f32::from(samples[i])),
+            PixelView::Mono16(samples) => Self::sampled(width, height, |i| f32::from(samples[i])),
+            PixelView::Rgb8(samples) => Self::sampled(width, height, |i| f32::from(samples[3 * i + 1])),
+        }
+    }
+
+    fn sampled(width: usize, height: usize, at: impl Fn(usize) -> f32) -> Self {
+        let mut cells = [0.0f32; SIDE * SIDE];
+        for (n, cell) in cells.iter_mut().enumerate() {
+            let (left, right) = (n % SIDE * width / SIDE, (n % SIDE + 1) * width / SIDE);
+            let (top, bottom) = (n / SIDE * height / SIDE, (n / SIDE + 1) * height / SIDE);
+            let mut sum = 0.0;
+            let mut count = 0.0;
+            let (dx, dy) = (((right - left) / 8).max(1), ((bottom - top) / 8).max(1));
+            for y in (top..bottom).step_by(dy) {
+                for x in (left..right).step_by(dx) {
+                    sum += at(y * width + x);
+                    count += 1.0;
+                }
+            }
+            *cell = if count > 0.0 { sum / count } else { 0.0 };
+        }
+        let mean = cells.iter().sum::<f32>() / cells.len() as f32;
+        cells.iter_mut().for_each(|v| *v -= mean);
+        let norm = cells.iter().map(|v| v * v).sum::<f32>().sqrt();
+        if norm > 1e-3 {
+            cells.iter_mut().for_each(|v| *v /= norm);
+        }
+        Self(cells)
+    }
+
+    /// Correlation with another picture, -1 to 1.
+    pub fn likeness(&self, other: &Self) -> f32 {
+        self.0.iter().zip(&other.0).map(|(a, b)| a * b).sum()
+    }
+}
+
+/// What select needs to know of a frame.
+#[derive(Debug, Clone)]
+pub struct Look {
+    /// The picture in small.
+    pub signature: Signature,
+    /// Where the stage stood.
+    pub stage_um: Option<StagePosition>,
+    /// How good the frame is; higher is better.
+    pub score: f32,
+}
+
+/// What select decided.
+#[derive(Debug, PartialEq)]
+pub enum Choice<T> {
+    /// This one goes on, in the scene of that number.
+    Go(T, u64),
+    /// Another frame stands for this one.
+    Merged(T),
+}
+
+#[derive(Debug)]
+struct Scene<T> {
+    number: u64,
+    signature: Signature,
+    stage_um: Option<StagePosition>,
+    until: Instant,
+    /// The best frame so far; none once it has gone on.
+    best: Option<(T, f32)>,
+}
+
+/// Groups the frames of one live source into scenes.
+#[derive(Debug)]
+pub struct Select<T> {
+    window: Duration,
+    scene: Option<Scene<T>>,
+    scenes: u64,
+}
+
+impl<T> Select<T> {
+    /// Gathers each scene for `window`.
+    pub fn new(window: Duration) -> Self {
+        Self { window, scene: None, scenes: 0 }
+    }
+
+    /// Number of the scene that is looked at, from 1; 0 before the first.
+    pub fn scene(&self) -> u64 {
+        self.scenes
+    }
+
+    /// Takes a frame with a metaphase; what is decided by it is handed to `tell`.
+    pub fn offer(&mut self, entry: T, look: Look, now: Instant, mut tell: impl FnMut(Choice<T>)) {
+        let same = self.scene.as_ref().is_some_and(|scene| {
+            let near = match (scene.stage_um, look.stage_um) {
+                (Some(a), Some(b)) => (a.x - b.x).hypot(a.y - b.y) < OTHER_FIELD_UM,
+                _ => true,
+            };
+            near && scene.signature.likeness(&look.signature) >= SAME_SCENE
+        });
+        if !same {
+            self.flush(&mut tell);
+            self.scenes += 1;
+            self.scene = Some(Scene {
+                number: self.scenes,
+                signature: look.signature,
+                stage_um: look.stage_um,
+                until: now + self.window,
+                best: Some((entry, look.score)),
+            });
+        } else if let Some(scene) = &mut self.scene {
+            match &mut scene.best {
+                Some((best, score)) if look.score > *score => {
+                    let worse = std::mem::replace(best, entry);
+                    *score = look.score;
+                    // The scene is compared by its best frame, so that a slow drift ends it in time.
+                    scene.signature = look.signature;
+                    scene.stage_um = look.stage_um;
+                    tell(Choice::Merged(worse));
+                }
+                _ => tell(Choice::Merged(entry)),
+            }
+        }
+        self.tick(now, tell);
+    }
+
+    /// Lets the best frame go on when its scene's window is over.
+    pub fn tick(&mut self, now: Instant, mut tell: impl FnMut(Choice<T>)) {
+        if let Some(scene) = &mut self.scene
+            && now >= scene.until
+            && let Some((best, _)) = scene.best.take()
+        {
+            tell(Choice::Go(best, scene.number));
+        }
+    }
+
+    /// Lets the best frame of the scene go on now, whatever the window says; the scene itself stays.
+    pub fn flush(&mut self, tell: &mut impl FnMut(Choice<T>)) {
+        if let Some(scene) = &mut self.scene
+            && let Some((best, _)) = scene.best.take()
+        {
+            tell(Choice::Go(best, scene.number));
+        }
+    }
+
+    /// The scene is over: a frame without a metaphase came. The best goes on.
+    pub fn interrupt(&mut self, mut tell: impl FnMut(Choice<T>)) {
+        self.flush(&mut tell);
+        self.scene = None;
+    }
+
+    /// When the window of the scene ends, while its best frame waits.
+    pub fn due(&self) -> Option<Instant> {
+        self.scene.as_ref().filter(|s| s.best.is_some()).map(|s| s.until)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn look(pattern: u8, score: f32) -> Look {
+        let samples: Vec<u8> = (0..96 * 96)
+            .map(|i| {
+                let (x, y) = ((i % 96) / 8, (i / 96) / 8);
+                ((x * 31 + y * 17) as u8).wrapping_mul(pattern).wrapping_add(pattern)
+            })
+            .collect();
+        Look { signature: Signature::of(PixelView::Mono8(&samples), 96, 96), stage_um: None, score }
+    }
+
+    fn told(select: &mut Select<u32>, entry: u32, look: Look, now: Instant) -> Vec<Choice<u32>> {
+        let mut told = Vec::new();
+        select.offer(entry, look, now, |choice| told.push(choice));
+        told
+    }
+
+    #[test]
+    fn one_scene_gives_its_best_frame_once() {
+        let start = Instant::now();
+        let ms = |n| start + Duration::from_millis(n);
+        let mut select = Select::new(Duration::from_millis(100));
+        assert_eq!(told(&mut select, 1, look(3, 0.5), ms(0)), []);
+        assert_eq!(told(&mut select, 2, look(3, 0.9), ms(30)), [Choice::Merged(1)]);
+        assert_eq!(told(&mut select, 3, look(3, 0.2), ms(60)), [Choice::Merged(3)]);
+        let mut out = Vec::new();
+        select.tick(ms(99), |c| out.push(c));
+        assert_eq!(out, []);
+        select.tick(ms(100), |c| out.push(c));
+        assert_eq!(out, [Choice::Go(2, 1)]);
+        assert_eq!(told(&mut select, 4, look(3, 0.9), ms(500)), [Choice::Merged(4)], "the scene was taken already");
+    }
+
+    #[test]
+    fn another_scene_lets_the_last_one_go_at_once() {
+        let start = Instant::now();
+        let mut select = Select::new(Duration::from_secs(10));
+        assert_eq!(told(&mut select, 1, look(3, 0.5), start), []);
+        assert_eq!(told(&mut select, 2, look(7, 0.5), start), [Choice::Go(1, 1)]);
+        let mut out = Vec::new();
+        select.interrupt(|c| out.push(c));
+        assert_eq!(out, [Choice::Go(2, 2)]);
+        assert_eq!(select.due(), None);
+    }
+
+    #[test]
+    fn the_stage_tells_scenes_apart_that_look_alike() {
+        let start = Instant::now();
+        let mut select = Select::new(Duration::from_secs(10));
+        let at = |x| Look { stage_um: Some(StagePosition { x, y: 0.0, z: 0.0 }), ..look(3, 0.5) };
+        assert_eq!(told(&mut select, 1, at(0.0), start), []);
+        assert_eq!(told(&mut select, 2, at(500.0), start), [Choice::Go(1, 1)]);
+    }
+}
