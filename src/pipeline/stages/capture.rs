@@ -1,0 +1,171 @@
+//! Capture: one thread a source. Opens it, opens it again when it fails, and accepts its frames.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::StageContext;
+use crate::{
+    camera::{BadFrame, Buffers, Capture, Source, SourceError},
+    frame::{Frame, FrameId},
+    pipeline::{
+        edges::{EdgeSender, Sent},
+        job::{Job, Refusal, SourceContext, Wanted},
+    },
+    station::{DropReason, Level},
+};
+
+/// Opens a source; called again after each failure.
+pub type OpenSource = Box<dyn FnMut() -> Result<Box<dyn Source>, SourceError> + Send>;
+
+/// Waits between attempts to open a failed source.
+const BACKOFF: [u64; 5] = [1, 2, 5, 10, 30];
+
+/// The capture stage of one source.
+pub struct CaptureStage {
+    /// What it has at hand.
+    pub context: StageContext,
+    /// Its source.
+    pub source: Arc<SourceContext>,
+    /// How to open it.
+    pub open: OpenSource,
+    /// Where pixels go.
+    pub buffers: Buffers,
+    /// Frames for triage.
+    pub frames: EdgeSender<Job>,
+    /// Files that cannot be read, straight to commit.
+    pub refusals: EdgeSender<super::commit::Outcome>,
+}
+
+impl CaptureStage {
+    /// Runs until the source is finished or the daemon stops.
+    pub fn run(mut self) {
+        let mut failures = 0;
+        let mut count = 0u64;
+        while !self.context.stopping() {
+            match self.session(&mut count, &mut failures) {
+                Ok(()) => break,
+                Err(error) => {
+                    let wait = BACKOFF[failures.min(BACKOFF.len() - 1)];
+                    failures += 1;
+                    tracing::warn!(source = %self.source.name, %error, retry_s = wait, "source lost");
+                    self.context.health.source(&self.source.name, |s| {
+                        s.level = Level::Failed;
+                        s.activity = "lost".into();
+                        s.reason = format!("{error}; trying again every {wait} s");
+                    });
+                    self.rest(Duration::from_secs(wait));
+                }
+            }
+        }
+    }
+
+    /// Opens the source and takes frames until it ends.
+    fn session(&mut self, count: &mut u64, failures: &mut usize) -> Result<(), SourceError> {
+        let mut source = (self.open)()?;
+        self.say("running");
+        let mut size = None;
+        let mut was_paused = false;
+        while !self.context.stopping() {
+            let paused = self.source.is_paused();
+            if paused != was_paused {
+                self.say(if paused { "paused" } else { "running" });
+                was_paused = paused;
+            }
+            if paused {
+                self.rest(Duration::from_millis(50));
+                continue;
+            }
+            let buffers = &self.buffers;
+            let capture = match self.context.heart.beat(0, || source.next(buffers)) {
+                Ok(capture) => capture?,
+                Err(panicked) => {
+                    self.context.tell_panic(&panicked.0);
+                    return Err(SourceError::Device(format!("the source panicked: {}", panicked.0)));
+                }
+            };
+            match capture {
+                Capture::Frame(mut frame) => {
+                    *failures = 0;
+                    *count += 1;
+                    frame.info.id = FrameId(*count);
+                    let now = [frame.pixels.width() as u32, frame.pixels.height() as u32];
+                    if size != Some(now) {
+                        size = Some(now);
+                        self.context.health.source(&self.source.name, |s| s.size = Some(now));
+                    }
+                    self.accept(frame);
+                }
+                Capture::Bad(mut bad) => {
+                    *count += 1;
+                    bad.id = FrameId(*count);
+                    self.refuse(bad);
+                }
+                Capture::NoBuffer if self.source.is_live() => {
+                    self.source.ledger.accept().dropped(DropReason::PoolEmpty);
+                    // A source that gives frames at once must not spin while the pool is empty.
+                    self.rest(Duration::from_millis(1));
+                }
+                Capture::NoBuffer | Capture::Nothing => {}
+                Capture::Finished => {
+                    self.say("finished");
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn accept(&self, mut frame: Frame) {
+        let wanted = self.source.take_wanted();
+        let is_wanted = wanted.is_some();
+        if let Some(Wanted { trigger, stage_um }) = wanted {
+            frame.info.trigger = trigger.or(frame.info.trigger);
+            frame.info.stage_um = stage_um.or(frame.info.stage_um);
+        }
+        tracing::trace!(source = %self.source.name, frame = frame.info.id.0, "accepted");
+        let job = Job::new(frame, self.source.ledger.accept(), self.source.clone(), is_wanted);
+        match self.frames.send(job, self.source.mode) {
+            Sent::Done => {}
+            Sent::InsteadOf(older) => older.drop_for(DropReason::Superseded),
+            Sent::Abandoned(job) => job.drop_for(DropReason::Shutdown),
+        }
+    }
+
+    fn refuse(&self, bad: BadFrame) {
+        let ticket = self.source.ledger.accept();
+        let refusal = Refusal {
+            frame: bad.id,
+            context: self.source.clone(),
+            belongs: self.source.belongs(),
+            file: bad.file,
+            stamp: bad.stamp,
+            trigger: bad.trigger,
+            reason: bad.reason,
+            text: bad.text,
+            ticket,
+        };
+        super::commit::refuse(&self.refusals, refusal);
+    }
+
+    fn say(&self, activity: &str) {
+        self.context.health.source(&self.source.name, |s| {
+            s.level = Level::Ok;
+            s.activity = activity.into();
+            s.reason.clear();
+        });
+    }
+
+    /// Sleeps in small steps, so that a stop is seen.
+    fn rest(&self, time: Duration) {
+        let until = Instant::now() + time;
+        while !self.context.stopping() {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            std::thread::sleep(left.min(Duration::from_millis(50)));
+        }
+    }
+}

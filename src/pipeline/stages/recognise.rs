@@ -1,0 +1,191 @@
+//! Recognise: the networks. Takes one frame of each source in turn, so that none starves another.
+
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use crossbeam_channel::{Receiver, Select};
+
+use super::{StageContext, commit};
+use crate::{
+    pipeline::{
+        edges::{EdgeSender, Sent},
+        job::Job,
+    },
+    recognition::{Basis, RecognitionError, Recognizer},
+    station::{DropReason, Level, RejectReason},
+};
+
+/// Makes the recognizer of one source; again after a panic or an engine's failure.
+pub type MakeRecognizer = Box<dyn FnMut() -> Result<Box<dyn Recognizer>, RecognitionError> + Send>;
+
+/// Waits between attempts to get a failed engine back.
+const RETRY: Duration = Duration::from_secs(2);
+/// How often one frame may bring a working engine down before it is rejected.
+const TRIES: u32 = 2;
+
+/// One source's way into the stage.
+pub struct Lane {
+    /// Name of the source.
+    pub source: Arc<str>,
+    /// Frames from triage.
+    pub input: Receiver<Job>,
+    /// Makes its recognizer.
+    pub make: MakeRecognizer,
+    /// The recognizer, ready.
+    pub recognizer: Box<dyn Recognizer>,
+}
+
+/// The recognise stage.
+pub struct RecogniseStage {
+    /// What it has at hand.
+    pub context: StageContext,
+    /// The sources.
+    pub lanes: Vec<Lane>,
+    /// Recognised frames.
+    pub output: EdgeSender<(Job, Arc<Basis>)>,
+    /// Refusals that must be told.
+    pub refusals: EdgeSender<commit::Outcome>,
+}
+
+impl RecogniseStage {
+    /// Runs until every source has ended and the last frame is through.
+    pub fn run(mut self) {
+        let mut open: Vec<usize> = (0..self.lanes.len()).collect();
+        let mut bases: BTreeMap<usize, Arc<Basis>> =
+            self.lanes.iter().enumerate().map(|(n, lane)| (n, Arc::new(lane.recognizer.basis().clone()))).collect();
+        let mut turn = 0;
+        while !open.is_empty() {
+            // In turn: the first lane after the last one served that has something.
+            let next = (0..open.len()).map(|k| (turn + k) % open.len()).find_map(|place| {
+                self.lanes[open[place]].input.try_recv().ok().map(|job| (place, job))
+            });
+            match next {
+                Some((place, job)) => {
+                    turn = place + 1;
+                    let lane = open[place];
+                    self.process(lane, job, bases.entry(lane).or_default());
+                }
+                None => {
+                    let mut select = Select::new();
+                    for lane in &open {
+                        select.recv(&self.lanes[*lane].input);
+                    }
+                    // A closed lane is ready, too: it is taken out below.
+                    let _ = select.ready_timeout(Duration::from_millis(50));
+                    open.retain(|lane| {
+                        !matches!(
+                            probe(&self.lanes[*lane].input),
+                            Probe::Closed
+                        )
+                    });
+                }
+            }
+        }
+    }
+
+    fn process(&mut self, lane: usize, mut job: Job, basis: &mut Arc<Basis>) {
+        let _span = tracing::debug_span!("frame", source = %job.context.name, frame = job.frame.info.id.0).entered();
+        let mut failures = 0;
+        loop {
+            if self.context.abandoned() {
+                return job.drop_for(DropReason::Shutdown);
+            }
+            let waiting = self.lanes[lane].input.len();
+            let recognizer = &mut self.lanes[lane].recognizer;
+            let begun = Instant::now();
+            let result = self.context.heart.beat(waiting, || recognizer.recognise(&job.frame, &job.regions));
+            job.spent.recognise += begun.elapsed();
+            match result {
+                Ok(Ok(recognised)) => {
+                    job.recognised = recognised;
+                    return match self.output.send((job, basis.clone()), crate::config::Mode::Lossless) {
+                        Sent::Done | Sent::InsteadOf(_) => {}
+                        Sent::Abandoned((job, _)) => job.drop_for(DropReason::Shutdown),
+                    };
+                }
+                Ok(Err(error)) => {
+                    failures += 1;
+                    tracing::error!(%error, failures, "the engine failed");
+                    let why = error.to_string();
+                    self.context.health.engine(|e| {
+                        e.level = Level::Degraded;
+                        e.reason = why.clone();
+                    });
+                    let live = job.context.is_live();
+                    let back = self.rebuild(lane, basis, live);
+                    if failures >= TRIES || !back {
+                        return self.refuse(job, RejectReason::EngineFailed, format!("the engine failed: {why}"));
+                    }
+                }
+                Err(panicked) => {
+                    self.context.tell_panic(&panicked.0);
+                    let live = job.context.is_live();
+                    self.rebuild(lane, basis, live);
+                    let text = format!("recognition failed on this frame: {}", panicked.0);
+                    return self.refuse(job, RejectReason::StageFailed, text);
+                }
+            }
+        }
+    }
+
+    /// Makes the recognizer anew. A lossless source waits for the engine; a live one tries once.
+    fn rebuild(&mut self, lane: usize, basis: &mut Arc<Basis>, live: bool) -> bool {
+        loop {
+            match (self.lanes[lane].make)() {
+                Ok(recognizer) => {
+                    *basis = Arc::new(recognizer.basis().clone());
+                    self.lanes[lane].recognizer = recognizer;
+                    self.context.health.engine(|e| {
+                        e.level = Level::Ok;
+                        e.reason.clear();
+                    });
+                    return true;
+                }
+                Err(error) => {
+                    let why = error.to_string();
+                    self.context.health.engine(|e| {
+                        e.level = Level::Failed;
+                        e.reason = why;
+                    });
+                    if live {
+                        return false;
+                    }
+                }
+            }
+            let until = Instant::now() + RETRY;
+            while Instant::now() < until {
+                if self.context.abandoned() || self.context.stopping() {
+                    return false;
+                }
+                std::thread::sleep(Duration::from_millis(50));
+            }
+        }
+    }
+
+    fn refuse(&self, job: Job, reason: RejectReason, text: String) {
+        // What a stopping daemon could not finish is read again next time.
+        if self.context.stopping() && reason == RejectReason::EngineFailed {
+            return job.drop_for(DropReason::Shutdown);
+        }
+        if let Some(refusal) = job.refuse(reason, text) {
+            commit::refuse(&self.refusals, refusal);
+        }
+    }
+}
+
+enum Probe {
+    Open,
+    Closed,
+}
+
+/// Whether a channel is empty with all its senders gone. Taking an entry is left to the loop.
+fn probe<T>(receiver: &Receiver<T>) -> Probe {
+    let mut select = Select::new();
+    select.recv(receiver);
+    // Ready and still empty means: closed. (Nobody else takes from this channel but a shedding sender, whose own
+    // life keeps it open.)
+    if select.try_ready().is_ok() && receiver.is_empty() { Probe::Closed } else { Probe::Open }
+}

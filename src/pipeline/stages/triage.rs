@@ -1,0 +1,158 @@
+//! Triage and select: one thread a source. Looks at every frame for a few milliseconds; the worth-while go on.
+
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+
+use super::{StageContext, commit};
+use crate::{
+    cell::Quality,
+    frame::Frame,
+    pipeline::{
+        edges::{EdgeSender, Sent},
+        job::Job,
+        select::{Choice, Look, Select, Signature},
+    },
+    recognition::Region,
+    station::{DropReason, RejectReason},
+    web::{LiveFrame, LiveHub},
+};
+
+/// What triage says of a frame.
+#[derive(Debug, Clone, Default)]
+pub struct Assessment {
+    /// Scores from 0 to 1.
+    pub quality: Quality,
+    /// Why it does not go on, with words; none when it does.
+    pub refused: Option<(RejectReason, String)>,
+}
+
+/// Looks at a frame; holds its own scratch memory.
+pub trait Assess: Send {
+    /// Scores the frame and fills `regions` (handed in empty) with where its cells are.
+    fn assess(&mut self, frame: &Frame, regions: &mut Vec<Region>) -> Assessment;
+}
+
+/// The triage stage of one source.
+pub struct TriageStage {
+    /// What it has at hand.
+    pub context: StageContext,
+    /// Makes the part that looks; again after a panic.
+    pub make: Box<dyn FnMut() -> Box<dyn Assess> + Send>,
+    /// How long the frames of a scene are gathered; none: every frame goes on by itself.
+    pub window: Option<Duration>,
+    /// Frames from capture.
+    pub input: Receiver<Job>,
+    /// Frames for recognise.
+    pub output: EdgeSender<Job>,
+    /// Refusals that must be told.
+    pub refusals: EdgeSender<commit::Outcome>,
+    /// People who watch.
+    pub hub: Option<std::sync::Arc<LiveHub>>,
+}
+
+impl TriageStage {
+    /// Runs until capture has ended and the last frame is through.
+    pub fn run(mut self) {
+        let mut assess = (self.make)();
+        let mut select: Option<Select<Job>> = self.window.map(Select::new);
+        loop {
+            let wait = match select.as_ref().and_then(Select::due) {
+                Some(due) => due.saturating_duration_since(self.context.clock.now()).min(Duration::from_millis(50)),
+                None => Duration::from_millis(50),
+            };
+            match self.input.recv_timeout(wait) {
+                Ok(job) if self.context.abandoned() => job.drop_for(DropReason::Shutdown),
+                Ok(job) => self.look(job, &mut assess, select.as_mut()),
+                Err(RecvTimeoutError::Timeout) => {
+                    if let Some(select) = &mut select {
+                        let output = &self.output;
+                        select.tick(self.context.clock.now(), |choice| pass(output, choice));
+                    }
+                }
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        // The best frame of the last scene is finished in the drain, too.
+        if let Some(select) = &mut select {
+            let output = &self.output;
+            select.interrupt(|choice| pass(output, choice));
+        }
+    }
+
+    fn look(&mut self, mut job: Job, assess: &mut Box<dyn Assess>, select: Option<&mut Select<Job>>) {
+        let _span = tracing::debug_span!("frame", source = %job.context.name, frame = job.frame.info.id.0).entered();
+        let begun = Instant::now();
+        let Job { frame, regions, .. } = &mut job;
+        let result = self.context.heart.beat(self.input.len(), || assess.assess(frame, regions));
+        job.spent.triage = begun.elapsed();
+        let assessment = match result {
+            Ok(assessment) => assessment,
+            Err(panicked) => {
+                self.context.tell_panic(&panicked.0);
+                *assess = (self.make)();
+                let text = format!("triage failed on this frame: {}", panicked.0);
+                return self.refuse(job, RejectReason::StageFailed, text);
+            }
+        };
+        job.quality = assessment.quality;
+        self.show(&job, select.as_ref().map(|s| s.scene()));
+        if job.wanted {
+            if job.regions.is_empty() {
+                job.regions.push(Region::whole(job.frame.pixels.width(), job.frame.pixels.height()));
+            }
+            return pass(&self.output, Choice::Go(job, 0));
+        }
+        if let Some((reason, text)) = assessment.refused {
+            // One blurred frame does not end a scene; no metaphase does.
+            if let (Some(select), RejectReason::Empty | RejectReason::NoMetaphase) = (select, reason) {
+                select.interrupt(|choice| pass(&self.output, choice));
+            }
+            return self.refuse(job, reason, text);
+        }
+        match select {
+            None => pass(&self.output, Choice::Go(job, 0)),
+            Some(select) => {
+                let pixels = &job.frame.pixels;
+                let quality = job.quality;
+                let look = Look {
+                    signature: Signature::of(pixels.view(), pixels.width(), pixels.height()),
+                    stage_um: job.frame.info.stage_um,
+                    score: quality.metaphase * (0.2 + quality.focus) * (0.2 + quality.spread),
+                };
+                select.offer(job, look, self.context.clock.now(), |choice| pass(&self.output, choice));
+            }
+        }
+    }
+
+    fn show(&self, job: &Job, scene: Option<u64>) {
+        let Some(hub) = &self.hub else { return };
+        if hub.watchers(&job.context.name)
+            && let Some(live) = LiveFrame::of(&job.frame.info, &job.frame.pixels, job.quality, scene)
+        {
+            hub.show(live);
+        }
+    }
+
+    fn refuse(&self, job: Job, reason: RejectReason, text: String) {
+        tracing::trace!(reason = reason.label(), text, "refused");
+        if let Some(refusal) = job.refuse(reason, text) {
+            commit::refuse(&self.refusals, refusal);
+        }
+    }
+}
+
+fn pass(output: &EdgeSender<Job>, choice: Choice<Job>) {
+    match choice {
+        Choice::Merged(job) => job.ticket.merged(),
+        Choice::Go(mut job, scene) => {
+            job.scene = (scene > 0).then_some(scene);
+            let mode = job.context.mode;
+            match output.send(job, mode) {
+                Sent::Done => {}
+                Sent::InsteadOf(older) => older.drop_for(DropReason::Superseded),
+                Sent::Abandoned(job) => job.drop_for(DropReason::Shutdown),
+            }
+        }
+    }
+}
