@@ -209,6 +209,7 @@ impl FolderSource {
                     um_per_px: page.facts.um_per_px.or(self.settings.um_per_px),
                     file: Some(name.into()),
                     stamp: Some(stamp),
+                    truth: None,
                     flags: FrameFlags::default(),
                 };
                 Some(Capture::Frame(Frame { info, pixels: page.pixels }))

@@ -338,6 +338,17 @@ impl DicentricRecord {
     }
 }
 
+/// A cell as the virtual slide made it: what a simulated source knows beside its pixels.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct TrueCell {
+    /// Where it lies in the frame.
+    pub region: BoundingBox,
+    /// Its karyotype in ISCN.
+    pub karyotype: String,
+    /// Its aberrations, in the dicentric assay.
+    pub dicentric: Option<DicentricRecord>,
+}
+
 /// A person's correction of a cell: who, when, what before, what after.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Review {

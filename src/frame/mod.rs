@@ -8,7 +8,7 @@ use std::{fmt, sync::Arc, time::Instant};
 
 use jiff::Timestamp;
 
-use crate::cell::StagePosition;
+use crate::cell::{StagePosition, TrueCell};
 
 /// Number of a frame within its source, from 1, never used twice in one run of the daemon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -161,6 +161,8 @@ pub struct FrameInfo {
     pub file: Option<Arc<str>>,
     /// Size and time of that file, so that a changed one is read again.
     pub stamp: Option<FileStamp>,
+    /// What really lies there, when the source made it up itself.
+    pub truth: Option<Arc<[TrueCell]>>,
     /// Faults.
     pub flags: FrameFlags,
 }
@@ -188,6 +190,7 @@ impl FrameInfo {
             um_per_px: None,
             file: None,
             stamp: None,
+            truth: None,
             flags: FrameFlags::default(),
         }
     }

@@ -118,10 +118,8 @@ pub struct Wanted {
 impl SourceContext {
     /// A source as configured.
     pub fn new(name: &str, config: SourceConfig, ledger: Ledger) -> Arc<Self> {
-        let belongs = Belongs {
-            case: config.case.as_deref().map(Arc::from),
-            slide: config.slide.as_deref().map(Arc::from),
-        };
+        let belongs =
+            Belongs { case: config.case.as_deref().map(Arc::from), slide: config.slide.as_deref().map(Arc::from) };
         Arc::new(Self {
             name: name.into(),
             mode: config.mode(),

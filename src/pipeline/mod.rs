@@ -1,9 +1,17 @@
 //! Threads, channels and supervision: the way of a frame, assembled.
 //!
-//! capture (one thread a source) -> triage and select (one a source) -> recognise (one for all, round-robin over the
-//! sources) -> interpret -> commit; the broker session reads the store's outbox. Every edge is in [`edges`].
+//! capture (one thread a source) -> triage and select (one a source) -> recognise (one for all, in turn over the
+//! sources) -> interpret -> commit; the broker session reads the store's outbox. Every edge is in [`edges`]; what
+//! travels is in [`job`]; each stage has its file in [`stages`].
 
 pub mod clock;
+mod daemon;
 pub mod edges;
 pub mod heart;
+pub mod job;
+pub mod record;
 pub mod select;
+pub mod stages;
+pub mod supervisor;
+
+pub use daemon::{Parts, Pipeline, SourceParts, StartError};

@@ -401,6 +401,7 @@ mod tests {
             um_per_px: None,
             file: None,
             stamp: None,
+            truth: None,
             flags: FrameFlags::default(),
         };
         LiveFrame::of(&info, &pixels, Quality::default(), None).expect("small")

@@ -59,9 +59,9 @@ impl RecogniseStage {
         let mut turn = 0;
         while !open.is_empty() {
             // In turn: the first lane after the last one served that has something.
-            let next = (0..open.len()).map(|k| (turn + k) % open.len()).find_map(|place| {
-                self.lanes[open[place]].input.try_recv().ok().map(|job| (place, job))
-            });
+            let next = (0..open.len())
+                .map(|k| (turn + k) % open.len())
+                .find_map(|place| self.lanes[open[place]].input.try_recv().ok().map(|job| (place, job)));
             match next {
                 Some((place, job)) => {
                     turn = place + 1;
@@ -75,12 +75,7 @@ impl RecogniseStage {
                     }
                     // A closed lane is ready, too: it is taken out below.
                     let _ = select.ready_timeout(Duration::from_millis(50));
-                    open.retain(|lane| {
-                        !matches!(
-                            probe(&self.lanes[*lane].input),
-                            Probe::Closed
-                        )
-                    });
+                    open.retain(|lane| !matches!(probe(&self.lanes[*lane].input), Probe::Closed));
                 }
             }
         }

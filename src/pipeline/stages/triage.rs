@@ -48,7 +48,7 @@ pub struct TriageStage {
     /// Refusals that must be told.
     pub refusals: EdgeSender<commit::Outcome>,
     /// People who watch.
-    pub hub: Option<std::sync::Arc<LiveHub>>,
+    pub hub: Option<LiveHub>,
 }
 
 impl TriageStage {

@@ -1,0 +1,162 @@
+//! Interpret: from what was recognised to finished records, their pictures and messages. After it no pixels travel on.
+
+use std::{sync::Arc, time::Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+
+use super::{StageContext, commit};
+use crate::{
+    cell::Cell,
+    config::{KeepImages, SourceKind},
+    karyotype::KaryotypeSettings,
+    pipeline::{edges::EdgeSender, job::Job, record},
+    recognition::Basis,
+    station::{DropReason, RejectReason},
+    store::{CellCommit, Crop, FrameCommit, ImageFolder, Message, StoredImage},
+    web::{LiveBoxes, LiveHub},
+};
+
+/// What interpretation needs to know.
+pub struct InterpretSettings {
+    /// Station.
+    pub station: String,
+    /// Karyotype.
+    pub karyotype: KaryotypeSettings,
+    /// Which frames are kept.
+    pub keep_images: KeepImages,
+}
+
+/// The interpret stage.
+pub struct InterpretStage {
+    /// What it has at hand.
+    pub context: StageContext,
+    /// What it needs to know.
+    pub settings: InterpretSettings,
+    /// Recognised frames.
+    pub input: Receiver<(Job, Arc<Basis>)>,
+    /// Finished cells.
+    pub output: EdgeSender<commit::Outcome>,
+    /// Where pictures of frames go.
+    pub images: ImageFolder,
+    /// People who watch.
+    pub hub: Option<LiveHub>,
+}
+
+impl InterpretStage {
+    /// Runs until recognise has ended and the last frame is through.
+    pub fn run(self) {
+        loop {
+            match self.input.recv_timeout(std::time::Duration::from_millis(50)) {
+                Ok((job, _)) if self.context.abandoned() => job.drop_for(DropReason::Shutdown),
+                Ok((job, basis)) => self.process(job, &basis),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    fn process(&self, mut job: Job, basis: &Basis) {
+        let _span = tracing::debug_span!("frame", source = %job.context.name, frame = job.frame.info.id.0).entered();
+        let begun = Instant::now();
+        let result = self.context.heart.beat(self.input.len(), || self.cells(&job, basis));
+        job.spent.interpret = begun.elapsed();
+        match result {
+            Err(panicked) => {
+                self.context.tell_panic(&panicked.0);
+                let text = format!("interpretation failed on this frame: {}", panicked.0);
+                self.refuse(job, RejectReason::StageFailed, text);
+            }
+            Ok(cells) if cells.is_empty() => {
+                self.refuse(job, RejectReason::NoChromosomes, "no chromosome was found where triage saw a cell".into());
+            }
+            Ok(mut cells) => {
+                for cell in &mut cells {
+                    let spent = &job.spent;
+                    let times =
+                        [("triage", spent.triage), ("recognise", spent.recognise), ("interpret", spent.interpret)];
+                    cell.cell.timing_ms.extend(times.map(|(k, v)| (k.to_owned(), v.as_secs_f32() * 1e3)));
+                }
+                self.send(job, cells);
+            }
+        }
+    }
+
+    fn cells(&self, job: &Job, basis: &Basis) -> Vec<CellCommit> {
+        let replayed = job.context.config.kind == SourceKind::Folder;
+        let labels = record::labels(&self.settings.station, &job.belongs, replayed);
+        let mut image = None;
+        job.recognised
+            .iter()
+            .filter(|recognised| job.wanted || recognised.accepted().next().is_some())
+            .map(|recognised| {
+                let id = record::new_id(job.frame.info.time);
+                let cell = record::record(&job.frame, recognised, basis, &labels, &self.settings.karyotype, id);
+                self.show(&cell, job.scene);
+                let pixels = &job.frame.pixels;
+                let crops = cell
+                    .chromosomes
+                    .iter()
+                    .filter_map(|c| record::crop_png(pixels, &c.bounds).map(|png| Crop { chromosome: c.index, png }))
+                    .collect();
+                let thumbnail = record::thumbnail_jpeg(pixels, &cell.region);
+                let keep = match self.settings.keep_images {
+                    KeepImages::None => false,
+                    KeepImages::All => true,
+                    KeepImages::Abnormal => {
+                        cell.karyotype.verdict == crate::cell::Verdict::Abnormal || cell.counts.damaged > 0
+                    }
+                };
+                if keep && image.is_none() {
+                    image = self.keep(job, &cell);
+                }
+                CellCommit { crops, thumbnail, image: if keep { image.clone() } else { None }, cell }
+            })
+            .collect()
+    }
+
+    /// Writes the frame beside the database. A picture that cannot be written costs the picture, not the cell.
+    fn keep(&self, job: &Job, cell: &Cell) -> Option<StoredImage> {
+        let encoded = record::frame_png(&job.frame.pixels)?;
+        match self.images.keep(&cell.cell.to_string(), "png", job.frame.info.time, &encoded) {
+            Ok(image) => Some(image),
+            Err(error) => {
+                tracing::warn!(%error, "picture not kept");
+                None
+            }
+        }
+    }
+
+    fn show(&self, cell: &Cell, scene: Option<u64>) {
+        if let Some(hub) = &self.hub
+            && hub.watchers(&cell.source)
+        {
+            hub.boxes(&LiveBoxes::of(cell, scene));
+        }
+    }
+
+    fn send(&self, job: Job, cells: Vec<CellCommit>) {
+        let droppable = job.context.is_live();
+        let messages = cells
+            .iter()
+            .filter_map(|cell| {
+                // A record holds nothing that JSON cannot say; the filter only spares a panic.
+                let payload = serde_json::to_string(&cell.cell).ok()?;
+                let case = cell.cell.case.clone();
+                Some(Message { topic: "cell".into(), payload, retain: false, droppable, case })
+            })
+            .collect();
+        let mark = commit::mark(&job.context.name, &job.frame.info.file, job.frame.info.stamp, None);
+        let frame = FrameCommit { cells, messages, latest: Vec::new(), mark };
+        let Job { ticket, frame: pixels, context, .. } = job;
+        // The buffer goes back to the pool here: what waits for the disk holds no pixels.
+        let arrived = pixels.info.arrived;
+        drop(pixels);
+        commit::send(&self.output, commit::Outcome::Cells { frame, ticket, context, arrived });
+    }
+
+    fn refuse(&self, job: Job, reason: RejectReason, text: String) {
+        if let Some(refusal) = job.refuse(reason, text) {
+            commit::refuse(&self.output, refusal);
+        }
+    }
+}
