@@ -1,1 +1,36 @@
-//! Pixels to pixels, masks and shapes. Pure functions with scratch buffers handed in.
+//! Pixels to pixels, masks and shapes. Pure functions with scratch buffers handed in: what holds a buffer grows it on
+//! first use and keeps it, so a camera's second frame of a size allocates nothing.
+//!
+//! The way of a picture: [`GrayImage::read_frame`] -> [`Preparer`] (polarity, even light, fixed background) ->
+//! [`Segmenter`] (threshold, components, kinds, parted clumps) -> [`Separator`] (one chromosome in a box) ->
+//! [`MedialAxis`] (length, width, straightened picture). Grey levels of a prepared plane mean the same for every
+//! stain: chromosomes are dark on [`BACKGROUND`].
+
+mod background;
+mod components;
+mod distance;
+mod filter;
+mod focus;
+mod histogram;
+mod overlay;
+mod plane;
+mod prepare;
+mod resample;
+mod segment;
+mod shape;
+mod simd;
+mod skeleton;
+
+pub use background::{Background, BackgroundScratch};
+pub use components::{Components, Run};
+pub use distance::{DistanceScratch, squared_distance};
+pub use filter::{FilterScratch, binomial3, box_mean, median3};
+pub use focus::{focus_score, sharpness};
+pub use histogram::Histogram;
+pub use overlay::{draw_box, draw_mask_outline, to_rgb};
+pub use plane::{GrayImage, GrayView, ImagingError, Rect};
+pub use prepare::{BACKGROUND, Denoise, Exposure, Polarity, PrepareOptions, Prepared, Preparer, burnt_in_number};
+pub use resample::{crop, downscale, rotate, scale_to};
+pub use segment::{Region, RegionKind, SegmentOptions, Segmentation, Segmenter, chromosome_width};
+pub use shape::{Shape, ShapeScratch};
+pub use skeleton::{SkeletonScratch, thin};

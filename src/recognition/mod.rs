@@ -10,6 +10,7 @@ mod composed;
 mod decode;
 mod detector;
 mod plane;
+mod triage;
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -18,6 +19,7 @@ pub use composed::{ComposedRecognizer, Recognition};
 pub use decode::{ClassLogProbs, Detection, argmax, decode, log_softmax, suppress};
 pub use detector::Detector;
 pub use plane::Plane;
+pub use triage::{Assessment, Spread, SpreadFeatures, Triage, TriageOptions, TriageVerdict};
 
 use crate::{
     cell::{BoundingBox, ChromosomeClass, Quality, Status},

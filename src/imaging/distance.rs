@@ -1,0 +1,116 @@
+//! Exact Euclidean distance to the nearest background pixel (Meijster, Roerdink, Hesselink 2000), squared, in integers.
+
+/// Scratch of [`squared_distance`].
+#[derive(Debug, Clone, Default)]
+pub struct DistanceScratch {
+    column: Vec<u32>,
+    site: Vec<usize>,
+    from: Vec<i64>,
+}
+
+/// Squared distance in pixels of every foreground pixel (not 0) of `mask` to the nearest background pixel; 0 on the
+/// background. Beyond the edges counts as foreground, so give the mask a margin of one. Sides up to 16,384.
+pub fn squared_distance(mask: &[u8], width: usize, out: &mut Vec<u32>, scratch: &mut DistanceScratch) {
+    let height = if width == 0 { 0 } else { mask.len() / width };
+    out.clear();
+    out.resize(width * height, 0);
+    if out.is_empty() {
+        return;
+    }
+    let far = (width + height) as u32;
+    // Down and up the columns, a row at a time so that the loops run along memory.
+    let column = &mut scratch.column;
+    column.clear();
+    column.resize(width * height, 0);
+    for y in 0..height {
+        let (done, rest) = column.split_at_mut(y * width);
+        let here = &mut rest[..width];
+        let line = &mask[y * width..(y + 1) * width];
+        if y == 0 {
+            for (h, &m) in here.iter_mut().zip(line) {
+                *h = if m == 0 { 0 } else { far };
+            }
+        } else {
+            let above = &done[(y - 1) * width..];
+            for ((h, &m), &a) in here.iter_mut().zip(line).zip(above) {
+                *h = if m == 0 { 0 } else { (a + 1).min(far) };
+            }
+        }
+    }
+    for y in (0..height - 1).rev() {
+        let (head, tail) = column.split_at_mut((y + 1) * width);
+        for (h, &b) in head[y * width..].iter_mut().zip(&tail[..width]) {
+            *h = (*h).min(b + 1);
+        }
+    }
+    scratch.site.resize(width, 0);
+    scratch.from.resize(width, 0);
+    let (site, from) = (&mut scratch.site, &mut scratch.from);
+    for y in 0..height {
+        let g = &column[y * width..(y + 1) * width];
+        if g.iter().all(|&v| v == 0) {
+            continue;
+        }
+        let at = |x: i64, i: usize| (x - i as i64).pow(2) + i64::from(g[i]).pow(2);
+        let mut q = 0usize;
+        (site[0], from[0]) = (0, 0);
+        for u in 1..width {
+            let mut k = q as isize;
+            while k >= 0 && at(from[k as usize], site[k as usize]) > at(from[k as usize], u) {
+                k -= 1;
+            }
+            if k < 0 {
+                q = 0;
+                site[0] = u;
+                from[0] = 0;
+            } else {
+                q = k as usize;
+                let i = site[q];
+                let (ii, uu) = (i as i64, u as i64);
+                let (gi, gu) = (i64::from(g[i]), i64::from(g[u]));
+                let w = 1 + (uu * uu - ii * ii + gu * gu - gi * gi).div_euclid(2 * (uu - ii));
+                if w < width as i64 {
+                    q += 1;
+                    site[q] = u;
+                    from[q] = w;
+                }
+            }
+        }
+        let row = &mut out[y * width..(y + 1) * width];
+        for x in (0..width).rev() {
+            if g[x] != 0 {
+                row[x] = at(x as i64, site[q]) as u32;
+            }
+            if x as i64 == from[q] && q > 0 {
+                q -= 1;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn as_far_as_the_nearest_background(w in 2usize..24, h in 2usize..24, seed in any::<u64>()) {
+            let mut s = seed | 1;
+            let mut mask: Vec<u8> = (0..w * h).map(|_| { s ^= s << 13; s ^= s >> 7; s ^= s << 17; u8::from(s % 8 != 0) }).collect();
+            mask[0] = 0;
+            let mut out = Vec::new();
+            squared_distance(&mask, w, &mut out, &mut DistanceScratch::default());
+            for i in 0..w * h {
+                let mut best = u32::MAX;
+                for j in 0..w * h {
+                    if mask[j] == 0 {
+                        let (dx, dy) = ((i % w).abs_diff(j % w), (i / w).abs_diff(j / w));
+                        best = best.min((dx * dx + dy * dy) as u32);
+                    }
+                }
+                prop_assert_eq!(out[i], best);
+            }
+        }
+    }
+}

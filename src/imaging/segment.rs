@@ -1,0 +1,482 @@
+//! A prepared plane becomes regions: chromosomes, clumps of them, nuclei, debris.
+
+use super::{
+    BACKGROUND, Components, FilterScratch, Histogram, Shape, ShapeScratch, binomial3,
+    distance::{DistanceScratch, squared_distance},
+    plane::{GrayImage, GrayView, Rect},
+    simd::vectorised,
+};
+
+/// What a region is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum RegionKind {
+    /// One chromosome.
+    #[default]
+    Single,
+    /// Chromosomes that touch.
+    Touching,
+    /// Chromosomes that lie over each other.
+    Crossing,
+    /// An interphase nucleus.
+    Nucleus,
+    /// Dirt, stain, the edge of a cell.
+    Debris,
+}
+
+impl RegionKind {
+    /// Whether chromosomes are in it.
+    pub fn is_chromosome(self) -> bool {
+        matches!(self, Self::Single | Self::Touching | Self::Crossing)
+    }
+
+    /// `single`, `touching`, `crossing`, `nucleus` or `debris`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Single => "single",
+            Self::Touching => "touching",
+            Self::Crossing => "crossing",
+            Self::Nucleus => "nucleus",
+            Self::Debris => "debris",
+        }
+    }
+}
+
+/// A part of the picture that belongs together.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Region {
+    /// The smallest rectangle around it.
+    pub bounds: Rect,
+    /// Pixels.
+    pub area: usize,
+    /// What it is.
+    pub kind: RegionKind,
+    /// How sure that is, 0 to 1.
+    pub score: f32,
+    /// Whether it was parted from a clump.
+    pub parted: bool,
+    /// Figures of shape and texture.
+    pub shape: Shape,
+    mask_at: usize,
+}
+
+/// What [`Segmenter::segment`] is asked to do.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SegmentOptions {
+    /// Typical width of a chromosome in pixels, where known; else it is estimated.
+    pub chromosome_width: Option<f32>,
+    /// Share of the darkness of the surroundings that a pixel must reach, 0 to 1.
+    pub local_share: f32,
+    /// Share of the global (Otsu) threshold that a pixel must reach, 0 to 1.
+    pub global_share: f32,
+    /// Whether clumps are parted.
+    pub part: bool,
+}
+
+impl Default for SegmentOptions {
+    fn default() -> Self {
+        Self { chromosome_width: None, local_share: 0.42, global_share: 0.62, part: true }
+    }
+}
+
+/// The regions of a picture with their masks.
+#[derive(Debug, Clone, Default)]
+pub struct Segmentation {
+    /// Regions from top to bottom.
+    pub regions: Vec<Region>,
+    /// Typical chromosome width in pixels; none when nothing like a chromosome was found.
+    pub chromosome_width: Option<f32>,
+    /// Darkness below the background that parts objects from background (Otsu), 0 to 255.
+    pub threshold: u8,
+    masks: Vec<u8>,
+}
+
+impl Segmentation {
+    /// The mask of a region: `bounds.width() * bounds.height()` zeros and ones, row by row.
+    pub fn mask(&self, region: &Region) -> &[u8] {
+        &self.masks[region.mask_at..region.mask_at + region.bounds.area()]
+    }
+
+    /// The regions that hold chromosomes.
+    pub fn chromosomes(&self) -> impl Iterator<Item = &Region> {
+        self.regions.iter().filter(|r| r.kind.is_chromosome())
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.regions.clear();
+        self.masks.clear();
+        self.chromosome_width = None;
+        self.threshold = 0;
+    }
+
+    /// Adds a region from a mask with a margin of one pixel around `bounds`.
+    pub(super) fn push(&mut self, mut region: Region, padded: &[u8]) {
+        region.mask_at = self.masks.len();
+        let stride = region.bounds.width() + 2;
+        for line in padded.chunks_exact(stride).skip(1).take(region.bounds.height()) {
+            self.masks.extend_from_slice(&line[1..stride - 1]);
+        }
+        self.regions.push(region);
+    }
+}
+
+/// Finds regions; keeps its buffers.
+#[derive(Debug, Clone, Default)]
+pub struct Segmenter {
+    segmentation: Segmentation,
+    smooth: GrayImage,
+    mask: Vec<u8>,
+    nuclei: Vec<u8>,
+    local: LocalMaximum,
+    filter: FilterScratch,
+    components: Components,
+    crop: Vec<u8>,
+    distance: Vec<u32>,
+    distance_scratch: DistanceScratch,
+    shape: ShapeScratch,
+    widths: Vec<(f32, f32)>,
+}
+
+impl Segmenter {
+    /// Finds the regions of a prepared plane (chromosomes dark on [`BACKGROUND`]); the answer lives until the next call.
+    /// An empty plane gives no regions.
+    pub fn segment(&mut self, plane: GrayView<'_>, options: &SegmentOptions) -> &Segmentation {
+        self.segmentation.clear();
+        let (w, h) = (plane.width(), plane.height());
+        binomial3(plane, &mut self.smooth, &mut self.filter);
+        // From here on the plane holds darkness: 0 is background.
+        let dark = &mut self.smooth.data;
+        vectorised(
+            #[inline(always)]
+            || dark.iter_mut().for_each(|v| *v = BACKGROUND.saturating_sub(*v)),
+        );
+        let histogram = Histogram::of(dark);
+        let Some(otsu) = histogram.otsu(0).filter(|&t| t >= 6) else {
+            return &self.segmentation;
+        };
+        self.mask.resize(w * h, 0);
+        threshold(dark, otsu, &mut self.mask);
+        self.components.find(&self.mask, w);
+        let width = options.chromosome_width.or_else(|| self.estimate_width());
+        let Some(width) = width else {
+            self.segmentation.threshold = otsu;
+            return &self.segmentation;
+        };
+        let low = (f32::from(otsu) * options.global_share).max(5.0) as u8;
+        threshold(&self.smooth.data, low, &mut self.mask);
+        self.components.find(&self.mask, w);
+        self.find_nuclei(plane, width);
+        let otsu = self.threshold_beside_nuclei(otsu);
+        self.local_threshold(otsu, width, w, options);
+        self.components.find(&self.mask, w);
+        for i in 0..self.components.len() {
+            self.take(i, plane, width, None);
+        }
+        self.components.find(&self.nuclei, w);
+        for i in 0..self.components.len() {
+            self.take(i, plane, width, Some(RegionKind::Nucleus));
+        }
+        self.segmentation.regions.sort_unstable_by_key(|r| (r.bounds.top, r.bounds.left));
+        self.segmentation.chromosome_width = Some(width);
+        self.segmentation.threshold = otsu;
+        &self.segmentation
+    }
+
+    /// The last answer.
+    pub fn segmentation(&self) -> &Segmentation {
+        &self.segmentation
+    }
+
+    /// Median of the local width along the ridges of all components. Ridges are long in chromosomes and short in
+    /// nuclei and dirt, so these weigh little.
+    fn estimate_width(&mut self) -> Option<f32> {
+        self.widths.clear();
+        for i in 0..self.components.len() {
+            if self.components.area(i) < 25 {
+                continue;
+            }
+            let (w, _) = self.components.paint(i, 1, &mut self.crop);
+            squared_distance(&self.crop, w, &mut self.distance, &mut self.distance_scratch);
+            let (mut n, mut sum, mut largest) = (0f32, 0f32, 0u32);
+            for (k, &d) in self.distance.iter().enumerate() {
+                largest = largest.max(d);
+                if d >= 2 && super::skeleton::around(k, w).iter().all(|&j| self.distance[j] <= d) {
+                    n += 1.0;
+                    sum += (d as f32).sqrt();
+                }
+            }
+            // A ridge that is no longer than it is wide belongs to a speck or a disc.
+            if n > 0.0 {
+                let width = 2.0 * sum / n - 1.0;
+                let long = self.components.area(i) as f32 / width;
+                let thick = 2.0 * (largest as f32).sqrt();
+                if long > 1.3 * width && thick < 3.0 * width && self.components.area(i) > 40 {
+                    self.widths.push((width, long));
+                }
+            }
+        }
+        weighted_median(&mut self.widths)
+    }
+
+    /// Marks what is thicker than clumps of chromosomes get and fills its own outline.
+    fn find_nuclei(&mut self, plane: GrayView<'_>, width: f32) {
+        let (w, h) = (plane.width(), plane.height());
+        self.nuclei.clear();
+        self.nuclei.resize(w * h, 0);
+        let core = 1.25 * width;
+        for i in 0..self.components.len() {
+            if (self.components.area(i) as f32) < 7.0 * width * width {
+                continue;
+            }
+            let b = self.components.bounds(i);
+            let (cw, ch) = self.components.paint(i, 1, &mut self.crop);
+            fill_holes_smaller(&mut self.crop, cw, ch, (0.5 * width * width) as usize, &mut self.distance);
+            squared_distance(&self.crop, cw, &mut self.distance, &mut self.distance_scratch);
+            // The region opened by a disc of radius `core`: every pixel within `core` of one that deep.
+            if !self.distance.iter().any(|&d| d as f32 > core * core) {
+                continue;
+            }
+            for v in self.crop.iter_mut().zip(&self.distance) {
+                *v.0 = u8::from(*v.1 as f32 <= core * core);
+            }
+            squared_distance(&self.crop, cw, &mut self.distance, &mut self.distance_scratch);
+            let reach = (core + 0.3 * width).powi(2);
+            for y in 0..b.height() {
+                for x in 0..b.width() {
+                    let k = (y + 1) * cw + x + 1;
+                    if self.crop[k] == 0 || (self.distance[k] as f32) < reach {
+                        self.nuclei[(b.top + y) * w + b.left + x] = 1;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Otsu's threshold over what is no nucleus.
+    fn threshold_beside_nuclei(&mut self, otsu: u8) -> u8 {
+        let mut counts = [0u32; 256];
+        for (&d, &n) in self.smooth.data.iter().zip(&self.nuclei) {
+            counts[usize::from(d)] += u32::from(n == 0);
+        }
+        Histogram::from_counts(counts).otsu(0).filter(|&t| t >= 6).unwrap_or(otsu)
+    }
+
+    fn local_threshold(&mut self, otsu: u8, width: f32, w: usize, options: &SegmentOptions) {
+        let h = self.smooth.height;
+        // Darkness of nuclei must not raise the threshold of what lies beside them: they are capped.
+        let low = (f32::from(otsu) * options.global_share).max(5.0);
+        self.local.find(&self.smooth.data, &self.nuclei, w, h, width, f32::from(otsu) * 2.2);
+        let share = options.local_share;
+        for y in 0..h {
+            let (line, dark) = (&mut self.mask[y * w..(y + 1) * w], &self.smooth.data[y * w..(y + 1) * w]);
+            let level = self.local.row(y, w);
+            vectorised(
+                #[inline(always)]
+                || {
+                    for ((m, &d), &l) in line.iter_mut().zip(dark).zip(level) {
+                        *m = u8::from(f32::from(d) >= (l * share).max(low));
+                    }
+                },
+            );
+        }
+        // Nuclei become regions of their own: one pixel of gap parts them from what touches them.
+        for (m, &n) in self.mask.iter_mut().zip(&self.nuclei) {
+            *m &= 1 - n;
+        }
+    }
+
+    fn take(&mut self, i: usize, plane: GrayView<'_>, width: f32, known: Option<RegionKind>) {
+        let area = self.components.area(i);
+        if (area as f32) < 0.25 * width * width || area < 12 {
+            return;
+        }
+        let bounds = self.components.bounds(i);
+        let (cw, _) = self.components.paint(i, 1, &mut self.crop);
+        let shape = Shape::measure(&self.crop, cw, bounds, plane, BACKGROUND, &mut self.shape);
+        let (kind, score) = known.map_or_else(|| judge(&shape, width), |kind| (kind, 0.9));
+        self.segmentation.push(Region { bounds, area, kind, score, parted: false, shape, mask_at: 0 }, &self.crop);
+    }
+}
+
+fn judge(shape: &Shape, width: f32) -> (RegionKind, f32) {
+    if shape.thickest > 2.6 * width && shape.solidity > 0.8 {
+        return (RegionKind::Nucleus, 0.9);
+    }
+    if shape.area < 0.6 * width * width {
+        return (RegionKind::Debris, 0.6);
+    }
+    if shape.forks > 0 {
+        return (RegionKind::Touching, 0.6);
+    }
+    (RegionKind::Single, 0.7)
+}
+
+/// Typical width of the chromosomes of a prepared plane in pixels, or none when nothing like a chromosome is there.
+pub fn chromosome_width(plane: GrayView<'_>, segmenter: &mut Segmenter) -> Option<f32> {
+    segmenter.segment(plane, &SegmentOptions { part: false, ..SegmentOptions::default() }).chromosome_width
+}
+
+/// The value below which half of the weight lies.
+fn weighted_median(pairs: &mut [(f32, f32)]) -> Option<f32> {
+    pairs.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
+    let half = pairs.iter().map(|p| p.1).sum::<f32>() / 2.0;
+    let mut seen = 0.0;
+    pairs.iter().find_map(|&(value, weight)| {
+        seen += weight;
+        (seen >= half).then_some(value)
+    })
+}
+
+fn threshold(input: &[u8], level: u8, out: &mut [u8]) {
+    vectorised(
+        #[inline(always)]
+        || {
+            for (o, &v) in out.iter_mut().zip(input) {
+                *o = u8::from(v >= level);
+            }
+        },
+    );
+}
+
+/// Fills background that the border does not reach and that is smaller than `limit` pixels. `mask` has a margin.
+fn fill_holes_smaller(mask: &mut [u8], w: usize, h: usize, limit: usize, stack: &mut Vec<u32>) {
+    // 2 marks the open background, 3 a hole that stays.
+    stack.clear();
+    stack.push(0);
+    mask[0] = 2;
+    let flood = |mask: &mut [u8], stack: &mut Vec<u32>, mark: u8| {
+        let mut n = 0;
+        while let Some(p) = stack.pop() {
+            n += 1;
+            let p = p as usize;
+            let (x, y) = (p % w, p / w);
+            for (ok, q) in
+                [(x > 0, p.wrapping_sub(1)), (x + 1 < w, p + 1), (y > 0, p.wrapping_sub(w)), (y + 1 < h, p + w)]
+            {
+                if ok && mask[q] == 0 {
+                    mask[q] = mark;
+                    stack.push(q as u32);
+                }
+            }
+        }
+        n
+    };
+    flood(mask, stack, 2);
+    for i in 0..mask.len() {
+        if mask[i] == 0 {
+            stack.push(i as u32);
+            mask[i] = 3;
+            if flood(mask, stack, 3) < limit {
+                // Flood once more over the marks, this time as foreground.
+                stack.push(i as u32);
+                mask[i] = 1;
+                while let Some(p) = stack.pop() {
+                    let p = p as usize;
+                    for q in [p - 1, p + 1, p - w, p + w] {
+                        if mask[q] == 3 {
+                            mask[q] = 1;
+                            stack.push(q as u32);
+                        }
+                    }
+                }
+            } else {
+                stack.push(i as u32);
+                mask[i] = 4;
+                while let Some(p) = stack.pop() {
+                    let p = p as usize;
+                    for q in [p - 1, p + 1, p - w, p + w] {
+                        if mask[q] == 3 {
+                            mask[q] = 4;
+                            stack.push(q as u32);
+                        }
+                    }
+                }
+            }
+        }
+    }
+    for m in mask.iter_mut() {
+        if *m > 1 {
+            *m = 0;
+        }
+    }
+}
+
+/// The largest darkness around every pixel, smoothed: taken in tiles of a quarter chromosome width, spread over one
+/// width, read back by linear interpolation.
+#[derive(Debug, Clone, Default)]
+struct LocalMaximum {
+    tile: usize,
+    columns: usize,
+    rows: usize,
+    level: Vec<f32>,
+    work: Vec<f32>,
+    line: Vec<f32>,
+}
+
+impl LocalMaximum {
+    fn find(&mut self, dark: &[u8], nuclei: &[u8], w: usize, h: usize, width: f32, cap: f32) {
+        self.tile = ((width / 3.0) as usize).clamp(2, 16);
+        let (t, columns, rows) = (self.tile, w.div_ceil(self.tile), h.div_ceil(self.tile));
+        (self.columns, self.rows) = (columns, rows);
+        self.level.clear();
+        self.level.resize(columns * rows, 0.0);
+        self.work.resize(columns * rows, 0.0);
+        for y in 0..h {
+            let out = &mut self.level[y / t * columns..(y / t + 1) * columns];
+            let (line, skip) = (&dark[y * w..(y + 1) * w], &nuclei[y * w..(y + 1) * w]);
+            for ((o, d), n) in out.iter_mut().zip(line.chunks(t)).zip(skip.chunks(t)) {
+                let max = d.iter().zip(n).map(|(&d, &n)| d * (1 - n)).max().unwrap_or(0);
+                *o = o.max(f32::from(max));
+            }
+        }
+        for l in &mut self.level {
+            *l = l.min(cap);
+        }
+        // Spread over about one chromosome width, then smooth.
+        let reach = (width / t as f32).round().clamp(1.0, 8.0) as usize;
+        for _ in 0..reach {
+            pass3(&mut self.level, &mut self.work, columns, rows, f32::max, f32::max);
+        }
+        for _ in 0..reach.min(3) {
+            pass3(&mut self.level, &mut self.work, columns, rows, |a, b| a + b, |s, m| (s + m) / 3.0);
+        }
+    }
+
+    fn row(&mut self, y: usize, w: usize) -> &[f32] {
+        let t = self.tile as f32;
+        let place = ((y as f32 + 0.5) / t - 0.5).max(0.0);
+        let (top, f) = (place as usize, place.fract());
+        let (top, bottom) = (top.min(self.rows - 1), (top + 1).min(self.rows - 1));
+        let (a, b) = (&self.level[top * self.columns..], &self.level[bottom * self.columns..]);
+        self.line.resize(w, 0.0);
+        for (x, o) in self.line.iter_mut().enumerate() {
+            let place = ((x as f32 + 0.5) / t - 0.5).max(0.0);
+            let (left, g) = ((place as usize).min(self.columns - 1), place.fract());
+            let right = (left + 1).min(self.columns - 1);
+            let (above, below) = (a[left] + g * (a[right] - a[left]), b[left] + g * (b[right] - b[left]));
+            *o = above + f * (below - above);
+        }
+        &self.line
+    }
+}
+
+/// Along rows, then along columns: `last(join(left, right), middle)`.
+fn pass3(
+    level: &mut [f32],
+    work: &mut [f32],
+    w: usize,
+    h: usize,
+    join: impl Fn(f32, f32) -> f32,
+    last: impl Fn(f32, f32) -> f32,
+) {
+    for (o, i) in work.chunks_exact_mut(w).zip(level.chunks_exact(w)) {
+        for x in 0..w {
+            o[x] = last(join(i[x.saturating_sub(1)], i[(x + 1).min(w - 1)]), i[x]);
+        }
+    }
+    for y in 0..h {
+        let (up, down) = (y.saturating_sub(1), (y + 1).min(h - 1));
+        for x in 0..w {
+            level[y * w + x] = last(join(work[up * w + x], work[down * w + x]), work[y * w + x]);
+        }
+    }
+}
