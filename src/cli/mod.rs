@@ -3,6 +3,7 @@
 mod config;
 mod exit;
 mod iscn;
+mod simulate;
 
 pub use exit::{Exit, Failure};
 
@@ -47,6 +48,8 @@ pub enum Command {
     PrintConfig(config::PrintConfig),
     /// Work with karyotype strings (ISCN).
     Iscn(iscn::Iscn),
+    /// Draw a virtual slide: images, Pascal VOC boxes, masks and truth.jsonl.
+    Simulate(simulate::Simulate),
 }
 
 /// Reads the command line and does what it asks.
@@ -75,5 +78,6 @@ fn run(cli: Cli) -> Result<Exit, Failure> {
         Some(Command::CheckConfig(args)) => args.run(&cli.global),
         Some(Command::PrintConfig(args)) => args.run(&cli.global),
         Some(Command::Iscn(args)) => args.run(),
+        Some(Command::Simulate(args)) => args.run(),
     }
 }

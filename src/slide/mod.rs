@@ -22,6 +22,7 @@ mod site;
 mod spread;
 mod texture;
 mod truth;
+mod voc;
 
 pub use camera::Samples;
 pub use exposure::Exposure;
