@@ -8,6 +8,7 @@ pub mod compatibility;
 mod curve;
 mod elapsed;
 mod error;
+mod estimate;
 mod exposure;
 mod fit;
 mod library;
@@ -26,6 +27,10 @@ mod whole_body;
 pub use curve::{About, Curve, Protraction, Response, Uncertainty};
 pub use elapsed::Remaining;
 pub use error::DosimetryError;
+pub use estimate::{
+    CurveUsed, DoseLimits, Estimate, Input, LimitsFound, Method, PartialBodyEstimate, PartialBodyWhen, PartialMethod,
+    Settings, estimate,
+};
 pub use exposure::{ExposedCell, Exposure};
 pub use fit::{Family, Fit, FitOptions, FitPoint, Model, design_warnings, fit};
 pub use library::{DEFAULT_CURVE, Listed, built_in, list, read_curve, write_curve};
