@@ -1,6 +1,7 @@
 //! What a person types: one file a command; arguments in, library calls, text or JSON out.
 
 mod config;
+mod dose;
 mod exit;
 mod iscn;
 mod simulate;
@@ -46,6 +47,8 @@ pub enum Command {
     CheckConfig(config::CheckConfig),
     /// Print the configuration in force and where each value came from.
     PrintConfig(config::PrintConfig),
+    /// Estimate absorbed dose from counts of dicentrics.
+    Dose(dose::Dose),
     /// Work with karyotype strings (ISCN).
     Iscn(iscn::Iscn),
     /// Draw a virtual slide: images, Pascal VOC boxes, masks and truth.jsonl.
@@ -77,6 +80,7 @@ fn run(cli: Cli) -> Result<Exit, Failure> {
         None => Ok(Exit::Done),
         Some(Command::CheckConfig(args)) => args.run(&cli.global),
         Some(Command::PrintConfig(args)) => args.run(&cli.global),
+        Some(Command::Dose(args)) => args.run(),
         Some(Command::Iscn(args)) => args.run(),
         Some(Command::Simulate(args)) => args.run(),
     }

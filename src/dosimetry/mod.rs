@@ -18,6 +18,7 @@ mod mixed_field;
 mod mixture;
 mod numeric;
 mod partial_body;
+mod picture;
 mod poisson;
 mod sample;
 mod translocations;
@@ -39,6 +40,7 @@ pub use limits::{CharacteristicLimits, Control, characteristic_limits, ln_odds};
 pub use mixed_field::{MixedField, mixed_field};
 pub use mixture::{TwoDoses, YIELD_FLOOR, two_doses};
 pub use partial_body::{CellSurvival, PartialBody, Qdr, dolphin, qdr, zero_truncated_mean};
+pub use picture::Picture;
 pub use poisson::{compare_with_control, poisson_limits, yield_limits};
 pub use sample::{Dispersion, MOST, Sample};
 pub use translocations::{

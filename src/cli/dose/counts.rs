@@ -1,0 +1,207 @@
+//! Counts from options and CSV files.
+
+use super::{bad_data, read};
+use crate::cli::{Exit, Failure};
+use crate::dosimetry::{FitPoint, Gray, Sample};
+use clap::Args;
+use std::path::{Path, PathBuf};
+
+/// Where the counts of a sample come from.
+#[derive(Debug, Args)]
+pub struct CountArgs {
+    /// Cells scored.
+    #[arg(long, value_name = "N", allow_hyphen_values = true, conflicts_with_all = ["counts", "csv"])]
+    pub cells: Option<String>,
+    /// Dicentrics (or other aberrations of the curve's kind) in them; a tricentric counts two.
+    #[arg(long, value_name = "X", visible_alias = "aberrations", allow_hyphen_values = true, requires = "cells")]
+    pub dicentrics: Option<String>,
+    /// Cells with 0, 1, 2, ... dicentrics each, such as 475,24,1. Better than totals: dispersion and exposure of a part
+    /// of the body can be told.
+    #[arg(long, value_name = "C0,C1,...", allow_hyphen_values = true, conflicts_with = "csv")]
+    pub counts: Option<String>,
+    /// CSV file: columns c0,c1,... or cells,dicentrics (a row a sample, with an optional id), or dicentrics alone (a row
+    /// a cell).
+    #[arg(long, value_name = "FILE")]
+    pub csv: Option<PathBuf>,
+}
+
+/// A sample and the name its row gave it.
+pub struct Named {
+    pub id: Option<String>,
+    pub sample: Sample,
+}
+
+impl CountArgs {
+    /// The samples; at least one.
+    pub fn samples(&self) -> Result<Vec<Named>, Failure> {
+        if let Some(path) = &self.csv {
+            return table(&read(path)?, path)?.samples();
+        }
+        let sample = match (&self.counts, &self.cells, &self.dicentrics) {
+            (Some(text), ..) => {
+                let counts = text.split(',').map(|part| count("--counts", part)).collect::<Result<Vec<_>, _>>()?;
+                Sample::from_histogram(counts)
+            }
+            (None, Some(cells), Some(x)) => Sample::from_totals(count("--cells", cells)?, count("--dicentrics", x)?),
+            (None, Some(_), None) => {
+                return Err(Failure::new(Exit::Usage, "--cells needs --dicentrics beside it"));
+            }
+            (None, None, _) => {
+                return Err(Failure::new(
+                    Exit::Usage,
+                    "give counts: --cells N --dicentrics X, --counts C0,C1,... or --csv FILE",
+                ));
+            }
+        };
+        Ok(vec![Named { id: None, sample: sample.map_err(bad_data)? }])
+    }
+
+    /// True when any counts were given.
+    pub fn given(&self) -> bool {
+        self.cells.is_some() || self.counts.is_some() || self.csv.is_some()
+    }
+}
+
+/// A count: text that is no number is wrong usage, a number that is no count is bad data.
+pub fn count(what: &str, text: &str) -> Result<u64, Failure> {
+    let text = text.trim();
+    if let Ok(found) = text.parse::<u64>() {
+        return Ok(found);
+    }
+    match text.parse::<f64>() {
+        Ok(number) if number.fract() == 0.0 && (0.0..1e15).contains(&number) => Ok(number as u64),
+        Ok(_) => Err(Failure::new(Exit::Data, format!("{what}: {text} is no count; give a whole number, 0 or more"))),
+        Err(_) => Err(Failure::new(Exit::Usage, format!("{what}: {text:?} is no number"))),
+    }
+}
+
+/// Several counts, such as 20,50,100.
+pub fn counts(what: &str, text: &str) -> Result<Vec<u64>, Failure> {
+    text.split(',').map(|part| count(what, part)).collect()
+}
+
+/// The calibration points of a CSV file: a `dose` column and c0,c1,... or cells,dicentrics.
+pub fn fit_points(path: &Path) -> Result<Vec<FitPoint>, Failure> {
+    table(&read(path)?, path)?.points()
+}
+
+struct Table<'p> {
+    path: &'p Path,
+    header: Vec<String>,
+    rows: Vec<(u64, Vec<String>)>,
+}
+
+fn table<'p>(text: &str, path: &'p Path) -> Result<Table<'p>, Failure> {
+    let first = text.lines().find(|line| !line.trim().is_empty() && !line.starts_with('#')).unwrap_or_default();
+    let delimiter = [b';', b'\t', b','].into_iter().find(|d| first.as_bytes().contains(d)).unwrap_or(b',');
+    let mut reader = csv::ReaderBuilder::new()
+        .delimiter(delimiter)
+        .trim(csv::Trim::All)
+        .comment(Some(b'#'))
+        .from_reader(text.trim_start_matches('\u{feff}').as_bytes());
+    let bad = |error: csv::Error| Failure::new(Exit::Data, format!("{}: {error}", path.display()));
+    let header = reader.headers().map_err(bad)?.iter().map(|h| canonical(h)).collect();
+    let mut rows = Vec::new();
+    for record in reader.records() {
+        let record = record.map_err(bad)?;
+        let line = record.position().map_or(0, csv::Position::line);
+        if record.iter().any(|field| !field.is_empty()) {
+            rows.push((line, record.iter().map(str::to_owned).collect()));
+        }
+    }
+    if rows.is_empty() {
+        return Err(Failure::new(Exit::Data, format!("{}: no rows", path.display())));
+    }
+    Ok(Table { path, header, rows })
+}
+
+fn canonical(name: &str) -> String {
+    let name = name.trim().to_lowercase();
+    match name.as_str() {
+        "d" | "dose_gy" | "dose (gy)" | "gy" => "dose".into(),
+        "n" => "cells".into(),
+        "x" | "aberrations" | "dic" | "translocations" => "dicentrics".into(),
+        "sample" | "case" | "name" => "id".into(),
+        _ => name,
+    }
+}
+
+impl Table<'_> {
+    fn column(&self, name: &str) -> Option<usize> {
+        self.header.iter().position(|h| h == name)
+    }
+
+    fn bad(&self, line: u64, problem: impl std::fmt::Display) -> Failure {
+        Failure::new(Exit::Data, format!("{}:{line}: {problem}", self.path.display()))
+    }
+
+    fn count(&self, line: u64, row: &[String], column: usize) -> Result<u64, Failure> {
+        let text = row.get(column).map_or("", String::as_str);
+        // An empty cell at the end of a distribution is none.
+        if text.is_empty() && self.header[column].starts_with('c') && self.header[column] != "cells" {
+            return Ok(0);
+        }
+        count(&self.header[column], text).map_err(|failure| self.bad(line, failure))
+    }
+
+    /// Columns of c0, c1, ... in order.
+    fn histogram_columns(&self) -> Vec<usize> {
+        (0..100).map_while(|k| self.column(&format!("c{k}"))).collect()
+    }
+
+    fn sample(&self, line: u64, row: &[String]) -> Result<Sample, Failure> {
+        let histogram = self.histogram_columns();
+        let sample = if !histogram.is_empty() {
+            let counts = histogram.iter().map(|&c| self.count(line, row, c)).collect::<Result<Vec<_>, _>>()?;
+            Sample::from_histogram(counts)
+        } else if let (Some(n), Some(x)) = (self.column("cells"), self.column("dicentrics")) {
+            Sample::from_totals(self.count(line, row, n)?, self.count(line, row, x)?)
+        } else {
+            let needed = "columns c0,c1,... or cells,dicentrics";
+            return Err(self.bad(1, format!("found the columns {}; {needed} are needed", self.header.join(","))));
+        };
+        sample.map_err(|error| self.bad(line, error))
+    }
+
+    fn samples(&self) -> Result<Vec<Named>, Failure> {
+        let a_row_a_cell = self.histogram_columns().is_empty() && self.column("cells").is_none();
+        if let (true, Some(column)) = (a_row_a_cell, self.column("dicentrics")) {
+            let mut histogram = Vec::new();
+            for (line, row) in &self.rows {
+                let k = self.count(*line, row, column)?;
+                let k = usize::try_from(k).ok().filter(|k| *k < 46);
+                let k = k.ok_or_else(|| self.bad(*line, "more dicentrics than a cell can hold"))?;
+                if histogram.len() <= k {
+                    histogram.resize(k + 1, 0);
+                }
+                histogram[k] += 1;
+            }
+            let sample = Sample::from_histogram(histogram).map_err(bad_data)?;
+            return Ok(vec![Named { id: None, sample }]);
+        }
+        let id = self.column("id");
+        self.rows
+            .iter()
+            .map(|(line, row)| {
+                let id = id.and_then(|i| row.get(i)).filter(|id| !id.is_empty()).cloned();
+                Ok(Named { id, sample: self.sample(*line, row)? })
+            })
+            .collect()
+    }
+
+    fn points(&self) -> Result<Vec<FitPoint>, Failure> {
+        let Some(dose) = self.column("dose") else {
+            return Err(self.bad(1, format!("no column `dose` among {}", self.header.join(","))));
+        };
+        self.rows
+            .iter()
+            .map(|(line, row)| {
+                let text = row.get(dose).map_or("", String::as_str);
+                let value: f64 =
+                    text.parse().map_err(|_| self.bad(*line, format!("the dose {text:?} is no number")))?;
+                let dose = Gray::new(value).map_err(|error| self.bad(*line, error))?;
+                Ok(FitPoint { dose, sample: self.sample(*line, row)? })
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,247 @@
+//! `metaphased dose estimate`.
+
+use super::counts::{CountArgs, Named};
+use super::extras::{Extras, ExtrasArgs};
+use super::{bad_data, bad_option, curve, parse, show, tell, tell_json};
+use crate::cli::{Exit, Failure};
+use crate::dosimetry::{
+    Assay, Bounded, CellSurvival, Control, Curve, Estimate, Gray, Level, Method, PartialBodyWhen, Protraction,
+    Remaining, Sample, Scoring, Settings, Yield, estimate,
+};
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+
+#[derive(Debug, Args)]
+pub struct EstimateArgs {
+    #[command(flatten)]
+    pub counts: CountArgs,
+    #[command(flatten)]
+    pub settings: SettingsArgs,
+    #[command(flatten)]
+    extras: ExtrasArgs,
+    /// One JSON object for each sample.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum MethodArg {
+    /// Inverted exact test, about 95 % whatever the counts: the default.
+    Likelihood,
+    /// Exact Poisson limits against the band of the curve; 83 % each unless --level says otherwise.
+    Merkle,
+    /// Errors carried by derivatives.
+    Delta,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum ScoringArg {
+    Manual,
+    SemiAutomatic,
+    Automatic,
+}
+
+/// Curve, method and circumstances of the exposure.
+#[derive(Debug, Args)]
+pub struct SettingsArgs {
+    /// Calibration curve: a built-in name (`metaphased dose curves`) or a curve file.
+    #[arg(long, value_name = "ID|FILE")]
+    pub curve: Option<String>,
+    /// How the limits of the whole-body dose are found.
+    #[arg(long, value_enum, default_value = "likelihood")]
+    method: MethodArg,
+    /// Level of the limits, such as 0.95; in Merkle's method of yield and curve alike. Without it 0.95, or 0.83 twice
+    /// for Merkle's method.
+    #[arg(long, value_name = "LEVEL", value_parser = parse::level)]
+    level: Option<Level>,
+    /// Level of the band of the curve in Merkle's method, where it is to differ.
+    #[arg(long, value_name = "LEVEL", value_parser = parse::level)]
+    level_curve: Option<Level>,
+    /// What was counted: dicentrics, dicentrics+rings, translocations, micronuclei.
+    #[arg(long, value_name = "KIND", value_parser = assay)]
+    assay: Option<Assay>,
+    /// How the sample was scored; a curve scored another way is refused.
+    #[arg(long, value_enum)]
+    scoring: Option<ScoringArg>,
+    /// Hours that the irradiation took (acute without it).
+    #[arg(long, value_name = "HOURS", value_parser = parse::number, allow_hyphen_values = true)]
+    irradiation_hours: Option<f64>,
+    /// Mean time between a lesion and its repair, in hours.
+    #[arg(long, value_name = "HOURS", value_parser = parse::number, default_value = "2")]
+    repair_hours: f64,
+    /// Equal short fractions instead of a continuous irradiation.
+    #[arg(long, value_name = "N", requires = "fraction_interval", conflicts_with = "irradiation_hours")]
+    fractions: Option<u32>,
+    /// Hours between fractions.
+    #[arg(long, value_name = "HOURS", value_parser = parse::number, requires = "fractions")]
+    fraction_interval: Option<f64>,
+    /// Months between exposure and sampling: corrects for the dicentrics lost since.
+    #[arg(long, value_name = "MONTHS", value_parser = parse::number, allow_hyphen_values = true)]
+    months_since: Option<f64>,
+    /// Half-life of dicentrics in months.
+    #[arg(long, value_name = "MONTHS", value_parser = parse::number, default_value_t = Remaining::HALF_LIFE_MONTHS)]
+    half_life_months: f64,
+    /// Give a partial-body estimate even when u does not exceed 1.96.
+    #[arg(long)]
+    partial_body: bool,
+    /// Dose that leaves 37 % of the cells able to reach metaphase, in Gy (2.7 to 3.5).
+    #[arg(long, value_name = "GY", value_parser = parse::gray, default_value = "2.7")]
+    d0: Gray,
+    /// Cells of a control group, for the decision threshold (without it the background of the curve serves).
+    #[arg(long, value_name = "N", requires = "control_dicentrics", conflicts_with = "background")]
+    control_cells: Option<u64>,
+    /// Dicentrics in the control group.
+    #[arg(long, value_name = "X", requires = "control_cells")]
+    control_dicentrics: Option<u64>,
+    /// Background per cell of unexposed people, for the decision threshold.
+    #[arg(long, value_name = "RATE", value_parser = parse::rate)]
+    background: Option<Yield>,
+    /// Compute as this program does, flaws included: biodosetools-3.7.
+    #[arg(long, value_name = "PROGRAM", value_parser = ["biodosetools-3.7"])]
+    compatibility: Option<String>,
+}
+
+fn assay(text: &str) -> Result<Assay, String> {
+    Assay::parse(text).ok_or_else(|| {
+        let names: Vec<&str> = Assay::NAMES.iter().map(|(name, _)| *name).collect();
+        format!("{text:?} is no kind of aberration: {}", names.join(", "))
+    })
+}
+
+impl SettingsArgs {
+    /// The curve and the settings; `translocations` when the options speak of painting.
+    pub fn resolve(&self, translocations: bool) -> Result<(Curve, Settings), Failure> {
+        let curve = curve::load(self.curve.as_deref())?;
+        let protraction = match (self.irradiation_hours, self.fractions, self.fraction_interval) {
+            (Some(hours), ..) => Protraction::lea_catcheside(hours, self.repair_hours).map_err(bad_option)?,
+            (_, Some(n), Some(dt)) => Protraction::fractions(n, dt, self.repair_hours).map_err(bad_option)?,
+            _ => Protraction::ACUTE,
+        };
+        let remaining = match self.months_since {
+            Some(months) => Remaining::after(months, self.half_life_months).map_err(bad_option)?,
+            None => Remaining::default(),
+        };
+        let control = match (self.control_cells, self.control_dicentrics, self.background) {
+            (Some(n), Some(x), _) => Some(Control::Counted(Sample::from_totals(n, x).map_err(bad_data)?)),
+            (_, _, Some(rate)) => Some(Control::Rate(rate)),
+            _ => None,
+        };
+        let usual = if translocations { Assay::Translocations } else { Assay::Dicentrics };
+        let settings = Settings {
+            method: match self.method {
+                MethodArg::Likelihood => Method::Likelihood,
+                MethodArg::Merkle => Method::Merkle,
+                MethodArg::Delta => Method::Delta,
+            },
+            level: self.level,
+            level_curve: self.level_curve,
+            protraction,
+            remaining,
+            survival: CellSurvival::from_d0(self.d0).map_err(bad_option)?,
+            partial_body: if self.partial_body { PartialBodyWhen::Always } else { PartialBodyWhen::Overdispersed },
+            control,
+            assay: self.assay.unwrap_or(usual),
+            scoring: self.scoring.map(|s| match s {
+                ScoringArg::Manual => Scoring::Manual,
+                ScoringArg::SemiAutomatic => Scoring::SemiAutomatic,
+                ScoringArg::Automatic => Scoring::Automatic,
+            }),
+            as_biodosetools: self.compatibility.is_some(),
+            ..Settings::default()
+        };
+        Ok((curve, settings))
+    }
+}
+
+#[derive(Serialize)]
+struct Output<'a> {
+    schema: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<&'a str>,
+    #[serde(flatten)]
+    estimate: &'a Estimate,
+    #[serde(flatten)]
+    extras: &'a Extras,
+    notice: &'static str,
+}
+
+impl EstimateArgs {
+    pub fn run(&self) -> Result<Exit, Failure> {
+        let samples = self.counts.samples()?;
+        let (curve, settings) = self.settings.resolve(self.extras.translocations())?;
+        for Named { id, sample } in samples {
+            let named = |failure: Failure| match &id {
+                Some(id) => Failure::new(failure.exit, format!("sample {id}: {failure}")),
+                None => failure,
+            };
+            let sample = self.extras.with_genome(sample).map_err(named)?;
+            let mut found = estimate(&sample, &curve, &settings).map_err(bad_data).map_err(named)?;
+            let extras = self.extras.compute(&sample, &curve, &settings, &mut found.warnings).map_err(named)?;
+            if self.json {
+                let notice = crate::cell::NOTICE;
+                let output =
+                    Output { schema: "dose-estimate/1", id: id.as_deref(), estimate: &found, extras: &extras, notice };
+                tell_json(&output)?;
+            } else {
+                if let Some(id) = &id {
+                    tell(&format!("{id}\n"))?;
+                }
+                tell(&(lines(&found) + &extras.lines()))?;
+                found.warnings.iter().for_each(|w| eprintln!("note: {w}"));
+            }
+        }
+        if !self.json {
+            eprintln!("{}", crate::cell::NOTICE);
+        }
+        Ok(Exit::Done)
+    }
+}
+
+/// A value with its limits, for people.
+pub fn range(b: Bounded<f64>) -> String {
+    format!("{} ({} to {})", show(Some(b.value)), show(b.low), show(b.high))
+}
+
+fn lines(e: &Estimate) -> String {
+    let d = &e.dose_gy;
+    let method = match d.method {
+        Method::Likelihood => format!("likelihood, {} %", percent(d.level)),
+        Method::Merkle => {
+            format!("Merkle, {} % and {} %", percent(d.level), percent(d.level_curve.unwrap_or(d.level)))
+        }
+        Method::Delta => format!("delta, {} %", percent(d.level)),
+    };
+    let mut text = String::new();
+    let mut row = |name: &str, value: String| text += &format!("{name:<22}{value}\n");
+    row("curve", format!("{} ({})", e.curve.id, e.curve.radiation));
+    row("cells", e.input.cells.to_string());
+    row(e.input.assay.name(), e.input.dicentrics.to_string());
+    row("yield per cell", range(e.yield_));
+    if let Some(y) = e.yield_at_exposure {
+        row("yield at exposure", show(Some(y)));
+    }
+    let upper = d.high.map_or("not bounded by this curve".into(), |h| format!("{h:.2}"));
+    let lower = d.low.map_or("-".into(), |l| format!("{l:.2}"));
+    row("whole-body dose, Gy", format!("{:.2} ({lower} to {upper}; {method})", d.value));
+    if let Some(uncorrected) = e.dose_gy_uncorrected {
+        row("  without correction", format!("{uncorrected:.2}"));
+    }
+    let dispersion = match (e.dispersion.index, e.dispersion.u) {
+        (Some(index), Some(u)) => format!("{index:.3}, u = {u:.2}"),
+        (Some(index), None) => format!("{index:.3}, u not available"),
+        _ => "not available".into(),
+    };
+    row("dispersion index", dispersion);
+    if let Some(p) = &e.partial_body {
+        row("partial-body dose, Gy", format!("{} (Dolphin, 95 %)", range(p.dose_gy)));
+        row("  fraction of body", range(p.fraction));
+    }
+    let verdict = if e.limits.exceeded { "exceeded" } else { "not exceeded" };
+    row("decision threshold", format!("{} ({verdict}; {} Gy)", e.limits.decision, show(e.limits.decision_gy)));
+    row("detection limit", format!("{} ({} Gy)", show(Some(e.limits.detection)), show(e.limits.detection_gy)));
+    text
+}
+
+fn percent(level: f64) -> f64 {
+    (level * 1e5).round() / 1e3
+}

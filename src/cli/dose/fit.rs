@@ -1,0 +1,255 @@
+//! `metaphased dose fit`.
+
+use super::{bad_data, bad_option, counts, parse, show, tell, tell_json, write};
+use crate::cli::{Exit, Failure};
+use crate::dosimetry::{
+    About, Assay, Curve, CurveUsed, Dispersion, Family, FitOptions, FitPoint, Gray, Model, Scoring, design_warnings,
+    fit, write_curve,
+};
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+use std::path::PathBuf;
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum ModelArg {
+    /// c + alpha D + beta D^2.
+    #[value(name = "lq", alias = "linear-quadratic")]
+    LinearQuadratic,
+    /// c + alpha D.
+    #[value(name = "l", alias = "linear")]
+    Linear,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum FamilyArg {
+    /// Errors widened where the points scatter more than Poisson.
+    #[value(name = "auto", alias = "quasi-poisson", alias = "quasipoisson")]
+    Auto,
+    /// Poisson errors whatever the scatter.
+    Poisson,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum ScoringArg {
+    Manual,
+    SemiAutomatic,
+    Automatic,
+}
+
+#[derive(Debug, Args)]
+pub struct Fit {
+    /// CSV file with a column dose (Gy) and c0,c1,... or cells,dicentrics; a row a dose.
+    #[arg(long, value_name = "FILE")]
+    csv: PathBuf,
+    /// Shape of the curve.
+    #[arg(long, value_enum, default_value = "lq")]
+    model: ModelArg,
+    /// Distribution of the counts.
+    #[arg(long, value_enum, default_value = "auto")]
+    family: FamilyArg,
+    /// Let coefficients go below 0.
+    #[arg(long)]
+    unconstrained: bool,
+    /// Translocations: share of the genome that the painting shows.
+    #[arg(long, value_name = "FACTOR", value_parser = parse::number, default_value = "1")]
+    genome_factor: f64,
+    /// Name of the curve.
+    #[arg(long, value_name = "NAME", default_value = "fitted")]
+    id: String,
+    /// What was counted: dicentrics, dicentrics+rings, translocations, micronuclei, acentrics.
+    #[arg(long, value_name = "KIND", default_value = "dicentrics")]
+    assay: String,
+    /// Radiation, such as "60Co gamma".
+    #[arg(long, value_name = "WORDS", default_value = "")]
+    radiation: String,
+    /// Dose rate, in words.
+    #[arg(long, value_name = "WORDS")]
+    dose_rate: Option<String>,
+    /// How the cells were scored.
+    #[arg(long, value_enum)]
+    scoring: Option<ScoringArg>,
+    /// Laboratory that made the points.
+    #[arg(long, value_name = "WORDS")]
+    laboratory: Option<String>,
+    /// Write the curve to this file (TOML), for --curve.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Let a dispersion below 1 shrink the errors, as biodosetools-3.7 does.
+    #[arg(long, value_name = "PROGRAM", value_parser = ["biodosetools-3.7"])]
+    compatibility: Option<String>,
+    /// One JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Point<'a> {
+    dose_gy: f64,
+    cells: u64,
+    dicentrics: u64,
+    counts: Option<&'a [u64]>,
+    #[serde(rename = "yield")]
+    yield_: f64,
+    dispersion: Dispersion,
+    fitted_yield: f64,
+}
+
+#[derive(Serialize)]
+struct Input<'a> {
+    points: Vec<Point<'a>>,
+    model: Model,
+    family: Family,
+    constrained: bool,
+    genome_factor: f64,
+}
+
+#[derive(Serialize)]
+struct Output<'a> {
+    schema: &'static str,
+    input: Input<'a>,
+    curve: CurveUsed,
+    fit: &'a crate::dosimetry::Fit,
+    warnings: Vec<String>,
+}
+
+impl Fit {
+    pub fn run(&self) -> Result<Exit, Failure> {
+        let assay = Assay::parse(&self.assay)
+            .ok_or_else(|| Failure::new(Exit::Usage, format!("--assay: {:?} is no kind of aberration", self.assay)))?;
+        if !(self.genome_factor > 0.0 && self.genome_factor <= 1.0) {
+            return Err(Failure::new(Exit::Usage, "--genome-factor: give a share above 0 and at most 1"));
+        }
+        let points = counts::fit_points(&self.csv)?;
+        let options = self.options();
+        let found = fit(&points, &options).map_err(bad_data)?;
+        let curve = self.curve(&found, assay, &points)?;
+        let mut warnings = design_warnings(&points, options.model);
+        warnings.extend(found.warnings.iter().cloned());
+        if let Some(path) = &self.out {
+            write(path, write_curve(&curve).as_bytes())?;
+            eprintln!("wrote {}", path.display());
+        }
+        if self.json {
+            tell_json(&Output {
+                schema: "dose-fit/1",
+                input: Input {
+                    points: points.iter().map(|p| point(p, &curve, self.genome_factor)).collect(),
+                    model: options.model,
+                    family: options.family,
+                    constrained: options.constrained,
+                    genome_factor: options.genome_factor,
+                },
+                curve: (&curve).into(),
+                fit: &found,
+                warnings,
+            })?;
+        } else {
+            self.show(&found, &points, &curve)?;
+            warnings.iter().for_each(|w| eprintln!("note: {w}"));
+        }
+        Ok(Exit::Done)
+    }
+
+    fn options(&self) -> FitOptions {
+        FitOptions {
+            model: match self.model {
+                ModelArg::Linear => Model::Linear,
+                ModelArg::LinearQuadratic => Model::LinearQuadratic,
+            },
+            family: match (self.family, &self.compatibility) {
+                (FamilyArg::Poisson, _) => Family::Poisson,
+                (FamilyArg::Auto, None) => Family::QuasiPoisson,
+                (FamilyArg::Auto, Some(_)) => Family::QuasiPoissonUnclamped,
+            },
+            constrained: !self.unconstrained,
+            genome_factor: self.genome_factor,
+        }
+    }
+
+    fn curve(&self, found: &crate::dosimetry::Fit, assay: Assay, points: &[FitPoint]) -> Result<Curve, Failure> {
+        let doses = || points.iter().map(|p| p.dose.value());
+        let low = doses().fold(f64::INFINITY, f64::min);
+        let high = doses().fold(0.0, f64::max);
+        let about = About {
+            radiation: self.radiation.clone(),
+            dose_rate: self.dose_rate.clone(),
+            scoring: self.scoring.map(|s| match s {
+                ScoringArg::Manual => Scoring::Manual,
+                ScoringArg::SemiAutomatic => Scoring::SemiAutomatic,
+                ScoringArg::Automatic => Scoring::Automatic,
+            }),
+            laboratory: self.laboratory.clone(),
+            source: format!("fitted by metaphased {} to {}", env!("CARGO_PKG_VERSION"), self.csv.display()),
+            fit: Some(if found.variance_factor == 1.0 {
+                "Poisson, identity link".into()
+            } else {
+                format!("quasi-Poisson, identity link, dispersion {:.3}", found.variance_factor)
+            }),
+            note: None,
+            built_in: false,
+        };
+        let gray = |d: f64| Gray::new(d).map_err(bad_option);
+        found.clone().into_curve(self.id.clone(), assay, (gray(low)?, gray(high)?), about).map_err(bad_data)
+    }
+
+    fn show(&self, found: &crate::dosimetry::Fit, points: &[FitPoint], curve: &Curve) -> Result<(), Failure> {
+        let mut table = comfy_table::Table::new();
+        table.load_style(comfy_table::presets::UTF8_HORIZONTAL_ONLY).set_header([
+            "dose, Gy",
+            "cells",
+            "counted",
+            "yield",
+            "fitted",
+            "dispersion",
+            "u",
+        ]);
+        for p in points {
+            let q = point(p, curve, self.genome_factor);
+            table.add_row([
+                q.dose_gy.to_string(),
+                q.cells.to_string(),
+                q.dicentrics.to_string(),
+                show(Some(q.yield_)),
+                show(Some(q.fitted_yield)),
+                show(q.dispersion.index),
+                show(q.dispersion.u),
+            ]);
+        }
+        let mut coefficients = comfy_table::Table::new();
+        coefficients.load_style(comfy_table::presets::UTF8_HORIZONTAL_ONLY).set_header([
+            "",
+            "value",
+            "standard error",
+            "p",
+        ]);
+        for (i, name) in ["c, per cell", "alpha, per Gy", "beta, per Gy²"].into_iter().enumerate() {
+            coefficients.add_row([
+                name.to_owned(),
+                format!("{:.6}", found.coefficients[i]),
+                format!("{:.6}", found.errors[i]),
+                show(found.p_values[i]),
+            ]);
+        }
+        let goodness = format!(
+            "chi-square {:.2} on {} degrees of freedom, p = {}; errors times {:.3}\n",
+            found.chi_square,
+            found.degrees_of_freedom,
+            show(found.goodness_p),
+            found.variance_factor.sqrt(),
+        );
+        tell(&format!("{table}\n{coefficients}\n{goodness}"))
+    }
+}
+
+fn point<'a>(p: &'a FitPoint, curve: &Curve, genome_factor: f64) -> Point<'a> {
+    let sample = &p.sample;
+    Point {
+        dose_gy: p.dose.value(),
+        cells: sample.cells(),
+        dicentrics: sample.aberrations(),
+        counts: sample.histogram(),
+        yield_: sample.mean().value() / genome_factor,
+        dispersion: sample.dispersion(),
+        fitted_yield: curve.acute().yield_at(p.dose).value(),
+    }
+}

@@ -1,0 +1,130 @@
+//! `metaphased dose`: from counts of aberrations to absorbed dose.
+
+mod counts;
+mod curve;
+mod curves;
+mod estimate;
+mod extras;
+mod fit;
+mod limits;
+mod plot;
+
+use super::{Exit, Failure};
+use crate::dosimetry::{DosimetryError, Gray, Yield};
+use clap::{Args, Subcommand};
+use std::io::{self, Write};
+use std::path::Path;
+
+/// Estimate absorbed dose from counts of dicentrics or translocations. Research use only.
+#[derive(Debug, Args)]
+pub struct Dose {
+    #[command(subcommand)]
+    command: DoseCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum DoseCommand {
+    /// Fit a calibration curve to counts at known doses.
+    Fit(fit::Fit),
+    /// Dose of a sample with its limits.
+    Estimate(Box<estimate::EstimateArgs>),
+    /// Decision threshold, detection limit and comparison with a control.
+    Limits(limits::Limits),
+    /// Draw the curve with its band, the calibration points and the estimate as SVG or PNG.
+    Plot(Box<plot::Plot>),
+    /// List the built-in curves, or show one as a curve file.
+    Curves(curves::Curves),
+}
+
+impl Dose {
+    /// Does what the subcommand asks.
+    pub fn run(&self) -> Result<Exit, Failure> {
+        match &self.command {
+            DoseCommand::Fit(args) => args.run(),
+            DoseCommand::Estimate(args) => args.run(),
+            DoseCommand::Limits(args) => args.run(),
+            DoseCommand::Plot(args) => args.run(),
+            DoseCommand::Curves(args) => args.run(),
+        }
+    }
+}
+
+/// Data and curves that give no dose are bad data; a curve that is not there was not found.
+fn bad_data(error: DosimetryError) -> Failure {
+    let exit = if matches!(error, DosimetryError::UnknownCurve(_)) { Exit::NoInput } else { Exit::Data };
+    Failure::new(exit, error)
+}
+
+/// Options that make no sense are wrong usage.
+fn bad_option(error: DosimetryError) -> Failure {
+    Failure::new(Exit::Usage, error)
+}
+
+fn read(path: &Path) -> Result<String, Failure> {
+    std::fs::read_to_string(path).map_err(|error| {
+        let exit = match error.kind() {
+            io::ErrorKind::NotFound => Exit::NoInput,
+            io::ErrorKind::PermissionDenied => Exit::NotPermitted,
+            io::ErrorKind::InvalidData => Exit::Data,
+            _ => Exit::Io,
+        };
+        Failure::new(exit, format!("{}: {error}", path.display()))
+    })
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    std::fs::write(path, bytes)
+        .map_err(|error| Failure::new(Exit::CannotCreate, format!("{}: {error}", path.display())))
+}
+
+/// Writes to standard output; a reader that has seen enough is no failure.
+fn tell(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::new(Exit::Io, format!("standard output: {error}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn tell_json(value: &impl serde::Serialize) -> Result<(), Failure> {
+    let text = serde_json::to_string(value)
+        .map_err(|error| Failure::new(Exit::Internal, format!("the result cannot be written as JSON: {error}")))?;
+    tell(&(text + "\n"))
+}
+
+/// A number for people: 4 significant digits, `-` where there is none.
+fn show(value: Option<f64>) -> String {
+    match value {
+        None => "-".into(),
+        Some(v) if v == 0.0 => "0".into(),
+        Some(v) if v.abs() >= 1000.0 || v.abs() < 1e-4 => format!("{v:.3e}"),
+        Some(v) => {
+            let digits = (3 - v.abs().log10().floor() as i32).clamp(0, 8) as usize;
+            format!("{v:.digits$}")
+        }
+    }
+}
+
+/// Parsers of option values, so that a wrong one is told with the option's name.
+mod parse {
+    use super::{Gray, Yield};
+    use crate::dosimetry::Level;
+
+    pub fn number(text: &str) -> Result<f64, String> {
+        text.trim().parse::<f64>().ok().filter(|v| v.is_finite()).ok_or_else(|| format!("{text:?} is no number"))
+    }
+
+    pub fn level(text: &str) -> Result<Level, String> {
+        Level::new(number(text)?).map_err(|e| e.to_string())
+    }
+
+    pub fn gray(text: &str) -> Result<Gray, String> {
+        Gray::new(number(text)?).map_err(|e| e.to_string())
+    }
+
+    pub fn rate(text: &str) -> Result<Yield, String> {
+        Yield::new(number(text)?).map_err(|e| e.to_string())
+    }
+}
