@@ -4,6 +4,8 @@ mod config;
 mod dose;
 mod exit;
 mod iscn;
+mod output;
+mod schema;
 mod simulate;
 
 pub use exit::{Exit, Failure};
@@ -53,6 +55,8 @@ pub enum Command {
     Iscn(iscn::Iscn),
     /// Draw a virtual slide: images, Pascal VOC boxes, masks and truth.jsonl.
     Simulate(simulate::Simulate),
+    /// Print the JSON Schemas of the messages and of the configuration.
+    Schema(schema::SchemaCommand),
 }
 
 /// Reads the command line and does what it asks.
@@ -83,5 +87,6 @@ fn run(cli: Cli) -> Result<Exit, Failure> {
         Some(Command::Dose(args)) => args.run(),
         Some(Command::Iscn(args)) => args.run(),
         Some(Command::Simulate(args)) => args.run(),
+        Some(Command::Schema(args)) => args.run(),
     }
 }

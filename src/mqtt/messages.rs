@@ -70,6 +70,7 @@ impl Rejected {
 pub struct CommandMessage {
     /// Echoed in the result; text or a number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("type" = ["string", "number", "null"]))]
     pub id: Option<String>,
     /// The values; over MQTT `name` is the last level of the topic and is left out of the payload.
     #[serde(flatten)]
@@ -115,9 +116,19 @@ const SCHEMAS: &[(&str, Maker)] = &[
     ("state", || schema_for!(State)),
     ("stats", || schema_for!(Stats)),
     ("birth", || schema_for!(Birth)),
-    ("command", || schema_for!(CommandMessage)),
+    ("command", command_schema),
     ("result", || schema_for!(CommandResult)),
 ];
+
+/// The topic already names the command, so a payload need not.
+fn command_schema() -> Schema {
+    let mut schema = schema_for!(CommandMessage);
+    let variants = schema.get_mut("oneOf").and_then(|variants| variants.as_array_mut());
+    for required in variants.into_iter().flatten().filter_map(|variant| variant.get_mut("required")?.as_array_mut()) {
+        required.retain(|field| field != "name");
+    }
+    schema
+}
 
 /// Names of all messages.
 pub fn schema_names() -> impl Iterator<Item = &'static str> {

@@ -55,7 +55,7 @@ pub enum StoreError {
     /// The outbox has no room and nothing in the batch may be dropped: wait and try again.
     #[error(
         "the outbox holds {depth} of at most {cap} messages and the broker takes none: bring the broker back, raise \
-         `mqtt.outbox_cap` or let old messages go (`mqtt.outbox_full = \"drop_oldest\"`)"
+         `mqtt.outbox_cap` or let old messages go (`mqtt.outbox_full = \"drop-oldest\"`)"
     )]
     OutboxFull {
         /// Messages that wait.

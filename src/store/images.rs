@@ -7,32 +7,19 @@ use std::{
 };
 
 use jiff::{Timestamp, tz::TimeZone};
-use serde::{Deserialize, Serialize};
 
 use super::{Store, StoreError};
-use crate::cell::Verdict;
+use crate::{
+    cell::{Cell, Verdict},
+    config::KeepImages,
+};
 
-/// Which frames keep their picture.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum KeepImages {
-    /// None.
-    None,
-    /// Frames with an abnormal cell or damage.
-    #[default]
-    Abnormal,
-    /// All frames with a stored cell.
-    All,
-}
-
-impl KeepImages {
-    /// Whether the frame of a cell with this verdict and so many damaged chromosomes keeps its picture.
-    pub fn keeps(self, verdict: Verdict, damaged: u32) -> bool {
-        match self {
-            Self::None => false,
-            Self::Abnormal => verdict == Verdict::Abnormal || damaged > 0,
-            Self::All => true,
-        }
+/// Whether the frame of this cell keeps its picture.
+pub fn keeps_image(policy: KeepImages, cell: &Cell) -> bool {
+    match policy {
+        KeepImages::None => false,
+        KeepImages::Abnormal => cell.karyotype.verdict == Verdict::Abnormal || cell.counts.damaged > 0,
+        KeepImages::All => true,
     }
 }
 

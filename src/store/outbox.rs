@@ -2,7 +2,18 @@
 
 use std::sync::atomic::Ordering;
 
+use crate::config::{Mode, OutboxFull};
+
 use super::{Durability, Latest, Store, StoreError, StoreReader, commit::put_latest};
+
+/// Whether messages of a source in `mode` may go unsent when the outbox is full.
+pub fn may_drop(policy: OutboxFull, mode: Mode) -> bool {
+    match policy {
+        OutboxFull::ByMode => mode == Mode::Freshest,
+        OutboxFull::Wait => false,
+        OutboxFull::DropOldest => true,
+    }
+}
 
 /// A message that waits for the broker.
 #[derive(Debug, Clone, PartialEq, Eq)]
