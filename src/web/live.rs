@@ -90,6 +90,8 @@ pub struct LiveBox {
     pub score: f32,
     /// Damage candidate.
     pub damage: Damage,
+    /// True where it is part of a finding.
+    pub abnormal: bool,
 }
 
 /// The boxes found on one frame: the `boxes` event.
@@ -148,7 +150,13 @@ impl LiveBoxes {
         let boxes = cell
             .chromosomes
             .iter()
-            .map(|c| LiveBox { bounds: c.bounds, class: c.class, score: c.score, damage: c.damage })
+            .map(|c| LiveBox {
+                bounds: c.bounds,
+                class: c.class,
+                score: c.score,
+                damage: c.damage,
+                abnormal: cell.karyotype.findings.iter().any(|f| f.chromosomes.contains(&c.index)),
+            })
             .collect();
         Self {
             source: cell.source.as_str().into(),

@@ -121,10 +121,9 @@ function connect() {
   on("cell", (cell) => {
     cells.onCell(cell);
     detail.onCell(cell);
-    kase.onCell(cell);
   });
   on("case", kase.onCase);
-  on("dose", (dose) => kase.onCase({ case: dose.case, dose }));
+  on("dose", kase.onDose);
   on("alarm", (next) => {
     alarm = next;
     drawNotices();

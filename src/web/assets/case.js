@@ -3,6 +3,7 @@
 import { api, byId, count, h, percent, plural, s } from "./dom.js";
 
 let current = null; // id of the case that is open
+let shown = { state: null, dose: null };
 
 /** Tells which case is open, and reads it. */
 export async function use(id) {
@@ -10,47 +11,57 @@ export async function use(id) {
   byId("case-name").value = current ?? "";
   byId("case-end").hidden = current === null;
   byId("case-title").textContent = current === null ? "Case" : `Case ${current}`;
+  shown = { state: null, dose: null };
   if (current === null) {
     byId("case-body").replaceChildren(h("p", { class: "muted" }, "No case is open: cells stand alone."));
     return;
   }
   try {
-    draw(await api(`cases/${encodeURIComponent(current)}`));
+    const { state, dose } = await api(`cases/${encodeURIComponent(current)}`);
+    draw(state, dose);
   } catch (error) {
     byId("case-body").replaceChildren(h("p", { class: "muted" }, error.status === 404 ? "No cells yet." : error.message));
   }
 }
 
-/** A case changed; `stored` tells which case a new cell went to. */
-export function onCase(changed) {
-  if (changed.case === current) draw(changed);
+/** A `case/1` document came. */
+export function onCase(state) {
+  if (state.case === current) draw(state, shown.dose);
 }
 
-/** The case that a new cell belongs to is the open one. */
-export function onCell(cell) {
-  if ((cell.case ?? null) !== current && cell.revision <= 1) use(cell.case);
+/** A `dose/1` document came. */
+export function onDose(dose) {
+  if (dose.case === current) draw(shown.state, dose);
 }
 
-function draw(state) {
-  byId("case-body").replaceChildren(...[state.dose ? dose(state.dose) : cells(state),
-    h("p", { class: "small" }, h("a", { href: `/api/v1/cases/${encodeURIComponent(current)}/report.html`, target: "_blank" }, "Report"))].flat());
+function draw(state, dose) {
+  shown = { state, dose };
+  const parts = [dose && doseParts(dose), state && cellParts(state)].filter(Boolean).flat();
+  byId("case-body").replaceChildren(
+    ...(parts.length > 0 ? parts.filter(Boolean) : [h("p", { class: "muted" }, "No cells yet.")]),
+    h("p", { class: "small" }, h("a", { href: `/api/v1/cases/${encodeURIComponent(current)}/report.html`, target: "_blank" }, "Report")));
 }
 
-function cells(state) {
-  const done = state.cells?.assessable ?? state.cells ?? 0;
-  const needed = state.cells_needed ?? 0;
-  const words = needed > 0 ? `${plural(needed, "more cell")} needed` : "enough cells";
+function cellParts(state) {
+  const done = state.cells.assessable;
+  const words = state.cells_needed > 0 ? `${count(state.cells_needed)} more needed` : "enough";
+  const look = state.review.slice(0, 3).map((r) => h("li", {}, h("a", { href: `#cell/${r.cell}` }, "Look at this cell"), `: ${r.reason}`));
   return [
     state.iscn && h("p", { class: "headline" }, state.iscn),
-    h("p", {}, h("strong", {}, count(done)), ` cells done, ${words}`),
-    h("progress", { max: done + needed || 1, value: done, "aria-label": `${done} of ${done + needed} cells` }),
+    h("p", {}, h("strong", {}, plural(done, "cell")), ` of ${count(state.cells_target)}, ${words}`),
+    h("progress", { max: state.cells_target || 1, value: Math.min(done, state.cells_target), "aria-label": `${done} of ${state.cells_target} cells` }),
+    state.extended && h("p", { class: "muted small" }, state.extended),
+    h("ul", { class: "findings" },
+      state.clones.filter((clone) => !clone.normal).map((clone) =>
+        h("li", {}, h("strong", {}, clone.iscn), ` in ${plural(clone.cells, "cell")}`,
+          clone.syndromes?.length > 0 && h("span", { class: "muted" }, ` · ${clone.syndromes.join(", ")}`))),
+      state.chance_findings.map((f) => h("li", { class: "muted" }, `${f.iscn} in ${plural(f.cells.length, "cell")}; a clone needs ${f.needed}`)),
+      look),
     state.excludes && h("p", { class: "muted small" }, state.excludes),
-    h("ul", { class: "findings" }, (state.clones ?? []).map((clone) =>
-      h("li", {}, h("strong", {}, clone.iscn), ` in ${plural(clone.cells?.length ?? clone.cells, "cell")}`))),
   ];
 }
 
-function dose(d) {
+function doseParts(d) {
   const gray = (value) => (value === null || value === undefined ? "not bounded" : `${value.toFixed(2)} Gy`);
   const { value, low, high, level } = d.dose_gy;
   return [

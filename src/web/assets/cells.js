@@ -54,7 +54,7 @@ export function neighbours(id) {
 export function headline(cell) {
   const d = cell.dicentric;
   if (d) return plural(d.dicentrics + d.tricentrics + (d.higher?.length ?? 0), "dicentric");
-  return cell.karyotype.iscn ?? plural(cell.counts.detected, "chromosome");
+  return cell.karyotype.iscn ?? `${count(cell.counts.detected)} found`;
 }
 
 /** The counts of a cell in words. */
@@ -63,7 +63,7 @@ export function countWords(cell) {
   const d = cell.dicentric;
   const words = d
     ? [plural(d.centromeres, "centromere"), d.rings && plural(d.rings, "ring"), d.fragments && plural(d.fragments, "fragment"), d.complete ? "complete" : "not complete"]
-    : [`${count(detected)} found`, damaged && `${count(damaged)} damaged`, unclear && `${count(unclear)} unclear`];
+    : [plural(detected, "chromosome"), damaged && `${count(damaged)} damaged`, unclear && `${count(unclear)} unclear`];
   return words.filter(Boolean).join(" · ");
 }
 
@@ -73,13 +73,18 @@ function setNewest(cell) {
   const { karyotype } = cell;
   byId("last-body").replaceChildren(
     h("p", { class: `verdict ${karyotype.verdict}` }, verdictMark(karyotype.verdict), VERDICTS[karyotype.verdict].word,
-      karyotype.posterior !== null && h("span", { class: "muted small" }, ` ${percent(karyotype.posterior)} sure`)),
-    h("p", { class: "headline" }, breakable(headline(cell))),
+      sure(karyotype)),
+    h("p", { class: karyotype.iscn || cell.dicentric ? "headline" : "headline words" }, breakable(headline(cell))),
     h("p", { class: "reason" }, karyotype.reason),
     h("p", { class: "muted small" }, countWords(cell)),
     h("button", { type: "button", class: "wide", onclick: () => open(cell.cell) }, "Open this cell"),
   );
   tick();
+}
+
+/** How sure a verdict is; nothing where none was given. */
+export function sure({ posterior, verdict }) {
+  return posterior !== null && verdict !== "not_assessable" && h("span", { class: "muted small" }, `${percent(posterior)} sure`);
 }
 
 /** A long karyotype breaks after its commas. */

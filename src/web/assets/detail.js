@@ -2,7 +2,8 @@
 
 import { VERDICTS, api, byId, cellUrl, denverGroup, h, kept, percent, s, verdictMark } from "./dom.js";
 import { drawBoxes } from "./live.js";
-import { countWords, headline, neighbours } from "./cells.js";
+import { portrait } from "./portrait.js";
+import { countWords, headline, neighbours, sure } from "./cells.js";
 
 const CLASSES = [...Array.from({ length: 22 }, (_, i) => String(i + 1)), "X", "Y"];
 const ROWS = [["A", "B"], ["C"], ["D", "E"], ["F", "G"]];
@@ -54,25 +55,28 @@ function bar(title) {
   const step = (id, text, label) =>
     h("button", { type: "button", class: "quiet", disabled: !id, "aria-label": label, onclick: () => open(id) }, text);
   return h("header", { class: "bar" },
-    h("h2", { id: "detail-title" }, title),
+    h("h2", { id: "detail-title", tabindex: "-1", autofocus: true }, title),
     h("nav", { "aria-label": "Cells" }, step(newer, "‹", "Newer cell"), step(older, "›", "Older cell")),
     h("button", { type: "button", class: "quiet", "aria-label": "Close", onclick: () => dialog.close() }, "✕"));
 }
 
 function draw() {
   const { karyotype } = cell;
-  const svg = s("svg", { class: "overlay" });
-  const image = h("img", { src: cellUrl(cell, "image.png"), alt: `Picture of the cell, ${cell.counts.detected} chromosomes` });
   const view = region();
+  const boxes = s("g");
+  const [width, height] = cell.captured.size;
+  const svg = s("svg", { class: "overlay", viewBox: view.join(" "), role: "img", "aria-label": `Picture of the cell, ${cell.counts.detected} boxes` },
+    s("image", { href: cellUrl(cell, "image.png"), width, height }), boxes);
+  const stage = h("figure", { class: "stage" }, svg);
   dialog.replaceChildren(
     bar(headline(cell)),
     h("div", { class: "columns" },
       h("section", { class: "seen", "aria-label": "Cell" },
         h("p", { class: `verdict ${karyotype.verdict}` }, verdictMark(karyotype.verdict), VERDICTS[karyotype.verdict].word,
-          karyotype.posterior !== null && h("span", { class: "muted small" }, ` ${percent(karyotype.posterior)} sure`)),
+          sure(karyotype)),
         h("p", { class: "reason" }, karyotype.reason),
         karyotype.findings.length > 0 && h("ul", { class: "findings" }, karyotype.findings.map(finding)),
-        h("figure", { class: "stage" }, image, svg),
+        stage,
         facts()),
       h("section", { "aria-label": "Karyogram" },
         karyogram(),
@@ -81,12 +85,12 @@ function draw() {
         h("div", { id: "inspector" }),
         h("div", { id: "pending" }))),
     h("details", { class: "all" }, h("summary", {}, `All ${cell.chromosomes.length} boxes`), table()));
-  const overlay = () => drawBoxes(svg, cell.chromosomes, view, {
+  const overlay = () => drawBoxes(boxes, cell.chromosomes, view, {
     label: (c) => classOf(c) ?? "",
     mark: (c) => `${concerned().has(c.index) || c.damage !== "none" ? "flagged" : ""} ${c.score < 0.5 ? "faint" : ""} ${c.index === picked ? "picked" : ""}`,
     onpick: (i) => pick(cell.chromosomes[i].index),
   });
-  image.parentElement.style.aspectRatio = `${view[2]} / ${view[3]}`;
+  stage.style.aspectRatio = `${view[2]} / ${view[3]}`;
   requestAnimationFrame(overlay);
   draw.overlay = overlay;
   drawInspector();
@@ -137,10 +141,10 @@ function karyogram() {
     loose.length > 0 && h("div", { class: "row" }, place(null, scale)));
 }
 
-/** Pixels of the karyogram per pixel of a crop: the longest chromosome stands about 92 pixels tall. */
+/** Pixels of the karyogram per pixel of a crop: the longest chromosome stands about 104 pixels tall. */
 function kScale() {
   const sizes = cell.chromosomes.filter((c) => c.class).map((c) => Math.max(c.box[2], c.box[3])).sort((a, b) => a - b);
-  return 92 / (sizes[Math.floor(sizes.length * 0.97)] || 92);
+  return 104 / (sizes[Math.floor(sizes.length * 0.97)] || 104);
 }
 
 function place(name, scale) {
@@ -164,18 +168,7 @@ function place(name, scale) {
 function chromosome(c, scale) {
   const flagged = concerned().has(c.index) || c.damage !== "none";
   const image = h("img", { src: cropUrl(c), alt: "", draggable: "false" });
-  image.addEventListener("load", () => {
-    const angle = c.upright_angle ?? 0;
-    const [w, t] = [image.naturalWidth * scale, image.naturalHeight * scale];
-    const turn = (angle * Math.PI) / 180;
-    image.style.width = `${w}px`;
-    image.style.height = `${t}px`;
-    image.style.transform = `rotate(${angle}deg)`;
-    // The slot is as large as the turned picture.
-    const width = Math.abs(w * Math.cos(turn)) + Math.abs(t * Math.sin(turn));
-    const height = Math.abs(w * Math.sin(turn)) + Math.abs(t * Math.cos(turn));
-    image.style.margin = `${(height - t) / 2}px ${(width - w) / 2}px`;
-  });
+  image.addEventListener("load", () => image.replaceWith(portrait(image, c.upright_angle ?? 0, scale)));
   const button = h("button", {
     type: "button", draggable: "true", "data-index": c.index, "aria-pressed": c.index === picked,
     class: `${flagged ? "flagged" : ""} ${changes.has(`${c.index} class`) ? "moved" : ""}`,

@@ -84,6 +84,7 @@ function draw(note, picture) {
     field.width = picture.width;
     field.height = picture.height;
     byId("stage").style.aspectRatio = `${picture.width} / ${picture.height}`;
+    byId("stage").style.setProperty("--shape", picture.width / picture.height);
   }
   paint.drawImage(picture, 0, 0);
   current = note;
@@ -99,13 +100,13 @@ function draw(note, picture) {
   if (byId("hints").textContent !== hints.map((x) => x.textContent).join("")) byId("hints").replaceChildren(...hints);
 }
 
-/** Boxes of a cell as SVG, in pixels of the frame. `label` gives the text of a box, `mark` its extra class. */
-export function drawBoxes(svg, list, view, { label, mark, onpick }) {
-  const [x, y, width, height] = view;
-  svg.setAttribute("viewBox", `${x} ${y} ${width} ${height}`);
-  const pixel = width / (svg.clientWidth || 800);
-  svg.style.setProperty("--label", `${12.5 * pixel}px`);
-  svg.replaceChildren(...list.map((item, i) => {
+/** Draws boxes into an SVG element that shows `view` of the frame. `label` gives the text of a box, `mark` its extra class. */
+export function drawBoxes(parent, list, view, { label, mark, onpick }) {
+  const [, y, width] = view;
+  // A pixel of the screen in pixels of the frame.
+  const pixel = width / ((parent.ownerSVGElement ?? parent).clientWidth || 800);
+  parent.style.setProperty("--label", `${12.5 * pixel}px`);
+  parent.replaceChildren(...list.map((item, i) => {
     const [bx, by, bw, bh] = item.box;
     const text = label(item);
     const group = s("g", { class: `box ${mark(item)}`, "data-index": i },
@@ -123,9 +124,10 @@ function drawOverlay() {
     field.setAttribute("aria-label", "Live picture of the microscope field");
     return;
   }
+  overlay.setAttribute("viewBox", `0 0 ${current.size.join(" ")}`);
   drawBoxes(overlay, boxes.boxes, [0, 0, ...current.size], {
     label: (b) => (switches.classes ? b.class ?? "" : ""),
-    mark: (b) => `${b.damage !== "none" ? "flagged" : ""} ${b.score < 0.5 ? "faint" : ""} ${switches.boxes ? "" : "bare"}`,
+    mark: (b) => `${b.abnormal || b.damage !== "none" ? "flagged" : ""} ${b.score < 0.5 ? "faint" : ""} ${switches.boxes ? "" : "bare"}`,
   });
   field.setAttribute("aria-label", `Live picture of the microscope field with ${plural(boxes.boxes.length, "chromosome")} boxed`);
 }
