@@ -6,7 +6,7 @@ mod web_support;
 use std::time::Duration;
 
 use metaphased::{cell::Verdict, web::WebOptions};
-use web_support::{PageServer, broker_is, drawing};
+use web_support::{PageServer, broker_is, browser::Browser, drawing};
 
 fn fields(scene: u64) -> drawing::Field {
     match scene % 5 {
@@ -15,6 +15,110 @@ fn fields(scene: u64) -> drawing::Field {
         4 => drawing::field(scene, &[], Verdict::NotAssessable),
         _ => drawing::field(scene, &[], Verdict::Normal),
     }
+}
+
+#[test]
+fn a_cell_appears_its_detail_opens_and_a_correction_is_kept() {
+    let Some(browser) = Browser::open("a_cell_appears_its_detail_opens_and_a_correction_is_kept", (1400, 1000)) else {
+        return;
+    };
+    let server = PageServer::start();
+    browser.go(&server.url());
+    browser.wait("document.querySelectorAll('#health .chip.ok').length === 4");
+    browser.wait("document.querySelector('#strip .empty')");
+
+    let field = drawing::field(7, &["21".parse().unwrap()], Verdict::Abnormal);
+    server.commit(&field);
+    browser.wait("document.querySelector('#last .headline')?.textContent === '47,XX,+21'");
+    browser.wait("document.querySelector('#strip li.abnormal img')?.naturalWidth > 0");
+    assert_eq!(browser.run("return document.querySelector('#last .verdict').textContent.includes('Abnormal')"), true);
+
+    browser.run("document.querySelector('#strip button').click()");
+    browser.wait("document.querySelector('dialog[open] h2')?.textContent === '47,XX,+21'");
+    browser.wait("document.querySelectorAll('.karyogram canvas').length === 47");
+    assert_eq!(browser.run("return document.querySelectorAll('.seen .box').length"), 47);
+    assert_eq!(browser.run("return document.querySelectorAll('.place[data-class=\"21\"] button').length"), 3);
+
+    // A person moves a chromosome and signs for it.
+    browser.run("document.querySelector('.place[data-class=\"21\"] button').click()");
+    browser.wait("document.querySelector('.inspector .alternatives li')");
+    browser.run(
+        "const select = document.querySelector('.correct select'); select.value = '22';
+         select.dispatchEvent(new Event('change'));",
+    );
+    browser.wait("document.querySelectorAll('.place[data-class=\"22\"] button').length === 3");
+    browser.run(
+        "document.querySelector('.pending input').value = 'K. Berg';
+         document.querySelector('.pending button[type=submit]').click();",
+    );
+    browser.wait("document.querySelector('.facts')?.textContent.includes('K. Berg')");
+    let stored = server.store.reader().cell(field.cell.cell).unwrap().unwrap().cell().unwrap();
+    assert_eq!((stored.revision, stored.review.unwrap().by.as_str()), (2, "K. Berg"));
+
+    browser.press("\u{e00c}"); // Escape
+    browser.wait("!document.querySelector('dialog[open]')");
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+}
+
+#[test]
+fn the_live_field_shows_its_boxes_and_they_can_be_switched_off_by_key() {
+    let Some(browser) =
+        Browser::open("the_live_field_shows_its_boxes_and_they_can_be_switched_off_by_key", (1400, 1000))
+    else {
+        return;
+    };
+    let mut server = PageServer::start();
+    server.play(Duration::from_secs(3), |scene| drawing::field(scene, &[], Verdict::Normal));
+    browser.go(&server.url());
+    browser
+        .wait("document.getElementById('waiting').hidden && document.querySelectorAll('#overlay .box').length === 46");
+    browser.wait("document.getElementById('scale-text').textContent === '20 µm'");
+    assert_eq!(browser.run("return document.querySelectorAll('#overlay .box text').length"), 46);
+    browser.press("c");
+    browser.wait("document.querySelectorAll('#overlay .box text').length === 0");
+    browser.press("b");
+    browser.wait("document.querySelectorAll('#overlay .box').length === 0");
+    assert_eq!(browser.run("return document.getElementById('show-boxes').getAttribute('aria-pressed')"), "false");
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+}
+
+#[test]
+fn a_lost_broker_and_a_lost_daemon_are_told_in_words() {
+    let Some(browser) = Browser::open("a_lost_broker_and_a_lost_daemon_are_told_in_words", (390, 844)) else { return };
+    let server = PageServer::start();
+    browser.go(&server.url());
+    browser.wait("document.querySelectorAll('#health .chip.ok').length === 4");
+    assert_eq!(browser.run("return document.getElementById('notices').textContent"), "", "quiet while all is well");
+    broker_is(&server.health, false);
+    browser.wait("document.querySelector('.notice.degraded')?.textContent.includes('wait in the store')");
+    browser.wait("document.querySelector('#health .chip.degraded')?.textContent.includes('not connected')");
+    broker_is(&server.health, true);
+    browser.wait("document.getElementById('notices').textContent === ''");
+    // No wider than the phone.
+    let overhang = browser.run("return document.documentElement.scrollWidth - innerWidth");
+    assert!(overhang.as_i64().unwrap() <= 0, "{overhang}");
+    drop(server);
+    browser.wait("document.querySelector('.notice.failed')?.textContent.includes('connection to metaphased is lost')");
+    browser.wait("document.getElementById('stage').classList.contains('stale')");
+}
+
+#[test]
+fn whatever_can_be_pressed_has_a_name_and_every_picture_its_words() {
+    let Some(browser) = Browser::open("whatever_can_be_pressed_has_a_name_and_every_picture_its_words", (1400, 1000))
+    else {
+        return;
+    };
+    let server = PageServer::start();
+    let field = drawing::field(8, &[], Verdict::Normal);
+    server.commit(&field);
+    browser.go(&format!("{}/#cell/{}", server.url(), field.cell.cell));
+    browser.wait("document.querySelectorAll('.karyogram canvas').length === 46");
+    let nameless = browser.run(
+        "const named = (x) => x.getAttribute('aria-label') || x.textContent.trim() || x.closest('label')?.textContent.trim();
+         return [...document.querySelectorAll('button, a, select, input')].filter((x) => !named(x))
+           .concat([...document.querySelectorAll('img:not([alt])')]).map((x) => x.outerHTML)",
+    );
+    assert_eq!(nameless, serde_json::json!([]));
 }
 
 /// Not a test: keeps a page open for looking at it. `cargo test --test web_page -- --ignored look --nocapture`

@@ -2,6 +2,7 @@
 //! stands for the pipeline.
 #![allow(clippy::unwrap_used, missing_docs, dead_code)]
 
+pub mod browser;
 pub mod drawing;
 
 use std::{
@@ -263,12 +264,7 @@ pub fn broker_is(health: &Health, connected: bool) {
 }
 
 fn info(number: u64) -> FrameInfo {
-    FrameInfo {
-        id: FrameId(number),
-        um_per_px: Some(0.1),
-        flags: FrameFlags::default(),
-        ..FrameInfo::of_tool("scope")
-    }
+    FrameInfo { id: FrameId(number), um_per_px: Some(0.1), flags: FrameFlags::default(), ..FrameInfo::of_tool("scope") }
 }
 
 /// An answer, read to its end.
