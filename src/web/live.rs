@@ -1,6 +1,6 @@
 //! The hub between the pipeline and the people who watch: live frames, boxes, events.
 //!
-//! The pipeline asks [`LiveHub::watchers`] before it prepares anything, so that nothing is copied, encoded or
+//! The pipeline asks [`LiveHub::picture_due`] before it prepares anything, so that nothing is copied, encoded or
 //! serialised when nobody watches. Events go over a broadcast channel that never waits: a slow browser misses some,
 //! the pipeline never notices.
 
@@ -276,9 +276,14 @@ impl LiveHub {
         Self { inner: Arc::new(Inner { started: Instant::now(), channels, events }) }
     }
 
+    /// Whether anyone watches `source`.
+    pub fn watchers(&self, source: &str) -> bool {
+        self.inner.channels.get(source).is_some_and(|channel| channel.watching.load(Relaxed) > 0)
+    }
+
     /// Whether a picture of `source` is wanted now: someone watches it and the last picture is old enough. Two
     /// atomic reads; the pipeline asks before it prepares a [`LiveFrame`].
-    pub fn watchers(&self, source: &str) -> bool {
+    pub fn picture_due(&self, source: &str) -> bool {
         let Some(channel) = self.inner.channels.get(source) else { return false };
         if channel.watching.load(Relaxed) == 0 {
             return false;
@@ -431,7 +436,7 @@ mod tests {
         let hub = hub();
         let watch = hub.watch("scope").expect("known");
         hub.show(frame(1));
-        assert!(!hub.watchers("scope"), "the next picture is not due yet");
+        assert!(hub.watchers("scope") && !hub.picture_due("scope"), "the next picture is not due yet");
         assert!(hub.picture("scope", Some(1)).is_some());
         for number in 2..=20 {
             hub.show(frame(number));

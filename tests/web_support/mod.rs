@@ -112,11 +112,10 @@ impl PageServer {
                     }
                     number += 1;
                     let ticket = ledger.accept();
-                    if hub.watchers("scope") {
+                    if hub.picture_due("scope") {
                         let quality = Quality { focus: field.cell.quality.focus, ..field.cell.quality };
                         hub.show(LiveFrame::of(&info(number), &field.pixels(), quality, Some(scene)).unwrap());
                     }
-                    let started = Instant::now();
                     if !told && began.elapsed() > every / 4 && field.holds_cell {
                         field.cell.captured.frame = number;
                         field.cell.case = health.state(String::new()).case;
@@ -137,7 +136,6 @@ impl PageServer {
                     } else {
                         ticket.rejected(RejectReason::NoMetaphase);
                     }
-                    health.stage_done("triage", started.elapsed() + Duration::from_millis(3), 0);
                     std::thread::sleep(Duration::from_millis(100));
                 }
             }

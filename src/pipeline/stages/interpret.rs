@@ -13,7 +13,7 @@ use crate::{
     recognition::Basis,
     station::{DropReason, RejectReason},
     store::{CellCommit, Crop, FrameCommit, ImageFolder, Message, StoredImage},
-    web::{LiveBoxes, LiveHub},
+    web::{LiveBoxes, LiveFrame, LiveHub},
 };
 
 /// What interpretation needs to know.
@@ -91,7 +91,7 @@ impl InterpretStage {
             .map(|recognised| {
                 let id = record::new_id(job.frame.info.time);
                 let cell = record::record(&job.frame, recognised, basis, &labels, &self.settings.karyotype, id);
-                self.show(&cell, job.scene);
+                self.show(&cell, job);
                 let pixels = &job.frame.pixels;
                 let crops = cell
                     .chromosomes
@@ -126,12 +126,17 @@ impl InterpretStage {
         }
     }
 
-    fn show(&self, cell: &Cell, scene: Option<u64>) {
-        if let Some(hub) = &self.hub
-            && hub.watchers(&cell.source)
+    fn show(&self, cell: &Cell, job: &Job) {
+        let Some(hub) = self.hub.as_ref().filter(|hub| hub.watchers(&cell.source)) else { return };
+        // Frames of a fast source are not all shown; one with a cell is, so that its boxes have a picture.
+        let missing = job.scene.is_none() && hub.picture(&cell.source, Some(cell.captured.frame)).is_none();
+        if missing
+            && hub.picture_due(&cell.source)
+            && let Some(live) = LiveFrame::of(&job.frame.info, &job.frame.pixels, job.quality, None)
         {
-            hub.boxes(&LiveBoxes::of(cell, scene));
+            hub.show(live);
         }
+        hub.boxes(&LiveBoxes::of(cell, job.scene));
     }
 
     fn send(&self, job: Job, cells: Vec<CellCommit>) {

@@ -96,14 +96,16 @@ impl TriageStage {
             }
         };
         job.quality = assessment.quality;
-        self.show(&job, select.as_ref().map(|s| s.scene()));
+        let live = self.live(&job);
         if job.wanted {
             if job.regions.is_empty() {
                 job.regions.push(Region::whole(job.frame.pixels.width(), job.frame.pixels.height()));
             }
+            self.show(live, None);
             return pass(&self.output, Choice::Go(job, 0));
         }
         if let Some((reason, text)) = assessment.refused {
+            self.show(live, None);
             // One blurred frame does not end a scene; no metaphase does.
             if let (Some(select), RejectReason::Empty | RejectReason::NoMetaphase) = (select, reason) {
                 select.interrupt(|choice| pass(&self.output, choice));
@@ -111,7 +113,10 @@ impl TriageStage {
             return self.refuse(job, reason, text);
         }
         match select {
-            None => pass(&self.output, Choice::Go(job, 0)),
+            None => {
+                self.show(live, None);
+                pass(&self.output, Choice::Go(job, 0));
+            }
             Some(select) => {
                 let pixels = &job.frame.pixels;
                 let quality = job.quality;
@@ -121,15 +126,21 @@ impl TriageStage {
                     score: quality.metaphase * (0.2 + quality.focus) * (0.2 + quality.spread),
                 };
                 select.offer(job, look, self.context.clock.now(), |choice| pass(&self.output, choice));
+                // Only now is it known which scene the frame belongs to: boxes of another must not lie on it.
+                self.show(live, Some(select.scene()));
             }
         }
     }
 
-    fn show(&self, job: &Job, scene: Option<u64>) {
-        let Some(hub) = &self.hub else { return };
-        if hub.watchers(&job.context.name)
-            && let Some(live) = LiveFrame::of(&job.frame.info, &job.frame.pixels, job.quality, scene)
-        {
+    /// The frame for the page, where someone watches and a new picture is due.
+    fn live(&self, job: &Job) -> Option<LiveFrame> {
+        self.hub.as_ref().filter(|hub| hub.picture_due(&job.context.name))?;
+        LiveFrame::of(&job.frame.info, &job.frame.pixels, job.quality, None)
+    }
+
+    fn show(&self, live: Option<LiveFrame>, scene: Option<u64>) {
+        if let (Some(hub), Some(mut live)) = (&self.hub, live) {
+            live.note.scene = scene;
             hub.show(live);
         }
     }
