@@ -2,6 +2,7 @@
 
 mod config;
 mod dose;
+mod evaluate;
 mod exit;
 mod iscn;
 mod output;
@@ -51,6 +52,8 @@ pub enum Command {
     PrintConfig(config::PrintConfig),
     /// Estimate absorbed dose from counts of dicentrics.
     Dose(dose::Dose),
+    /// Measure the daemon's stages on annotated cells.
+    Evaluate(evaluate::Evaluate),
     /// Work with karyotype strings (ISCN).
     Iscn(iscn::Iscn),
     /// Draw a virtual slide: images, Pascal VOC boxes, masks and truth.jsonl.
@@ -85,6 +88,7 @@ fn run(cli: Cli) -> Result<Exit, Failure> {
         Some(Command::CheckConfig(args)) => args.run(&cli.global),
         Some(Command::PrintConfig(args)) => args.run(&cli.global),
         Some(Command::Dose(args)) => args.run(),
+        Some(Command::Evaluate(args)) => args.run(&cli.global),
         Some(Command::Iscn(args)) => args.run(),
         Some(Command::Simulate(args)) => args.run(),
         Some(Command::Schema(args)) => args.run(),

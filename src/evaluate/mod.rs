@@ -1,1 +1,107 @@
-//! Figures against annotated cells, with intervals.
+//! Honest figures: annotated cells through the daemon's own stages, measured, with intervals over patients.
+//!
+//! A [`DataSet`] is read in any of the published layouts; a task runs the stages on it and writes a [`Report`]. A new
+//! task is a function of the type [`Run`] in its own file and a line in [`TASKS`].
+
+mod classifier;
+mod dataset;
+mod fields;
+mod metrics;
+mod readers;
+mod report;
+
+pub use dataset::{Content, DataError, DataSet, Field, Layout, SingleCell, SingleChromosome, Skipped, TruthBox};
+pub use metrics::{
+    Answer, AveragePrecision, Bootstrap, ClassFigures, Confusion, Figure, calibration_error, macro_f1, match_greedily,
+    match_perfectly,
+};
+pub use report::{Figures, Report};
+
+use crate::{
+    config::Stain,
+    frame::{Frame, FrameInfo},
+    inference::{ChosenEngine, EngineError, ModelError, ModelLibrary, Precision},
+    karyotype::KaryotypeSettings,
+    recognition::RecognitionError,
+};
+
+/// What a task works with.
+pub struct Setup<'a> {
+    /// The annotated cells.
+    pub data: &'a DataSet,
+    /// Where models are.
+    pub library: &'a ModelLibrary,
+    /// What runs them.
+    pub engine: &'a ChosenEngine,
+    /// Name of the model to measure; none: the one that the daemon would take.
+    pub model: Option<&'a str>,
+    /// Number format; none: what the engine runs best.
+    pub precision: Option<Precision>,
+    /// Stain of the set; none: told by its layout.
+    pub stain: Option<Stain>,
+    /// How cells are interpreted.
+    pub karyotype: KaryotypeSettings,
+    /// Cells to edit for the karyotype task.
+    pub edited: Option<usize>,
+    /// Told after each item: how many are done of how many.
+    pub progress: &'a dyn Fn(usize, usize),
+}
+
+impl Setup<'_> {
+    /// The stain, as given or as the layout implies.
+    pub fn stain(&self) -> Stain {
+        self.stain.unwrap_or(match self.data.layout {
+            Layout::Mfish => Stain::Dapi,
+            _ => Stain::GBand,
+        })
+    }
+}
+
+/// Why there are no figures.
+#[derive(Debug, thiserror::Error)]
+pub enum EvaluateError {
+    /// The data cannot be used.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// Recognition failed.
+    #[error(transparent)]
+    Recognition(#[from] RecognitionError),
+    /// No model for the task.
+    #[error("{task} needs a model: {reason}")]
+    NoModel {
+        /// The task.
+        task: &'static str,
+        /// Why there is none.
+        reason: String,
+    },
+}
+
+impl From<EngineError> for EvaluateError {
+    fn from(error: EngineError) -> Self {
+        Self::Recognition(error.into())
+    }
+}
+
+impl From<ModelError> for EvaluateError {
+    fn from(error: ModelError) -> Self {
+        Self::Recognition(error.into())
+    }
+}
+
+/// A task: runs the stages over a set and measures them.
+pub type Run = fn(&Setup<'_>) -> Result<Report, EvaluateError>;
+
+/// Every task by name, with what it measures.
+pub const TASKS: &[(&str, &str, Run)] = &[
+    ("detector", "boxes, whatever their class", fields::detector),
+    ("classifier", "classes of boxes or single chromosomes that a person cut", classifier::run),
+    ("pipeline", "detect, classify and select together: a whole cell", fields::pipeline),
+];
+
+/// An image file as a frame outside any source, with what the file says about its scale.
+fn frame_of(path: &std::path::Path) -> Result<Frame, String> {
+    let page = crate::camera::files::read_image(path).map_err(|error| error.to_string())?;
+    let mut info = FrameInfo::of_tool("evaluate");
+    info.um_per_px = page.facts.um_per_px;
+    Ok(Frame { info, pixels: page.pixels })
+}

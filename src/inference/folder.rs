@@ -188,7 +188,7 @@ impl ModelLibrary {
             match model {
                 Ok(model) => {
                     let input = &model.manifest.input;
-                    if model.manifest.task == task && input.view == view && input.stains.contains(&stain) {
+                    if model.manifest.task == task && input.view() == view && input.stains.contains(&stain) {
                         return Ok(model);
                     }
                 }

@@ -215,9 +215,9 @@ pub struct InputSpec {
     /// Detector: how many input pixels a frame pixel becomes.
     #[serde(default)]
     pub scale: ScaleRule,
-    /// Classifier: what the chromosomes are cut from.
-    #[serde(default = "field")]
-    pub view: View,
+    /// Classifier: what the chromosomes are cut from; by default single ones where grey levels are spread one by one.
+    #[serde(default)]
+    pub view: Option<View>,
     /// Classifier: how much around a chromosome is cut out.
     #[serde(default)]
     pub crop: CropRule,
@@ -406,8 +406,11 @@ fn median_diagonal() -> String {
     "median-diagonal".to_owned()
 }
 
-fn field() -> View {
-    View::Field
+impl InputSpec {
+    /// What the chromosomes of a classifier were cut from.
+    pub fn view(&self) -> View {
+        self.view.unwrap_or(if self.stretch.is_some() { View::Single } else { View::Field })
+    }
 }
 
 impl Manifest {

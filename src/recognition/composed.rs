@@ -6,7 +6,7 @@ use crate::{
     cell::{BoundingBox, Status},
     config::{InferenceConfig, Stain},
     frame::Frame,
-    inference::{ChosenEngine, ModelError, ModelFolder, ModelLibrary, Precision, ScaleRule, Task, View},
+    inference::{ChosenEngine, ModelError, ModelFolder, ModelLibrary, Precision, ScaleRule, Task, Thresholds, View},
 };
 
 use super::{
@@ -40,6 +40,7 @@ pub struct ComposedRecognizer {
     classifier: Option<Classifier>,
     stain: Stain,
     basis: Basis,
+    floor: Option<f32>,
     plane: Plane,
     /// A second plane, where the classifier wants other levels than the detector.
     crops_plane: Plane,
@@ -74,7 +75,15 @@ impl ComposedRecognizer {
         if let Some(classifier) = &classifier {
             basis.models.insert(Task::Classifier.to_string(), classifier.label().to_owned());
         }
-        Ok(Self { detector, classifier, stain, basis, plane: Plane::default(), crops_plane: Plane::default() })
+        Ok(Self {
+            detector,
+            classifier,
+            stain,
+            basis,
+            floor: None,
+            plane: Plane::default(),
+            crops_plane: Plane::default(),
+        })
     }
 
     /// The detector, where there is one.
@@ -85,6 +94,12 @@ impl ComposedRecognizer {
     /// The classifier, where there is one.
     pub fn classifier(&mut self) -> Option<&mut Classifier> {
         self.classifier.as_mut()
+    }
+
+    /// Keeps candidates down to this score, where the model's own floor is higher. Only those above the model's own go
+    /// through the classifier. For measuring average precision.
+    pub fn set_floor(&mut self, floor: f32) {
+        self.floor = Some(floor);
     }
 
     /// Every answer of the detector on the whole frame with a score of at least `floor`, best first, before suppression;
@@ -112,7 +127,8 @@ impl ComposedRecognizer {
             return Ok(Vec::new());
         };
         let started = Instant::now();
-        let answers = self.detect(frame, &window, thresholds.candidate)?;
+        let floor = self.floor.map_or(thresholds.candidate, |floor| floor.min(thresholds.candidate));
+        let answers = self.detect(frame, &window, floor)?;
         let kept = suppress(&answers, &thresholds);
         let detected = started.elapsed();
         let mut groups: Vec<Vec<Detection>> = regions.iter().map(|_| Vec::new()).collect();
@@ -128,7 +144,7 @@ impl ComposedRecognizer {
                 timing.insert("detect", detected);
             }
             let started = Instant::now();
-            let candidates = self.classified(frame, &window, group, thresholds.score, thresholds.class_weight)?;
+            let candidates = self.classified(frame, &window, group, &thresholds)?;
             timing.insert("classify", started.elapsed());
             let bounds = candidates
                 .iter()
@@ -138,6 +154,7 @@ impl ComposedRecognizer {
             cells.push(Recognised {
                 region: bounds,
                 quality: region.quality,
+                considered: candidates.iter().take_while(|c| c.objectness >= thresholds.candidate).count(),
                 candidates,
                 chromosome_width_px: None,
                 timing,
@@ -152,8 +169,7 @@ impl ComposedRecognizer {
         frame: &Frame,
         window: &BoundingBox,
         detections: Vec<Detection>,
-        threshold: f32,
-        weight: f32,
+        thresholds: &Thresholds,
     ) -> Result<Vec<Candidate>, RecognitionError> {
         let combined_temperature =
             self.detector.as_ref().map_or(1.0, |detector| detector.manifest().calibration.combined_temperature);
@@ -170,24 +186,27 @@ impl ComposedRecognizer {
                 self.crops_plane.fill(&frame.pixels, window, self.stain, spec);
                 &self.crops_plane
             };
-            let accepted = detections.iter().filter(|d| d.score >= threshold).map(|d| &d.bounds);
+            let accepted = detections.iter().filter(|d| d.score >= thresholds.score).map(|d| &d.bounds);
             let median = median_diagonal(accepted);
-            let items: Vec<Item<'_>> =
-                detections.iter().map(|d| Item { plane, bounds: d.bounds, flipped: false }).collect();
+            let items: Vec<Item<'_>> = detections
+                .iter()
+                .take_while(|d| d.score >= thresholds.candidate)
+                .map(|d| Item { plane, bounds: d.bounds, flipped: false })
+                .collect();
             named = classifier.classify(&items, median)?;
         }
-        let temperature = if named.is_empty() { 1.0 } else { combined_temperature };
-        Ok(detections
-            .into_iter()
-            .enumerate()
-            .map(|(i, detection)| Candidate {
+        let candidates = detections.into_iter().enumerate().map(|(i, detection)| {
+            let classifier = named.get(i);
+            let temperature = if classifier.is_some() { combined_temperature } else { 1.0 };
+            Candidate {
                 bounds: detection.bounds,
                 objectness: detection.score,
-                accepted: detection.score >= threshold,
-                log_probs: combine(detection.classes.as_ref(), named.get(i), weight, temperature),
+                accepted: detection.score >= thresholds.score,
+                log_probs: combine(detection.classes.as_ref(), classifier, thresholds.class_weight, temperature),
                 status: Status::Unclear,
-            })
-            .collect())
+            }
+        });
+        Ok(candidates.collect())
     }
 }
 

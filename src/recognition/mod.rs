@@ -5,6 +5,7 @@
 //! batch; both networks' probabilities are joined. [`ComposedRecognizer`] does this with any engine. Without a
 //! detector, segmentation alone finds pieces, and the result says so.
 
+mod choose;
 mod classifier;
 mod composed;
 mod decode;
@@ -14,6 +15,7 @@ mod triage;
 
 use std::{collections::BTreeMap, time::Duration};
 
+pub use choose::{Chosen, choose, evidence};
 pub use classifier::{Classifier, IMPOSSIBLE, Item, LogProbs, combine, median_diagonal};
 pub use composed::{ComposedRecognizer, Recognition};
 pub use decode::{ClassLogProbs, Detection, argmax, decode, log_softmax, suppress};
@@ -78,6 +80,8 @@ pub struct Recognised {
     /// Every candidate after suppression, best first; the accepted ones are the chromosomes by threshold, all of them
     /// serve the selection over the cell.
     pub candidates: Vec<Candidate>,
+    /// How many of them, the best ones, reach the model's floor for candidates; the rest only serve measurements.
+    pub considered: usize,
     /// Width of a chromosome in pixels of the frame, where it could be estimated.
     pub chromosome_width_px: Option<f32>,
     /// Time by step: `prepare`, `detect`, `classify`, `segment`. A frame's shared steps count for its first cell.

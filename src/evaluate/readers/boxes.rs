@@ -1,0 +1,224 @@
+//! Fields with boxes: csv, Pascal VOC, YOLO.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use serde::Deserialize;
+
+use crate::cell::ChromosomeClass;
+
+use super::{
+    super::dataset::{DataError, Field, Skipped},
+    BoxCollector, CellTable, RawBox, image_named, image_size, patient, rows,
+};
+
+/// `annotations.csv` + `images/`.
+pub fn csv(folder: &Path, cells: &CellTable, skipped: &mut Vec<Skipped>) -> Result<Vec<Field>, DataError> {
+    let table = folder.join("annotations.csv");
+    let mut by_image: BTreeMap<String, Vec<RawBox>> = BTreeMap::new();
+    for (line, row) in rows(&table)?.into_iter().enumerate() {
+        let row: BTreeMap<String, String> = row.into_iter().collect();
+        let item = format!("annotations.csv:{}", line + 2);
+        let Some(image) = row.get("image").filter(|image| !image.is_empty()) else {
+            skipped.push(Skipped { item, reason: "the row names no image: left out".to_owned() });
+            continue;
+        };
+        let number = |key: &str| row.get(key).and_then(|v| v.parse().ok()).unwrap_or(f64::NAN);
+        let corners = ["xmin", "ymin", "xmax", "ymax"].map(number);
+        let class = row.get("class").cloned().unwrap_or_default();
+        by_image.entry(image.clone()).or_default().push(RawBox { item, class, corners });
+    }
+    let folders = [folder.join("images")];
+    Ok(fields(by_image.into_iter().map(|(image, boxes)| (image_named(&folders, &image), image, boxes)), cells, skipped))
+}
+
+/// Pascal VOC: XML files at the top or in folders below, images beside them or in a neighbouring folder.
+pub fn voc(folder: &Path, cells: &CellTable, skipped: &mut Vec<Skipped>) -> Vec<Field> {
+    #[derive(Deserialize)]
+    struct Annotation {
+        #[serde(default)]
+        filename: String,
+        #[serde(default)]
+        object: Vec<Object>,
+    }
+    #[derive(Deserialize)]
+    struct Object {
+        #[serde(default)]
+        name: String,
+        bndbox: Option<Corners>,
+    }
+    #[derive(Deserialize)]
+    struct Corners {
+        xmin: String,
+        ymin: String,
+        xmax: String,
+        ymax: String,
+    }
+    let mut found = Vec::new();
+    for path in find_files(folder, "xml") {
+        let name = path.strip_prefix(folder).unwrap_or(&path).display().to_string();
+        let read = fs::read_to_string(&path)
+            .map_err(|error| error.to_string())
+            .and_then(|text| quick_xml::de::from_str::<Annotation>(&text).map_err(|error| error.to_string()));
+        let annotation = match read {
+            Ok(annotation) => annotation,
+            Err(reason) => {
+                skipped.push(Skipped { item: name, reason: format!("no Pascal VOC: {reason}; image left out") });
+                continue;
+            }
+        };
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let places = neighbours(&path);
+        // Some sets rename images and forget the XML, so the XML's own name counts too.
+        let image = image_named(&places, &annotation.filename).or_else(|| image_named(&places, &stem));
+        let boxes = annotation
+            .object
+            .into_iter()
+            .enumerate()
+            .map(|(i, object)| {
+                let number = |text: &String| text.trim().parse().unwrap_or(f64::NAN);
+                let corners =
+                    object.bndbox.as_ref().map_or([f64::NAN; 4], |b| [&b.xmin, &b.ymin, &b.xmax, &b.ymax].map(number));
+                RawBox { item: format!("{name} object {}", i + 1), class: object.name.trim().to_owned(), corners }
+            })
+            .collect();
+        found.push((image, stem, boxes));
+    }
+    fields(found, cells, skipped)
+}
+
+/// YOLO text: `class cx cy width height`, relative to the image.
+pub fn yolo(folder: &Path, cells: &CellTable, skipped: &mut Vec<Skipped>) -> Vec<Field> {
+    let names: Vec<String> = ["classes.txt", "labels/classes.txt", "obj.names"]
+        .iter()
+        .find_map(|name| fs::read_to_string(folder.join(name)).ok())
+        .map(|text| text.lines().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect())
+        .unwrap_or_default();
+    let mut found = Vec::new();
+    for (text_path, image) in yolo_pairs(folder) {
+        let name = text_path.strip_prefix(folder).unwrap_or(&text_path).display().to_string();
+        let Some((width, height)) = image_size(&image) else {
+            skipped
+                .push(Skipped { item: image.display().to_string(), reason: "image cannot be read: left out".into() });
+            continue;
+        };
+        let text = match fs::read_to_string(&text_path) {
+            Ok(text) => text,
+            Err(error) => {
+                skipped.push(Skipped { item: name, reason: format!("{error}: image left out") });
+                continue;
+            }
+        };
+        let boxes = text
+            .lines()
+            .enumerate()
+            .filter(|(_, line)| !line.trim().is_empty())
+            .map(|(i, line)| {
+                let mut parts = line.split_whitespace();
+                let class = parts.next().unwrap_or_default();
+                let class = class.parse().ok().and_then(|n: usize| names.get(n).cloned()).unwrap_or(class.to_owned());
+                let mut number = || parts.next().and_then(|p| p.parse::<f64>().ok()).unwrap_or(f64::NAN);
+                let (cx, cy, w, h) = (number(), number(), number(), number());
+                let (full_w, full_h) = (width as f64, height as f64);
+                let corners = [
+                    (cx - w / 2.0) * full_w,
+                    (cy - h / 2.0) * full_h,
+                    (cx + w / 2.0) * full_w,
+                    (cy + h / 2.0) * full_h,
+                ];
+                RawBox { item: format!("{name}:{}", i + 1), class, corners }
+            })
+            .collect();
+        let stem = text_path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        found.push((Some(image), stem, boxes));
+    }
+    // Bare numbers are no chromosome classes unless a list of names says what they mean.
+    let known = names.iter().any(|name| name.parse::<ChromosomeClass>().is_ok());
+    collect(found, cells, skipped, known)
+}
+
+fn fields(
+    found: impl IntoIterator<Item = (Option<PathBuf>, String, Vec<RawBox>)>,
+    cells: &CellTable,
+    skipped: &mut Vec<Skipped>,
+) -> Vec<Field> {
+    let found: Vec<_> = found.into_iter().collect();
+    // A set whose boxes all carry names like "chromosome" has no classes; one odd name among classes is a mistake.
+    let classes = found.iter().flat_map(|(_, _, boxes)| boxes).any(|b| b.class.parse::<ChromosomeClass>().is_ok());
+    collect(found, cells, skipped, classes)
+}
+
+fn collect(
+    found: Vec<(Option<PathBuf>, String, Vec<RawBox>)>,
+    cells: &CellTable,
+    skipped: &mut Vec<Skipped>,
+    classes: bool,
+) -> Vec<Field> {
+    let mut fields = Vec::with_capacity(found.len());
+    for (image, name, boxes) in found {
+        let Some(path) = image else {
+            skipped
+                .push(Skipped { item: name, reason: format!("its image is missing: {} boxes left out", boxes.len()) });
+            continue;
+        };
+        let listed = cells.get(&name).and_then(|row| {
+            Some((row.get("width")?.parse::<usize>().ok()?, row.get("height")?.parse::<usize>().ok()?))
+        });
+        let Some(size) = listed.or_else(|| image_size(&path)) else {
+            skipped.push(Skipped { item: name, reason: "its image cannot be read: left out".to_owned() });
+            continue;
+        };
+        let mut collector = BoxCollector { skipped, classes };
+        let truth = boxes.iter().filter_map(|raw| collector.take(raw, Some(size))).collect();
+        let patient = patient(cells, &name);
+        fields.push(Field { name, path, patient, truth });
+    }
+    fields.sort_by(|a, b| a.name.cmp(&b.name));
+    fields
+}
+
+/// Files of an ending in the folder and up to three levels below, sorted.
+pub fn find_files(folder: &Path, ending: &str) -> impl Iterator<Item = PathBuf> + use<> {
+    fn walk(folder: &Path, ending: &str, depth: usize, out: &mut Vec<PathBuf>) {
+        let Ok(entries) = fs::read_dir(folder) else { return };
+        for path in entries.flatten().map(|entry| entry.path()) {
+            if path.is_dir() {
+                if depth > 0 {
+                    walk(&path, ending, depth - 1, out);
+                }
+            } else if path.extension().is_some_and(|e| e.eq_ignore_ascii_case(ending)) {
+                out.push(path);
+            }
+        }
+    }
+    let mut found = Vec::new();
+    walk(folder, ending, 3, &mut found);
+    found.sort();
+    found.into_iter()
+}
+
+/// The folder of a file, its neighbours and the folders above it in which an image may lie.
+fn neighbours(file: &Path) -> Vec<PathBuf> {
+    let mut places: Vec<PathBuf> = file.parent().map(Path::to_owned).into_iter().collect();
+    if let Some(above) = file.parent().and_then(Path::parent) {
+        let mut beside: Vec<PathBuf> = fs::read_dir(above)
+            .map(|e| e.flatten().map(|e| e.path()).filter(|p| p.is_dir()).collect())
+            .unwrap_or_default();
+        beside.sort();
+        places.extend(beside);
+        places.push(above.to_owned());
+    }
+    places
+}
+
+/// Text files of YOLO rows with their images: beside the text, or in a neighbouring folder.
+pub fn yolo_pairs(folder: &Path) -> impl Iterator<Item = (PathBuf, PathBuf)> + use<> {
+    find_files(folder, "txt").filter_map(|text| {
+        let stem = text.file_stem()?.to_string_lossy().into_owned();
+        let image = image_named(&neighbours(&text), &stem)?;
+        Some((text, image))
+    })
+}

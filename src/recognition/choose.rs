@@ -1,0 +1,62 @@
+//! The selection over the cell: which candidates are its chromosomes, and what they are called.
+
+use crate::{
+    cell::ChromosomeClass,
+    karyotype::{Candidate as Rival, Evidence, KaryotypeSettings, select},
+};
+
+use super::{Candidate, LogProbs, Recognised};
+
+/// A candidate that is one of the cell's chromosomes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Chosen {
+    /// Place in [`Recognised::candidates`].
+    pub candidate: usize,
+    /// Class by the selection; none where no network knows classes.
+    pub class: Option<ChromosomeClass>,
+    /// Probability of the class given the cell, or the objectness without classes.
+    pub score: f32,
+}
+
+/// What the assignment over a cell is told about one chromosome.
+pub fn evidence(log_probs: &LogProbs, objectness: f32) -> Evidence {
+    const N: usize = ChromosomeClass::COUNT;
+    let classes: [f32; N] = std::array::from_fn(|i| log_probs[i].exp());
+    Evidence::from_probabilities(&classes, log_probs[N].exp(), objectness)
+}
+
+impl Candidate {
+    /// What the assignment over the cell is told; none where no network knows classes.
+    pub fn evidence(&self) -> Option<Evidence> {
+        self.log_probs.as_ref().map(|log_probs| evidence(log_probs, self.objectness))
+    }
+}
+
+/// The cell's chromosomes: chosen jointly with their classes where classes are known, else by the threshold alone.
+pub fn choose(recognised: &Recognised, settings: &KaryotypeSettings) -> Vec<Chosen> {
+    let rivals: Option<Vec<Rival>> = recognised
+        .candidates
+        .iter()
+        .take(recognised.considered)
+        .map(|c| c.evidence().map(|evidence| Rival { bounds: c.bounds, evidence }))
+        .collect();
+    match rivals {
+        Some(rivals) => {
+            let selection = select(&rivals, settings);
+            let named = selection.classes.iter().zip(&selection.scores);
+            selection
+                .chosen
+                .iter()
+                .zip(named)
+                .map(|(i, (class, score))| Chosen { candidate: *i, class: Some(*class), score: *score })
+                .collect()
+        }
+        None => recognised
+            .candidates
+            .iter()
+            .enumerate()
+            .filter(|(_, candidate)| candidate.accepted)
+            .map(|(i, candidate)| Chosen { candidate: i, class: None, score: candidate.objectness })
+            .collect(),
+    }
+}
