@@ -218,3 +218,20 @@ fn a_plane_larger_than_the_model_takes_is_shrunk() {
     assert_eq!(found.len(), 1, "{found:?}");
     assert!(found[0].bounds.right() > 40.0, "in pixels of the plane: {:?}", found[0].bounds);
 }
+
+#[test]
+fn without_models_segmentation_finds_most_chromosomes_of_a_real_cell_and_names_none() {
+    let Some(data) = metaphased::testing::shared_data() else {
+        return metaphased::testing::skipped("without_models_segmentation_finds_most_chromosomes...");
+    };
+    let page = metaphased::camera::files::read_image(&data.join("cil/images/103064.webp")).unwrap();
+    let frame = Frame { info: FrameInfo::of_tool("test"), pixels: page.pixels };
+    let whole = Region::whole(frame.pixels.width(), frame.pixels.height());
+    let library = ModelLibrary::of(vec![]);
+    let mut recognizer = ComposedRecognizer::open(&Recognition::default(), &library, &cpu()).unwrap();
+    assert!(recognizer.basis().models.is_empty());
+    let cell = recognizer.recognise(&frame, &[whole]).unwrap().remove(0);
+    let found = cell.accepted().count();
+    assert!((30..=70).contains(&found), "{found} pieces in a cell of 46");
+    assert!(cell.candidates.iter().all(|c| c.log_probs.is_none()));
+}

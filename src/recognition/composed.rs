@@ -11,7 +11,7 @@ use crate::{
 
 use super::{
     Basis, Candidate, Classifier, Detection, Detector, Item, Plane, Recognised, RecognitionError, Recognizer, Region,
-    combine, median_diagonal, suppress,
+    Segmented, combine, median_diagonal, suppress,
 };
 
 /// How the frames of a source are to be recognised.
@@ -42,6 +42,7 @@ pub struct ComposedRecognizer {
     basis: Basis,
     floor: Option<f32>,
     plane: Plane,
+    segmented: Segmented,
     /// A second plane, where the classifier wants other levels than the detector.
     crops_plane: Plane,
 }
@@ -82,6 +83,7 @@ impl ComposedRecognizer {
             basis,
             floor: None,
             plane: Plane::default(),
+            segmented: Segmented::default(),
             crops_plane: Plane::default(),
         })
     }
@@ -114,8 +116,13 @@ impl ComposedRecognizer {
         floor: f32,
     ) -> Result<Vec<Detection>, RecognitionError> {
         let Some(detector) = &mut self.detector else { return Ok(Vec::new()) };
+        let rule = detector.manifest().input.scale;
+        let known = rule.um_per_px.is_some() && frame.info.um_per_px.is_some();
+        let width = (rule.reference_width_px.is_some() && !known)
+            .then(|| self.segmented.chromosome_width(frame, self.stain))
+            .flatten();
         self.plane.fill(&frame.pixels, window, self.stain, &detector.manifest().input);
-        let scale = scale_for(&detector.manifest().input.scale, frame.info.um_per_px, None);
+        let scale = scale_for(&rule, frame.info.um_per_px, width);
         Ok(detector.detect(&self.plane, scale, floor)?)
     }
 
@@ -195,6 +202,8 @@ impl ComposedRecognizer {
                 .collect();
             named = classifier.classify(&items, median)?;
         }
+        let told: Vec<BoundingBox> =
+            detections.iter().filter(|d| d.score >= thresholds.score).map(|d| d.bounds).collect();
         let candidates = detections.into_iter().enumerate().map(|(i, detection)| {
             let classifier = named.get(i);
             let temperature = if classifier.is_some() { combined_temperature } else { 1.0 };
@@ -203,7 +212,7 @@ impl ComposedRecognizer {
                 objectness: detection.score,
                 accepted: detection.score >= thresholds.score,
                 log_probs: combine(detection.classes.as_ref(), classifier, thresholds.class_weight, temperature),
-                status: Status::Unclear,
+                status: alone(&detection.bounds, &told),
             }
         });
         Ok(candidates.collect())
@@ -212,12 +221,21 @@ impl ComposedRecognizer {
 
 impl Recognizer for ComposedRecognizer {
     fn recognise(&mut self, frame: &Frame, regions: &[Region]) -> Result<Vec<Recognised>, RecognitionError> {
+        if self.detector.is_none() {
+            return Ok(self.segmented.recognise(frame, self.stain, regions));
+        }
         self.with_detector(frame, regions)
     }
 
     fn basis(&self) -> &Basis {
         &self.basis
     }
+}
+
+/// A box that no other touches holds a chromosome that lies alone; of the others boxes cannot tell.
+fn alone(bounds: &BoundingBox, told: &[BoundingBox]) -> Status {
+    let others = told.iter().filter(|other| *other != bounds && other.intersection(bounds) > 0.0).count();
+    if others == 0 { Status::Single } else { Status::Unclear }
 }
 
 /// The model for a task: the named one (an error when it is missing), else the first that serves the stain.
@@ -274,7 +292,7 @@ fn widened(bounds: &BoundingBox, width: f32, height: f32) -> BoundingBox {
 }
 
 /// The region that a chromosome belongs to: the one whose widened bounds hold its middle, the nearest if several do.
-fn owner(bounds: &BoundingBox, regions: &[Region], width: f32, height: f32) -> Option<usize> {
+pub(super) fn owner(bounds: &BoundingBox, regions: &[Region], width: f32, height: f32) -> Option<usize> {
     let (x, y) = (bounds.x + bounds.width / 2.0, bounds.y + bounds.height / 2.0);
     let distance = |region: &BoundingBox| {
         let dx = (region.x - x).max(x - region.right()).max(0.0);

@@ -11,6 +11,7 @@ mod composed;
 mod decode;
 mod detector;
 mod plane;
+mod segmented;
 mod triage;
 
 use std::{collections::BTreeMap, time::Duration};
@@ -21,6 +22,7 @@ pub use composed::{ComposedRecognizer, Recognition};
 pub use decode::{ClassLogProbs, Detection, argmax, decode, log_softmax, suppress};
 pub use detector::Detector;
 pub use plane::Plane;
+pub use segmented::Segmented;
 pub use triage::{Assessment, Spread, SpreadFeatures, Triage, TriageOptions, TriageVerdict};
 
 use crate::{
