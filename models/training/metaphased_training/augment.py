@@ -87,9 +87,18 @@ def tone_table(rng, strength: float = 1.0) -> np.ndarray:
     return np.clip(np.rint(255 * level * (1 - absorbed)), 0, 255).astype(np.uint8)
 
 
-def optics(rng, image: np.ndarray) -> np.ndarray:
+def solid_table(rng) -> np.ndarray:
+    """A look-up table that drowns the bands, as a solid stain does: absorbance saturates early."""
+    absorbed = np.clip(1 - np.arange(256, dtype=np.float32) / (BACKGROUND - 6), 0, 1)
+    deep = rng.uniform(0.45, 0.9) * (1 - np.exp(-absorbed * rng.uniform(4, 9)))
+    return np.clip(np.rint(BACKGROUND * np.exp(rng.normal(0, 0.05)) * (1 - deep)), 0, 255).astype(np.uint8)
+
+
+def optics(rng, image: np.ndarray, solid: bool = False) -> np.ndarray:
     """Stain and gain, uneven light, defocus, camera noise."""
-    image = tone_table(rng)[image]
+    if solid:
+        image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.8, 2.0))
+    image = (solid_table(rng) if solid else tone_table(rng))[image]
     if rng.random() < 0.25:
         sigma = rng.uniform(0.4, 1.2)
         image = cv2.GaussianBlur(image, (0, 0), sigma)
@@ -109,7 +118,7 @@ def optics(rng, image: np.ndarray) -> np.ndarray:
     return image
 
 
-def detector_sample(rng, pixels, boxes, classes, size: int, paste: float = 0.3):
+def detector_sample(rng, pixels, boxes, classes, size: int, paste: float = 0.3, solid: float = 0.06):
     """A `size` x `size` training crop. Returns image, boxes, classes and the ignore regions (boxes cut to a stump)."""
     if len(boxes) and rng.random() < paste:
         pixels, boxes, classes = paste_chromosomes(rng, pixels, boxes, classes, int(rng.integers(1, 7)))
@@ -122,6 +131,9 @@ def detector_sample(rng, pixels, boxes, classes, size: int, paste: float = 0.3):
     ww, wh = size / fx, size / fy
     x = rng.uniform(min(0, w - ww), max(0, w - ww))
     y = rng.uniform(min(0, h - wh), max(0, h - wh))
+    if len(boxes) and rng.random() < 0.7:  # wide fields are mostly empty: keep a chromosome in the window
+        b = boxes[rng.integers(len(boxes))]
+        x, y = np.clip([x, y], b[2:] - [ww, wh], np.maximum(b[:2], b[2:] - [ww, wh]))
     matrix = np.array([[fx, 0, -x * fx], [0, fy, -y * fy]], np.float32)
     pad = int(rng.choice([255, BACKGROUND, BACKGROUND]))
     image = cv2.warpAffine(pixels, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=pad)
@@ -131,6 +143,9 @@ def detector_sample(rng, pixels, boxes, classes, size: int, paste: float = 0.3):
     seen = area(cut) / np.maximum(area(whole), 1e-6)
     keep, stump = seen >= 0.6, (seen > 0) & (seen < 0.6)
     k = int(rng.integers(8))
-    image = optics(rng, np.ascontiguousarray(dihedral_image(image, k)))
+    drown = rng.random() < solid
+    image = optics(rng, np.ascontiguousarray(dihedral_image(image, k)), drown)
+    if drown:
+        classes = np.full_like(classes, -1)  # without bands nobody could tell
     turn = lambda b: dihedral_boxes(b.astype(np.float32), k, size, size)
     return image, turn(cut[keep]), classes[keep], turn(cut[stump])

@@ -76,17 +76,24 @@ class Cache:
         return np.flatnonzero(np.isin(self.splits, splits))
 
 
-def build(cells, folder: Path, scale: float, progress=None) -> Cache:
-    """Writes a cache of metaphases (any iterable of `readers.Cell`) at `scale` times their size."""
+def build(cells, folder: Path, scale: float, progress=None, diagonal: float | None = None) -> Cache:
+    """Writes a cache of metaphases (any iterable of `readers.Cell`) at `scale` times their size.
+
+    With `diagonal`, each cell gets the scale at which the median diagonal of its boxes has that many pixels.
+    """
+    given = scale
     folder.mkdir(parents=True, exist_ok=True)
     names, groups, splits, offset, hs, ws, first, boxes, classes = [], [], [], [], [], [], [0], [], []
     at = 0
     with open(folder / "pixels.part", "wb") as f:
         for n, cell in enumerate(cells):
-            grey = shrink(normalise_background(cell.grey()), scale)
+            if diagonal:
+                b = np.array(cell.boxes)
+                given = diagonal / float(np.median(np.hypot(b[:, 2] - b[:, 0], b[:, 3] - b[:, 1])))
+            grey = shrink(normalise_background(cell.grey()), given)
             names.append(cell.name), groups.append(cell.group), splits.append(cell.split)
             offset.append(at), hs.append(grey.shape[0]), ws.append(grey.shape[1])
-            boxes += [[v * scale for v in b] for b in cell.boxes]
+            boxes += [[v * given for v in b] for b in cell.boxes]
             classes += cell.classes
             first.append(len(classes))
             f.write(np.ascontiguousarray(grey).tobytes())

@@ -183,11 +183,15 @@ def validate(net, cache, indices, blind=0.6, same=0.5, use="objectness", thresho
 
 
 def train(cache_folder: Path, out: Path, minutes: float, size: int = 448, batch: int = 8, rate: float = 2e-3, seed: int = 1,
-          validate_every: float = 2.0, device: str = "cpu", max_steps: int | None = None, **shape):
-    """Trains until the time budget is used up; the same command resumes."""
+          validate_every: float = 2.0, extra: dict[str, float] | None = None, device: str = "cpu", max_steps: int | None = None, **shape):
+    """Trains until the time budget is used up; the same command resumes.
+
+    `extra` names further caches and the share of the examples that each gives.
+    """
     cache = Cache(cache_folder)
+    others = [(Cache(Path(k)), share) for k, share in (extra or {}).items()]
     net = Detector(**shape).to(device, memory_format=torch.channels_last)
-    config = dict(task="detector", cache=str(cache_folder), scale=cache.scale, size=size, batch=batch, rate=rate, seed=seed, minutes=minutes, net=net.config)
+    config = dict(task="detector", cache=str(cache_folder), scale=cache.scale, size=size, batch=batch, rate=rate, seed=seed, minutes=minutes, extra=extra or {}, net=net.config)
     decayed = [p for p in net.parameters() if p.ndim > 1]
     plain = [p for p in net.parameters() if p.ndim <= 1]
     optimiser = torch.optim.AdamW([dict(params=decayed, weight_decay=0.05), dict(params=plain, weight_decay=0.0)], lr=rate)
@@ -199,7 +203,7 @@ def train(cache_folder: Path, out: Path, minutes: float, size: int = 448, batch:
     net.train()
     while run.progress < 1 and (max_steps is None or run.step < max_steps):
         chosen = rng.choice(pool, batch, replace=False)
-        made = [sample(rng, cache, int(i), size) for i in chosen]
+        made = [sample(rng, *place(rng, cache, int(i), others), size) for i in chosen]
         x = to_input(np.stack([m[0] for m in made]), device)
         run.set_rate()
         with torch.autocast(device, torch.bfloat16):
@@ -223,6 +227,16 @@ def train(cache_folder: Path, out: Path, minutes: float, size: int = 448, batch:
             report(run, net, cache, held)
     report(run, net, cache, held)
     return run
+
+
+def place(rng, cache: Cache, index: int, others) -> tuple[Cache, int]:
+    """The given image, or with its share a training image of one of the other caches."""
+    x = rng.random()
+    for other, share in others:
+        if x < share:
+            return other, int(rng.choice(other.select("train")))
+        x -= share
+    return cache, index
 
 
 def report(run, net, cache, held):

@@ -112,3 +112,38 @@ def singles(data: Path, set_name: str) -> Iterator[Single]:
             grey = 255 - grey
         s = side[r["cell"]]
         yield Single(r["source_file"], r["cell"], s["group"], s["split"], int(s["fold"]), label, trim(grey))
+
+
+def class_map_boxes(label_map: np.ndarray, least: int = 60) -> tuple[list[list[float]], list[int]]:
+    """Boxes of the connected pieces of each class of an M-FISH map; pixels of overlaps (255) join the classes they touch.
+
+    Homologues that touch are one piece and so one box; a piece under `least` pixels is dropped.
+    """
+    boxes, classes = [], []
+    crossing = label_map == 255
+    for value in range(1, 25):
+        own = label_map == value
+        if not own.any():
+            continue
+        joined = (own | crossing).astype(np.uint8)
+        _, labels = cv2.connectedComponents(joined, connectivity=8)
+        for piece in np.unique(labels[own]):
+            inside = own & (labels == piece)
+            if inside.sum() < least:
+                continue
+            ys, xs = np.nonzero(inside)
+            boxes.append([float(xs.min()), float(ys.min()), float(xs.max() + 1), float(ys.max() + 1)])
+            classes.append(value - 1)
+    return boxes, classes
+
+
+def mfish(data: Path) -> Iterator[Cell]:
+    """Labelled M-FISH cells: the DAPI plane inverted (dark chromosomes on bright ground), boxes from the class map."""
+    side = splits.read("mfish")
+    for r in rows(data / "cells.csv"):
+        if r["labelled"] != "1":
+            continue
+        name = r["cell"]
+        boxes, classes = class_map_boxes(read_grey(data / f"cells/{name}_class.png"))
+        path = data / f"cells/{name}_dapi.png"
+        yield Cell(name, r["group"], side[name]["split"], lambda path=path: 255 - read_grey(path), boxes, classes)
