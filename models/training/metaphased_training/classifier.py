@@ -12,15 +12,15 @@ from . import OTHER, augment, boxes as bx, crops
 from .cache import BACKGROUND, Cache
 from .detector import MEAN, STD
 from .nets import Classifier
-from .run import Run, seed_everything
+from .run import Run, batches, seed_everything
 
 WHITE = 255
 
 
 def to_input(grey: np.ndarray, masks: np.ndarray, device="cpu") -> torch.Tensor:
     """uint8 [N,S,S] and masks [N,S,S] -> float [N,2,S,S], channels last."""
-    g = (torch.from_numpy(grey).to(device).float() / 255 - MEAN) / STD
-    t = torch.stack([g, torch.from_numpy(masks).to(device).float()], 1)
+    g = (torch.as_tensor(grey).to(device).float() / 255 - MEAN) / STD
+    t = torch.stack([g, torch.as_tensor(masks).to(device).float()], 1)
     return t.contiguous(memory_format=torch.channels_last)
 
 
@@ -241,7 +241,7 @@ def accuracy(z: np.ndarray, labels: np.ndarray) -> float:
 
 
 def train(source: dict, out: Path, minutes: float, batch: int = 64, rate: float = 2e-3, seed: int = 1, device: str = "cpu",
-          max_steps: int | None = None, validate_minutes: float = 5.0, **shape):
+          max_steps: int | None = None, validate_minutes: float = 5.0, workers: int = 0, **shape):
     """Trains on `source`: {"cache": Cache} for boxes of metaphases, or {"singles": {set: [Single]}, "shares": {set: share}}."""
     if "cache" in source:
         data = Metaphases(source["cache"], "train")
@@ -253,15 +253,16 @@ def train(source: dict, out: Path, minutes: float, batch: int = 64, rate: float 
     optimiser = torch.optim.AdamW([dict(params=[p for p in net.parameters() if p.ndim > 1], weight_decay=0.05),
                                    dict(params=[p for p in net.parameters() if p.ndim <= 1], weight_decay=0.0)], lr=rate)
     run = Run(out, config, net, optimiser, minutes, rate)
-    rng = seed_everything(seed + run.step)
+    seed_everything(seed + run.step)
+    stream = batches(lambda rng: data.draw(rng, batch), seed + run.step, workers)
     total, right, count, shown, checked = 0.0, 0.0, 0, time.monotonic(), time.monotonic()
     net.train()
     while run.progress < 1 and (max_steps is None or run.step < max_steps):
-        grey, masks, sizes, labels = data.draw(rng, batch)
-        y = torch.from_numpy(labels).to(device)
+        grey, masks, sizes, labels = next(stream)
+        y = torch.as_tensor(labels).to(device)
         run.set_rate()
         with torch.autocast(device, torch.bfloat16):
-            z = net(to_input(grey, masks, device), torch.from_numpy(sizes).to(device))
+            z = net(to_input(grey, masks, device), torch.as_tensor(sizes).to(device))
         loss = F.cross_entropy(z.float(), y, label_smoothing=0.05)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()

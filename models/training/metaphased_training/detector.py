@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from . import augment, boxes as bx
 from .cache import BACKGROUND, Cache
 from .nets import Detector
-from .run import Run, seed_everything
+from .run import Run, batches, seed_everything
 
 #: Grey levels enter as (v/255 - MEAN) / STD.
 MEAN, STD = 0.78, 0.22
@@ -18,7 +18,7 @@ MEAN, STD = 0.78, 0.22
 
 def to_input(images: np.ndarray, device="cpu") -> torch.Tensor:
     """uint8 [N,H,W] -> float [N,1,H,W], channels last."""
-    t = (torch.from_numpy(images).to(device)[:, None].float() / 255 - MEAN) / STD
+    t = (torch.as_tensor(images).to(device)[:, None].float() / 255 - MEAN) / STD
     return t.contiguous(memory_format=torch.channels_last)
 
 
@@ -183,7 +183,7 @@ def validate(net, cache, indices, blind=0.6, same=0.5, use="objectness", thresho
 
 
 def train(cache_folder: Path, out: Path, minutes: float, size: int = 448, batch: int = 8, rate: float = 2e-3, seed: int = 1,
-          validate_every: float = 2.0, extra: dict[str, float] | None = None, device: str = "cpu", max_steps: int | None = None, **shape):
+          validate_every: float = 2.0, extra: dict[str, float] | None = None, device: str = "cpu", max_steps: int | None = None, workers: int = 0, **shape):
     """Trains until the time budget is used up; the same command resumes.
 
     `extra` names further caches and the share of the examples that each gives.
@@ -196,19 +196,25 @@ def train(cache_folder: Path, out: Path, minutes: float, size: int = 448, batch:
     plain = [p for p in net.parameters() if p.ndim <= 1]
     optimiser = torch.optim.AdamW([dict(params=decayed, weight_decay=0.05), dict(params=plain, weight_decay=0.0)], lr=rate)
     run = Run(out, config, net, optimiser, minutes, rate)
-    rng = seed_everything(seed + run.step)
+    seed_everything(seed + run.step)
     pool, held = cache.select("train"), cache.select("validation")
-    held = held[:: max(1, len(held) // 80)]
+    held = held[:: max(1, len(held) // 80)] if len(held) else pool[:2]
+
+    def make(rng):
+        chosen = rng.choice(pool, batch, replace=len(pool) < batch)
+        made = [sample(rng, *place(rng, cache, int(i), others), size) for i in chosen]
+        return np.stack([m[0] for m in made]), [m[1] for m in made]
+
+    stream = batches(make, seed + run.step, workers)
     checked, sums, count, shown = run.epoch, {}, 0, time.monotonic()
     net.train()
     while run.progress < 1 and (max_steps is None or run.step < max_steps):
-        chosen = rng.choice(pool, batch, replace=False)
-        made = [sample(rng, *place(rng, cache, int(i), others), size) for i in chosen]
-        x = to_input(np.stack([m[0] for m in made]), device)
+        images, truth = next(stream)
+        x = to_input(images, device)
         run.set_rate()
         with torch.autocast(device, torch.bfloat16):
             raw = net(x)
-        parts = losses(raw, [tuple(t.to(device) for t in m[1]) for m in made], net.stride)
+        parts = losses(raw, [tuple(t.to(device) for t in m) for m in truth], net.stride)
         loss = sum(parts.values())
         optimiser.zero_grad(set_to_none=True)
         loss.backward()

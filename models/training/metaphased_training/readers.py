@@ -144,6 +144,7 @@ def mfish(data: Path) -> Iterator[Cell]:
         if r["labelled"] != "1":
             continue
         name = r["cell"]
-        boxes, classes = class_map_boxes(read_grey(data / f"cells/{name}_class.png"))
-        path = data / f"cells/{name}_dapi.png"
+        form = "png" if (data / f"cells/{name}_class.png").is_file() else "webp"
+        boxes, classes = class_map_boxes(read_grey(data / f"cells/{name}_class.{form}"))
+        path = data / f"cells/{name}_dapi.{form}"
         yield Cell(name, r["group"], side[name]["split"], lambda path=path: 255 - read_grey(path), boxes, classes)

@@ -20,6 +20,29 @@ def seed_everything(seed: int) -> np.random.Generator:
     return np.random.default_rng(seed)
 
 
+class _Endless(torch.utils.data.IterableDataset):
+    """Batches without end; every worker process draws from a generator of its own."""
+
+    def __init__(self, make, seed: int):
+        self.make, self.seed = make, seed
+
+    def __iter__(self):
+        import cv2
+        cv2.setNumThreads(1)
+        info = torch.utils.data.get_worker_info()
+        rng = np.random.default_rng([self.seed, info.id if info else 0])
+        while True:
+            yield self.make(rng)
+
+
+def batches(make, seed: int, workers: int = 0):
+    """An endless stream of `make(rng)`: in this process, or from worker processes (worth it beside a GPU only)."""
+    source = _Endless(make, seed)
+    if workers == 0:
+        return iter(source)
+    return iter(torch.utils.data.DataLoader(source, batch_size=None, num_workers=workers, prefetch_factor=4, persistent_workers=True))
+
+
 def environment() -> dict:
     """Versions and machine, kept beside every run."""
     cpu = next((l.split(":")[1].strip() for l in open("/proc/cpuinfo") if l.startswith("model name")), "") if os.path.exists("/proc/cpuinfo") else platform.processor()

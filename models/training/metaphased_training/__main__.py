@@ -1,0 +1,84 @@
+"""One entry point: `python -m metaphased_training COMMAND`."""
+
+import argparse
+import json
+from pathlib import Path
+
+HERE = Path(__file__).resolve()
+DATA = HERE.parents[4] / "shared" / "data"
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    p = argparse.ArgumentParser(prog="metaphased_training", description="Train, export and compare the networks of metaphased.")
+    p.add_argument("--data", type=Path, default=DATA, help="folder with cil, pki3, bioimlab, mfish (or a pack); default %(default)s")
+    p.add_argument("--cache", type=Path, default=Path("runs/cache"), help="decoded images; default %(default)s")
+    p.add_argument("--runs", type=Path, default=Path("runs"), help="trainings; default %(default)s")
+    p.add_argument("--threads", type=int, default=1, help="threads of PyTorch; default %(default)s")
+    sub = p.add_subparsers(dest="command", required=True)
+    sub.add_parser("splits", help="write splits/*.csv (done once; committed)")
+    sub.add_parser("audit", help="write audit/cil.csv")
+    sub.add_parser("cache", help="decode what the trainings read")
+    for name in ("train", "train-all"):
+        t = sub.add_parser(name, help="one network" if name == "train" else "all three networks in one time budget")
+        if name == "train":
+            t.add_argument("what", choices=["detector", "metaphase", "single"])
+        t.add_argument("--minutes", type=float, required=True, help="wall-clock budget; the same command resumes")
+        t.add_argument("--device", default="cpu", help="cpu or cuda")
+        t.add_argument("--workers", type=int, default=0, help="processes that augment; 0 (inline) is best on a CPU")
+        t.add_argument("--seed", type=int, default=1)
+        t.add_argument("--steps", type=int, help="stop after so many steps (tests)")
+    c = sub.add_parser("compare", help="a network of the literature")
+    c.add_argument("what", choices=["vgg19", "tiny-yolo", "yolov2-resnet50"])
+    c.add_argument("--minutes", type=float, required=True)
+    c.add_argument("--size", type=int)
+    c.add_argument("--set", default="bioimlab", choices=["bioimlab", "pki3"])
+    c.add_argument("--head", default="gap")
+    c.add_argument("--tune", default="whole", choices=["last", "whole"])
+    c.add_argument("--weights", type=Path, help="torchvision state dict")
+    c.add_argument("--steps", type=int)
+    k = sub.add_parser("pack", help="what a training needs, in little")
+    k.add_argument("out", type=Path)
+    k.add_argument("--scale", type=float, default=0.7)
+    k.add_argument("--quality", type=int, default=60)
+    e = sub.add_parser("export", help="model folders from finished runs, thresholds frozen on validation")
+    e.add_argument("what", nargs="+", choices=["detector", "metaphase", "single"])
+    e.add_argument("--models", type=Path, default=HERE.parents[2], help="where the model folders lie; default %(default)s")
+    e.add_argument("--version", default="0.1.0")
+    e.add_argument("--test", action="store_true", help="also measure the development test split (once, at the end)")
+    return p
+
+
+def main(argv=None):
+    """Runs one command."""
+    a = parser().parse_args(argv)
+    import cv2
+    import torch
+    torch.set_num_threads(a.threads), cv2.setNumThreads(1)
+    from . import audit, compare, pack, readers, recipes, release, splits
+    if a.command == "splits":
+        for name in ("cil", "pki3", "bioimlab", "mfish", "clusters"):
+            print(splits.write(a.data, name))
+    elif a.command == "audit":
+        print(audit.write(a.data / "cil"))
+    elif a.command == "cache":
+        print(*recipes.caches(a.data, a.cache).values(), sep="\n")
+    elif a.command in ("train", "train-all"):
+        more = dict(device=a.device, workers=a.workers, seed=a.seed, max_steps=a.steps)
+        train = recipes.train_all if a.command == "train-all" else recipes.TASKS[a.what][0]
+        train(a.data, a.cache, a.runs, a.minutes, **more)
+    elif a.command == "compare":
+        if a.what == "vgg19":
+            items = list(readers.singles(a.data / a.set, a.set))
+            result = compare.train_vgg19(items, a.runs / a.what, a.minutes, a.size or 64, a.head, a.tune, a.weights, max_steps=a.steps)
+        else:
+            result = compare.train_yolo(a.what, recipes.caches(a.data, a.cache)["coarse"], a.runs / a.what, a.minutes, a.size or 416, max_steps=a.steps)
+        print(json.dumps({k: float(v) if hasattr(v, "item") else v for k, v in result.items()}, indent=1))
+    elif a.command == "pack":
+        pack.write(a.data, a.out, a.scale, a.quality)
+    else:
+        release.export(a.what, a.data, a.cache, a.runs, a.models, a.version, a.test)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,51 @@
+"""The recipes of the shipped models: which caches, which shapes, how long."""
+
+import time
+from pathlib import Path
+
+from . import cache, classifier, detector, pack, readers
+
+#: Scale of the detector's input against cil's frames, and the median box diagonal that this gives.
+DETECTOR_SCALE, DETECTOR_DIAGONAL = 0.66, 67.4
+SINGLE_SHAPE = dict(widths=(32, 80, 144), depths=(0, 1, 2), hidden=128)
+
+
+def caches(data: Path, folder: Path) -> dict[str, Path]:
+    """Builds what is missing of the caches; names: coarse, native, mfish."""
+    given = pack.scale_of(data)
+    folders = {"coarse": folder / "cil@0.66", "native": folder / "cil@1.0", "mfish": folder / "mfish@67"}
+    if not (folders["coarse"] / "index.npz").exists():
+        cache.build(readers.cil(data / "cil"), folders["coarse"], DETECTOR_SCALE / given, print)
+    if not (folders["native"] / "index.npz").exists():
+        cache.build(readers.cil(data / "cil"), folders["native"], 1.0, print)
+    if not (folders["mfish"] / "index.npz").exists():
+        cache.build(readers.mfish(data / "mfish"), folders["mfish"], 1.0, print, diagonal=DETECTOR_DIAGONAL)
+    return folders
+
+
+def train_detector(data: Path, folder: Path, runs: Path, minutes: float, **more):
+    """The detector: cil, with one example in twenty from M-FISH's DAPI planes."""
+    c = caches(data, folder)
+    return detector.train(c["coarse"], runs / "detector", minutes, extra={str(c["mfish"]): 0.05}, **more)
+
+
+def train_metaphase(data: Path, folder: Path, runs: Path, minutes: float, **more):
+    """The classifier of boxes cut from a metaphase."""
+    return classifier.train(dict(cache=cache.Cache(caches(data, folder)["native"])), runs / "metaphase", minutes, **more)
+
+
+def train_single(data: Path, folder: Path, runs: Path, minutes: float, **more):
+    """The classifier of single chromosomes, G-banded and Q-banded at once."""
+    sets = {k: list(readers.singles(data / k, k)) for k in ("pki3", "bioimlab")}
+    return classifier.train(dict(singles=sets, shares=dict(pki3=0.65, bioimlab=0.35)), runs / "singles", minutes, **(SINGLE_SHAPE | more))
+
+
+TASKS = {"detector": (train_detector, 0.5), "metaphase": (train_metaphase, 0.35), "single": (train_single, 0.15)}
+
+
+def train_all(data: Path, folder: Path, runs: Path, minutes: float, **more):
+    """All three, one after the other, in shares of the minutes; the same command goes on where it was cut off."""
+    started = time.monotonic()
+    for name, (train, share) in TASKS.items():
+        print(f"{name}: {minutes * share:.1f} minutes ({(time.monotonic() - started) / 60:.1f} used)", flush=True)
+        train(data, folder, runs, minutes * share, **more)

@@ -1,0 +1,268 @@
+"""From finished runs to model folders: thresholds and temperatures frozen on validation, figures, model cards."""
+
+import datetime
+import itertools
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from . import CLASSES, OTHER, cache, evaluate as ev, export as ex, readers, recipes
+from .boxes import average_precision, match
+from .classifier import box_views, logits, median_diagonal, singles_views
+from .nets import Classifier, Detector
+
+FOLDERS = dict(detector="detector-metaphase", metaphase="classifier-metaphase", single="classifier-single")
+RUNS = dict(detector="detector", metaphase="metaphase", single="singles")
+#: Median over isolated boxes of cil's training images of twice the largest inscribed radius of the Otsu mask, native pixels.
+REFERENCE_WIDTH_PX = 18.4
+
+
+def interval(groups: list[str], measure, rounds: int = 400, seed: int = 1) -> tuple[float, float]:
+    """95 % bootstrap interval of `measure(indices)` with whole groups (patients) drawn."""
+    rng = np.random.default_rng(seed)
+    names = sorted(set(groups))
+    rows = {g: [i for i, x in enumerate(groups) if x == g] for g in names}
+    values = [measure([i for g in rng.choice(names, len(names)) for i in rows[g]]) for _ in range(rounds)]
+    return tuple(float(v) for v in np.nanpercentile(values, [2.5, 97.5]))
+
+
+def runs_net(kind, runs: Path, what: str):
+    """The averaged network of a run, or None when there is no such run."""
+    folder = runs / RUNS[what]
+    if not (folder / "checkpoint.pt").exists():
+        return None
+    net, _ = ex.load(kind, folder)
+    return net.to(memory_format=torch.channels_last)
+
+
+def freeze_detector(cells: list) -> tuple[dict, dict]:
+    """Thresholds and temperature of the detector on validation cells: most perfect cells, then the least miscount."""
+    best = None
+    for blind, same in itertools.product((0.6, 0.65, 0.7, 0.75), (0.45, 0.5, 0.6)):
+        kept = [ev.survivors(s, blind, same, 0.1) for s in cells]
+        got = [match(s.boxes[k], s.truth) for s, k in zip(cells, kept)]
+        for threshold in np.arange(0.2, 0.61, 0.02):
+            over = [s.score[k] >= threshold for s, k in zip(cells, kept)]
+            count = np.array([o.sum() - len(s.truth) for s, o in zip(cells, over)])
+            perfect = [c == 0 and (g[o] >= 0).all() for c, g, o in zip(count, got, over)]
+            key = (round(float(np.mean(perfect)), 4), -float(np.abs(count).mean()))
+            if best is None or key > best[0]:
+                best = key, dict(score=round(float(threshold), 3), nms_iou=blind, nms_same_class_iou=same)
+    thresholds = best[1] | dict(candidate=0.02, use="objectness")
+    z, y = matched(cells, thresholds, lambda s, k: s.detector[k])
+    return thresholds, dict(class_temperature=round(ev.temperature(z, y), 3))
+
+
+def matched(cells, thresholds: dict, values) -> tuple[np.ndarray, np.ndarray]:
+    """`values(seen, kept)` of the boxes that match a truth of known class, and those classes."""
+    zs, ys = [], []
+    for s in cells:
+        k = ev.survivors(s, thresholds["nms_iou"], thresholds["nms_same_class_iou"], thresholds["score"])
+        got = match(s.boxes[k], s.truth)
+        good = (got >= 0) & (s.labels[got] >= 0)
+        if good.any():
+            zs.append(values(s, k[good])), ys.append(s.labels[got[good]])
+    return np.concatenate(zs), np.concatenate(ys)
+
+
+def freeze_joint(cells: list, thresholds: dict, classifier_temperature: float) -> tuple[float, float]:
+    """Weight of the detector's classes beside the classifier's and the temperature of the sum, on validation cells."""
+    best = None
+    for weight in (0.0, 0.3, 0.5, 0.7, 1.0, 1.4, 2.0):
+        z, y = matched(cells, thresholds, lambda s, k: ev.joined(s, k, weight))
+        t = ev.temperature(z, y)
+        nll = -ev.log_softmax(z / t)[np.arange(len(y)), y].mean()
+        if best is None or nll < best[0]:
+            best = nll, weight, t, float((z.argmax(1) == y).mean())
+    print(f"joined classes: weight {best[1]}, temperature {best[2]:.3f}, accuracy {best[3]:.4f} on validation")
+    return best[1], round(best[2], 3)
+
+
+def search_prices(cells: list, weight: float) -> ev.Prices:
+    """Prices of this package's joint selection with the most cells right on validation (for orientation; the daemon has its own)."""
+    best = None
+    for other, gate, third in itertools.product((0.0, 0.5, 1.0), (-1.0, 0.0, 1.0), (3.0, 5.0)):
+        p = ev.Prices(weight=weight, other=other, gate=gate, third=third)
+        f = ev.pipeline(cells, p)
+        key = (f["right"] + f["perfect"], -f["count_mae"])
+        if best is None or key > best[0]:
+            best = key, p
+    return best[1]
+
+
+def map50(cells: list, weight: float, blind: float, same: float) -> float:
+    """Mean AP50 over the classes: one class a box, score = objectness times its probability."""
+    per = {c: ([], [], 0) for c in range(24)}
+    for s in cells:
+        k = ev.survivors(s, blind, same, 0.001)
+        p = np.exp(ev.joined(s, k, weight))
+        c, score = p.argmax(1), s.score[k] * p.max(1)
+        for n in range(24):
+            rows, truth = np.flatnonzero(c == n), s.labels == n
+            rows = rows[np.argsort(-score[rows])]
+            a, b, m = per[n]
+            a.append(score[rows]), b.append(match(s.boxes[k[rows]], s.truth[truth]) >= 0)
+            per[n] = (a, b, m + int(truth.sum()))
+    return float(np.nanmean([average_precision(np.concatenate(a), np.concatenate(b), m) for a, b, m in per.values() if m]))
+
+
+def detector_figures(cells: list, thresholds: dict, weight: float, prices: ev.Prices, prefix: str) -> dict:
+    """Figures of the detector and of the whole pipeline, with intervals over patients."""
+    blind, same, at = thresholds["nms_iou"], thresholds["nms_same_class_iou"], thresholds["score"]
+    groups = [s.group for s in cells]
+    pick = lambda i: [cells[j] for j in i]
+    f = {}
+    whole = dict(alone=ev.alone(cells, at, blind, same), joint=ev.pipeline(cells, prices))
+    f[f"{prefix}_ap50"] = [whole["alone"]["ap50"], *interval(groups, lambda i: ev.alone(pick(i), at, blind, same)["ap50"], 40)]
+    f[f"{prefix}_perfect_cells"] = [whole["alone"]["perfect"], *interval(groups, lambda i: ev.alone(pick(i), at, blind, same)["perfect"], 40)]
+    for name in ("perfect", "right", "accuracy", "count_mae"):
+        f[f"{prefix}_joint_{name}"] = [whole["joint"][name], *interval(groups, lambda i: ev.pipeline(pick(i), prices)[name], 40)]
+    f[f"{prefix}_map50"] = [map50(cells, weight, blind, same)]
+    f[f"{prefix}_n"] = len(cells)
+    return {k: [round(float(x), 4) for x in v] if isinstance(v, list) else v for k, v in f.items()}
+
+
+def classifier_figures(z: np.ndarray, y: np.ndarray, cells: list[str], groups: list[str], t: float, prefix: str) -> dict:
+    """Accuracy alone and assigned, with intervals over patients, and the calibration error."""
+    hit = (z[:, :OTHER].argmax(1) == y).astype(float)
+    lo, hi = interval(groups, lambda i: hit[i].mean())
+    p = np.exp(ev.log_softmax(z[:, :OTHER] / t))
+    return {f"{prefix}_accuracy": [round(float(hit.mean()), 4), round(lo, 4), round(hi, 4)],
+            f"{prefix}_assigned": round(ev.assigned(z, y, cells), 4), f"{prefix}_ece": round(ev.expected_calibration_error(p, y), 4), f"{prefix}_n": len(y)}
+
+
+def turned(views: tuple) -> tuple:
+    """The same crops upside down."""
+    grey, masks, sizes, labels = views
+    return np.ascontiguousarray(grey[:, ::-1, ::-1]), np.ascontiguousarray(masks[:, ::-1, ::-1]), sizes, labels
+
+
+def truth_boxes(native: cache.Cache, indices):
+    """Views of the annotated boxes of metaphases: views, cell names, groups."""
+    parts, cells, groups = [], [], []
+    for i in indices:
+        item = native[i]
+        known = item.classes >= 0
+        parts.append((*box_views(item.pixels, item.boxes[known], median_diagonal(item.boxes)), item.classes[known].astype(int)))
+        cells += [item.name] * int(known.sum())
+        groups += [item.group] * int(known.sum())
+    return tuple(np.concatenate(p) for p in zip(*parts)), cells, groups
+
+
+def export(what: list[str], data: Path, cache_folder: Path, runs: Path, models: Path, version: str, test: bool):
+    """Writes the model folders of the named networks."""
+    torch.manual_seed(0)
+    detector = runs_net(Detector, runs, "detector")
+    boxes_net = runs_net(Classifier, runs, "metaphase")
+    places = recipes.caches(data, cache_folder)
+    coarse, native = cache.Cache(places["coarse"]), cache.Cache(places["native"])
+    splits = ["validation"] + (["test"] if test else [])
+    if "metaphase" in what:
+        figures, t = {}, 1.0
+        for split in splits:
+            views, cells, groups = truth_boxes(native, native.select(split))
+            z = logits(boxes_net, *views[:3])
+            if split == "validation":
+                t = ev.temperature(z[:, :OTHER], views[3])
+            figures |= classifier_figures(z, views[3], cells, groups, t, f"{split}_boxes")
+        folder = models / FOLDERS["metaphase"]
+        ex.classifier(runs / RUNS["metaphase"], folder, ["g-band"], dict(temperature=round(t, 3)), figures, version,
+                      "Class of a chromosome in its box in a metaphase; orientation unknown, neighbours may intrude", False,
+                      dict(data=["cil"], licences=ex.licences(["cil"])))
+        card(folder, CARDS["metaphase"], figures, runs / RUNS["metaphase"])
+    if "detector" in what:
+        cells = {s: ev.look(detector, boxes_net, coarse, native, coarse.select(s)) for s in splits}
+        thresholds, calibration = freeze_detector(cells["validation"])
+        weight, prices = 1.0, ev.Prices()
+        if boxes_net is not None:
+            weight, joined = freeze_joint(cells["validation"], thresholds, 1.0)
+            calibration["combined_temperature"] = joined
+            prices = search_prices(cells["validation"], weight)
+        thresholds["class_weight"] = weight
+        figures = {}
+        for split in splits:
+            figures |= detector_figures(cells[split], thresholds, weight, prices, split)
+        figures["joint_prices"] = dict(other=prices.other, gate=prices.gate, third=prices.third, y=prices.y)
+        folder = models / FOLDERS["detector"]
+        ex.detector(runs / RUNS["detector"], folder, ["g-band", "giemsa", "q-band", "dapi"], thresholds, calibration,
+                    dict(factor=recipes.DETECTOR_SCALE, reference_width_px=REFERENCE_WIDTH_PX), figures, version,
+                    dict(data=["cil", "mfish"], licences=ex.licences(["cil", "mfish"])))
+        card(folder, CARDS["detector"], figures, runs / RUNS["detector"])
+    if "single" in what:
+        net, figures, pooled = runs_net(Classifier, runs, "single"), {}, []
+        for name in ("pki3", "bioimlab"):
+            items = list(readers.singles(data / name, name))
+            for split in splits:
+                chosen = [s for s in items if s.split == split]
+                views = singles_views(chosen)
+                z, upside = logits(net, *views[:3]), logits(net, *turned(views)[:3])
+                if split == "validation":
+                    pooled.append((z[:, :OTHER], views[3]))
+                t = ev.temperature(*(np.concatenate(x) for x in zip(*pooled)))
+                figures |= classifier_figures(z, views[3], [s.cell for s in chosen], [s.group for s in chosen], t, f"{split}_{name}")
+                mixed = np.where(np.random.default_rng(1).random(len(z))[:, None] < 0.5, z, upside)
+                figures[f"{split}_{name}_flipped"] = round(float((mixed[:, :OTHER].argmax(1) == views[3]).mean()), 4)
+        folder = models / FOLDERS["single"]
+        ex.classifier(runs / RUNS["single"], folder, ["g-band", "q-band"], dict(temperature=round(t, 3)), figures, version,
+                      "Class of a cleaned single chromosome, G-banded or Q-banded (inverted before)", True,
+                      dict(data=["pki3", "bioimlab"], licences=ex.licences(["pki3", "bioimlab"])))
+        card(folder, CARDS["single"], figures, runs / RUNS["single"])
+
+
+CARDS = dict(
+    detector=("Detector for metaphases", """Finds every chromosome of a metaphase as a box with an objectness and probabilities of the 24 classes. Anchor-free, one map at stride 8.
+
+- Input: grey, dark chromosomes on bright ground (fluorescence is inverted), ground brought to level 220, scaled by 0.66 for frames whose chromosomes are 18.4 pixels wide.
+  The width is measured as twice the largest inscribed radius of a chromosome's Otsu mask, median over isolated chromosomes.
+- Output `stride8`: distances left, top, right, bottom in input pixels, objectness logit, 24 class logits, and the logit of a second objectness (`single`) trained to fire at one place a chromosome.
+- Trained on: cil (G-band), with one example in twenty from the DAPI planes of M-FISH and one in seventeen with its bands drowned in the way of a solid stain (its classes are then not learnt).""",
+              """Trained on one hospital's camera, one scale, one staining. Solid Giemsa was imitated, not seen. Classes are G-band classes; on other stains use the boxes alone. Truth boxes of
+cil leave 5 to 8 pixels around a chromosome, and so do these. Overlaps above the suppression's limit lose one box."""),
+    metaphase=("Classifier for boxes of a metaphase", """Class of the chromosome in a box: 1 to 22, X, Y, or no single chromosome. The crop is a square around the box (see `crop` in model.toml), the second channel marks the box,
+and three sizes relative to the cell come beside it. Orientation is not assumed. Its log probabilities are added to the detector's (`class_weight` in the detector's model.toml).""",
+               """Trained on one hospital's images. "Other" was learnt from halves, pairs, shifted and empty boxes, not from real debris. A rearranged chromosome gets the class it looks most like."""),
+    single=("Classifier for cleaned single chromosomes", """Class of a chromosome that has been cut out and cleaned: G-banded (pki3) or Q-banded (BioImLab, inverted before). Upright (p arm up) works best; three quarters of the
+training examples were upright.""",
+            """Not for boxes of a metaphase: neighbours were never seen. BioImLab names no patients, so its split is by cell. BioImLab's 119 cells are what the literature's "119 classes" are; here the classes are the 24 kinds."""))
+
+
+def card(folder: Path, text: tuple[str, str, str], figures: dict, run: Path):
+    """The model card; the curves of the training go beside it."""
+    title, what, limits = text
+    rows = []
+    for k, v in figures.items():
+        if isinstance(v, list):
+            rows.append(f"| {k} | {v[0]} | {f'{v[1]} to {v[2]}' if len(v) == 3 else ''} |")
+        elif isinstance(v, (int, float)):
+            rows.append(f"| {k} | {v} | |")
+    config = json.loads((run / "config.json").read_text())
+    curves = (run / "curves.csv").read_text()
+    (folder / "curves.csv").write_text(curves)
+    sha = [line.split('"')[1][:12] for line in (folder / "model.toml").read_text().splitlines() if line.startswith("sha256")]
+    (folder / "README.md").write_text(f"""# {title}
+
+{what}
+
+For research use only; no diagnosis may rest on it.
+
+## Data and split
+Sets and what is known of their licences are in `model.toml` under `[trained]`; the weights were trained here from nothing. Patients (cells, for BioImLab) are split by
+`models/training/splits/*.csv`; the audit in `models/training/audit/cil.csv` lists doubtful annotations, and boxes with two classes take no part in learning classes.
+
+## Figures
+Measured with PyTorch by `python -m metaphased_training export` on {datetime.date.today().isoformat()} (2 cores of a Xeon with AVX-512 and AMX), 95 % intervals by bootstrap over patients; what
+`metaphased evaluate` prints is what the daemon does. Prefix `validation`: thresholds and temperatures were chosen on these cells. Prefix `test`: the development test split, touched at the end.
+
+| figure | value | 95 % interval |
+|---|---|---|
+{chr(10).join(rows)}
+
+## Limits
+{limits}
+
+## Training
+{config["minutes"]} minutes of one busy core (`config` of the run: {json.dumps({k: v for k, v in config.items() if k not in ("cache", "extra")})}); curves in `curves.csv`.
+Files: {", ".join(f"sha256 {s}..." for s in sha)} (model.onnx f32, model.f16.onnx typed f16).
+""")

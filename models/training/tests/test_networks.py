@@ -1,0 +1,190 @@
+"""Networks, losses, trainings of a few steps, export. Everything on synthetic pictures."""
+
+import json
+import tomllib
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from metaphased_training import cache, classifier, compare, detector, evaluate as ev, export, literature as lit, nets, readers
+from test_data import RNG, metaphase
+
+SMALL = dict(widths=(8, 16, 16), depths=(1, 1, 1), stem=8, head=16)
+TINY = dict(widths=(8, 16), depths=(0, 1), hidden=16)
+
+
+@pytest.fixture
+def cells(tmp_path):
+    """A cache with training and validation metaphases of twelve bars."""
+    made = []
+    for i in range(6):
+        grey, boxes, classes = metaphase(160, 160, 6)
+        boxes = np.concatenate([boxes, boxes + [0, 70, 0, 70]])
+        grey[70:] = np.minimum(grey[70:], grey[: 90])
+        made.append(readers.Cell(str(i), f"g{i}", "validation" if i > 3 else "train", lambda grey=grey: grey, boxes.tolist(), (list(classes) * 2)))
+    return cache.build(made, tmp_path / "cells", 1.0)
+
+
+def test_assignment_serves_both_of_two_crossing_chromosomes():
+    truth = torch.tensor([[8.0, 40, 120, 56], [56, 8, 72, 120]])
+    centres = detector.grid(16, 16, 8, "cpu")
+    pred = torch.cat([centres - 12, centres + 12], 1)
+    pred[:128] = truth[1]
+    pred[128:] = truth[0]
+    owner, target, best = detector.assign(pred, torch.full((256,), 0.1), torch.full((256, 24), 1 / 24), centres, truth, torch.tensor([1, 2]))
+    assert set(owner.tolist()) == {-1, 0, 1}
+    assert (best > 0).sum() == 2 and target.max() <= 1.0 + 1e-6
+    assert ((owner >= 0) == (target > 0)).all()
+
+
+def test_a_perfect_answer_costs_less_than_a_shifted_one():
+    a = torch.tensor([[0.0, 0, 10, 20]])
+    assert detector.eiou_loss(a, a) < 1e-5 < detector.eiou_loss(a + 2, a) < detector.eiou_loss(a + 5, a)
+
+
+def test_decoding_is_the_inverse_of_the_grid():
+    raw = torch.zeros(1, 30, 2, 3)
+    raw[0, :4, 1, 2] = torch.log(torch.tensor([1.0, 2, 3, 4]))
+    boxes, rest, centres = detector.decode(raw, 8)
+    assert boxes[0, 5].tolist() == [20 - 8, 12 - 16, 20 + 24, 12 + 32] and rest.shape == (1, 6, 26)
+
+
+def test_an_ignored_stump_costs_nothing():
+    raw = torch.zeros(1, 30, 12, 12)
+    empty = (torch.zeros(0, 4), torch.zeros(0, dtype=torch.long))
+    free = detector.losses(raw, [(*empty, torch.zeros(0, 4))], 8)["objectness"]
+    hidden = detector.losses(raw, [(*empty, torch.tensor([[0.0, 0, 96, 96]]))], 8)["objectness"]
+    assert hidden == 0 < free
+
+
+def test_the_detector_learns_and_resumes(cells, tmp_path):
+    folder = tmp_path / "run"
+    first = detector.train(tmp_path / "cells", folder, 5, size=128, batch=2, max_steps=4, **SMALL)
+    again = detector.train(tmp_path / "cells", folder, 5, size=128, batch=2, max_steps=6, **SMALL)
+    assert again.step == 6 and again.before > 0 and first.step == 4
+    assert (folder / "curves.csv").read_text().count("\n") >= 3 and (folder / "curves.png").exists()
+    assert json.loads((folder / "config.json").read_text())["seed"] == 1
+
+
+def test_losses_fall_on_one_batch(cells):
+    torch.manual_seed(0)
+    net = nets.Detector(**SMALL)
+    rng = np.random.default_rng(0)
+    made = [detector.sample(rng, cells, 0, 128) for _ in range(2)]
+    x, truth = detector.to_input(np.stack([m[0] for m in made])), [m[1] for m in made]
+    optimiser = torch.optim.AdamW(net.parameters(), 3e-3)
+    values = []
+    for _ in range(25):
+        loss = sum(detector.losses(net(x), truth, 8).values())
+        optimiser.zero_grad(), loss.backward(), optimiser.step()
+        values.append(float(loss))
+    assert values[-1] < 0.75 * values[0]
+
+
+def test_the_classifier_trains_on_boxes_and_on_singles(cells, tmp_path):
+    run = classifier.train(dict(cache=cells), tmp_path / "boxes", 5, batch=8, max_steps=3, **TINY)
+    assert run.step == 3 and 0 <= run.rows[-1]["held_cil"] <= 1
+    dark = lambda h: np.pad(np.full((h, 12), 90, np.uint8), 3, constant_values=200)
+    items = [readers.Single(f"{i}", f"c{i % 4}", f"c{i % 4}", "train" if i < 30 else "validation", 0, i % 24, dark(20 + i)) for i in range(40)]
+    run = classifier.train(dict(singles=dict(some=items), shares=dict(some=1.0)), tmp_path / "singles", 5, batch=8, max_steps=3, **TINY)
+    assert run.step == 3 and "held_some" in run.rows[-1]
+
+
+def test_wrong_boxes_hit_no_chromosome(cells):
+    data = classifier.Metaphases(cells, "train", other=0.5)
+    grey, masks, sizes, labels = data.draw(RNG, 60)
+    assert grey.shape == (60, 96, 96) and masks.max() == 1 and np.isfinite(sizes).all()
+    assert 0 < (labels == 24).sum() < 60
+
+
+@pytest.mark.parametrize("kind", ["detector", "classifier"])
+def test_exported_graphs_agree_and_are_half_inside(kind, cells, tmp_path):
+    if kind == "detector":
+        detector.train(tmp_path / "cells", tmp_path / "run", 5, size=128, batch=2, max_steps=2, **SMALL)
+        export.detector(tmp_path / "run", tmp_path / "m", ["g-band"], dict(score=0.4, use="objectness"), {}, dict(factor=0.66), dict(ap50=[0.9, 0.8, 1.0]), "1", {})
+    else:
+        classifier.train(dict(cache=cells), tmp_path / "run", 5, batch=4, max_steps=2, **TINY)
+        export.classifier(tmp_path / "run", tmp_path / "m", ["g-band"], dict(temperature=1.1), {}, "1", "x", False, {})
+    m = tomllib.loads((tmp_path / "m/model.toml").read_text())
+    assert m["task"] == kind and len(m["file"]) == 2 and m["output"]["classes"][22:] == ["X", "Y"]
+    half = onnx.load(str(tmp_path / "m/model.f16.onnx"))
+    weights = [t for t in half.graph.initializer if len(t.dims) == 4]
+    assert weights and all(t.data_type == onnx.TensorProto.FLOAT16 for t in weights)
+    assert all(v.type.tensor_type.elem_type == onnx.TensorProto.FLOAT for v in [*half.graph.input, *half.graph.output])
+    import hashlib
+    for f in m["file"]:
+        assert hashlib.sha256((tmp_path / "m" / f["path"]).read_bytes()).hexdigest() == f["sha256"]
+
+
+def test_vgg19_has_the_published_number_of_parameters():
+    assert nets.parameters(lit.Vgg19(119, "none", size=224)) == 23_009_975
+    assert nets.parameters(lit.Vgg19(24, "none", size=224)) == 23_009_975 - 95 * 25_089
+
+
+@pytest.mark.parametrize("head", lit.HEADS)
+def test_every_published_head_runs_and_last_layers_can_be_tuned_alone(head):
+    net = lit.Vgg19(24, head, width=64, size=32).eval()
+    assert net(torch.zeros(1, 3, 32, 32)).shape == (1, 24)
+    net.fine_tune("last")
+    assert {n.split(".")[0] for n, p in net.named_parameters() if p.requires_grad} == {"head"}
+    net.fine_tune("whole")
+    assert all(p.requires_grad for p in net.parameters())
+
+
+@pytest.mark.parametrize("name", ["tiny-yolo", "yolov2-resnet50"])
+def test_yolos_give_one_map_that_decodes(name):
+    net = lit.NETWORKS[name]().eval()
+    raw = net(torch.zeros(1, 3, 64, 96))
+    assert raw.shape == (1, 5 * 29, 64 // net.stride, 96 // net.stride)
+    boxes, confidence, classes = lit.decode_yolo(raw, net.stride, lit.ANCHORS)
+    assert boxes.shape[1] == confidence.shape[1] == classes.shape[1] and torch.isfinite(boxes).all()
+    truth = [(torch.tensor([[4.0, 4, 30, 40]]), torch.tensor([3]), torch.zeros(0, 4))]
+    assert torch.isfinite(lit.yolo_loss(raw, truth, net.stride, lit.ANCHORS))
+
+
+def test_imagenet_weights_load_from_a_file_and_a_wrong_file_is_refused(tmp_path):
+    net = lit.Vgg19(24, "gap", size=32)
+    given = {"features.0.weight": torch.ones(64, 3, 3, 3), "features.0.bias": torch.full((64,), 2.0), "classifier.6.weight": torch.ones(3, 3)}
+    torch.save(given, tmp_path / "w.pth")
+    assert lit.load_imagenet(net, tmp_path / "w.pth") == 2 and net.features[0].bias[0] == 2
+    grey = lit.Vgg19(24, "gap", size=32, colours=1)
+    lit.load_imagenet(grey, tmp_path / "w.pth")
+    assert torch.allclose(grey.features[0].weight, torch.full((64, 1, 3, 3), 3.0))
+    torch.save({"nothing": torch.ones(1)}, tmp_path / "x.pth")
+    with pytest.raises(ValueError, match="no tensor fits"):
+        lit.load_imagenet(net, tmp_path / "x.pth")
+
+
+def test_the_literature_trains_for_a_step(cells, tmp_path):
+    result = compare.train_yolo("tiny-yolo", tmp_path / "cells", tmp_path / "yolo", 5, size=64, batch=1, max_steps=1)
+    assert 0 <= result["ap50"] <= 1
+    table = compare.scores(np.array([0, 0, 1]), np.array([0, 1, 1]))
+    assert table["accuracy"] == pytest.approx(2 / 3) and table["recall"] == pytest.approx(0.75)
+
+
+def seen(truth, boxes, score, classes):
+    p = np.full((len(boxes), 24), np.log(0.01))
+    p[np.arange(len(boxes)), classes] = np.log(0.77)
+    return ev.Seen("c", "g", truth, np.arange(len(truth)), boxes, np.array(score), np.array(score), p)
+
+
+def test_joint_selection_takes_back_a_doubted_chromosome_and_leaves_a_third_one_out():
+    truth = np.array([[i * 20.0, 0, i * 20 + 10, 30] for i in range(4)])
+    boxes = np.concatenate([truth, [[200.0, 0, 210, 30]]])
+    cell = seen(truth, boxes, [0.9, 0.9, 0.9, 0.35, 0.3], [0, 1, 2, 3, 0])
+    cell.boxes[4] = [300, 0, 310, 30]
+    kept, classes = ev.select(cell, np.arange(5), ev.Prices(gate=-1.0))
+    assert 3 in kept and classes[list(kept).index(3)] == 3
+    f = ev.alone([cell], 0.5)
+    assert f["perfect"] == 0 and f["ap50"] == pytest.approx(1.0) and f["count_mae"] == 1
+
+
+def test_temperature_recovers_the_scale_of_logits():
+    rng = np.random.default_rng(0)
+    z = rng.normal(0, 1.5, (4000, 24))
+    p = np.exp(ev.log_softmax(z))
+    y = np.array([rng.choice(24, p=row) for row in p])
+    assert ev.temperature(3 * z, y) == pytest.approx(3.0, rel=0.1)
+    assert ev.expected_calibration_error(p, y) < 0.03 < ev.expected_calibration_error(np.exp(ev.log_softmax(3 * z)), y)
