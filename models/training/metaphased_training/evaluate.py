@@ -82,26 +82,57 @@ def survivors(seen: Seen, blind: float, same: float, floor: float, weight: float
     return pool[bx.suppress(seen.boxes[pool], seen.score[pool], classes, blind, same)]
 
 
-def alone(cells: list[Seen], threshold: float, blind=0.6, same=0.5, weight=1.0, other_weight=0.0) -> dict:
-    """Detector by itself at a threshold: AP50, perfect cells, cells right, count error."""
-    scores, hits, total, perfect, right, miscount = [], [], 0, 0, 0, 0
-    for seen in cells:
-        k = survivors(seen, blind, same, 0.001)
-        s = np.exp(np.log(seen.score[k]) + other_weight * other_log(seen, k))
-        order = np.argsort(-s, kind="stable")
-        k, s = k[order], s[order]
+@dataclass
+class Outcome:
+    """What came of each cell, so that figures and their bootstrap need no second look."""
+
+    perfect: np.ndarray
+    right: np.ndarray
+    miscount: np.ndarray
+    hit: np.ndarray  # boxes with their class
+    matched: np.ndarray
+    scores: list
+    hits: list
+    truths: np.ndarray
+
+    def figures(self, rows=None) -> dict:
+        """perfect, right, count_mae, accuracy of matched boxes, ap50; over `rows` of the cells."""
+        r = np.arange(len(self.perfect)) if rows is None else np.asarray(rows)
+        out = dict(perfect=float(self.perfect[r].mean()), right=float(self.right[r].mean()), count_mae=float(self.miscount[r].mean()),
+                   accuracy=float(self.hit[r].sum() / max(self.matched[r].sum(), 1)))
+        if self.scores:
+            out["ap50"] = bx.average_precision(np.concatenate([self.scores[i] for i in r]), np.concatenate([self.hits[i] for i in r]), int(self.truths[r].sum()))
+        return out
+
+
+def outcome(cells: list[Seen], answers) -> Outcome:
+    """`answers` yields for each cell (indices, classes, scores of all survivors or None, matches of those or None)."""
+    rows, scores, hits = [], [], []
+    for seen, (k, c, s, h) in zip(cells, answers):
         got = bx.match(seen.boxes[k], seen.truth)
-        scores.append(s), hits.append(got >= 0)
-        total += len(seen.truth)
-        over = s >= threshold
-        ok = over.sum() == len(seen.truth) and (got[over] >= 0).all()
-        perfect += ok
-        miscount += abs(int(over.sum()) - len(seen.truth))
-        if ok:
-            c, t = joined(seen, k[over], weight).argmax(1), seen.labels[got[over]]
-            right += bool(((c == t) | (t < 0)).all())
-    n = len(cells)
-    return dict(ap50=bx.average_precision(np.concatenate(scores), np.concatenate(hits), total), perfect=perfect / n, right=right / n, count_mae=miscount / n)
+        ok = len(k) == len(seen.truth) and (got >= 0).all()
+        t = seen.labels[got]
+        good = ((c == t) | (t < 0)) & (got >= 0)
+        rows.append((ok, ok and good.all(), abs(len(k) - len(seen.truth)), good.sum(), (got >= 0).sum(), len(seen.truth)))
+        if s is not None:
+            scores.append(s), hits.append(h)
+    perfect, right, miscount, hit, matched, truths = (np.array(v, float) for v in zip(*rows))
+    return Outcome(perfect, right, miscount, hit, matched, scores, hits, truths)
+
+
+def alone(cells: list[Seen], threshold: float, blind=0.6, same=0.5, weight=1.0, other_weight=0.0) -> Outcome:
+    """The detector by itself at a threshold; classes are each box's own."""
+    def answers():
+        for seen in cells:
+            k = survivors(seen, blind, same, 0.001)
+            s = seen.score[k]
+            if other_weight:
+                s = np.exp(np.log(s) + other_weight * other_log(seen, k))
+                order = np.argsort(-s, kind="stable")
+                k, s = k[order], s[order]
+            over = k[s >= threshold]
+            yield over, joined(seen, over, weight).argmax(1), s, bx.match(seen.boxes[k], seen.truth) >= 0
+    return outcome(cells, answers())
 
 
 @dataclass
@@ -137,21 +168,9 @@ def select(seen: Seen, index: np.ndarray, prices: Prices) -> tuple[np.ndarray, n
     return index[rows[taken]], np.array(slots)[cols[taken]]
 
 
-def pipeline(cells: list[Seen], prices: Prices, blind=0.7, same=0.6, floor=0.02) -> dict:
-    """After the joint selection: perfect cells, cells right, accuracy of matched boxes, edits a cell."""
-    perfect = right = miscount = hit = matched = 0
-    for seen in cells:
-        k, c = select(seen, survivors(seen, blind, same, floor), prices)
-        got = bx.match(seen.boxes[k], seen.truth)
-        ok = len(k) == len(seen.truth) and (got >= 0).all()
-        perfect += ok
-        t = seen.labels[got]
-        good = ((c == t) | (t < 0)) & (got >= 0)
-        right += bool(ok and good.all())
-        hit, matched = hit + int(good.sum()), matched + int((got >= 0).sum())
-        miscount += abs(len(k) - len(seen.truth))
-    n = len(cells)
-    return dict(perfect=perfect / n, right=right / n, accuracy=hit / max(matched, 1), count_mae=miscount / n)
+def pipeline(cells: list[Seen], prices: Prices, blind=0.7, same=0.6, floor=0.02) -> Outcome:
+    """After the joint selection over each cell."""
+    return outcome(cells, ((*select(seen, survivors(seen, blind, same, floor), prices), None, None) for seen in cells))
 
 
 def temperature(z: np.ndarray, labels: np.ndarray) -> float:

@@ -83,9 +83,9 @@ def freeze_joint(cells: list, thresholds: dict, classifier_temperature: float) -
 def search_prices(cells: list, weight: float) -> ev.Prices:
     """Prices of this package's joint selection with the most cells right on validation (for orientation; the daemon has its own)."""
     best = None
-    for other, gate, third in itertools.product((0.0, 0.5, 1.0), (-1.0, 0.0, 1.0), (3.0, 5.0)):
+    for other, gate, third in itertools.product((0.0, 0.5, 1.0), (-1.5, 0.0, 1.5), (4.0,)):
         p = ev.Prices(weight=weight, other=other, gate=gate, third=third)
-        f = ev.pipeline(cells, p)
+        f = ev.pipeline(cells, p).figures()
         key = (f["right"] + f["perfect"], -f["count_mae"])
         if best is None or key > best[0]:
             best = key, p
@@ -111,14 +111,12 @@ def map50(cells: list, weight: float, blind: float, same: float) -> float:
 def detector_figures(cells: list, thresholds: dict, weight: float, prices: ev.Prices, prefix: str) -> dict:
     """Figures of the detector and of the whole pipeline, with intervals over patients."""
     blind, same, at = thresholds["nms_iou"], thresholds["nms_same_class_iou"], thresholds["score"]
-    groups = [s.group for s in cells]
-    pick = lambda i: [cells[j] for j in i]
-    f = {}
-    whole = dict(alone=ev.alone(cells, at, blind, same), joint=ev.pipeline(cells, prices))
-    f[f"{prefix}_ap50"] = [whole["alone"]["ap50"], *interval(groups, lambda i: ev.alone(pick(i), at, blind, same)["ap50"], 40)]
-    f[f"{prefix}_perfect_cells"] = [whole["alone"]["perfect"], *interval(groups, lambda i: ev.alone(pick(i), at, blind, same)["perfect"], 40)]
-    for name in ("perfect", "right", "accuracy", "count_mae"):
-        f[f"{prefix}_joint_{name}"] = [whole["joint"][name], *interval(groups, lambda i: ev.pipeline(pick(i), prices)[name], 40)]
+    groups, f = [s.group for s in cells], {}
+    alone, joint = ev.alone(cells, at, blind, same, weight), ev.pipeline(cells, prices)
+    for who, names in ((alone, ("ap50", "perfect", "right", "count_mae")), (joint, ("perfect", "right", "accuracy", "count_mae"))):
+        for name in names:
+            title = f"{prefix}_{'joint_' if who is joint else ''}{name}"
+            f[title] = [who.figures()[name], *interval(groups, lambda i: who.figures(i)[name], 200)]
     f[f"{prefix}_map50"] = [map50(cells, weight, blind, same)]
     f[f"{prefix}_n"] = len(cells)
     return {k: [round(float(x), 4) for x in v] if isinstance(v, list) else v for k, v in f.items()}

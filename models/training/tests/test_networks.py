@@ -177,7 +177,7 @@ def test_joint_selection_takes_back_a_doubted_chromosome_and_leaves_a_third_one_
     cell.boxes[4] = [300, 0, 310, 30]
     kept, classes = ev.select(cell, np.arange(5), ev.Prices(gate=-1.0))
     assert 3 in kept and classes[list(kept).index(3)] == 3
-    f = ev.alone([cell], 0.5)
+    f = ev.alone([cell], 0.5).figures()
     assert f["perfect"] == 0 and f["ap50"] == pytest.approx(1.0) and f["count_mae"] == 1
 
 
