@@ -1,9 +1,13 @@
 //! Cells gathered into a case: clones, dose so far, review. Pure.
 
+mod alarm;
 mod clones;
+mod dose;
 mod repeats;
 mod state;
 
+pub use alarm::{AcknowledgeError, Alarm, AlarmEvent, AlarmMessage, AlarmSettings, AlarmState};
+pub use dose::{CaseDose, CellsNeeded, DoseCells, DoseSettings, DoseTally, Progress};
 pub use state::{
     CaseCells, CaseSettings, CaseState, ChanceFinding, Clone, Excluded, ReviewRequest, Sample, mosaicism_excluded,
 };

@@ -478,7 +478,8 @@ mod tests {
         let curve = built_in("co60_barquinero1995").expect("curve");
         let found = estimate(&sample(&[475, 25]), &curve, &Settings::default()).expect("estimate");
         assert!(found.warnings.iter().any(|w| w.contains("another laboratory")));
-        assert_eq!(found.limits.decision, 3);
+        // 0.64 expected: three or more have a probability of 0.027, two or more of 0.135.
+        assert_eq!(found.limits.decision, 2);
         assert!(found.limits.exceeded);
     }
 }

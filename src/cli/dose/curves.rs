@@ -4,7 +4,7 @@ use super::{curve, show, tell, tell_json};
 use crate::cli::{Exit, Failure};
 use crate::dosimetry::{list, write_curve};
 use clap::Args;
-use comfy_table::{Table, presets::UTF8_HORIZONTAL_ONLY};
+use comfy_table::{Table, presets::NOTHING};
 
 #[derive(Debug, Args)]
 pub struct Curves {
@@ -29,7 +29,7 @@ impl Curves {
             return Ok(Exit::Done);
         }
         let mut table = Table::new();
-        table.load_style(UTF8_HORIZONTAL_ONLY).set_header(["curve", "counts", "radiation", "c", "alpha", "beta", ""]);
+        table.load_style(NOTHING).set_header(["curve", "counts", "radiation", "c", "alpha", "beta", ""]);
         for c in curves {
             let [k0, k1, k2] = c.coefficients.map(show);
             let state = if c.refused.is_some() { "incomplete: refused".to_owned() } else { c.verified };

@@ -202,6 +202,12 @@ pub fn range(b: Bounded<f64>) -> String {
     format!("{} ({} to {})", show(Some(b.value)), show(b.low), show(b.high))
 }
 
+/// The same with a fixed number of decimals.
+fn range_to(b: Bounded<f64>, digits: usize) -> String {
+    let show = |v: Option<f64>| v.map_or("-".to_owned(), |v| format!("{v:.digits$}"));
+    format!("{} ({} to {})", show(Some(b.value)), show(b.low), show(b.high))
+}
+
 fn lines(e: &Estimate) -> String {
     let d = &e.dose_gy;
     let method = match d.method {
@@ -233,8 +239,8 @@ fn lines(e: &Estimate) -> String {
     };
     row("dispersion index", dispersion);
     if let Some(p) = &e.partial_body {
-        row("partial-body dose, Gy", format!("{} (Dolphin, 95 %)", range(p.dose_gy)));
-        row("  fraction of body", range(p.fraction));
+        row("partial-body dose, Gy", format!("{} (Dolphin, 95 %)", range_to(p.dose_gy, 2)));
+        row("  fraction of body", range_to(p.fraction, 2));
     }
     let verdict = if e.limits.exceeded { "exceeded" } else { "not exceeded" };
     row("decision threshold", format!("{} ({verdict}; {} Gy)", e.limits.decision, show(e.limits.decision_gy)));

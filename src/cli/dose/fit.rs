@@ -194,7 +194,7 @@ impl Fit {
 
     fn show(&self, found: &crate::dosimetry::Fit, points: &[FitPoint], curve: &Curve) -> Result<(), Failure> {
         let mut table = comfy_table::Table::new();
-        table.load_style(comfy_table::presets::UTF8_HORIZONTAL_ONLY).set_header([
+        table.load_style(comfy_table::presets::NOTHING).set_header([
             "dose, Gy",
             "cells",
             "counted",
@@ -216,12 +216,7 @@ impl Fit {
             ]);
         }
         let mut coefficients = comfy_table::Table::new();
-        coefficients.load_style(comfy_table::presets::UTF8_HORIZONTAL_ONLY).set_header([
-            "",
-            "value",
-            "standard error",
-            "p",
-        ]);
+        coefficients.load_style(comfy_table::presets::NOTHING).set_header(["", "value", "standard error", "p"]);
         for (i, name) in ["c, per cell", "alpha, per Gy", "beta, per Gy²"].into_iter().enumerate() {
             coefficients.add_row([
                 name.to_owned(),

@@ -168,7 +168,7 @@ impl Limits {
 
     fn show(&self, output: &Output) -> Result<(), Failure> {
         let mut table = comfy_table::Table::new();
-        table.load_style(comfy_table::presets::UTF8_HORIZONTAL_ONLY).set_header([
+        table.load_style(comfy_table::presets::NOTHING).set_header([
             "cells",
             "decision threshold",
             "detection limit",

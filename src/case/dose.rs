@@ -1,0 +1,340 @@
+//! The dose of a case as its cells arrive: the `dose/1` message.
+
+use super::alarm::AlarmState;
+use crate::cell::{DicentricRecord, NOTICE};
+use crate::dicentric::{NotCounted, counted};
+use crate::dosimetry::{Curve, Estimate, Gray, Response, Sample, Scoring, Settings, estimate};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// How a station turns cells into a dose.
+#[derive(Debug, Clone)]
+pub struct DoseSettings {
+    /// Calibration curve.
+    pub curve: Curve,
+    /// Method, levels, circumstances of the exposure.
+    pub settings: Settings,
+    /// "Cells needed" are for limits this far from the estimate: 0.5 Gy is what triage asks for.
+    pub half_width: Gray,
+    /// Cells of a triage score.
+    pub triage_cells: u64,
+    /// Cells, or dicentrics, of a full assay: whichever comes first.
+    pub full: (u64, u64),
+}
+
+impl DoseSettings {
+    /// 50 cells for triage, 500 cells or 100 dicentrics for a full assay, +- 0.5 Gy.
+    pub fn new(curve: Curve, settings: Settings) -> Self {
+        Self { curve, settings, half_width: Gray::of(0.5), triage_cells: 50, full: (500, 100) }
+    }
+}
+
+/// How far the scoring of a case has come.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Progress {
+    /// Fewer cells than a triage score.
+    #[default]
+    Started,
+    /// Enough to sort people (50 cells, or 30 dicentrics).
+    Triage,
+    /// A full assay (500 cells or 100 dicentrics).
+    Full,
+}
+
+/// Numbers of cells of a case.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct DoseCells {
+    /// All that hold an aberration record.
+    pub seen: u64,
+    /// That count towards the dose.
+    pub counted: u64,
+    /// Not counted: not as many centromeres as a complete cell has.
+    pub incomplete: u64,
+    /// Not counted: in a later division.
+    pub second_division: u64,
+    /// Not counted: a piece could not be told and no person has looked.
+    pub unclear: u64,
+    /// Counted, and scored by a person.
+    pub reviewed: u64,
+    /// Counted with dicentrics that a machine called and no person has looked at.
+    pub awaiting_review: u64,
+}
+
+/// Running counts of a case: a cell costs nothing to add, and a corrected one is taken out and added again.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DoseTally {
+    cells: DoseCells,
+    histogram: Vec<u64>,
+    rings: u64,
+    fragments: u64,
+    by_machine: u64,
+}
+
+impl DoseTally {
+    /// Adds a cell.
+    pub fn add(&mut self, record: &DicentricRecord) {
+        self.change(record, |count| *count += 1, |sum, n| *sum += n);
+    }
+
+    /// Takes out a cell that was added before, as it was then.
+    pub fn remove(&mut self, record: &DicentricRecord) {
+        self.change(record, |count| *count = count.saturating_sub(1), |sum, n| *sum = sum.saturating_sub(n));
+    }
+
+    fn change(&mut self, record: &DicentricRecord, one: impl Fn(&mut u64), many: impl Fn(&mut u64, u64)) {
+        one(&mut self.cells.seen);
+        match counted(record) {
+            Err(NotCounted::Incomplete) => one(&mut self.cells.incomplete),
+            Err(NotCounted::SecondDivision) => one(&mut self.cells.second_division),
+            Err(NotCounted::Unclear) => one(&mut self.cells.unclear),
+            Ok(()) => {
+                one(&mut self.cells.counted);
+                let k = record.dicentric_equivalents() as usize;
+                if self.histogram.len() <= k {
+                    self.histogram.resize(k + 1, 0);
+                }
+                one(&mut self.histogram[k]);
+                many(&mut self.rings, u64::from(record.rings));
+                many(&mut self.fragments, u64::from(record.fragments));
+                match record.scored_by.as_str() {
+                    "review" => one(&mut self.cells.reviewed),
+                    "machine" => {
+                        one(&mut self.by_machine);
+                        if k > 0 {
+                            one(&mut self.cells.awaiting_review);
+                        }
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    /// Numbers of cells.
+    pub fn cells(&self) -> DoseCells {
+        self.cells
+    }
+
+    /// True when every counted dicentric was seen by a person (or was never called by a machine).
+    pub fn reviewed(&self) -> bool {
+        self.cells.awaiting_review == 0
+    }
+
+    /// What the counted cells say about the dose. The work is some hundred microseconds: ask once a second, not once
+    /// a cell.
+    pub fn dose(&self, station: &str, case: &str, alarm: AlarmState, settings: &DoseSettings) -> CaseDose {
+        let histogram = self.histogram.clone();
+        let dicentrics = histogram.iter().enumerate().map(|(k, c)| k as u64 * c).sum();
+        let mut flags = Vec::new();
+        let mut found = None;
+        if self.cells.counted == 0 {
+            flags.push("no cell counts yet: there is no dose".into());
+        } else {
+            let scored = Sample::from_histogram(histogram.clone());
+            match scored.and_then(|sample| estimate(&sample, &settings.curve, &settings.settings)) {
+                Ok(estimate) => found = Some(estimate),
+                Err(error) => flags.push(format!("no dose: {error}")),
+            }
+        }
+        if self.by_machine > 0 && settings.curve.about().scoring == Some(Scoring::Manual) {
+            flags.push(
+                "a machine scored cells, the curve was made by people: a machine finds fewer dicentrics, so the dose \
+                 is likely too low until each is reviewed"
+                    .into(),
+            );
+        }
+        let progress = match (self.cells.counted, dicentrics) {
+            (cells, x) if cells >= settings.full.0 || x >= settings.full.1 => Progress::Full,
+            (cells, x) if cells >= settings.triage_cells || x >= 30 => Progress::Triage,
+            _ => Progress::Started,
+        };
+        if progress == Progress::Started {
+            flags.push(format!("fewer than {} cells: too early to sort by dose", settings.triage_cells));
+        }
+        let cells_needed = found.as_ref().and_then(|e| cells_needed(e, settings));
+        CaseDose {
+            schema: CaseDose::SCHEMA.into(),
+            station: station.into(),
+            case: case.into(),
+            cells: self.cells,
+            dicentrics,
+            counts: histogram,
+            rings: self.rings,
+            fragments: self.fragments,
+            progress,
+            cells_needed: CellsNeeded { half_width_gy: settings.half_width.value(), cells: cells_needed },
+            estimate: found,
+            alarm,
+            flags,
+            notice: NOTICE.into(),
+        }
+    }
+}
+
+/// Cells for limits that lie `half_width_gy` from the estimate.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct CellsNeeded {
+    /// Half the width that is asked for, in Gy.
+    pub half_width_gy: f64,
+    /// Cells in all, about; none where the curve's own error is wider, or there is no dose yet.
+    pub cells: Option<u64>,
+}
+
+/// The `dose/1` message.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct CaseDose {
+    /// `dose/1`.
+    pub schema: String,
+    /// Station.
+    pub station: String,
+    /// Id of the case.
+    pub case: String,
+    /// Numbers of cells.
+    pub cells: DoseCells,
+    /// Dicentrics in the counted cells: a tricentric counts two.
+    pub dicentrics: u64,
+    /// Counted cells with 0, 1, 2, ... dicentrics.
+    pub counts: Vec<u64>,
+    /// Centric rings in the counted cells; they are no part of the dose.
+    pub rings: u64,
+    /// Acentric fragments in the counted cells.
+    pub fragments: u64,
+    /// How far the scoring has come.
+    pub progress: Progress,
+    /// Cells needed for narrower limits.
+    pub cells_needed: CellsNeeded,
+    /// Yield, dose, dispersion, part of the body, limits, curve and warnings; none before the first counted cell.
+    pub estimate: Option<Estimate>,
+    /// The alarm of the case.
+    pub alarm: AlarmState,
+    /// What a person should know beyond the estimate's warnings.
+    pub flags: Vec<String>,
+    /// Research use only.
+    pub notice: String,
+}
+
+impl CaseDose {
+    /// Name and major version of the message.
+    pub const SCHEMA: &'static str = "dose/1";
+
+    /// Lower limit of the whole-body dose, where there is one.
+    pub fn lower_limit(&self) -> Option<f64> {
+        self.estimate.as_ref().and_then(|e| e.dose_gy.low)
+    }
+}
+
+/// Cells until the limits are as near as asked: the error of the counts shrinks with them, that of the curve does not.
+/// By the delta method; exact limits of few counts are a little wider.
+fn cells_needed(found: &Estimate, settings: &DoseSettings) -> Option<u64> {
+    let response: Response<'_> =
+        settings.curve.at(settings.settings.protraction).with_remaining(settings.settings.remaining);
+    let dose = Gray::new(found.dose_gy.value).ok()?;
+    let step = 1e-3;
+    let next = Gray::new(dose.value() + step).ok()?;
+    let slope = (response.yield_at(next).value() - response.yield_at(dose).value()) / step;
+    let error = settings.half_width.value() * slope / 1.96;
+    let of_curve = response.error_at(dose).value();
+    let room = error * error - of_curve * of_curve;
+    let y = found.yield_.value.max(response.yield_at(Gray::ZERO).value());
+    let cells = (y / room).ceil();
+    (room > 0.0 && cells.is_finite() && cells < 1e9).then_some((cells as u64).max(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dosimetry::{CellSurvival, Exposure, built_in};
+    use rand::SeedableRng;
+
+    fn settings() -> DoseSettings {
+        DoseSettings::new(built_in("co60_barquinero1995").expect("curve"), Settings::default())
+    }
+
+    fn exposed(dose: f64, fraction: f64, cells: usize) -> Vec<DicentricRecord> {
+        let curve = built_in("co60_barquinero1995").expect("curve");
+        let exposure = Exposure::new(&curve, Gray::of(dose), fraction, CellSurvival::default()).expect("exposure");
+        let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(3);
+        (0..cells).map(|_| DicentricRecord::from(&exposure.draw(&mut rng))).collect()
+    }
+
+    fn tally(records: &[DicentricRecord]) -> DoseTally {
+        let mut tally = DoseTally::default();
+        records.iter().for_each(|r| tally.add(r));
+        tally
+    }
+
+    #[test]
+    fn the_dose_converges_to_that_of_the_exposure() {
+        let records = exposed(2.0, 1.0, 1000);
+        let mut widths = Vec::new();
+        for cells in [20, 100, 1000] {
+            let dose = tally(&records[..cells]).dose("lab", "7", AlarmState::Clear, &settings());
+            let limits = dose.estimate.expect("an estimate").dose_gy;
+            let (low, high) = (limits.low.expect("low"), limits.high.expect("high"));
+            assert!(low < 2.0 && 2.0 < high, "{cells} cells: {low} to {high}");
+            widths.push(high - low);
+        }
+        assert!(widths[0] > widths[1] && widths[1] > widths[2]);
+    }
+
+    #[test]
+    fn half_a_body_is_told_from_a_whole_one() {
+        let dose = tally(&exposed(4.0, 0.5, 1000)).dose("lab", "7", AlarmState::Clear, &settings());
+        let estimate = dose.estimate.expect("an estimate");
+        let part = estimate.partial_body.expect("u exceeds 1.96");
+        assert!(part.dose_gy.low.expect("low") < 4.0 && 4.0 < part.dose_gy.high.expect("high"), "{part:?}");
+        assert!((part.fraction.value - 0.5).abs() < 0.2, "{part:?}");
+    }
+
+    #[test]
+    fn a_corrected_cell_is_counted_once() {
+        let records = exposed(3.0, 1.0, 50);
+        let mut running = tally(&records);
+        let before = running.clone();
+        let mut changed = records[7].clone();
+        changed.first_division = Some(false);
+        running.remove(&records[7]);
+        running.add(&changed);
+        assert_eq!((running.cells().counted, running.cells().second_division), (49, 1));
+        running.remove(&changed);
+        running.add(&records[7]);
+        assert_eq!(running, before);
+    }
+
+    #[test]
+    fn progress_goes_from_triage_to_a_full_assay() {
+        let at = |cells| tally(&exposed(0.5, 1.0, cells)).dose("lab", "7", AlarmState::Clear, &settings()).progress;
+        assert_eq!((at(10), at(50), at(500)), (Progress::Started, Progress::Triage, Progress::Full));
+    }
+
+    #[test]
+    fn no_counted_cell_gives_no_dose_and_says_so() {
+        let dose = DoseTally::default().dose("lab", "7", AlarmState::Clear, &settings());
+        assert_eq!((dose.estimate.is_none(), dose.lower_limit()), (true, None));
+        assert!(dose.flags[0].contains("no cell counts"));
+    }
+
+    #[test]
+    fn machine_calls_wait_for_a_person_and_are_flagged() {
+        let mut records = exposed(4.0, 1.0, 60);
+        records.iter_mut().for_each(|r| r.scored_by = "machine".into());
+        let running = tally(&records);
+        assert!(!running.reviewed());
+        let dose = running.dose("lab", "7", AlarmState::Clear, &settings());
+        assert!(dose.flags.iter().any(|f| f.contains("machine")));
+        records.iter_mut().for_each(|r| r.scored_by = "review".into());
+        assert!(tally(&records).reviewed());
+    }
+
+    #[test]
+    fn more_cells_are_needed_at_low_doses_for_narrow_limits() {
+        let dose = tally(&exposed(1.0, 1.0, 500)).dose("lab", "7", AlarmState::Clear, &settings());
+        let needed = dose.cells_needed.cells.expect("a number of cells");
+        assert!((10..500).contains(&needed), "{needed}");
+        let mut narrow = settings();
+        narrow.half_width = Gray::of(0.01);
+        let dose = tally(&exposed(1.0, 1.0, 500)).dose("lab", "7", AlarmState::Clear, &narrow);
+        assert_eq!(dose.cells_needed.cells, None, "the curve alone is less sure than that");
+    }
+}
