@@ -5,8 +5,10 @@
 
 pub mod files;
 mod folder;
+mod simulator;
 
 pub use folder::{FolderSettings, FolderSource, IsDone, list as list_files};
+pub use simulator::{SimulatorSettings, SimulatorSource};
 
 use std::{
     sync::{

@@ -404,40 +404,6 @@ pub struct Cell {
     pub notice: String,
 }
 
-/// The `rejected` message: a file, trigger or pushed frame that gave no cell.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Rejected {
-    /// `rejected/1`.
-    pub schema: String,
-    /// Station.
-    pub station: String,
-    /// Source it came from.
-    pub source: String,
-    /// Case in force.
-    pub case: Option<String>,
-    /// Slide in force.
-    pub slide: Option<String>,
-    /// When it was looked at, RFC 3339 in UTC.
-    pub time: String,
-    /// Number of the frame within its source.
-    pub frame: u64,
-    /// File, relative to the source's folder, its page behind `#`.
-    pub file: Option<String>,
-    /// The scanner's own event id, echoed.
-    pub trigger: Option<String>,
-    /// Stable reason: `unreadable`, `no_metaphase` ...
-    pub reason: String,
-    /// What was found, and what would be right, in words.
-    pub text: String,
-    /// Research use only.
-    pub notice: String,
-}
-
-impl Rejected {
-    /// Name and major version of the message.
-    pub const SCHEMA: &'static str = "rejected/1";
-}
-
 impl Cell {
     /// Name and major version of the message.
     pub const SCHEMA: &'static str = "cell/1";

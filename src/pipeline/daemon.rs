@@ -163,6 +163,17 @@ impl Pipeline {
         Ok(Self { threads, hearts, sources: contexts, stop, abandon })
     }
 
+    /// A pipeline without stages, to be left behind when the real one is stopped.
+    pub fn nothing() -> Self {
+        Self {
+            threads: Vec::new(),
+            hearts: Vec::new(),
+            sources: Vec::new(),
+            stop: Arc::default(),
+            abandon: Arc::default(),
+        }
+    }
+
     /// The sources.
     pub fn sources(&self) -> &[Arc<SourceContext>] {
         &self.sources

@@ -11,6 +11,7 @@ pub mod heart;
 pub mod job;
 pub mod record;
 pub mod select;
+pub mod sources;
 pub mod stages;
 pub mod supervisor;
 

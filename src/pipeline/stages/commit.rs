@@ -9,12 +9,14 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 
 use super::StageContext;
 use crate::{
-    cell::{NOTICE, Rejected},
+    cell::NOTICE,
     config::Mode,
     frame::FileStamp,
+    mqtt::Rejected,
     pipeline::{
         edges::{EdgeSender, Sent},
         job::{Refusal, SourceContext},
+        record,
     },
     station::{DropReason, Level, RejectReason, Ticket},
     store::{FileMark, FileOutcome, FrameCommit, Message, Store, StoreError},
@@ -166,16 +168,18 @@ impl CommitStage {
 
     fn refusal(&self, refusal: &Refusal) -> FrameCommit {
         let own = |text: &Option<Arc<str>>| text.as_deref().map(str::to_owned);
+        let now = self.context.clock.wall();
         let message = Rejected {
             schema: Rejected::SCHEMA.into(),
             station: self.station.clone(),
             source: refusal.context.name.to_string(),
-            case: own(&refusal.belongs.case),
-            slide: own(&refusal.belongs.slide),
-            time: self.context.clock.wall().to_string(),
-            frame: refusal.frame.0,
+            id: record::new_id(now),
+            time: now.to_string(),
+            frame: Some(refusal.frame.0),
             file: own(&refusal.file),
             trigger: refusal.trigger.clone(),
+            case: own(&refusal.belongs.case),
+            slide: own(&refusal.belongs.slide),
             reason: refusal.reason.label().into(),
             text: refusal.text.clone(),
             notice: NOTICE.into(),

@@ -1,0 +1,142 @@
+//! The virtual slide as a camera.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use jiff::Timestamp;
+
+use super::{Buffers, Capture, Source, SourceError};
+use crate::{
+    cell::{DicentricRecord, TrueCell},
+    config::{Assay, SlidePath},
+    frame::{Frame, FrameFlags, FrameId, FrameInfo, PixelFormat, Pixels},
+    slide::{CellTruth, LivePath, Samples, ScanPath, SlideSettings, Stop, VirtualSlide},
+};
+
+/// What a simulated camera needs to know.
+pub struct SimulatorSettings {
+    /// Name of the source.
+    pub name: Arc<str>,
+    /// The slide.
+    pub slide: SlideSettings,
+    /// How the stage moves.
+    pub stage: SlidePath,
+    /// Frames a second; none: as fast as they are taken.
+    pub rate_hz: Option<f64>,
+}
+
+/// A camera over the virtual slide.
+pub struct SimulatorSource {
+    name: Arc<str>,
+    slide: VirtualSlide,
+    path: Path,
+    period: Duration,
+    due: Instant,
+    count: u64,
+}
+
+enum Path {
+    Live(LivePath),
+    Scan(ScanPath),
+}
+
+impl SimulatorSource {
+    /// Puts the slide under the microscope.
+    ///
+    /// # Errors
+    /// When the slide's settings cannot be met.
+    pub fn open(settings: SimulatorSettings) -> Result<Self, SourceError> {
+        let slide =
+            VirtualSlide::new(settings.slide).map_err(|error| SourceError::Unsupported(error.to_string()))?;
+        let path = match settings.stage {
+            SlidePath::Live => Path::Live(LivePath::new(&slide)),
+            SlidePath::Scan => Path::Scan(ScanPath::new(&slide)),
+        };
+        Ok(Self {
+            name: settings.name,
+            slide,
+            path,
+            period: settings.rate_hz.map_or(Duration::ZERO, |hz| Duration::from_secs_f64(1.0 / hz)),
+            due: Instant::now(),
+            count: 0,
+        })
+    }
+
+    /// The next frame.
+    fn take(&mut self, stop: &Stop, buffers: &Buffers) -> Result<Capture, SourceError> {
+        let settings = self.slide.settings();
+        let (width, height, bits) = (settings.width as usize, settings.height as usize, settings.bits);
+        let (um_per_px, assay) = (settings.um_per_px, settings.assay);
+        let format = if bits > 8 { PixelFormat::Mono16 } else { PixelFormat::Mono8 };
+        let Ok(mut buffer) = buffers.take(width * height * format.bytes_per_pixel()) else {
+            return Ok(Capture::NoBuffer);
+        };
+        let samples =
+            if bits > 8 { Samples::Mono16(buffer.words_mut()) } else { Samples::Mono8(buffer.bytes_mut()) };
+        let failed = |error: &dyn std::fmt::Display| SourceError::Device(error.to_string());
+        let truth = self.slide.render(stop, samples).map_err(|e| failed(&e))?;
+        let truth: Arc<[TrueCell]> = truth.cells.iter().map(|cell| told(cell, assay)).collect();
+        let pixels = Pixels::new(buffer, format, width, height, bits).map_err(|e| failed(&e))?;
+        self.count += 1;
+        let info = FrameInfo {
+            id: FrameId(self.count),
+            source: self.name.clone(),
+            device_sequence: Some(self.count as u32),
+            arrived: Instant::now(),
+            time: Timestamp::now(),
+            trigger: None,
+            stage_um: Some(stop.stage),
+            um_per_px: Some(um_per_px),
+            file: None,
+            stamp: None,
+            truth: (!truth.is_empty()).then_some(truth),
+            flags: FrameFlags::default(),
+        };
+        Ok(Capture::Frame(Frame { info, pixels }))
+    }
+}
+
+impl Source for SimulatorSource {
+    fn next(&mut self, buffers: &Buffers) -> Result<Capture, SourceError> {
+        let now = Instant::now();
+        if let Some(rest) = self.due.checked_duration_since(now).filter(|rest| !rest.is_zero()) {
+            std::thread::sleep(rest.min(Duration::from_millis(50)));
+            if rest > Duration::from_millis(50) {
+                return Ok(Capture::Nothing);
+            }
+        }
+        // A camera that was kept waiting does not catch up in a burst.
+        self.due = (self.due + self.period).max(Instant::now());
+        let stop = match &mut self.path {
+            Path::Live(path) => path.next(&self.slide),
+            Path::Scan(path) => path.next(&self.slide),
+        };
+        match stop {
+            Some(stop) => self.take(&stop, buffers),
+            None => Ok(Capture::Finished),
+        }
+    }
+}
+
+/// What the slide knows of a cell, as a record.
+fn told(cell: &CellTruth, assay: Assay) -> TrueCell {
+    let dicentric = (assay == Assay::Dicentric).then(|| {
+        let mut record = DicentricRecord { scored_by: "truth".into(), first_division: Some(true), ..Default::default() };
+        for chromosome in &cell.chromosomes {
+            let centromeres = chromosome.centromeres.len() as u32;
+            record.centromeres += centromeres;
+            match centromeres {
+                0 => record.fragments += 1,
+                1 if chromosome.ring => record.rings += 1,
+                1 => record.monocentrics += 1,
+                2 => record.dicentrics += 1,
+                3 => record.tricentrics += 1,
+                more => record.higher.push(more),
+            }
+        }
+        record
+    });
+    TrueCell { region: cell.region, karyotype: cell.karyotype.clone(), dicentric }
+}

@@ -1,0 +1,111 @@
+//! From a source's configuration to something that opens it.
+
+use std::{path::Path, sync::Arc};
+
+use super::{job::SourceContext, stages::capture::OpenSource};
+use crate::{
+    camera::{FolderSettings, FolderSource, SimulatorSettings, SimulatorSource, SourceError},
+    config::{Assay, Repeat, SourceKind},
+    slide::{Exposure, SlideSettings},
+    store::StoreReader,
+};
+
+/// Frames a second of a simulated live camera that names no rate.
+const SIMULATOR_RATE: f64 = 10.0;
+
+/// How to open the source. Paths are relative to `base` (the configuration's folder); `store` knows which files were
+/// processed before.
+///
+/// # Errors
+/// When this build or this version cannot drive such a source.
+pub fn opener(
+    context: &Arc<SourceContext>,
+    assay: Assay,
+    base: &Path,
+    store: StoreReader,
+) -> Result<OpenSource, SourceError> {
+    let config = context.config.clone();
+    let name = context.name.clone();
+    match config.kind {
+        SourceKind::Simulator => {
+            let defaults = SlideSettings::default();
+            let [width, height] = config.size.unwrap_or([defaults.width, defaults.height]);
+            let slide = SlideSettings {
+                seed: config.seed.unwrap_or(1),
+                assay,
+                stain: config.stain,
+                karyotype: config.karyotype.clone(),
+                exposure: Exposure {
+                    dose_gy: config.dose_gy.unwrap_or(0.0),
+                    fraction: config.fraction.unwrap_or(1.0),
+                },
+                width,
+                height,
+                um_per_px: config.um_per_px.unwrap_or(defaults.um_per_px),
+                cells: config.cells,
+                ..defaults
+            };
+            // Tried once here, so that a wrong karyotype is told at the start and not again and again.
+            crate::slide::VirtualSlide::new(slide.clone())
+                .map_err(|error| SourceError::Unsupported(format!("source '{name}': {error}")))?;
+            let live = context.is_live();
+            Ok(Box::new(move || {
+                let source = SimulatorSource::open(SimulatorSettings {
+                    name: name.clone(),
+                    slide: slide.clone(),
+                    stage: config.stage.unwrap_or_default(),
+                    rate_hz: config.rate_hz.or(live.then_some(SIMULATOR_RATE)),
+                })?;
+                Ok(Box::new(source) as _)
+            }))
+        }
+        SourceKind::Folder => {
+            let path = base.join(config.path.clone().unwrap_or_default());
+            Ok(Box::new(move || {
+                let marks = store
+                    .marks(&name)
+                    .map_err(|error| SourceError::Device(format!("cannot read which files were processed: {error}")))?;
+                let source = FolderSource::open(FolderSettings {
+                    name: name.clone(),
+                    path: path.clone(),
+                    repeat: config.repeat.unwrap_or(Repeat::Once),
+                    rate_hz: config.rate_hz,
+                    um_per_px: config.um_per_px,
+                    is_done: Box::new(move |file, stamp| {
+                        marks.get(file).is_some_and(|m| m.bytes == stamp.bytes && m.mtime_ns == stamp.mtime_ns)
+                    }),
+                })?;
+                Ok(Box::new(source) as _)
+            }))
+        }
+        SourceKind::Webcam => webcam(context),
+        kind => Err(SourceError::Unsupported(format!(
+            "source '{name}': kind \"{}\" is not built yet in this version; use simulator, folder or webcam",
+            kind.name()
+        ))),
+    }
+}
+
+#[cfg(feature = "webcam")]
+fn webcam(context: &Arc<SourceContext>) -> Result<OpenSource, SourceError> {
+    let config = context.config.clone();
+    let name = context.name.clone();
+    Ok(Box::new(move || {
+        let settings = crate::camera::WebcamSettings {
+            name: name.clone(),
+            device: config.device.clone(),
+            size: config.size,
+            rate_hz: config.rate_hz,
+            um_per_px: config.um_per_px,
+        };
+        Ok(Box::new(crate::camera::WebcamSource::open(settings)?) as _)
+    }))
+}
+
+#[cfg(not(feature = "webcam"))]
+fn webcam(context: &Arc<SourceContext>) -> Result<OpenSource, SourceError> {
+    Err(SourceError::Unsupported(format!(
+        "source '{}': this build drives no webcam; build it with --features webcam",
+        context.name
+    )))
+}
