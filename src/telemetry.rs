@@ -9,7 +9,9 @@ use crate::config::{LogConfig, LogFormat};
 
 /// A filter that cannot be read.
 #[derive(Debug, thiserror::Error)]
-#[error("log.level \"{filter}\": {source}; expected a level such as \"info\" or a filter such as \"info,metaphased::mqtt=debug\"")]
+#[error(
+    "log.level \"{filter}\": {source}; expected a level such as \"info\" or a filter such as \"info,metaphased::mqtt=debug\""
+)]
 pub struct FilterError {
     filter: String,
     source: tracing_subscriber::filter::ParseError,
@@ -20,8 +22,7 @@ pub struct FilterError {
 /// # Errors
 /// When the filter cannot be read.
 pub fn start(log: &LogConfig, bar: Option<ProgressBar>) -> Result<(), FilterError> {
-    let filter = EnvFilter::try_new(&log.level)
-        .map_err(|source| FilterError { filter: log.level.clone(), source })?;
+    let filter = EnvFilter::try_new(&log.level).map_err(|source| FilterError { filter: log.level.clone(), source })?;
     let format = match log.format {
         LogFormat::Auto if std::env::var_os("JOURNAL_STREAM").is_some() => LogFormat::Journald,
         LogFormat::Auto if io::stderr().is_terminal() => LogFormat::Pretty,
@@ -39,7 +40,12 @@ pub fn start(log: &LogConfig, bar: Option<ProgressBar>) -> Result<(), FilterErro
         },
         LogFormat::Json => registry.with(tracing_subscriber::fmt::layer().json().with_writer(writer)).try_init(),
         LogFormat::Auto | LogFormat::Pretty => registry
-            .with(tracing_subscriber::fmt::layer().with_target(false).with_ansi(io::stderr().is_terminal()).with_writer(writer))
+            .with(
+                tracing_subscriber::fmt::layer()
+                    .with_target(false)
+                    .with_ansi(io::stderr().is_terminal())
+                    .with_writer(writer),
+            )
             .try_init(),
     };
     Ok(())

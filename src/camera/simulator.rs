@@ -48,8 +48,7 @@ impl SimulatorSource {
     /// # Errors
     /// When the slide's settings cannot be met.
     pub fn open(settings: SimulatorSettings) -> Result<Self, SourceError> {
-        let slide =
-            VirtualSlide::new(settings.slide).map_err(|error| SourceError::Unsupported(error.to_string()))?;
+        let slide = VirtualSlide::new(settings.slide).map_err(|error| SourceError::Unsupported(error.to_string()))?;
         let path = match settings.stage {
             SlidePath::Live => Path::Live(LivePath::new(&slide)),
             SlidePath::Scan => Path::Scan(ScanPath::new(&slide)),
@@ -73,8 +72,7 @@ impl SimulatorSource {
         let Ok(mut buffer) = buffers.take(width * height * format.bytes_per_pixel()) else {
             return Ok(Capture::NoBuffer);
         };
-        let samples =
-            if bits > 8 { Samples::Mono16(buffer.words_mut()) } else { Samples::Mono8(buffer.bytes_mut()) };
+        let samples = if bits > 8 { Samples::Mono16(buffer.words_mut()) } else { Samples::Mono8(buffer.bytes_mut()) };
         let failed = |error: &dyn std::fmt::Display| SourceError::Device(error.to_string());
         let truth = self.slide.render(stop, samples).map_err(|e| failed(&e))?;
         let truth: Arc<[TrueCell]> = truth.cells.iter().map(|cell| told(cell, assay)).collect();
@@ -123,7 +121,8 @@ impl Source for SimulatorSource {
 /// What the slide knows of a cell, as a record.
 fn told(cell: &CellTruth, assay: Assay) -> TrueCell {
     let dicentric = (assay == Assay::Dicentric).then(|| {
-        let mut record = DicentricRecord { scored_by: "truth".into(), first_division: Some(true), ..Default::default() };
+        let mut record =
+            DicentricRecord { scored_by: "truth".into(), first_division: Some(true), ..Default::default() };
         for chromosome in &cell.chromosomes {
             let centromeres = chromosome.centromeres.len() as u32;
             record.centromeres += centromeres;

@@ -6,6 +6,7 @@ mod evaluate;
 mod exit;
 mod iscn;
 mod output;
+mod run;
 mod schema;
 mod simulate;
 
@@ -46,6 +47,8 @@ pub struct Cli {
 /// The commands. Each has its own file in this folder.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Run the daemon (what happens without a command, too).
+    Run,
     /// Check a configuration file and tell all its mistakes at once.
     CheckConfig(config::CheckConfig),
     /// Print the configuration in force and where each value came from.
@@ -84,7 +87,7 @@ pub fn main() -> Exit {
 
 fn run(cli: Cli) -> Result<Exit, Failure> {
     match cli.command {
-        None => Ok(Exit::Done),
+        None | Some(Command::Run) => run::run(&cli.global),
         Some(Command::CheckConfig(args)) => args.run(&cli.global),
         Some(Command::PrintConfig(args)) => args.run(&cli.global),
         Some(Command::Dose(args)) => args.run(),

@@ -24,17 +24,17 @@ use crate::{
     karyotype::KaryotypeSettings,
     mqtt::{self, MqttSession},
     pipeline::{
-        Parts, Pipeline, SourceParts,
+        FrameTriage, Parts, Pipeline, SourceParts,
         clock::SystemClock,
         job::SourceContext,
         sources,
         stages::interpret::InterpretSettings,
         supervisor::{self, Finding},
     },
-    recognition::{ComposedRecognizer, Recognition, Recognizer, Triage},
+    recognition::{ComposedRecognizer, Recognition, Recognizer},
     station::{
-        Birth, CommandError, CommandInbox, EngineState, Health, HostFacts, Level, ModelFacts, SourceFacts, SourceState, Stats,
-        command_channel,
+        Birth, CommandError, CommandInbox, EngineState, Health, HostFacts, Level, ModelFacts, SourceFacts, SourceState,
+        Stats, command_channel,
     },
     store::{Store, StoreError, StoreOptions},
     telemetry,
@@ -149,17 +149,18 @@ impl Daemon {
         let engine = inference::choose(&config.inference).map_err(|e| Failure::new(Exit::Unavailable, e))?;
         tracing::info!(engine = engine.engine.name(), why = engine.why, "engine chosen");
         let library = ModelLibrary::find(config.inference.models.as_deref(), loaded.file.as_deref());
-        let hub = LiveHub::new(contexts.iter().map(|c| LiveSource {
-            name: c.name.clone(),
-            bright_field: !c.config.stain.is_fluorescence(),
-        }));
+        let hub = LiveHub::new(
+            contexts
+                .iter()
+                .map(|c| LiveSource { name: c.name.clone(), bright_field: !c.config.stain.is_fluorescence() }),
+        );
         let mut parts = Vec::new();
         for context in &contexts {
             let open = sources::opener(context, config.assay, &base, store.reader())
                 .map_err(|e| Failure::new(Exit::Unavailable, e))?;
             let recognition = Recognition::configured(&config.inference, context.config.stain);
             let (library, engine) = (library.clone(), engine.clone());
-            let mut make = Box::new(move || {
+            let make = Box::new(move || {
                 ComposedRecognizer::open(&recognition, &library, &engine).map(|r| Box::new(r) as Box<dyn Recognizer>)
             });
             let recognizer = make().map_err(|e| Failure::new(Exit::Unavailable, e))?;
@@ -168,7 +169,7 @@ impl Daemon {
             parts.push(SourceParts {
                 context: context.clone(),
                 open,
-                assess: Box::new(move || Box::new(Triage::new(&triage, stain)) as _),
+                assess: Box::new(move || Box::new(FrameTriage::new(&triage, stain)) as _),
                 recognizer,
                 make,
                 window: (context.mode == Mode::Freshest).then(|| Duration::from_millis(config.triage.window_ms)),
@@ -334,8 +335,8 @@ fn start_broker(config: &Config) -> Result<Option<BrokerChoice>, Failure> {
         "embedded" => Some(embedded_broker(config)?),
         _ => None,
     };
-    let settings = mqtt::Settings::new(&config.mqtt, &config.station, embedded)
-        .map_err(|e| Failure::new(Exit::Config, e))?;
+    let settings =
+        mqtt::Settings::new(&config.mqtt, &config.station, embedded).map_err(|e| Failure::new(Exit::Config, e))?;
     Ok(Some(BrokerChoice { settings, embedded }))
 }
 
@@ -383,7 +384,8 @@ fn told(health: &Health, recognizer: &dyn Recognizer) {
         birth.engine = basis.engine.clone();
         for (task, label) in &basis.models {
             let (name, hash) = label.split_once('@').unwrap_or((label, ""));
-            let facts = ModelFacts { task: task.clone(), name: name.into(), sha256: hash.into(), ..ModelFacts::default() };
+            let facts =
+                ModelFacts { task: task.clone(), name: name.into(), sha256: hash.into(), ..ModelFacts::default() };
             if !birth.models.contains(&facts) {
                 birth.models.push(facts);
             }

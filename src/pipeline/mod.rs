@@ -4,6 +4,7 @@
 //! sources) -> interpret -> commit; the broker session reads the store's outbox. Every edge is in [`edges`]; what
 //! travels is in [`job`]; each stage has its file in [`stages`].
 
+mod assess;
 pub mod clock;
 mod daemon;
 pub mod edges;
@@ -15,4 +16,5 @@ pub mod sources;
 pub mod stages;
 pub mod supervisor;
 
+pub use assess::FrameTriage;
 pub use daemon::{Parts, Pipeline, SourceParts, StartError};

@@ -35,10 +35,7 @@ pub fn opener(
                 assay,
                 stain: config.stain,
                 karyotype: config.karyotype.clone(),
-                exposure: Exposure {
-                    dose_gy: config.dose_gy.unwrap_or(0.0),
-                    fraction: config.fraction.unwrap_or(1.0),
-                },
+                exposure: Exposure { dose_gy: config.dose_gy.unwrap_or(0.0), fraction: config.fraction.unwrap_or(1.0) },
                 width,
                 height,
                 um_per_px: config.um_per_px.unwrap_or(defaults.um_per_px),

@@ -184,16 +184,8 @@ impl CommitStage {
             text: refusal.text.clone(),
             notice: NOTICE.into(),
         };
-        let messages = serde_json::to_string(&message)
-            .map(|payload| Message {
-                topic: "rejected".into(),
-                payload,
-                retain: false,
-                droppable: refusal.context.is_live(),
-                case: message.case.clone(),
-            })
-            .into_iter()
-            .collect();
+        // A record holds nothing that JSON cannot say.
+        let messages = Message::rejected(&message, refusal.context.is_live()).into_iter().collect();
         FrameCommit {
             cells: Vec::new(),
             messages,

@@ -143,12 +143,8 @@ impl InterpretStage {
         let droppable = job.context.is_live();
         let messages = cells
             .iter()
-            .filter_map(|cell| {
-                // A record holds nothing that JSON cannot say; the filter only spares a panic.
-                let payload = serde_json::to_string(&cell.cell).ok()?;
-                let case = cell.cell.case.clone();
-                Some(Message { topic: "cell".into(), payload, retain: false, droppable, case })
-            })
+            // A record holds nothing that JSON cannot say.
+            .filter_map(|cell| Message::cell(&cell.cell, droppable).ok())
             .collect();
         let mark = commit::mark(&job.context.name, &job.frame.info.file, job.frame.info.stamp, None);
         let frame = FrameCommit { cells, messages, latest: Vec::new(), mark };

@@ -1,0 +1,61 @@
+//! The triage of recognition as the pipeline's stage asks for it.
+
+use super::stages::triage::{Assess, Assessment};
+use crate::{
+    config::{Stain, TriageConfig},
+    frame::{Frame, PixelView},
+    imaging::{GrayImage, GrayView, Polarity},
+    recognition::{Region, Triage, TriageOptions, TriageVerdict},
+    station::RejectReason,
+};
+
+/// Triage of one source's frames.
+pub struct FrameTriage {
+    triage: Triage,
+    options: TriageOptions,
+    /// Grey levels of frames that are not 8-bit grey themselves.
+    grey: GrayImage,
+}
+
+impl FrameTriage {
+    /// With the configured thresholds, for slides of that stain.
+    pub fn new(config: &TriageConfig, stain: Stain) -> Self {
+        let polarity = if stain.is_fluorescence() { Polarity::BrightOnDark } else { Polarity::DarkOnBright };
+        let options =
+            TriageOptions { metaphase: config.metaphase, focus: config.focus, spread: config.spread, polarity };
+        Self { triage: Triage::default(), options, grey: GrayImage::default() }
+    }
+}
+
+impl Assess for FrameTriage {
+    fn assess(&mut self, frame: &Frame, regions: &mut Vec<Region>) -> Assessment {
+        let pixels = &frame.pixels;
+        let view = match pixels.view() {
+            PixelView::Mono8(samples) => GrayView::new(samples, pixels.width(), pixels.height()),
+            _ => {
+                self.grey.read_frame(pixels);
+                self.grey.view()
+            }
+        };
+        let view = match view {
+            Ok(view) => view,
+            Err(error) => {
+                let refused = Some((RejectReason::Unsupported, error.to_string()));
+                return Assessment { refused, ..Assessment::default() };
+            }
+        };
+        let seen = self.triage.assess(view, &self.options);
+        regions.extend(seen.spreads.iter().map(|s| Region { bounds: s.bounds, quality: s.quality }));
+        let reason = match seen.verdict {
+            TriageVerdict::Metaphase => None,
+            TriageVerdict::Empty => Some(RejectReason::Empty),
+            TriageVerdict::NoMetaphase => Some(RejectReason::NoMetaphase),
+            TriageVerdict::OutOfFocus => Some(RejectReason::OutOfFocus),
+            TriageVerdict::PoorSpread => Some(RejectReason::PoorSpread),
+            TriageVerdict::Overexposed => Some(RejectReason::Overexposed),
+            TriageVerdict::Underexposed => Some(RejectReason::Underexposed),
+            TriageVerdict::Unusable => Some(RejectReason::Unsupported),
+        };
+        Assessment { quality: seen.quality, refused: reason.map(|reason| (reason, seen.verdict.to_string())) }
+    }
+}
