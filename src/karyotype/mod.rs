@@ -9,6 +9,8 @@ mod evidence;
 mod flow;
 mod interpret;
 pub mod iscn;
+pub mod karyogram;
+pub mod measure;
 mod morphology;
 mod select;
 mod structure;

@@ -1,0 +1,59 @@
+//! The karyogram: the chromosomes of a cell arranged by class, as SVG and as PNG.
+//!
+//! Groups A to G and the sex chromosomes, upright, class below, the probability of each class under each
+//! chromosome (in percent; a question mark below 80), empty places dashed, classes of findings marked, and a scale
+//! bar where the pixel size is known. Both forms are drawn from one layout.
+
+mod font;
+mod layout;
+mod raster;
+mod svg;
+mod upright;
+
+pub use upright::Crop;
+
+use crate::cell::Cell;
+
+/// The karyogram as an SVG document with the chromosomes embedded. `crops` go with `cell.chromosomes`, one each;
+/// none where there is no picture. Each chromosome is a group with `data-index`, each class one with `data-class`,
+/// so that a page can let them be dragged.
+pub fn svg(cell: &Cell, crops: &[Option<Crop>]) -> String {
+    svg::draw(cell, &layout::sheet(cell, crops))
+}
+
+/// The karyogram as PNG, `zoom` pixels a unit of the SVG (2 prints well).
+///
+/// # Errors
+/// What the PNG encoder said.
+pub fn png(cell: &Cell, crops: &[Option<Crop>], zoom: u32) -> Result<Vec<u8>, image::ImageError> {
+    raster::draw(cell, &layout::sheet(cell, crops), zoom.clamp(1, 8))
+}
+
+/// Length of the scale bar in micrometres.
+const BAR_UM: f32 = 5.0;
+
+/// Scale bar: its length on the sheet.
+fn bar(cell: &Cell, sheet: &layout::Sheet) -> Option<f32> {
+    let um_per_px = cell.captured.um_per_px.filter(|um| um.is_finite() && *um > 0.0)? as f32;
+    let length = BAR_UM / um_per_px * sheet.scale;
+    (length < sheet.width / 2.0).then_some(length)
+}
+
+/// The line under the title.
+fn subtitle(cell: &Cell, sheet: &layout::Sheet) -> String {
+    let verdict = match cell.karyotype.verdict {
+        crate::cell::Verdict::Normal => "normal",
+        crate::cell::Verdict::Abnormal => "abnormal",
+        crate::cell::Verdict::NotAssessable => "not assessable",
+    };
+    let withheld = if sheet.sex_withheld { ", sex chromosomes not shown" } else { "" };
+    format!("{verdict}, {} chromosomes found{withheld}", cell.counts.detected)
+}
+
+/// The title: the karyotype, or that there is none.
+fn title(cell: &Cell) -> &str {
+    cell.karyotype.iscn.as_deref().unwrap_or("no karyotype")
+}
+
+#[cfg(test)]
+mod tests;

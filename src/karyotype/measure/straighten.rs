@@ -1,0 +1,211 @@
+//! One chromosome along its own axis: length, width and darkness from end to end.
+
+use super::super::karyogram::Crop;
+
+/// Samples along the axis.
+pub const SAMPLES: usize = 64;
+
+/// A chromosome along its axis, from the end that lies up in the crop once it stands.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Shape {
+    /// Length along the axis in pixels of the crop.
+    pub length: f32,
+    /// Degrees to turn the crop clockwise so that the axis stands, first end up; -180 to 180.
+    pub angle: f32,
+    /// Darkness across the chromosome from end to end, mean 0 and spread 1.
+    pub bands: [f32; SAMPLES],
+    /// Width from end to end in units of its mean.
+    pub widths: [f32; SAMPLES],
+    /// How far the axis departs from a straight line, in units of its length: 0 straight, above 0.2 clearly bent.
+    pub bend: f32,
+}
+
+impl Shape {
+    /// Measures a crop; none when there is no piece in it that could be one chromosome.
+    pub fn of(crop: &Crop) -> Option<Self> {
+        let piece = crop.piece()?;
+        let (centre, axis) = piece.axis()?;
+        // Rows of the piece, turned upright: along the axis `v`, across it `u`.
+        let (sin, cos) = axis.sin_cos();
+        let mut reach = 0.0_f32;
+        for (x, y) in piece.inside() {
+            let (dx, dy) = (x - centre.0, y - centre.1);
+            reach = reach.max((-dx * sin + dy * cos).abs());
+        }
+        if reach < 4.0 {
+            return None;
+        }
+        let rows = (2.0 * reach).ceil() as usize + 1;
+        let mut sums = vec![(0.0_f32, 0.0_f32); rows];
+        for (x, y) in piece.inside() {
+            let (dx, dy) = (x - centre.0, y - centre.1);
+            let (u, v) = (dx * cos + dy * sin, -dx * sin + dy * cos);
+            let row = ((v + reach).round() as usize).min(rows - 1);
+            sums[row].0 += u;
+            sums[row].1 += 1.0;
+        }
+        let line = centre_line(&sums, reach);
+        let (path, length, bend) = resample(&line)?;
+        // Sampled across the path, back in the crop.
+        let half_width = (piece.area() as f32 / length).max(2.0) * 1.5;
+        let mut bands = [0.0; SAMPLES];
+        let mut widths = [0.0; SAMPLES];
+        for i in 0..SAMPLES {
+            let before = path[i.saturating_sub(2)];
+            let after = path[(i + 2).min(SAMPLES - 1)];
+            let (tu, tv) = (after.0 - before.0, after.1 - before.1);
+            let norm = tu.hypot(tv).max(1e-3);
+            let (nu, nv) = (tv / norm, -tu / norm);
+            let steps = (2.0 * half_width).ceil() as i32 * 2;
+            let (mut dark, mut n) = (0.0, 0.0);
+            for step in -steps / 2..=steps / 2 {
+                let s = step as f32 / 2.0;
+                let (u, v) = (path[i].0 + nu * s, path[i].1 + nv * s);
+                let (x, y) = (centre.0 + u * cos - v * sin, centre.1 + u * sin + v * cos);
+                if let Some(grey) = piece.darkness(x, y) {
+                    dark += grey;
+                    n += 1.0;
+                }
+            }
+            widths[i] = n / 2.0;
+            bands[i] = if n > 0.0 { dark / n } else { 0.0 };
+        }
+        let mean_width = widths.iter().sum::<f32>() / SAMPLES as f32;
+        if mean_width <= 0.0 {
+            return None;
+        }
+        widths.iter_mut().for_each(|w| *w /= mean_width);
+        standardise(&mut bands);
+        Some(Self { length, angle: -axis.to_degrees(), bands, widths, bend })
+    }
+
+    /// The same seen from the other end.
+    pub fn flipped(&self) -> Self {
+        let mut flipped = self.clone();
+        flipped.bands.reverse();
+        flipped.widths.reverse();
+        flipped.angle = if self.angle > 0.0 { self.angle - 180.0 } else { self.angle + 180.0 };
+        flipped
+    }
+
+    /// Where the waist lies, as a share of the length from the first end, and how deep it is (0 to 1).
+    pub fn waist(&self) -> (f32, f32) {
+        let smooth = |i: usize| {
+            let window = &self.widths[i.saturating_sub(2)..(i + 3).min(SAMPLES)];
+            window.iter().sum::<f32>() / window.len() as f32
+        };
+        let from = SAMPLES / 10;
+        let narrowest =
+            (from..SAMPLES - from).min_by(|a, b| smooth(*a).total_cmp(&smooth(*b))).expect("the range is not empty");
+        ((narrowest as f32 + 0.5) / SAMPLES as f32, (1.0 - smooth(narrowest)).clamp(0.0, 1.0))
+    }
+}
+
+/// Middle of each row, gaps filled, smoothed: (u, v) from the first end to the last.
+fn centre_line(sums: &[(f32, f32)], reach: f32) -> Vec<(f32, f32)> {
+    let mut line: Vec<(f32, f32)> = sums
+        .iter()
+        .enumerate()
+        .filter(|(_, (_, n))| *n > 0.0)
+        .map(|(row, (u, n))| (u / n, row as f32 - reach))
+        .collect();
+    let window = (line.len() / 10).max(2);
+    let raw = line.clone();
+    for i in 0..line.len() {
+        let (a, b) = (i.saturating_sub(window), (i + window + 1).min(raw.len()));
+        line[i].0 = raw[a..b].iter().map(|p| p.0).sum::<f32>() / (b - a) as f32;
+    }
+    line
+}
+
+/// Equal steps along the line; its length; how far it bends away from its chord.
+fn resample(line: &[(f32, f32)]) -> Option<([(f32, f32); SAMPLES], f32, f32)> {
+    let mut along = vec![0.0_f32];
+    for pair in line.windows(2) {
+        let step = (pair[1].0 - pair[0].0).hypot(pair[1].1 - pair[0].1);
+        along.push(along.last().copied().unwrap_or(0.0) + step);
+    }
+    let length = *along.last()?;
+    if length < 5.0 {
+        return None;
+    }
+    let mut path = [(0.0, 0.0); SAMPLES];
+    let mut at = 0;
+    for (i, point) in path.iter_mut().enumerate() {
+        let wanted = length * (i as f32 + 0.5) / SAMPLES as f32;
+        while at + 2 < along.len() && along[at + 1] < wanted {
+            at += 1;
+        }
+        let share = ((wanted - along[at]) / (along[at + 1] - along[at]).max(1e-6)).clamp(0.0, 1.0);
+        let (a, b) = (line[at], line[at + 1]);
+        *point = (a.0 + share * (b.0 - a.0), a.1 + share * (b.1 - a.1));
+    }
+    let (first, last) = (line.first()?, line.last()?);
+    let chord = (last.0 - first.0).hypot(last.1 - first.1).max(1.0);
+    let off =
+        |p: &(f32, f32)| ((last.0 - first.0) * (p.1 - first.1) - (last.1 - first.1) * (p.0 - first.0)).abs() / chord;
+    let bend = line.iter().map(off).fold(0.0, f32::max) / length;
+    // One pixel beyond the middle of the outermost rows.
+    Some((path, length + 1.0, bend))
+}
+
+fn standardise(values: &mut [f32]) {
+    let n = values.len() as f32;
+    let mean = values.iter().sum::<f32>() / n;
+    let spread = (values.iter().map(|v| (v - mean).powi(2)).sum::<f32>() / n).sqrt().max(1e-3);
+    values.iter_mut().for_each(|v| *v = (*v - mean) / spread);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An arc of the given bend with a dark band near its upper end and a waist at `waist`.
+    fn arc(bend: f32, waist: f32) -> Crop {
+        let (width, height) = (90_usize, 110_usize);
+        let mut pixels = vec![240; width * height];
+        for y in 5..105 {
+            let t = (y - 5) as f32 / 100.0;
+            let middle = 40.0 + bend * (1.0 - (2.0 * t - 1.0).powi(2));
+            let half = if (t - waist).abs() < 0.04 { 4.0 } else { 8.0 };
+            for x in 0..width {
+                if (x as f32 - middle).abs() < half {
+                    pixels[y * width + x] = if (0.1..0.2).contains(&t) { 20 } else { 110 };
+                }
+            }
+        }
+        Crop { width, height, pixels, mask: Vec::new(), bright: false }
+    }
+
+    #[test]
+    fn length_waist_and_bands_follow_the_axis() {
+        for bend in [0.0, 12.0, 25.0] {
+            let shape = Shape::of(&arc(bend, 0.35)).unwrap();
+            let arc_length = 100.0 * (1.0 + 8.0 / 3.0 * (bend / 100.0_f32).powi(2));
+            assert!((shape.length - arc_length).abs() < 8.0, "{bend}: {} {arc_length}", shape.length);
+            let (waist, depth) = shape.waist();
+            let from_an_end = waist.min(1.0 - waist);
+            assert!((from_an_end - 0.35).abs() < 0.05, "{bend}: {waist}");
+            assert!(depth > 0.15);
+        }
+        assert!(Shape::of(&arc(25.0, 0.4)).unwrap().bend > Shape::of(&arc(0.0, 0.4)).unwrap().bend + 0.1);
+    }
+
+    #[test]
+    fn the_first_end_is_the_upper_one_and_a_flip_turns_it() {
+        let shape = Shape::of(&arc(0.0, 0.35)).unwrap();
+        let darkest = shape.bands.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).unwrap().0;
+        assert!(darkest < SAMPLES / 3, "{darkest}");
+        let flipped = shape.flipped();
+        assert!(flipped.bands[SAMPLES - 1 - darkest] == shape.bands[darkest]);
+        assert!((flipped.angle - shape.angle).abs() > 179.0);
+    }
+
+    #[test]
+    fn specks_and_empty_crops_are_no_chromosomes() {
+        let blank = Crop { width: 10, height: 10, pixels: vec![255; 100], mask: Vec::new(), bright: false };
+        let speck = Crop { width: 4, height: 4, pixels: vec![0; 16], mask: vec![1; 16], bright: false };
+        assert!(Shape::of(&speck).is_none());
+        let _ = Shape::of(&blank);
+    }
+}
