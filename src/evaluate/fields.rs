@@ -133,7 +133,7 @@ pub fn pipeline(setup: &Setup<'_>) -> Result<Report, EvaluateError> {
 /// Factor on the score of boxes that the selection over the cell left out.
 const LEFT_OUT: f32 = 0.1;
 
-fn open(
+pub(super) fn open(
     setup: &Setup<'_>,
     detector: Option<&str>,
     classifier: Option<&str>,
@@ -147,7 +147,7 @@ fn open(
     Ok(ComposedRecognizer::open(&recognition, setup.library, setup.engine)?)
 }
 
-fn no_model(task: &'static str, recognizer: &ComposedRecognizer) -> EvaluateError {
+pub(super) fn no_model(task: &'static str, recognizer: &ComposedRecognizer) -> EvaluateError {
     let reason = recognizer.basis().notes.join("; ");
     EvaluateError::NoModel { task, reason }
 }

@@ -5,7 +5,9 @@
 
 mod classifier;
 mod dataset;
+mod edit;
 mod fields;
+mod karyotype;
 mod metrics;
 mod readers;
 mod report;
@@ -96,6 +98,7 @@ pub const TASKS: &[(&str, &str, Run)] = &[
     ("detector", "boxes, whatever their class", fields::detector),
     ("classifier", "classes of boxes or single chromosomes that a person cut", classifier::run),
     ("pipeline", "detect, classify and select together: a whole cell", fields::pipeline),
+    ("karyotype", "findings and verdicts of whole cells, real or edited", karyotype::run),
 ];
 
 /// An image file as a frame outside any source, with what the file says about its scale.
