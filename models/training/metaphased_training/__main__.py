@@ -23,6 +23,7 @@ def parser() -> argparse.ArgumentParser:
         t = sub.add_parser(name, help="one network" if name == "train" else "all three networks in one time budget")
         if name == "train":
             t.add_argument("what", choices=["detector", "metaphase", "single"])
+            t.add_argument("--start", type=Path, help="weights to start from: a file of checkpoints/")
         t.add_argument("--minutes", type=float, required=True, help="wall-clock budget; the same command resumes")
         t.add_argument("--device", default="cpu", help="cpu or cuda")
         t.add_argument("--workers", type=int, default=0, help="processes that augment; 0 (inline) is best on a CPU")
@@ -64,7 +65,7 @@ def main(argv=None):
     elif a.command == "cache":
         print(*recipes.caches(a.data, a.cache).values(), sep="\n")
     elif a.command in ("train", "train-all"):
-        more = dict(device=a.device, workers=a.workers, seed=a.seed, max_steps=a.steps)
+        more = dict(device=a.device, workers=a.workers, seed=a.seed, max_steps=a.steps) | (dict(start=a.start) if a.command == "train" else {})
         train = recipes.train_all if a.command == "train-all" else recipes.TASKS[a.what][0]
         train(a.data, a.cache, a.runs, a.minutes, **more)
     elif a.command == "compare":

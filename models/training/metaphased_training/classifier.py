@@ -241,7 +241,7 @@ def accuracy(z: np.ndarray, labels: np.ndarray) -> float:
 
 
 def train(source: dict, out: Path, minutes: float, batch: int = 64, rate: float = 2e-3, seed: int = 1, device: str = "cpu",
-          max_steps: int | None = None, validate_minutes: float = 5.0, workers: int = 0, **shape):
+          max_steps: int | None = None, validate_minutes: float = 5.0, workers: int = 0, start: Path | None = None, **shape):
     """Trains on `source`: {"cache": Cache} for boxes of metaphases, or {"singles": {set: [Single]}, "shares": {set: share}}."""
     if "cache" in source:
         data = Metaphases(source["cache"], "train")
@@ -253,6 +253,8 @@ def train(source: dict, out: Path, minutes: float, batch: int = 64, rate: float 
     optimiser = torch.optim.AdamW([dict(params=[p for p in net.parameters() if p.ndim > 1], weight_decay=0.05),
                                    dict(params=[p for p in net.parameters() if p.ndim <= 1], weight_decay=0.0)], lr=rate)
     run = Run(out, config, net, optimiser, minutes, rate)
+    if start:
+        run.start_from(start)
     seed_everything(seed + run.step)
     stream = batches(lambda rng: data.draw(rng, batch), seed + run.step, workers)
     total, right, count, shown, checked = 0.0, 0.0, 0, time.monotonic(), time.monotonic()

@@ -183,7 +183,7 @@ def validate(net, cache, indices, blind=0.6, same=0.5, use="objectness", thresho
 
 
 def train(cache_folder: Path, out: Path, minutes: float, size: int = 448, batch: int = 8, rate: float = 2e-3, seed: int = 1,
-          validate_every: float = 2.0, extra: dict[str, float] | None = None, device: str = "cpu", max_steps: int | None = None, workers: int = 0, **shape):
+          validate_every: float = 2.0, extra: dict[str, float] | None = None, device: str = "cpu", max_steps: int | None = None, workers: int = 0, start: Path | None = None, **shape):
     """Trains until the time budget is used up; the same command resumes.
 
     `extra` names further caches and the share of the examples that each gives.
@@ -196,6 +196,8 @@ def train(cache_folder: Path, out: Path, minutes: float, size: int = 448, batch:
     plain = [p for p in net.parameters() if p.ndim <= 1]
     optimiser = torch.optim.AdamW([dict(params=decayed, weight_decay=0.05), dict(params=plain, weight_decay=0.0)], lr=rate)
     run = Run(out, config, net, optimiser, minutes, rate)
+    if start:
+        run.start_from(start)
     seed_everything(seed + run.step)
     pool, held = cache.select("train"), cache.select("validation")
     held = held[:: max(1, len(held) // 80)] if len(held) else pool[:2]

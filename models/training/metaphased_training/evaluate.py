@@ -82,6 +82,27 @@ def survivors(seen: Seen, blind: float, same: float, floor: float, weight: float
     return pool[bx.suppress(seen.boxes[pool], seen.score[pool], classes, blind, same)]
 
 
+def lend(seen: Seen, blind: float, same: float, floor: float, least: float) -> np.ndarray:
+    """Detector log probabilities in which a box that falls lends its classes, weighted by score, to the one it fell to (IoU >= `least`)."""
+    pool = np.arange(len(seen.score))[:400]
+    pool = pool[seen.score[pool] >= floor]
+    classes, boxes = seen.detector[pool].argmax(1), seen.boxes[pool]
+    overlap = bx.iou_matrix(boxes, boxes)
+    limit = np.where(classes[:, None] == classes[None], min(blind, same), blind)
+    weighted = np.exp(seen.detector[pool]) * seen.score[pool, None]
+    total, weight, kept = weighted.copy(), seen.score[pool].copy(), []
+    for i in range(len(pool)):
+        fell = next((j for j in kept if overlap[i, j] > limit[i, j]), None)
+        if fell is None:
+            kept.append(i)
+        elif overlap[i, fell] >= least:
+            total[fell] += weighted[i]
+            weight[fell] += seen.score[pool[i]]
+    out = seen.detector.copy()
+    out[pool[kept]] = np.log(np.maximum(total[kept] / weight[kept, None], 1e-13))
+    return out
+
+
 @dataclass
 class Outcome:
     """What came of each cell, so that figures and their bootstrap need no second look."""

@@ -12,7 +12,9 @@ from . import CLASSES, OTHER, cache, evaluate as ev, export as ex, readers, reci
 from .boxes import average_precision, match
 from .classifier import box_views, logits, median_diagonal, singles_views
 from .nets import Classifier, Detector
+from .run import save_small
 
+CHECKPOINTS = Path(__file__).resolve().parent.parent / "checkpoints"
 FOLDERS = dict(detector="detector-metaphase", metaphase="classifier-metaphase", single="classifier-single")
 RUNS = dict(detector="detector", metaphase="metaphase", single="singles")
 #: Median over isolated boxes of cil's training images of twice the largest inscribed radius of the Otsu mask, native pixels.
@@ -55,6 +57,20 @@ def freeze_detector(cells: list) -> tuple[dict, dict]:
     return thresholds, dict(class_temperature=round(ev.temperature(z, y), 3))
 
 
+def freeze_lending(cells: list, thresholds: dict) -> dict:
+    """Whether fallen boxes lend their classes, and from which overlap: by the accuracy of the detector's classes on validation."""
+    blind, same, floor = thresholds["nms_iou"], thresholds["nms_same_class_iou"], thresholds["candidate"]
+    z, y = matched(cells, thresholds, lambda s, k: s.detector[k])
+    best, choice = (z.argmax(1) == y).mean(), {}
+    for least in (0.6, 0.7, 0.8):
+        lent = {id(s): ev.lend(s, blind, same, floor, least) for s in cells}
+        z, y = matched(cells, thresholds, lambda s, k: lent[id(s)][k])
+        if (accuracy := (z.argmax(1) == y).mean()) > best:
+            best, choice = accuracy, dict(average_iou=least)
+    print(f"lending classes: {choice or 'none'}, accuracy of the detector's classes {best:.4f} on validation")
+    return choice
+
+
 def matched(cells, thresholds: dict, values) -> tuple[np.ndarray, np.ndarray]:
     """`values(seen, kept)` of the boxes that match a truth of known class, and those classes."""
     zs, ys = [], []
@@ -67,7 +83,7 @@ def matched(cells, thresholds: dict, values) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate(zs), np.concatenate(ys)
 
 
-def freeze_joint(cells: list, thresholds: dict, classifier_temperature: float) -> tuple[float, float]:
+def freeze_joint(cells: list, thresholds: dict) -> tuple[float, float]:
     """Weight of the detector's classes beside the classifier's and the temperature of the sum, on validation cells."""
     best = None
     for weight in (0.0, 0.3, 0.5, 0.7, 1.0, 1.4, 2.0):
@@ -149,6 +165,12 @@ def truth_boxes(native: cache.Cache, indices):
     return tuple(np.concatenate(p) for p in zip(*parts)), cells, groups
 
 
+def box_temperature(net, native: cache.Cache) -> float:
+    """Temperature of the classifier of boxes, on the annotated boxes of validation."""
+    views, _, _ = truth_boxes(native, native.select("validation"))
+    return round(ev.temperature(logits(net, *views[:3]), views[3]), 3)
+
+
 def export(what: list[str], data: Path, cache_folder: Path, runs: Path, models: Path, version: str, test: bool):
     """Writes the model folders of the named networks."""
     torch.manual_seed(0)
@@ -163,7 +185,7 @@ def export(what: list[str], data: Path, cache_folder: Path, runs: Path, models: 
             views, cells, groups = truth_boxes(native, native.select(split))
             z = logits(boxes_net, *views[:3])
             if split == "validation":
-                t = ev.temperature(z[:, :OTHER], views[3])
+                t = ev.temperature(z, views[3])
             figures |= classifier_figures(z, views[3], cells, groups, t, f"{split}_boxes")
         folder = models / FOLDERS["metaphase"]
         ex.classifier(runs / RUNS["metaphase"], folder, ["g-band"], dict(temperature=round(t, 3)), figures, version,
@@ -173,9 +195,19 @@ def export(what: list[str], data: Path, cache_folder: Path, runs: Path, models: 
     if "detector" in what:
         cells = {s: ev.look(detector, boxes_net, coarse, native, coarse.select(s)) for s in splits}
         thresholds, calibration = freeze_detector(cells["validation"])
+        thresholds |= freeze_lending(cells["validation"], thresholds)
+        if "average_iou" in thresholds:
+            for s in itertools.chain(*cells.values()):
+                s.detector = ev.lend(s, thresholds["nms_iou"], thresholds["nms_same_class_iou"], thresholds["candidate"], thresholds["average_iou"])
+            calibration["class_temperature"] = round(ev.temperature(*matched(cells["validation"], thresholds, lambda s, k: s.detector[k])), 3)
+        # From here on as the daemon joins them: each network's logits over its own temperature first.
+        boxes_t = box_temperature(boxes_net, native) if boxes_net is not None else 1.0
+        for s in itertools.chain(*cells.values()):
+            s.detector = ev.log_softmax(s.detector / calibration["class_temperature"])
+            s.classifier = None if s.classifier is None else s.classifier / boxes_t
         weight, prices = 1.0, ev.Prices()
         if boxes_net is not None:
-            weight, joined = freeze_joint(cells["validation"], thresholds, 1.0)
+            weight, joined = freeze_joint(cells["validation"], thresholds)
             calibration["combined_temperature"] = joined
             prices = search_prices(cells["validation"], weight)
         thresholds["class_weight"] = weight
@@ -189,19 +221,17 @@ def export(what: list[str], data: Path, cache_folder: Path, runs: Path, models: 
                     dict(data=["cil", "mfish"], licences=ex.licences(["cil", "mfish"])))
         card(folder, CARDS["detector"], figures, runs / RUNS["detector"])
     if "single" in what:
-        net, figures, pooled = runs_net(Classifier, runs, "single"), {}, []
-        for name in ("pki3", "bioimlab"):
-            items = list(readers.singles(data / name, name))
-            for split in splits:
-                chosen = [s for s in items if s.split == split]
-                views = singles_views(chosen)
-                z, upside = logits(net, *views[:3]), logits(net, *turned(views)[:3])
-                if split == "validation":
-                    pooled.append((z[:, :OTHER], views[3]))
-                t = ev.temperature(*(np.concatenate(x) for x in zip(*pooled)))
-                figures |= classifier_figures(z, views[3], [s.cell for s in chosen], [s.group for s in chosen], t, f"{split}_{name}")
-                mixed = np.where(np.random.default_rng(1).random(len(z))[:, None] < 0.5, z, upside)
-                figures[f"{split}_{name}_flipped"] = round(float((mixed[:, :OTHER].argmax(1) == views[3]).mean()), 4)
+        net, figures, seen = runs_net(Classifier, runs, "single"), {}, {}
+        for name, split in itertools.product(("pki3", "bioimlab"), splits):
+            chosen = [s for s in readers.singles(data / name, name) if s.split == split]
+            views = singles_views(chosen)
+            seen[name, split] = chosen, views[3], logits(net, *views[:3]), logits(net, *turned(views)[:3])
+        pooled = [(z, y) for (_, split), (_, y, z, _) in seen.items() if split == "validation"]
+        t = ev.temperature(*(np.concatenate(x) for x in zip(*pooled)))
+        for (name, split), (chosen, y, z, upside) in seen.items():
+            figures |= classifier_figures(z, y, [s.cell for s in chosen], [s.group for s in chosen], t, f"{split}_{name}")
+            mixed = np.where(np.random.default_rng(1).random(len(z))[:, None] < 0.5, z, upside)
+            figures[f"{split}_{name}_flipped"] = round(float((mixed[:, :OTHER].argmax(1) == y).mean()), 4)
         folder = models / FOLDERS["single"]
         ex.classifier(runs / RUNS["single"], folder, ["g-band", "q-band"], dict(temperature=round(t, 3)), figures, version,
                       "Class of a cleaned single chromosome, G-banded or Q-banded (inverted before)", True,
@@ -229,6 +259,7 @@ training examples were upright.""",
 def card(folder: Path, text: tuple[str, str, str], figures: dict, run: Path):
     """The model card; the curves of the training go beside it."""
     title, what, limits = text
+    save_small(run, CHECKPOINTS / f"{run.name}.pt")
     rows = []
     for k, v in figures.items():
         if isinstance(v, list):

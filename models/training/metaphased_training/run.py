@@ -129,6 +129,17 @@ class Run:
         self.step, self.epoch, self.before, self.rows = c["step"], c["epoch"], c["elapsed"], c["rows"]
         print(f"resumed at step {self.step}, epoch {self.epoch:.2f}, {self.before / 60:.1f} min used", flush=True)
 
+    def start_from(self, path: Path):
+        """Takes the weights of a small checkpoint as a start (a fresh run only; a resumed one has its own)."""
+        if self.step:
+            return
+        c = torch.load(path, map_location="cpu", weights_only=True)
+        if c["net"] != self.config["net"]:
+            raise ValueError(f"{path} holds a network {c['net']}, this run trains {self.config['net']}")
+        state = {k: v.float() if v.is_floating_point() else v for k, v in c["state"].items()}
+        self.net.load_state_dict(state)
+        self.average = Average(self.net, self.average.decay)
+
     def record(self, **values):
         """Adds a row to the curves and writes them as CSV and PNG."""
         row = dict(minutes=round(self.elapsed / 60, 2), epoch=round(self.epoch, 3), step=self.step) | {k: round(float(v), 5) for k, v in values.items()}
@@ -139,6 +150,14 @@ class Run:
             out = csv.DictWriter(f, keys, lineterminator="\n")
             out.writeheader(), out.writerows(self.rows)
         plot(self.rows, self.folder / "curves.png")
+
+
+def save_small(run: Path, path: Path):
+    """The averaged weights of a run in half precision with the network's shape: small enough for the repository."""
+    c = torch.load(run / "checkpoint.pt", map_location="cpu", weights_only=False)
+    state = {k: v.half() if v.is_floating_point() else v for k, v in c["average"].items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torch.save(dict(net=c["config"]["net"], state=state, steps=c["step"], epochs=c["epoch"]), path)
 
 
 def plot(rows: list[dict], path: Path):
