@@ -9,6 +9,7 @@ mod output;
 mod run;
 mod schema;
 mod simulate;
+mod status;
 
 pub use exit::{Exit, Failure};
 
@@ -61,6 +62,8 @@ pub enum Command {
     Iscn(iscn::Iscn),
     /// Draw a virtual slide: images, Pascal VOC boxes, masks and truth.jsonl.
     Simulate(simulate::Simulate),
+    /// Ask the running daemon how it is.
+    Status(status::StatusCommand),
     /// Print the JSON Schemas of the messages and of the configuration.
     Schema(schema::SchemaCommand),
 }
@@ -94,6 +97,7 @@ fn run(cli: Cli) -> Result<Exit, Failure> {
         Some(Command::Evaluate(args)) => args.run(&cli.global),
         Some(Command::Iscn(args)) => args.run(),
         Some(Command::Simulate(args)) => args.run(),
+        Some(Command::Status(args)) => args.run(&cli.global),
         Some(Command::Schema(args)) => args.run(),
     }
 }

@@ -28,7 +28,7 @@ pub use hints::{Hint, HintKind};
 pub use live::{Event, EventKind, FrameNote, LiveBox, LiveBoxes, LiveFrame, LiveHub, LiveSource, Watch};
 pub use preview::Exposure;
 pub use problem::Problem;
-pub use server::{Bound, WebError, WebOptions, bind};
+pub use server::{Bound, DEFAULT_PORT, WebError, WebOptions, bind};
 pub use sources::{PushDoor, PushedFrame};
 pub use status::Status;
 

@@ -19,8 +19,10 @@ use super::{
 };
 use crate::config::WebConfig;
 
-/// First port that is tried when none is configured, and how many follow it.
-const DEFAULT_PORT: u16 = 8080;
+/// First port that is tried when none is configured.
+pub const DEFAULT_PORT: u16 = 8080;
+
+/// How many follow it.
 const PORTS_TRIED: u16 = 100;
 
 /// How often counters are sampled and told.
