@@ -232,6 +232,10 @@ fn a_cell_has_its_pictures() {
     assert_eq!(crop.header("content-type").unwrap(), "image/png");
     assert_eq!(get(&server, &format!("{base}/chromosomes/99.png")).status, 404);
 
+    let karyogram = get(&server, &format!("{base}/karyogram.svg"));
+    assert_eq!(karyogram.header("content-type").unwrap(), "image/svg+xml");
+    assert_eq!(karyogram.text().matches("data-index").count(), 47, "every chromosome stands in it");
+
     // The frame was not kept: its chromosomes are put back where they lay.
     let composed = get(&server, &format!("{base}/image.png"));
     assert_eq!(composed.header("metaphased-picture").unwrap(), "composed");

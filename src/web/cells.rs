@@ -58,6 +58,7 @@ pub fn routes() -> Router<App> {
         .route("/cells/{id}", get(cell))
         .route("/cells/{id}/image.png", get(image))
         .route("/cells/{id}/thumbnail.jpg", get(thumbnail))
+        .route("/cells/{id}/karyogram.svg", get(karyogram))
         .route("/cells/{id}/chromosomes/{file}", get(chromosome))
 }
 
@@ -186,4 +187,21 @@ pub async fn chromosome(State(app): State<App>, Path((id, file)): Path<(Uuid, St
     let png = app.read(move |store| store.crop(id, index)).await?;
     png.map(|png| picture("image/png", png))
         .ok_or_else(|| Problem::not_found(format!("No picture of chromosome {index} of cell {id} is in the store.")))
+}
+
+/// The karyogram: the chromosomes arranged by class, each with its score, as one drawing with the pictures inside.
+#[utoipa::path(get, path = "/api/v1/cells/{id}/karyogram.svg", tag = "cells",
+    params(("id" = String, Path, description = "UUID of the cell")),
+    responses((status = 200, description = "SVG", content_type = "image/svg+xml"),
+        (status = 404, description = "No such cell", body = ref("#/components/schemas/Problem"))))]
+pub async fn karyogram(State(app): State<App>, Path(id): Path<Uuid>) -> Result<Response, Problem> {
+    let record = row(&app, id).await?.cell()?;
+    let crops = app.read(move |store| store.crops(id)).await?;
+    let bright = app.parts.hub.sources().any(|source| *source.name == *record.source && !source.bright_field);
+    let svg = blocking(move || pictures::karyogram(&record, &crops, bright)).await?;
+    let mut answer = picture("image/svg+xml", svg.into_bytes());
+    // The drawing brings its own styles and holds its pictures as data; opened alone it may use them, and nothing else.
+    let policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'";
+    answer.headers_mut().insert(header::CONTENT_SECURITY_POLICY, header::HeaderValue::from_static(policy));
+    Ok(answer)
 }

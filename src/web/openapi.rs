@@ -18,7 +18,7 @@ use crate::cell::Cell;
     info(title = "metaphased", description = "Microscope frames to findings about chromosomes. Research use only; not a diagnosis."),
     paths(
         status::status, events::events, sources::sources, sources::frame, sources::push, cells::cells, cells::cell,
-        cells::image, cells::thumbnail, cells::chromosome, cases::cases, cases::case,
+        cells::image, cells::thumbnail, cells::karyogram, cells::chromosome, cases::cases, cases::case,
         cases::case_report, commands::trigger, commands::command, commands::review, probes::livez, probes::readyz
     ),
     modifiers(&Token),

@@ -5,7 +5,7 @@ use std::{io::Cursor, path::Path};
 use image::{DynamicImage, GrayImage, ImageFormat, ImageReader, Luma, imageops};
 
 use super::preview::spread;
-use crate::cell::Cell;
+use crate::{cell::Cell, karyotype::karyogram};
 
 /// A picture that cannot be shown.
 #[derive(Debug, thiserror::Error)]
@@ -65,6 +65,19 @@ pub fn compose(cell: &Cell, crops: &[(u32, Vec<u8>)]) -> Result<Vec<u8>, Picture
         imageops::replace(&mut canvas, picture, left.round() as i64, top.round() as i64);
     }
     png(&DynamicImage::ImageLuma8(canvas))
+}
+
+/// The karyogram of a cell as SVG. `bright`: the chromosomes are bright on dark ground. A crop that cannot be read is
+/// left out.
+pub fn karyogram(cell: &Cell, crops: &[(u32, Vec<u8>)], bright: bool) -> String {
+    let read = |bytes: &[u8]| {
+        let picture = image::load_from_memory_with_format(bytes, ImageFormat::Png).ok()?.into_luma8();
+        let (width, height) = (picture.width() as usize, picture.height() as usize);
+        Some(karyogram::Crop { width, height, pixels: picture.into_raw(), mask: Vec::new(), bright })
+    };
+    let of = |index: u32| crops.iter().find(|(i, _)| *i == index).and_then(|(_, bytes)| read(bytes));
+    let pictures: Vec<_> = cell.chromosomes.iter().map(|chromosome| of(chromosome.index)).collect();
+    karyogram::svg(cell, &pictures)
 }
 
 fn edge(picture: &GrayImage) -> impl Iterator<Item = u8> + '_ {
