@@ -7,6 +7,10 @@
 use std::{
     collections::VecDeque,
     future::{pending, poll_fn},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     task::{Context, Poll, Waker},
     time::Duration,
 };
@@ -69,6 +73,8 @@ pub(super) struct Outflow {
     /// Highest row that was ever handed to a broker: what comes again below it may arrive twice.
     sent_through: i64,
     oversized: u64,
+    /// PUBACKs for rows.
+    acknowledged: Arc<AtomicU64>,
     /// A connection was lost before this one.
     again: bool,
     /// Nothing is read from the store before.
@@ -95,9 +101,14 @@ impl Outflow {
             more: true,
             sent_through: 0,
             oversized: 0,
+            acknowledged: Arc::default(),
             again: false,
             quiet_until: None,
         }
+    }
+
+    pub(super) fn acknowledged_rows(&self) -> Arc<AtomicU64> {
+        self.acknowledged.clone()
     }
 
     /// A new connection: everything that is still in the store goes out (again).
@@ -272,6 +283,7 @@ impl Outflow {
             Sent::Report => {}
             Sent::Row { id, cell } => {
                 if published {
+                    self.acknowledged.fetch_add(1, Ordering::Relaxed);
                     self.held.push_back((Instant::now(), id, cell));
                 } else {
                     self.done.push(id);

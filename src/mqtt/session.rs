@@ -2,6 +2,10 @@
 
 use std::{
     collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant, SystemTime},
 };
 
@@ -43,6 +47,7 @@ pub struct MqttSession {
     task: JoinHandle<()>,
     stop: watch::Sender<Option<Instant>>,
     connected: watch::Receiver<bool>,
+    acknowledged: Arc<AtomicU64>,
 }
 
 impl MqttSession {
@@ -71,6 +76,8 @@ impl MqttSession {
             broker.reason = "connecting".into();
         });
         health.set_outbox_depth(store.outbox_depth());
+        let outflow = Outflow::new(store.clone(), health.clone(), settings.topics.clone(), settings.window);
+        let acknowledged = outflow.acknowledged_rows();
         let session = Session {
             commands: Commands {
                 topics: settings.topics.clone(),
@@ -78,7 +85,7 @@ impl MqttSession {
                 results,
             },
             reports: Reports::new(health.clone()),
-            outflow: Outflow::new(store.clone(), health.clone(), settings.topics.clone(), settings.window),
+            outflow,
             answers: VecDeque::new(),
             settings,
             store,
@@ -87,7 +94,8 @@ impl MqttSession {
             stopped,
             connected: tell_connected,
         };
-        Ok(Self { runtime: runtime.clone(), task: runtime.spawn(session.run(first)), stop, connected })
+        let task = runtime.spawn(session.run(first));
+        Ok(Self { runtime: runtime.clone(), task, stop, connected, acknowledged })
     }
 
     /// Waits up to `limit` until the broker has let us in; true when it has. Not to be called on the runtime.
@@ -96,6 +104,11 @@ impl MqttSession {
         runtime.block_on(async {
             matches!(timeout(limit, self.connected.wait_for(|connected| *connected)).await, Ok(Ok(_)))
         })
+    }
+
+    /// PUBACKs for rows of the outbox so far; a row that is sent again counts again.
+    pub fn acknowledged(&self) -> u64 {
+        self.acknowledged.load(Ordering::Relaxed)
     }
 
     /// Sends what still waits, as far as `limit` allows, says `offline` and ends. Not to be called on the runtime.
