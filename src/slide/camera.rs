@@ -45,6 +45,8 @@ pub struct Exposed {
     pub read_noise: f32,
     /// Blur of lens and defocus, standard deviation in pixels.
     pub blur_px: f32,
+    /// How strongly the camera sharpens, 0 to 1.
+    pub sharpen: f32,
     /// How far the stage moves during the exposure, in pixels.
     pub motion_px: [f32; 2],
     /// Part of the light that strays over the field.
@@ -60,6 +62,7 @@ pub struct Camera {
     noise: WhiteNoise,
     blurred: Vec<f32>,
     line: Vec<f32>,
+    glow: Glow,
 }
 
 /// Widest blur in pixels.
@@ -69,9 +72,9 @@ impl Camera {
     /// A camera with its own uneven light and its own dust.
     pub fn new(width: usize, height: usize, draw: &mut Draw) -> Self {
         let mut flat = vec![1.0f32; width * height];
-        let vignette = draw.between(0.03, 0.10);
+        let vignette = draw.between(0.01, 0.08);
         let (cx, cy) = (draw.between(0.4, 0.6), draw.between(0.4, 0.6));
-        let (tx, ty) = (draw.normal_within(0.0, 0.015), draw.normal_within(0.0, 0.015));
+        let (tx, ty) = (draw.normal_within(0.0, 0.008), draw.normal_within(0.0, 0.008));
         for y in 0..height {
             let v = y as f32 / height as f32;
             for x in 0..width {
@@ -84,12 +87,12 @@ impl Camera {
             dust(&mut flat, width, height, draw);
         }
         let noise = WhiteNoise::new(draw, width);
-        Self { width, height, flat, noise, blurred: vec![0.0; width * height], line: Vec::new() }
+        Self { width, height, flat, noise, blurred: vec![0.0; width * height], line: Vec::new(), glow: Glow::default() }
     }
 
     /// Takes the picture of a plane. `draw` gives this exposure's noise.
     pub fn expose(&mut self, plane: &Plane, exposed: &Exposed, bits: u8, draw: &mut Draw, out: &mut Samples<'_>) {
-        let kernel = gaussian(exposed.blur_px.clamp(0.0, WIDEST));
+        let kernel = point_spread(exposed.blur_px.clamp(0.0, WIDEST), exposed.sharpen);
         let reach = kernel.len() - 1;
         let shift = smear(exposed.motion_px[0]);
         for (row, target) in self.blurred.chunks_exact_mut(self.width).enumerate() {
@@ -111,7 +114,7 @@ impl Camera {
             self.line[reach + self.width..].fill(last);
             convolve(&self.line, &kernel, target);
         }
-        let haze = exposed.haze * self.blurred.iter().sum::<f32>() / self.blurred.len() as f32;
+        self.glow.fill(&self.blurred, self.width, self.height);
         let white = ((1u32 << bits) - 1) as f32;
         let down = smear(exposed.motion_px[1]);
         self.line.resize(self.width.max(self.line.len()), 0.0);
@@ -120,8 +123,9 @@ impl Camera {
             column_blur(&self.blurred, self.width, self.height, y, &kernel, down, line);
             let noise = self.noise.row(draw.bits(), self.width);
             let flat = &self.flat[y * self.width..(y + 1) * self.width];
-            for ((light, flat), noise) in line.iter_mut().zip(flat).zip(noise) {
-                let signal = exposed.black + exposed.gain * flat * (*light * (1.0 - exposed.haze) + haze);
+            let glow = self.glow.row(y, self.width);
+            for (((light, flat), noise), glow) in line.iter_mut().zip(flat).zip(noise).zip(glow) {
+                let signal = exposed.black + exposed.gain * flat * (*light + exposed.haze * (glow - *light));
                 let electrons = signal.max(0.0) * exposed.full_well;
                 let spread = (electrons + exposed.read_noise * exposed.read_noise).sqrt() / exposed.full_well;
                 *light = ((signal + spread * noise) * white + 0.5).clamp(0.0, white);
@@ -143,23 +147,91 @@ impl Camera {
     }
 }
 
+/// Light that strays: the picture averaged over some dozens of pixels.
+#[derive(Debug, Default)]
+struct Glow {
+    columns: usize,
+    rows: usize,
+    means: Vec<f32>,
+    old: Vec<f32>,
+    line: Vec<f32>,
+}
+
+/// Side of the squares over which stray light is averaged, in pixels.
+const SQUARE: usize = 32;
+
+impl Glow {
+    /// Averages a picture over squares, and over their neighbours twice.
+    fn fill(&mut self, picture: &[f32], width: usize, height: usize) {
+        (self.columns, self.rows) = (width.div_ceil(SQUARE), height.div_ceil(SQUARE));
+        self.means.clear();
+        self.means.resize(self.columns * self.rows, 0.0);
+        for (y, row) in picture.chunks_exact(width).enumerate() {
+            let means = &mut self.means[y / SQUARE * self.columns..][..self.columns];
+            let tall = SQUARE.min(height - y / SQUARE * SQUARE) as f32;
+            for (mean, square) in means.iter_mut().zip(row.chunks(SQUARE)) {
+                *mean += square.iter().sum::<f32>() / (square.len() as f32 * tall);
+            }
+        }
+        for _ in 0..2 {
+            self.old.clone_from(&self.means);
+            for y in 0..self.rows {
+                for x in 0..self.columns {
+                    let (mut sum, mut count) = (0.0, 0.0);
+                    for near in y.saturating_sub(1)..(y + 2).min(self.rows) {
+                        for beside in x.saturating_sub(1)..(x + 2).min(self.columns) {
+                            sum += self.old[near * self.columns + beside];
+                            count += 1.0;
+                        }
+                    }
+                    self.means[y * self.columns + x] = sum / count;
+                }
+            }
+        }
+    }
+
+    /// One row of it, between the squares' middles.
+    fn row(&mut self, y: usize, width: usize) -> &[f32] {
+        let between = |at: usize, squares: usize| {
+            let place = ((at as f32 + 0.5) / SQUARE as f32 - 0.5).clamp(0.0, (squares - 1) as f32);
+            let i = place as usize;
+            (i, (i + 1).min(squares - 1), place - i as f32)
+        };
+        let (above, below, ty) = between(y, self.rows);
+        let at = |x: usize| {
+            let (a, b) = (self.means[above * self.columns + x], self.means[below * self.columns + x]);
+            a + ty * (b - a)
+        };
+        self.line.resize(width, 0.0);
+        for x in 0..width {
+            let (left, right, tx) = between(x, self.columns);
+            let (a, b) = (at(left), at(right));
+            self.line[x] = a + tx * (b - a);
+        }
+        &self.line
+    }
+}
+
 /// `exp(-density)` by nine squarings, within 0.5 % of the light for densities up to 2.5: enough for a picture, the same everywhere, and
 /// the compiler makes vectors of it.
 fn transmitted(density: f32) -> f32 {
-    let mut light = 1.0 - density.clamp(0.0, 8.0) * (1.0 / 512.0);
+    let mut light = 1.0 - density.clamp(-1.0, 8.0) * (1.0 / 512.0);
     for _ in 0..9 {
         light *= light;
     }
     light
 }
 
-/// Half of a Gaussian kernel, from its middle; the whole sums to 1.
-fn gaussian(sigma: f32) -> Vec<f32> {
+/// Half of a symmetric kernel, from its middle; the whole sums to 1. A Gaussian, less a part of one twice as wide
+/// where the camera sharpens.
+fn point_spread(sigma: f32, sharpen: f32) -> Vec<f32> {
     if sigma < 0.2 {
         return vec![1.0];
     }
-    let reach = (sigma * 2.6) as usize + 1;
-    let mut half: Vec<f32> = (0..=reach).map(|k| libm::expf(-0.5 * (k as f32 / sigma) * (k as f32 / sigma))).collect();
+    let reach = (sigma * if sharpen > 0.0 { 4.0 } else { 2.6 }) as usize + 1;
+    let bell = |k: usize, sigma: f32| libm::expf(-0.5 * (k as f32 / sigma) * (k as f32 / sigma)) / sigma;
+    let mut half: Vec<f32> =
+        (0..=reach).map(|k| (1.0 + sharpen) * bell(k, sigma) - sharpen * bell(k, 2.0 * sigma)).collect();
     let total = half[0] + 2.0 * half[1..].iter().sum::<f32>();
     half.iter_mut().for_each(|w| *w /= total);
     half

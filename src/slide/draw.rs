@@ -1,6 +1,9 @@
 //! Draws chromosomes into a plane of optical density, each within its own box.
 
-use super::{shape::Shape, texture::Texture};
+use super::{
+    shape::{STEP, Shape},
+    texture::Texture,
+};
 
 /// A plane of optical density (bright field) or brightness (fluorescence), and where it lies on the slide.
 #[derive(Debug, Default)]
@@ -66,6 +69,10 @@ pub struct Pen {
 
 /// Part of the chromosome's own lightest density from which a pixel belongs to it.
 const EDGE: f32 = 0.35;
+/// Samples of texture a um: of the grain of chromatin, and of the raggedness of its edge.
+const GRAIN: f32 = 12.0;
+/// See [`GRAIN`].
+const FUZZ: f32 = 20.0;
 
 impl Pen {
     /// Adds a chromosome of the cell at `centre` to the plane, and tells `each` pixel that belongs to it. Gives the
@@ -79,13 +86,16 @@ impl Pen {
         mut each: impl FnMut(usize),
     ) -> Option<PixelBox> {
         let scale = (1.0 / plane.um_per_px) as f32;
+        let um = plane.um_per_px as f32;
+        let surface = shape.surface;
+        let waver = surface.waver / STEP;
         let mut corners = [f32::MAX, f32::MAX, f32::MIN, f32::MIN];
         for p in shape.chromatids.iter().flatten() {
             let [x, y] = plane.pixel(centre, *p);
             corners = [corners[0].min(x), corners[1].min(y), corners[2].max(x), corners[3].max(y)];
         }
         let widest = shape.profile.girth.iter().fold(0.0f32, |a, b| a.max(*b)) * scale;
-        let margin = widest + 1.5;
+        let margin = widest * (1.0 + 2.0 * surface.fuzz) + 1.5;
         let area = PixelBox::clipped(
             corners[0] - margin,
             corners[1] - margin,
@@ -102,45 +112,47 @@ impl Pen {
             let profile = &shape.profile;
             let last = profile.girth.len() - 1;
             let to_sample = last as f32 / (chromatid.len() - 1) as f32;
-            for (i, &d2) in self.nearest.iter().enumerate() {
-                if d2 == f32::MAX {
-                    continue;
+            for y in 0..h {
+                let v = (y as f32 * um * FUZZ) as usize + side * 131;
+                for x in 0..w {
+                    let i = y * w + x;
+                    let d2 = self.nearest[i];
+                    if d2 == f32::MAX {
+                        continue;
+                    }
+                    let ragged = texture.at((x as f32 * um * FUZZ) as usize + shape.grain, v + shape.grain / 512);
+                    let at = (self.along[i] * to_sample + ragged * waver).clamp(0.0, last as f32);
+                    let k = (at as usize).min(last);
+                    let (f, next) = (at - k as f32, (k + 1).min(last));
+                    let girth = (profile.girth[k] + f * (profile.girth[next] - profile.girth[k])) * scale;
+                    let girth = girth * (1.0 + surface.fuzz * ragged);
+                    let distance = d2.sqrt();
+                    let cover = (girth - distance + 0.5).clamp(0.0, 1.0).min(2.0 * girth);
+                    if cover <= 0.0 {
+                        continue;
+                    }
+                    let q = distance / girth.max(0.5);
+                    let body = 1.0 - surface.edge_loss * (1.0 - (1.0 - q * q).max(0.0).sqrt());
+                    let density = profile.density[k] + f * (profile.density[next] - profile.density[k]);
+                    let value = cover * body * density;
+                    let old = self.patch[i];
+                    // The second chromatid lies beside the first, hardly upon it.
+                    self.patch[i] = if side == 0 { value } else { value.max(old) + 0.25 * value.min(old) };
                 }
-                let at = self.along[i] * to_sample;
-                let k = (at as usize).min(last);
-                let (f, next) = (at - k as f32, (k + 1).min(last));
-                let girth = (profile.girth[k] + f * (profile.girth[next] - profile.girth[k])) * scale;
-                let distance = d2.sqrt();
-                let cover = (girth - distance + 0.5).clamp(0.0, 1.0).min(2.0 * girth);
-                if cover <= 0.0 {
-                    continue;
-                }
-                let q = distance / girth.max(0.5);
-                let body = 0.74 + 0.26 * (1.0 - q * q).max(0.0).sqrt();
-                let density = profile.density[k] + f * (profile.density[next] - profile.density[k]);
-                let value = cover * body * density;
-                let old = self.patch[i];
-                // The second chromatid lies beside the first, hardly upon it.
-                self.patch[i] = if side == 0 { value } else { value.max(old) + 0.25 * value.min(old) };
             }
         }
         let level = shape.profile.density.iter().fold(f32::MAX, |a, b| a.min(*b)) * EDGE;
         let mut found = PixelBox { left: usize::MAX, top: usize::MAX, right: 0, bottom: 0 };
-        let seed = (shape.length * 1e4) as usize;
         for y in 0..h {
             let row = (y + area.top) * plane.width + area.left;
+            let v = (y as f32 * um * GRAIN) as usize + shape.grain / 512;
             for x in 0..w {
                 let value = self.patch[y * w + x];
                 if value <= 0.0 {
                     continue;
                 }
                 // Chromatin is grainy.
-                let grain = 1.0
-                    + 0.09
-                        * texture.at(
-                            (x as f32 * plane.um_per_px as f32 * 12.0) as usize + seed,
-                            (y as f32 * plane.um_per_px as f32 * 12.0) as usize + seed / 7,
-                        );
+                let grain = 1.0 + surface.grain * texture.at((x as f32 * um * GRAIN) as usize + shape.grain, v);
                 plane.density[row + x] += value * grain;
                 if value > level {
                     found.left = found.left.min(area.left + x);

@@ -1,6 +1,9 @@
 //! What radiation does to a cell's chromosomes: breaks joined wrongly, drawn by dose.
 
-use crate::cell::ChromosomeClass;
+use crate::{
+    cell::ChromosomeClass,
+    dosimetry::{self, CellSurvival, DosimetryError, Gray},
+};
 
 use super::{
     genome::{Piece, Plan},
@@ -11,34 +14,37 @@ use super::{
 /// Exposure of the person whose cells lie on the slide.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Exposure {
-    /// Absorbed dose of the exposed cells in gray, 0 to 20.
+    /// Absorbed dose of the exposed part in gray, 0 to 20.
     pub dose_gy: f64,
-    /// Share of the scored cells that were exposed, 0 to 1.
+    /// Share of the body that was exposed, 0 to 1. Fewer of its cells come to metaphase.
     pub fraction: f64,
 }
 
-/// Mean dicentrics per exposed cell: `0.0013 + 0.0210 D + 0.0631 D^2`, cobalt-60 gamma rays (Barquinero et al. 1995,
-/// the low-LET example of IAEA EPR-Biodosimetry 2011).
-pub fn mean_dicentrics(dose_gy: f64) -> f64 {
-    0.0013 + 0.0210 * dose_gy + 0.0631 * dose_gy * dose_gy
+impl Exposure {
+    /// The exposure by the built-in calibration curve.
+    ///
+    /// # Errors
+    /// When dose or share are out of range.
+    pub fn by_default_curve(self) -> Result<dosimetry::Exposure, DosimetryError> {
+        let curve = dosimetry::built_in(dosimetry::DEFAULT_CURVE)?;
+        dosimetry::Exposure::new(&curve, Gray::new(self.dose_gy)?, self.fraction, CellSurvival::default())
+    }
 }
 
-/// Centric rings per dicentric; about 1 in 10 after low-LET radiation (IAEA 2011).
-const RINGS_PER_DICENTRIC: f64 = 0.1;
-/// Excess acentric fragments (terminal deletions) per dicentric; of the order of one half after low-LET radiation.
-const DELETIONS_PER_DICENTRIC: f64 = 0.5;
-
-/// Damages the chromosomes of one cell.
-pub fn expose(plans: &mut Vec<Plan>, exposure: Exposure, draw: &mut Draw) {
-    let exposed = f64::from(draw.uniform()) < exposure.fraction;
-    let dicentrics = mean_dicentrics(if exposed { exposure.dose_gy } else { 0.0 });
-    for _ in 0..draw.poisson(dicentrics) {
-        join_two(plans, draw);
+/// Damages the chromosomes of one cell as the exposure draws it.
+pub fn expose(plans: &mut Vec<Plan>, exposure: &dosimetry::Exposure, draw: &mut Draw) {
+    let cell = exposure.draw(draw.generator());
+    let polycentric = std::iter::repeat_n(2, cell.dicentrics as usize)
+        .chain(std::iter::repeat_n(3, cell.tricentrics as usize))
+        .chain(cell.higher.iter().copied());
+    for centromeres in polycentric {
+        join(plans, centromeres as usize, draw);
     }
-    for _ in 0..draw.poisson(dicentrics * RINGS_PER_DICENTRIC) {
+    for _ in 0..cell.rings {
         close_ring(plans, draw);
     }
-    for _ in 0..draw.poisson(dicentrics * DELETIONS_PER_DICENTRIC) {
+    // Each exchange has left its fragment; the others are ends lost without an exchange.
+    for _ in cell.dicentric_equivalents() + cell.rings..cell.fragments {
         lose_end(plans, draw);
     }
 }
@@ -76,23 +82,50 @@ fn band(class: ChromosomeClass, at: f32) -> &'static str {
     ideogram::band_at(class, at).name
 }
 
-fn join_two(plans: &mut Vec<Plan>, draw: &mut Draw) {
-    let Some(first) = take(plans, draw) else { return };
-    let Some(second) = take(plans, draw) else {
-        plans.push(first);
+/// Joins `count` chromosomes into one with as many centromeres; the lost ends join in pairs to fragments.
+fn join(plans: &mut Vec<Plan>, count: usize, draw: &mut Draw) {
+    let taken: Vec<Plan> = (0..count).map_while(|_| take(plans, draw)).collect();
+    if taken.len() < count {
+        plans.extend(taken);
         return;
-    };
-    let (keep_a, lost_a, at_a) = break_arm(first.class, draw);
-    let (keep_b, lost_b, at_b) = break_arm(second.class, draw);
-    let (mut a, mut b) = ((first.class, at_a), (second.class, at_b));
-    if b.0 < a.0 {
-        std::mem::swap(&mut a, &mut b);
     }
-    let name = format!("dic({};{})({};{})", a.0, b.0, band(a.0, a.1), band(b.0, b.1));
-    let class = if keep_a.length() >= keep_b.length() { first.class } else { second.class };
-    plans.push(Plan::rearranged(class, [keep_a, keep_b.reversed()], name));
-    let class = if lost_a.length() >= lost_b.length() { first.class } else { second.class };
-    plans.push(Plan::rearranged(class, [lost_a.reversed(), lost_b], "ace"));
+    let (mut kept, mut lost, mut breaks) = (Vec::new(), Vec::new(), Vec::new());
+    for (i, plan) in taken.iter().enumerate() {
+        let class = plan.class;
+        if i == 0 || i + 1 == count {
+            let (keep, end, at) = break_arm(class, draw);
+            kept.push(if i == 0 { keep } else { keep.reversed() });
+            lost.push(end);
+            breaks.push((class, band(class, at).to_owned()));
+        } else {
+            let (length, middle) = (ideogram::length(class), ideogram::centromere(class));
+            let (low, high) = (middle * draw.between(0.0, 0.6), length - (length - middle) * draw.between(0.0, 0.6));
+            kept.push(Piece::new(class, low, high));
+            lost.extend([Piece::new(class, low, 0.0), Piece::new(class, high, length)]);
+            breaks.push((class, format!("{}{}", band(class, low), band(class, high))));
+        }
+    }
+    if count == 2 {
+        // A dicentric is written with the lower number first.
+        breaks.sort_by_key(|(class, _)| *class);
+    }
+    let join = |parts: Vec<String>| parts.join(";");
+    let name = format!(
+        "{}({})({})",
+        if count == 2 { "dic" } else { "polycentric" },
+        join(breaks.iter().map(|(class, _)| class.to_string()).collect()),
+        join(breaks.iter().map(|(_, band)| band.clone()).collect()),
+    );
+    plans.push(Plan::rearranged(longest(&kept), kept, name));
+    for ends in lost.chunks(2) {
+        let pieces = ends.iter().enumerate().map(|(i, end)| if i == 0 { end.reversed() } else { *end });
+        plans.push(Plan::rearranged(longest(ends), pieces, "ace"));
+    }
+}
+
+/// Class of the longest piece.
+fn longest(pieces: &[Piece]) -> ChromosomeClass {
+    pieces.iter().max_by(|a, b| a.length().total_cmp(&b.length())).map_or(ChromosomeClass::X, |piece| piece.class)
 }
 
 fn close_ring(plans: &mut Vec<Plan>, draw: &mut Draw) {
@@ -119,44 +152,37 @@ mod tests {
     use super::*;
     use crate::{cell::Sex, slide::genome::normal_cell};
 
-    fn counts(exposure: Exposure, cells: u64) -> (f64, usize) {
-        let mut dicentrics = 0;
-        let mut worst = 0;
+    /// Dicentric equivalents a cell, over so many cells.
+    fn mean_found(exposure: Exposure, cells: u64) -> (f64, f64) {
+        let exposure = exposure.by_default_curve().unwrap();
+        let mut found = 0;
         for cell in 0..cells {
             let mut plans = normal_cell(Sex::Male);
             let before: usize = plans.iter().map(|p| p.centromeres().len()).sum();
-            let dna: f32 = plans.iter().map(Plan::length).sum();
-            expose(&mut plans, exposure, &mut Draw::new(7, cell));
+            let chromatin: f32 = plans.iter().map(Plan::length).sum();
+            expose(&mut plans, &exposure, &mut Draw::new(7, cell));
             let after: usize = plans.iter().map(|p| p.centromeres().len()).sum();
             assert_eq!(before, after, "no centromere is lost or made");
             let kept: f32 = plans.iter().map(Plan::length).sum();
-            assert!((kept / dna - 1.0).abs() < 1e-3, "no chromatin is lost: {kept} of {dna}");
-            dicentrics += plans.iter().filter(|p| p.is_dicentric()).count();
-            worst = worst.max(plans.len());
+            assert!((kept / chromatin - 1.0).abs() < 1e-3, "no chromatin is lost: {kept} of {chromatin}");
+            found += plans.iter().map(|p| p.centromeres().len().saturating_sub(1)).sum::<usize>();
         }
-        (dicentrics as f64 / cells as f64, worst)
+        (found as f64 / cells as f64, exposure.expected_yield())
     }
 
     #[test]
-    fn dicentrics_follow_the_dose() {
-        for dose in [0.5, 2.0, 4.0] {
-            let mean = mean_dicentrics(dose);
-            let (found, _) = counts(Exposure { dose_gy: dose, fraction: 1.0 }, 1500);
-            // Four standard errors of a Poisson mean.
-            assert!((found - mean).abs() < 4.0 * (mean / 1500.0).sqrt() + 0.01, "{found} for {mean} at {dose} Gy");
+    fn dicentrics_follow_the_dose_and_the_share_of_the_body() {
+        for (dose_gy, fraction) in [(0.5, 1.0), (2.0, 1.0), (4.0, 1.0), (4.0, 0.5)] {
+            let (found, expected) = mean_found(Exposure { dose_gy, fraction }, 1500);
+            // Four standard errors, with room for the overdispersion of a partial exposure.
+            let error = 4.0 * (2.5 * expected / 1500.0).sqrt();
+            assert!((found - expected).abs() < error, "{found} for {expected} at {dose_gy} Gy, share {fraction}");
         }
-    }
-
-    #[test]
-    fn half_a_body_gives_half_the_mean() {
-        let whole = mean_dicentrics(3.0);
-        let (found, _) = counts(Exposure { dose_gy: 3.0, fraction: 0.5 }, 2000);
-        assert!((found / whole - 0.5).abs() < 0.1, "{found} of {whole}");
     }
 
     #[test]
     fn twenty_gray_do_not_run_out_of_chromosomes() {
-        let (found, _) = counts(Exposure { dose_gy: 20.0, fraction: 1.0 }, 50);
+        let (found, _) = mean_found(Exposure { dose_gy: 20.0, fraction: 1.0 }, 50);
         assert!(found > 8.0, "{found}");
     }
 }

@@ -4,6 +4,19 @@ use crate::config::Stain;
 
 use super::{ideogram::BandStain, random::Draw};
 
+/// What chromatin looks like close by.
+#[derive(Debug, Clone, Copy)]
+pub struct Surface {
+    /// How ragged the outline is, relative to the girth.
+    pub fuzz: f32,
+    /// How uneven the density, relative (standard deviation).
+    pub grain: f32,
+    /// Density lost from a chromatid's middle to its edge, relative; negative where the rim is darker.
+    pub edge_loss: f32,
+    /// How far bands run up and down across the chromatid, in um (standard deviation).
+    pub waver: f32,
+}
+
 /// Looks of the chromosomes of one cell. Lengths in micrometres, densities in natural optical density
 /// (bright field) or in parts of full fluorescence.
 #[derive(Debug, Clone, Copy)]
@@ -26,8 +39,10 @@ pub struct Look {
     pub band_blur: f32,
     /// Bend over the length, in radians (standard deviation), for a chromosome of 5 um.
     pub bend: f32,
-    /// Roughness of the outline, relative.
+    /// Roughness of the outline, relative: slow swellings along the chromosome.
     pub rough: f32,
+    /// What the chromatin looks like close by.
+    pub surface: Surface,
     /// The stain.
     pub stain: Stain,
 }
@@ -37,46 +52,64 @@ impl Look {
     pub fn draw(stain: Stain, slide_length: f32, draw: &mut Draw) -> Self {
         let length = draw.around(slide_length, 0.12);
         // Shorter chromosomes are wider: the chromatin must go somewhere.
-        let width = |at: f32| at * libm::powf(7.5 / length, 0.35);
+        let width = |at: f32| at * libm::powf(7.5 / length, 0.4);
         let condensation = length / 15_100.0;
         match stain {
             Stain::GBand => Self {
                 condensation,
-                chromatid: width(0.34) * draw.around(1.0, 0.07),
-                spacing: draw.between(0.55, 0.72),
-                parting: draw.between(0.0, 0.12),
-                constriction: draw.between(0.25, 0.5),
-                light: draw.between(0.28, 0.42),
-                dark: draw.between(0.85, 1.25),
+                chromatid: width(0.35) * draw.around(1.0, 0.08),
+                spacing: draw.between(0.5, 0.68),
+                parting: draw.between(0.0, 0.1),
+                constriction: draw.between(0.08, 0.32),
+                light: draw.between(0.26, 0.48),
+                dark: draw.between(0.8, 1.45),
                 band_blur: draw.between(0.07, 0.12),
-                bend: draw.between(0.25, 0.7),
+                bend: draw.between(0.12, 0.5),
                 rough: 0.06,
+                surface: Surface {
+                    fuzz: draw.between(0.05, 0.12),
+                    grain: draw.between(0.08, 0.2),
+                    edge_loss: draw.between(-0.2, 0.15),
+                    waver: draw.between(0.02, 0.06),
+                },
                 stain,
             },
             Stain::Giemsa => Self {
                 condensation,
-                chromatid: width(0.36) * draw.around(1.0, 0.07),
-                spacing: draw.between(0.72, 0.85),
-                parting: draw.between(0.05, 0.75),
+                chromatid: width(0.31) * draw.around(1.0, 0.07),
+                spacing: draw.between(0.92, 1.12),
+                parting: draw.between(0.0, 0.1) + if draw.chance(0.35) { draw.between(0.2, 0.6) } else { 0.0 },
                 constriction: draw.between(0.35, 0.7),
                 light: draw.between(1.1, 1.35),
                 dark: draw.between(1.35, 1.6),
                 band_blur: 0.2,
-                bend: draw.between(0.1, 0.4),
-                rough: 0.1,
+                bend: draw.between(0.05, 0.22),
+                rough: 0.08,
+                surface: Surface {
+                    fuzz: draw.between(0.12, 0.28),
+                    grain: draw.between(0.06, 0.14),
+                    edge_loss: draw.between(0.1, 0.3),
+                    waver: draw.between(0.02, 0.04),
+                },
                 stain,
             },
             Stain::Dapi | Stain::QBand => Self {
                 condensation,
                 chromatid: width(0.36) * draw.around(1.0, 0.07),
-                spacing: draw.between(0.5, 0.7),
+                spacing: draw.between(0.5, 0.9),
                 parting: draw.between(0.0, 0.15),
                 constriction: draw.between(0.1, 0.35),
-                light: if stain == Stain::Dapi { draw.between(0.4, 0.5) } else { draw.between(0.22, 0.32) },
-                dark: draw.between(0.62, 0.8),
+                light: if stain == Stain::Dapi { draw.between(0.28, 0.55) } else { draw.between(0.2, 0.32) },
+                dark: draw.between(0.6, 1.0),
                 band_blur: draw.between(0.12, 0.2),
                 bend: draw.between(0.15, 0.5),
                 rough: 0.06,
+                surface: Surface {
+                    fuzz: draw.between(0.05, 0.12),
+                    grain: draw.between(0.05, 0.12),
+                    edge_loss: draw.between(-0.1, 0.25),
+                    waver: draw.between(0.02, 0.06),
+                },
                 stain,
             },
         }
@@ -119,8 +152,8 @@ impl Look {
 /// Length of chromosome 1 on a slide, in um, as the harvest of that slide left it.
 pub fn slide_length(stain: Stain, draw: &mut Draw) -> f32 {
     match stain {
-        Stain::GBand => draw.around(7.6, 0.12),
-        Stain::Giemsa => draw.around(5.6, 0.12),
+        Stain::GBand => draw.around(9.0, 0.14),
+        Stain::Giemsa => draw.around(4.3, 0.14),
         Stain::Dapi | Stain::QBand => draw.around(6.2, 0.15),
     }
 }

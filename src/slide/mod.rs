@@ -78,6 +78,9 @@ struct Light {
     ground: f32,
     ground_depth: f32,
     haze: f32,
+    /// How much wider than the theory's the point spread is: lens, coverslip, oil, the preparation's own thickness.
+    soft: f32,
+    sharpen: f32,
     full_well: f32,
 }
 
@@ -104,19 +107,32 @@ impl VirtualSlide {
         let mut draw = Draw::new(settings.seed, stream::SLIDE);
         let (width, height) = (settings.width as usize, settings.height as usize);
         let light = match settings.stain {
-            Stain::GBand | Stain::Giemsa => Light {
-                gain: draw.between(0.86, 0.95),
-                ground: draw.between(0.01, 0.05),
-                ground_depth: draw.between(0.003, 0.02),
-                haze: draw.between(0.01, 0.05),
-                full_well: draw.around(14_000.0, 0.3),
+            Stain::GBand => Light {
+                gain: draw.between(0.95, 1.06),
+                soft: draw.between(1.0, 1.5),
+                sharpen: sometimes(&mut draw, 0.6, 0.7),
+                ground: draw.between(0.005, 0.04),
+                ground_depth: draw.between(0.003, 0.015),
+                haze: draw.between(0.0, 0.04),
+                full_well: draw.around(30_000.0, 0.6),
+            },
+            Stain::Giemsa => Light {
+                gain: draw.between(0.87, 0.95),
+                soft: draw.between(1.2, 1.8),
+                sharpen: sometimes(&mut draw, 0.6, 0.6),
+                ground: draw.between(0.01, 0.04),
+                ground_depth: draw.between(0.004, 0.015),
+                haze: draw.between(0.02, 0.08),
+                full_well: draw.around(9_000.0, 0.4),
             },
             Stain::Dapi | Stain::QBand => Light {
-                gain: draw.between(0.7, 1.0),
+                gain: draw.around(0.9, 0.3),
+                soft: draw.between(1.4, 2.3),
+                sharpen: sometimes(&mut draw, 0.4, 0.6),
                 ground: draw.between(0.008, 0.03),
                 ground_depth: draw.between(0.001, 0.004),
-                haze: draw.between(0.05, 0.15),
-                full_well: draw.around(4_000.0, 0.3),
+                haze: draw.between(0.06, 0.2),
+                full_well: draw.around(6_000.0, 0.3),
             },
         };
         let tilt = [f64::from(draw.normal_within(0.0, 0.002)), f64::from(draw.normal_within(0.0, 0.002))];
@@ -193,7 +209,7 @@ impl VirtualSlide {
         let motion_px = view.stop.motion_um.map(|v| v / um_per_px);
         // Width of the point spread of an objective of aperture A at 550 nm: 0.21 * wavelength / A; out of focus the cone of light opens.
         let aperture = view.objective.aperture();
-        let airy = 0.21 * 0.55 / aperture;
+        let airy = self.light.soft * 0.21 * 0.55 / aperture;
         let cone = 0.28 * truth.defocus_um * aperture / 1.3;
         let exposed = Exposed {
             fluorescence: self.settings.stain.is_fluorescence(),
@@ -201,7 +217,8 @@ impl VirtualSlide {
             black: 0.01,
             full_well: self.light.full_well,
             read_noise: 12.0,
-            blur_px: libm::sqrtf(airy * airy + cone * cone + 0.05 * 0.05) / um_per_px,
+            blur_px: libm::sqrtf(airy * airy + cone * cone) / um_per_px,
+            sharpen: self.light.sharpen,
             motion_px,
             haze: self.light.haze,
         };
@@ -283,6 +300,12 @@ impl VirtualSlide {
         self.sites.push((index, site.clone()));
         site
     }
+}
+
+/// A setting that so many slides have, up to `most`.
+fn sometimes(draw: &mut Draw, share: f32, most: f32) -> f32 {
+    let value = draw.between(0.0, most);
+    if draw.chance(share) { value } else { 0.0 }
 }
 
 fn pixel_bounds(area: PixelBox) -> BoundingBox {

@@ -18,6 +18,11 @@ impl Draw {
         Self(generator)
     }
 
+    /// The generator itself, for what draws with distributions of its own.
+    pub fn generator(&mut self) -> &mut ChaCha8Rng {
+        &mut self.0
+    }
+
     /// 32 random bits.
     pub fn bits(&mut self) -> u32 {
         self.0.next_u32()

@@ -32,6 +32,8 @@ pub struct Blob {
     spots: Vec<([f32; 2], f32, f32)>,
     /// Where in the texture it lies.
     offset: usize,
+    /// True for a drop or bubble: a dark rim around a bright middle.
+    bubble: bool,
     /// True for an interphase nucleus.
     pub nucleus: bool,
 }
@@ -60,10 +62,11 @@ impl Blob {
             reach,
             density,
             grain: 0.1,
-            fineness: 6.0,
+            fineness: 11.0,
             edge: 0.15,
             spots: Vec::new(),
             offset: draw.below(1 << 16),
+            bubble: false,
             nucleus: false,
         }
     }
@@ -71,7 +74,7 @@ impl Blob {
     /// An interphase nucleus.
     pub fn nucleus(stain: Stain, centre: [f64; 2], draw: &mut Draw) -> Self {
         let (radius, density, grain) = match stain {
-            Stain::GBand => (draw.around(6.5, 0.25), draw.between(0.55, 0.95), draw.between(0.08, 0.16)),
+            Stain::GBand => (draw.around(6.5, 0.25), draw.between(0.55, 0.95), draw.between(0.1, 0.2)),
             Stain::Giemsa => (draw.around(6.0, 0.2), draw.between(0.9, 2.4), draw.between(0.04, 0.12)),
             Stain::Dapi | Stain::QBand => (draw.around(7.0, 0.2), draw.between(0.35, 0.9), draw.between(0.08, 0.2)),
         };
@@ -93,6 +96,12 @@ impl Blob {
     /// A speck of debris or a grain of stain.
     pub fn speck(stain: Stain, centre: [f64; 2], draw: &mut Draw) -> Self {
         let radius = draw.around(0.22, 0.6);
+        if !stain.is_fluorescence() && draw.chance(0.04) {
+            let rim = draw.between(0.2, 0.6);
+            let mut drop = Self::new(draw, centre, radius * 2.5, 0.05, 0.0, rim);
+            drop.bubble = true;
+            return drop;
+        }
         let faint = draw.chance(0.6);
         let density = match (stain.is_fluorescence(), faint) {
             (false, true) => draw.between(0.05, 0.3),
@@ -106,6 +115,16 @@ impl Blob {
         let (uneven, stretch) = (draw.between(0.0, 0.5), draw.between(0.0, 0.4));
         let mut blob = Self::new(draw, centre, radius * size, uneven, stretch, density * weak);
         blob.edge = if high { radius * 2.5 } else { 0.1 };
+        blob
+    }
+
+    /// What is left of the cytoplasm around a metaphase: pale, wide, uneven.
+    pub fn cytoplasm(stain: Stain, centre: [f64; 2], radius: f32, draw: &mut Draw) -> Self {
+        let density = if stain.is_fluorescence() { draw.between(0.005, 0.03) } else { draw.between(0.02, 0.09) };
+        let mut blob = Self::new(draw, centre, radius, 0.12, 0.1, density);
+        blob.edge = radius * 0.3;
+        blob.grain = 0.3;
+        blob.fineness = 4.0;
         blob
     }
 
@@ -142,6 +161,9 @@ impl Blob {
                     let (u, v) = ((dx + reach) * um * self.fineness, (dy + reach) * um * self.fineness);
                     density *= 1.0 + self.grain * texture.at(u as usize + self.offset, v as usize + self.offset / 512);
                 }
+                if self.bubble && r < 0.62 * least {
+                    density = -0.4 * self.density;
+                }
                 for (at, size, strength) in &self.spots {
                     let (ex, ey) = (dx * um - at[0], dy * um - at[1]);
                     let q = 1.0 - (ex * ex + ey * ey) / (size * size);
@@ -149,7 +171,7 @@ impl Blob {
                         density += strength * q * q;
                     }
                 }
-                plane.density[y * plane.width + x] += cover * density.max(0.0);
+                plane.density[y * plane.width + x] += cover * density;
             }
         }
         Some(area)

@@ -113,6 +113,9 @@ pub enum SlideError {
     /// A karyotype that cannot be read.
     #[error(transparent)]
     Karyotype(#[from] crate::karyotype::iscn::ParseKaryotypeError),
+    /// An exposure that no calibration curve covers.
+    #[error(transparent)]
+    Exposure(#[from] crate::dosimetry::DosimetryError),
     /// A karyotype that is right but that the slide cannot draw.
     #[error(
         "the virtual slide cannot draw {what} of '{karyotype}': it knows gains, losses, del, dup, inv, i, idic, r, t, dic, rob, whole-arm der, der with one t, add, mar, dmin"

@@ -1,9 +1,14 @@
 //! The shape of one chromosome: its axis, its two chromatids, how its bands lie along it. In micrometres.
 
-use super::{genome::Plan, ideogram, look::Look, random::Draw};
+use super::{
+    genome::Plan,
+    ideogram,
+    look::{Look, Surface},
+    random::Draw,
+};
 
 /// Distance between the samples of [`Profile`] in um.
-const STEP: f32 = 0.05;
+pub const STEP: f32 = 0.05;
 /// Distance between the points of the axis in um, about.
 const AXIS_STEP: f32 = 0.3;
 
@@ -33,6 +38,10 @@ pub struct Shape {
     pub closed: bool,
     /// Places of the centromeres as parts of the length, 0 to 1.
     pub centromeres: Vec<f32>,
+    /// What it looks like close by.
+    pub surface: Surface,
+    /// Where in the texture its grain lies.
+    pub grain: usize,
 }
 
 impl Shape {
@@ -52,6 +61,8 @@ impl Shape {
             reach: 0.0,
             closed: plan.ring,
             centromeres,
+            surface: look.surface,
+            grain: draw.below(1 << 18),
         };
         shape.part(look, draw);
         shape
@@ -137,13 +148,13 @@ impl Wobble {
 /// An open axis: a slow bend, sometimes a knee at the centromere or a hook at an end.
 fn curve(length: f32, centromeres: &[f32], look: &Look, draw: &mut Draw) -> Vec<[f32; 2]> {
     let n = ((length / AXIS_STEP) as usize + 2).max(5);
-    let limber = look.bend * libm::sqrtf(length / 5.0);
+    let limber = (look.bend * libm::sqrtf(length / 5.0)).min(0.8);
     let bend = draw.normal_within(0.0, limber);
     let wave = draw.normal_within(0.0, 0.5 * limber);
     let phase = draw.between(0.0, 6.3);
     let knee = if draw.chance(0.25) { draw.normal_within(0.0, 0.9 * limber) } else { 0.0 };
     let knee_at = centromeres.first().copied().unwrap_or(0.5);
-    let hook = if draw.chance(0.12 * limber) { draw.between(-1.4, 1.4) } else { 0.0 };
+    let hook = if draw.chance(0.3 * limber) { draw.between(-1.2, 1.2) } else { 0.0 };
     let step = length / (n - 1) as f32;
     let mut at = [0.0f32, 0.0];
     let mut points = Vec::with_capacity(n);
@@ -189,6 +200,7 @@ fn profile(plan: &Plan, look: &Look, length: f32, centromeres: &[f32], draw: &mu
     let (mut piece, mut begun) = (0, 0.0);
     let mut last_band = "";
     let mut uneven = 0.0;
+    let stained = draw.around(1.0, 0.05);
     let swell = Wobble::new(draw, look.rough);
     for i in 0..n {
         let t = i as f32 / (n - 1) as f32;
@@ -220,7 +232,7 @@ fn profile(plan: &Plan, look: &Look, length: f32, centromeres: &[f32], draw: &mu
     let blur = (look.band_blur / STEP).max(0.5);
     smooth(&mut level, blur);
     smooth(&mut girth, 1.5);
-    let density = level.iter().map(|l| (look.light + (look.dark - look.light) * l).max(0.05)).collect();
+    let density = level.iter().map(|l| ((look.light + (look.dark - look.light) * l) * stained).max(0.05)).collect();
     Profile { density, girth }
 }
 

@@ -35,6 +35,7 @@ pub struct Site {
 pub struct Catalogue {
     seed: u64,
     cells: Option<u32>,
+    exposure: crate::dosimetry::Exposure,
     pitch: [f64; 2],
     lines: Vec<Line>,
     /// Length of chromosome 1 on this slide in um.
@@ -56,12 +57,13 @@ impl Catalogue {
         Ok(Self {
             seed: settings.seed,
             cells: settings.cells,
+            exposure: settings.exposure.by_default_curve()?,
             pitch: [(field[0] * 1.05).max(110.0), (field[1] * 1.05).max(90.0)],
             lines,
             length: slide_length(settings.stain, draw),
             nuclei: f64::from(draw.between(0.6, 2.5)),
             specks: f64::from(draw.around(25.0, 0.7)),
-            cover: draw.between(0.14, 0.2),
+            cover: draw.between(0.18, 0.3),
         })
     }
 
@@ -122,6 +124,12 @@ impl Catalogue {
             ]
         };
         let mut blobs = Vec::new();
+        if let Some(cell) = metaphase.as_ref()
+            && draw.chance(0.4)
+        {
+            let wide = draw.between(0.7, 1.1);
+            blobs.push(Blob::cytoplasm(settings.stain, cell.centre, cell.reach * wide, &mut draw));
+        }
         for _ in 0..draw.poisson(self.nuclei) {
             let mut place = anywhere(&mut draw);
             // Nuclei lie beside a spread, seldom in it.
@@ -150,10 +158,12 @@ impl Catalogue {
         let line = pick(&self.lines, draw);
         let mut plans = line.plans.clone();
         if settings.assay == Assay::Dicentric {
-            exposure::expose(&mut plans, settings.exposure, draw);
+            exposure::expose(&mut plans, &self.exposure, draw);
         }
         let look = Look::draw(settings.stain, self.length, draw);
-        let crowding = settings.crowding * draw.around(1.0, 0.35);
+        // Solid Giemsa is for counting: short chromosomes, spread wide.
+        let usual = if settings.stain == Stain::Giemsa { 0.7 } else { 1.8 };
+        let crowding = settings.crowding * draw.around(usual, 0.45);
         let spreading = Spreading {
             cover: self.cover * draw.around(1.0, 0.15) * (0.7 + 1.2 * settings.crowding),
             touch: (crowding * 0.6).min(1.0),
