@@ -19,7 +19,9 @@ mod resample;
 mod segment;
 mod shape;
 mod simd;
+mod single;
 mod skeleton;
+mod split;
 
 pub use background::{Background, BackgroundScratch};
 pub use components::{Components, Run};
@@ -33,4 +35,5 @@ pub use prepare::{BACKGROUND, Denoise, Exposure, Polarity, PrepareOptions, Prepa
 pub use resample::{crop, downscale, rotate, scale_to};
 pub use segment::{Region, RegionKind, SegmentOptions, Segmentation, Segmenter, chromosome_width};
 pub use shape::{Shape, ShapeScratch};
+pub use single::{Likeness, features};
 pub use skeleton::{SkeletonScratch, thin};

@@ -1,10 +1,11 @@
 //! A prepared plane becomes regions: chromosomes, clumps of them, nuclei, debris.
 
 use super::{
-    BACKGROUND, Components, FilterScratch, Histogram, Shape, ShapeScratch, binomial3,
+    BACKGROUND, Components, FilterScratch, Histogram, Likeness, Shape, ShapeScratch, binomial3,
     distance::{DistanceScratch, squared_distance},
     plane::{GrayImage, GrayView, Rect},
     simd::vectorised,
+    split::{Ground, Parter},
 };
 
 /// What a region is.
@@ -74,7 +75,7 @@ pub struct SegmentOptions {
 
 impl Default for SegmentOptions {
     fn default() -> Self {
-        Self { chromosome_width: None, local_share: 0.42, global_share: 0.62, part: true }
+        Self { chromosome_width: None, local_share: 0.5, global_share: 0.9, part: true }
     }
 }
 
@@ -125,6 +126,8 @@ pub struct Segmenter {
     segmentation: Segmentation,
     smooth: GrayImage,
     mask: Vec<u8>,
+    relative: Vec<u8>,
+    parter: Parter,
     nuclei: Vec<u8>,
     local: LocalMaximum,
     filter: FilterScratch,
@@ -169,16 +172,24 @@ impl Segmenter {
         self.local_threshold(otsu, width, w, options);
         self.components.find(&self.mask, w);
         for i in 0..self.components.len() {
-            self.take(i, plane, width, None);
+            self.take(i, plane, width, f32::from(otsu), options.part, None);
         }
         self.components.find(&self.nuclei, w);
         for i in 0..self.components.len() {
-            self.take(i, plane, width, Some(RegionKind::Nucleus));
+            self.take(i, plane, width, f32::from(otsu), false, Some(RegionKind::Nucleus));
         }
         self.segmentation.regions.sort_unstable_by_key(|r| (r.bounds.top, r.bounds.left));
         self.segmentation.chromosome_width = Some(width);
         self.segmentation.threshold = otsu;
         &self.segmentation
+    }
+
+    /// Measures the largest object of a plane that shows one object alone (a crop), and its width in pixels.
+    pub fn measure_object(&mut self, plane: GrayView<'_>) -> (Shape, f32, u8) {
+        self.segment(plane, &SegmentOptions { part: false, ..SegmentOptions::default() });
+        let width = self.segmentation.chromosome_width.unwrap_or(1.0);
+        let largest = self.segmentation.regions.iter().max_by_key(|r| r.area);
+        (largest.map(|r| r.shape).unwrap_or_default(), width, self.segmentation.threshold)
     }
 
     /// The last answer.
@@ -266,14 +277,18 @@ impl Segmenter {
         let low = (f32::from(otsu) * options.global_share).max(5.0);
         self.local.find(&self.smooth.data, &self.nuclei, w, h, width, f32::from(otsu) * 2.2);
         let share = options.local_share;
-        for y in 0..h {
-            let (line, dark) = (&mut self.mask[y * w..(y + 1) * w], &self.smooth.data[y * w..(y + 1) * w]);
+        self.relative.resize(w * h, 0);
+        let rows =
+            self.mask.chunks_exact_mut(w).zip(self.relative.chunks_exact_mut(w)).zip(self.smooth.data.chunks_exact(w));
+        for (y, ((line, relative), dark)) in rows.enumerate().take(h) {
             let level = self.local.row(y, w);
             vectorised(
                 #[inline(always)]
                 || {
-                    for ((m, &d), &l) in line.iter_mut().zip(dark).zip(level) {
-                        *m = u8::from(f32::from(d) >= (l * share).max(low));
+                    for (((m, r), &d), &l) in line.iter_mut().zip(relative).zip(dark).zip(level) {
+                        let d = f32::from(d);
+                        *m = u8::from(d >= (l * share).max(low));
+                        *r = (d / l.max(1.0) * 128.0).min(255.0) as u8;
                     }
                 },
             );
@@ -284,30 +299,58 @@ impl Segmenter {
         }
     }
 
-    fn take(&mut self, i: usize, plane: GrayView<'_>, width: f32, known: Option<RegionKind>) {
+    #[allow(clippy::too_many_arguments)]
+    fn take(
+        &mut self,
+        i: usize,
+        plane: GrayView<'_>,
+        width: f32,
+        threshold: f32,
+        part: bool,
+        known: Option<RegionKind>,
+    ) {
         let area = self.components.area(i);
         if (area as f32) < 0.25 * width * width || area < 12 {
             return;
         }
         let bounds = self.components.bounds(i);
-        let (cw, _) = self.components.paint(i, 1, &mut self.crop);
+        let (cw, ch) = self.components.paint(i, 1, &mut self.crop);
+        // Pale bands leave holes; what lies between crossing chromosomes is larger.
+        fill_holes_smaller(&mut self.crop, cw, ch, (0.25 * width * width) as usize, &mut self.distance);
         let shape = Shape::measure(&self.crop, cw, bounds, plane, BACKGROUND, &mut self.shape);
-        let (kind, score) = known.map_or_else(|| judge(&shape, width), |kind| (kind, 0.9));
-        self.segmentation.push(Region { bounds, area, kind, score, parted: false, shape, mask_at: 0 }, &self.crop);
+        let area = shape.area as usize;
+        let region = Region { bounds, area, kind: RegionKind::Nucleus, score: 0.9, parted: false, shape, mask_at: 0 };
+        if known.is_some() || (shape.thickest > 2.6 * width && shape.solidity > 0.8) {
+            return self.segmentation.push(region, &self.crop);
+        }
+        let likeness = Likeness::of(&shape, width, threshold);
+        if likeness.debris > 0.5 {
+            let region = Region { kind: RegionKind::Debris, score: likeness.debris, ..region };
+            return self.segmentation.push(region, &self.crop);
+        }
+        if !part {
+            let kind = if likeness.cluster > likeness.single { RegionKind::Touching } else { RegionKind::Single };
+            let score = if kind == RegionKind::Single { likeness.single } else { likeness.cluster };
+            return self.segmentation.push(Region { kind, score, ..region }, &self.crop);
+        }
+        let ground = Ground { plane, relative: &self.relative, width, threshold };
+        self.parter.part(&self.crop, bounds, shape, likeness, ground);
+        for (piece, mask) in self.parter.parts() {
+            let l = piece.likeness;
+            let kind = if l.debris > 0.6 {
+                RegionKind::Debris
+            } else if piece.crossing {
+                RegionKind::Crossing
+            } else if piece.parted || l.cluster > l.single {
+                RegionKind::Touching
+            } else {
+                RegionKind::Single
+            };
+            let score = if kind == RegionKind::Debris { l.debris } else { l.single };
+            let (bounds, area, parted) = (piece.bounds, piece.shape.area as usize, piece.parted);
+            self.segmentation.push(Region { bounds, area, kind, score, parted, shape: piece.shape, mask_at: 0 }, mask);
+        }
     }
-}
-
-fn judge(shape: &Shape, width: f32) -> (RegionKind, f32) {
-    if shape.thickest > 2.6 * width && shape.solidity > 0.8 {
-        return (RegionKind::Nucleus, 0.9);
-    }
-    if shape.area < 0.6 * width * width {
-        return (RegionKind::Debris, 0.6);
-    }
-    if shape.forks > 0 {
-        return (RegionKind::Touching, 0.6);
-    }
-    (RegionKind::Single, 0.7)
 }
 
 /// Typical width of the chromosomes of a prepared plane in pixels, or none when nothing like a chromosome is there.
