@@ -1,6 +1,9 @@
 //! What a person types: one file a command; arguments in, library calls, text or JSON out.
 
+mod bench;
+mod bench_engines;
 mod config;
+mod doctor;
 mod dose;
 mod evaluate;
 mod exit;
@@ -50,12 +53,16 @@ pub struct Cli {
 pub enum Command {
     /// Run the daemon (what happens without a command, too).
     Run,
+    /// Figures of this machine.
+    Bench(bench::Bench),
     /// Check a configuration file and tell all its mistakes at once.
     CheckConfig(config::CheckConfig),
     /// Print the configuration in force and where each value came from.
     PrintConfig(config::PrintConfig),
     /// Estimate absorbed dose from counts of dicentrics.
     Dose(dose::Dose),
+    /// Say what is here, what will be used and why, what is missing and how to get it.
+    Doctor(doctor::Doctor),
     /// Measure the daemon's stages on annotated cells.
     Evaluate(evaluate::Evaluate),
     /// Work with karyotype strings (ISCN).
@@ -91,9 +98,12 @@ pub fn main() -> Exit {
 fn run(cli: Cli) -> Result<Exit, Failure> {
     match cli.command {
         None | Some(Command::Run) => run::run(&cli.global),
+        None => Ok(Exit::Done),
+        Some(Command::Bench(args)) => args.run(&cli.global),
         Some(Command::CheckConfig(args)) => args.run(&cli.global),
         Some(Command::PrintConfig(args)) => args.run(&cli.global),
         Some(Command::Dose(args)) => args.run(),
+        Some(Command::Doctor(args)) => args.run(&cli.global),
         Some(Command::Evaluate(args)) => args.run(&cli.global),
         Some(Command::Iscn(args)) => args.run(),
         Some(Command::Simulate(args)) => args.run(),

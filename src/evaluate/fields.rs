@@ -329,13 +329,15 @@ fn box_rows(outcomes: &[Outcome<'_>], setup: &Setup<'_>) -> Vec<serde_json::Valu
             "count_mae": bootstrap.mean(&errors),
         })
     };
-    vec![
+    let mut rows = vec![
         part("every chromosome boxed once", &|o| !doubled(o)),
         part("two classes on one box", &doubled),
         part("46 boxes", &|o| o.field.truth.len() == 46),
         part("not 46 boxes", &|o| o.field.truth.len() != 46),
         part("listed as difficult", &|o| listed(o, "difficult")),
-    ]
+    ];
+    rows.retain(|row| row["cells"] != 0);
+    rows
 }
 
 /// Place of the most likely class, for callers that hold log probabilities.

@@ -1,0 +1,27 @@
+//! `metaphased bench`: figures of this machine.
+
+use clap::{Args, Subcommand};
+
+use super::{Exit, Failure, Global, bench_engines::BenchEngines};
+
+/// Figures of this machine.
+#[derive(Debug, Args)]
+pub struct Bench {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Time every engine and precision that is here on the same cells, interleaved, and check that they agree.
+    Engines(BenchEngines),
+}
+
+impl Bench {
+    /// Measures and tells.
+    pub fn run(&self, global: &Global) -> Result<Exit, Failure> {
+        match &self.what {
+            What::Engines(args) => args.run(global),
+        }
+    }
+}

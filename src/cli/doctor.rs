@@ -1,0 +1,298 @@
+//! `metaphased doctor`: what is here, what will be used and why, what is missing and how to get it.
+
+use std::{
+    fmt::Write as _,
+    fs,
+    net::{TcpStream, ToSocketAddrs},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use clap::Args;
+
+use super::{Exit, Failure, Global, config::load, output};
+use crate::{
+    config::{Config, Stain},
+    inference::{ModelFolder, ModelLibrary, Task, View, choose, installed_onnxruntime},
+};
+
+/// Say what is here, what will be used and why, what is missing and how to get it.
+#[derive(Debug, Args)]
+pub struct Doctor {
+    /// Verify the GPU path on this machine: kernels, engine build, agreement, throughput.
+    #[arg(long)]
+    pub gpu_check: bool,
+}
+
+/// Lines of the report, and what is broken.
+#[derive(Default)]
+struct Findings {
+    text: String,
+    broken: Vec<String>,
+}
+
+impl Findings {
+    fn heading(&mut self, title: &str) {
+        let gap = if self.text.is_empty() { "" } else { "\n" };
+        let _ = writeln!(self.text, "{gap}{title}");
+    }
+
+    fn good(&mut self, line: impl AsRef<str>) {
+        let _ = writeln!(self.text, "  ok       {}", line.as_ref());
+    }
+
+    /// Not here, and not needed for what is configured.
+    fn absent(&mut self, line: impl AsRef<str>) {
+        let _ = writeln!(self.text, "  absent   {}", line.as_ref());
+    }
+
+    /// Not here or wrong, and needed for what is configured.
+    fn bad(&mut self, line: impl AsRef<str>) {
+        let _ = writeln!(self.text, "  WRONG    {}", line.as_ref());
+        self.broken.push(line.as_ref().to_owned());
+    }
+}
+
+impl Doctor {
+    /// Looks at the machine and tells.
+    pub fn run(&self, global: &Global) -> Result<Exit, Failure> {
+        let loaded = load(global, None)?;
+        if self.gpu_check {
+            return gpu_check();
+        }
+        let mut findings = Findings::default();
+        findings.heading("Machine");
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        findings.good(format!("{} with {cores} cores, {}", processor(), std::env::consts::OS));
+        let from = loaded.file.as_deref().map_or("defaults and environment".to_owned(), |f| f.display().to_string());
+        findings.good(format!("configuration: {from}"));
+        gpu(&mut findings);
+        engine(&mut findings, &loaded.config);
+        models(&mut findings, &loaded.config, loaded.file.as_deref());
+        cameras(&mut findings);
+        broker(&mut findings, &loaded.config);
+        findings.heading(if findings.broken.is_empty() {
+            "Nothing that is configured is missing."
+        } else {
+            "To mend:"
+        });
+        for line in std::mem::take(&mut findings.broken) {
+            let _ = writeln!(findings.text, "  {line}");
+            findings.broken.push(line);
+        }
+        output::print(findings.text.trim_end())?;
+        Ok(if findings.broken.is_empty() { Exit::Done } else { Exit::Unavailable })
+    }
+}
+
+fn gpu_check() -> Result<Exit, Failure> {
+    let reason = match (driver_version(), library("libcuda.so")) {
+        (None, None) => {
+            "no NVIDIA driver is loaded (/proc/driver/nvidia/version is not there) and no libcuda was found"
+        }
+        (None, Some(_)) => {
+            "libcuda is installed, but no NVIDIA driver is loaded (/proc/driver/nvidia/version is not there)"
+        }
+        (Some(_), None) => "the NVIDIA driver is loaded, but its libcuda was not found",
+        (Some(_), Some(_)) => "this build has no GPU engine",
+    };
+    Err(Failure::new(
+        Exit::Unavailable,
+        format!(
+            "there is no GPU to check: {reason}. `metaphased doctor` without --gpu-check tells what the CPU engines need"
+        ),
+    ))
+}
+
+fn processor() -> String {
+    fs::read_to_string("/proc/cpuinfo")
+        .ok()
+        .and_then(|text| {
+            let line = text.lines().find(|line| line.starts_with("model name"))?;
+            Some(line.split_once(':')?.1.trim().to_owned())
+        })
+        .unwrap_or_else(|| std::env::consts::ARCH.to_owned())
+}
+
+fn driver_version() -> Option<String> {
+    let text = fs::read_to_string("/proc/driver/nvidia/version").ok()?;
+    text.lines().next().map(|line| line.trim_start_matches("NVRM version:").trim().to_owned())
+}
+
+/// Folders in which the system's loader looks for libraries, the usual ones.
+fn library_folders() -> Vec<PathBuf> {
+    let mut folders: Vec<PathBuf> =
+        std::env::var_os("LD_LIBRARY_PATH").map(|paths| std::env::split_paths(&paths).collect()).unwrap_or_default();
+    let usual = [
+        "/usr/lib/x86_64-linux-gnu",
+        "/usr/lib/aarch64-linux-gnu",
+        "/usr/lib64",
+        "/usr/lib",
+        "/usr/local/lib",
+        "/usr/local/cuda/lib64",
+        "/usr/local/tensorrt/lib",
+        "/lib/x86_64-linux-gnu",
+    ];
+    folders.extend(usual.map(PathBuf::from));
+    folders
+}
+
+/// The first library whose file name begins with `name`.
+fn library(name: &str) -> Option<PathBuf> {
+    library_folders().into_iter().find_map(|folder| {
+        let mut found: Vec<PathBuf> = fs::read_dir(folder)
+            .ok()?
+            .flatten()
+            .map(|entry| entry.path())
+            .filter(|path| path.file_name().is_some_and(|file| file.to_string_lossy().starts_with(name)))
+            .collect();
+        found.sort();
+        found.into_iter().next()
+    })
+}
+
+fn gpu(findings: &mut Findings) {
+    findings.heading("GPU");
+    match driver_version() {
+        Some(version) => findings.good(format!("NVIDIA driver: {version}")),
+        None => findings.absent("NVIDIA driver: not loaded; the CPU engines run without it"),
+    }
+    let wanted = [
+        ("libcuda.so", "CUDA driver library", "comes with the NVIDIA driver"),
+        ("libnvinfer.so", "TensorRT", "from NVIDIA's package repository (libnvinfer)"),
+        ("libtensorrt_rtx.so", "TensorRT-RTX", "from NVIDIA's downloads or the wheel tensorrt-rtx-cu12-libs"),
+        ("libnvrtc.so", "NVRTC", "with the CUDA toolkit, or the wheel nvidia-cuda-nvrtc-cu12"),
+    ];
+    for (name, what, remedy) in wanted {
+        match library(name) {
+            Some(path) => findings.good(format!("{what}: {}", path.display())),
+            None => findings.absent(format!("{what} ({name}): {remedy}")),
+        }
+    }
+}
+
+fn engine(findings: &mut Findings, config: &Config) {
+    findings.heading("Inference");
+    match installed_onnxruntime(config.inference.library.as_deref()) {
+        Ok(path) => findings.good(format!("ONNX Runtime: {}", path.display())),
+        Err(error) => findings.absent(error.to_string()),
+    }
+    findings.good("cpu: the built-in engine (rten), always there");
+    match choose(&config.inference) {
+        Ok(chosen) => {
+            findings.good(format!("used: {} ({})", chosen.engine.describe(), chosen.why));
+            if let Some(reason) = chosen.fell_back {
+                findings.bad(format!("fallback in force: {reason}"));
+            }
+        }
+        Err(error) => findings.bad(error.to_string()),
+    }
+}
+
+fn models(findings: &mut Findings, config: &Config, file: Option<&Path>) {
+    findings.heading("Models");
+    let library = ModelLibrary::find(config.inference.models.as_deref(), file);
+    let roots: Vec<String> = library.roots().iter().map(|root| root.display().to_string()).collect();
+    let all = library.all();
+    if all.is_empty() {
+        findings
+            .absent(format!("no model folder in {}: segmentation alone finds chromosomes, unnamed", roots.join(", ")));
+    }
+    for model in &all {
+        match model {
+            Ok(model) => one_model(findings, model),
+            Err(error) => findings.bad(error.to_string()),
+        }
+    }
+    for (_, source) in config.sources() {
+        used(findings, config, &library, source.stain);
+    }
+}
+
+fn one_model(findings: &mut Findings, model: &ModelFolder) {
+    let manifest = &model.manifest;
+    let stains: Vec<&str> = manifest.input.stains.iter().map(|stain| stain.name()).collect();
+    let mut precisions = Vec::new();
+    for file in &manifest.file {
+        match model.verify(file) {
+            Ok(()) => precisions.push(format!("{} {}", file.precision, &file.sha256[..12])),
+            Err(error) => findings.bad(error.to_string()),
+        }
+    }
+    findings.good(format!(
+        "{} {} ({}) for {}: {}; {}",
+        manifest.name,
+        manifest.version,
+        manifest.task,
+        stains.join(", "),
+        precisions.join(", "),
+        model.path.display()
+    ));
+}
+
+fn used(findings: &mut Findings, config: &Config, library: &ModelLibrary, stain: Stain) {
+    for (task, named) in
+        [(Task::Detector, &config.inference.detector), (Task::Classifier, &config.inference.classifier)]
+    {
+        let model = match named {
+            Some(name) => library.named(name),
+            None => library.serving(task, stain, View::Field),
+        };
+        match (model, named) {
+            (Ok(model), _) => findings.good(format!("used as {task} for {}: {}", stain.name(), model.label())),
+            (Err(error), Some(_)) => findings.bad(error.to_string()),
+            (Err(error), None) => findings.absent(error.to_string()),
+        }
+    }
+}
+
+fn cameras(findings: &mut Findings) {
+    findings.heading("Cameras");
+    let mut devices: Vec<String> = fs::read_dir("/sys/class/video4linux")
+        .map(|entries| {
+            entries
+                .flatten()
+                .map(|entry| {
+                    let name = fs::read_to_string(entry.path().join("name")).unwrap_or_default();
+                    format!("/dev/{}: {}", entry.file_name().to_string_lossy(), name.trim())
+                })
+                .collect()
+        })
+        .unwrap_or_default();
+    devices.sort();
+    if devices.is_empty() {
+        findings.absent("no video device; folders, the simulator and pushed frames need none");
+    }
+    for device in devices {
+        findings.good(device);
+    }
+}
+
+fn broker(findings: &mut Findings, config: &Config) {
+    findings.heading("Broker");
+    let url = &config.mqtt.url;
+    if url == "off" {
+        return findings.good("off: nothing is published");
+    }
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return findings.good("embedded: started with the daemon on loopback");
+    };
+    let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host).trim_end_matches('/');
+    let port = if scheme == "mqtts" { 8883 } else { 1883 };
+    let address = if host.rsplit_once(':').is_some_and(|(_, p)| p.parse::<u16>().is_ok()) {
+        host.to_owned()
+    } else {
+        format!("{host}:{port}")
+    };
+    let reached = address
+        .to_socket_addrs()
+        .map_err(|error| error.to_string())
+        .and_then(|mut all| all.next().ok_or_else(|| "the name has no address".to_owned()))
+        .and_then(|to| TcpStream::connect_timeout(&to, Duration::from_secs(2)).map_err(|error| error.to_string()));
+    match reached {
+        Ok(_) => findings.good(format!("{address} answers")),
+        Err(error) => {
+            findings.bad(format!("{address} does not answer ({error}): cells wait in the outbox until it does"))
+        }
+    }
+}

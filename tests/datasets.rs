@@ -1,0 +1,163 @@
+//! Annotated sets in every published layout; bad annotations are listed and passed by.
+
+use std::{fs, path::Path, sync::Arc};
+
+use metaphased::{
+    evaluate::{Content, DataSet, Layout, Setup, TASKS},
+    inference::{ChosenEngine, CpuEngine, ModelLibrary},
+    karyotype::KaryotypeSettings,
+    testing::{shared_data, skipped},
+};
+
+fn write_image(path: &Path) {
+    let mut grey = image::GrayImage::from_pixel(96, 64, image::Luma([210]));
+    for y in 16..32 {
+        for x in 16..32 {
+            grey.put_pixel(x, y, image::Luma([60]));
+        }
+    }
+    grey.save(path).expect("written");
+}
+
+/// A set of two images with good and bad annotations.
+fn csv_set() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::create_dir(folder.path().join("images")).expect("made");
+    write_image(&folder.path().join("images/a.png"));
+    write_image(&folder.path().join("images/b.png"));
+    let rows = "image,class,xmin,ymin,xmax,ymax\n\
+        a.webp,A1,16,16,32,32\n\
+        a.webp,G21,60,20,97,65\n\
+        a.webp,G21,30,30,30,40\n\
+        b.webp,Q9,10,10,20,20\n\
+        b.webp,X,1,x,20,20\n\
+        b.webp,X,200,200,220,220\n\
+        b.webp,Y,5,5,25,25\n\
+        c.webp,A1,1,1,20,20\n";
+    fs::write(folder.path().join("annotations.csv"), rows).expect("written");
+    fs::write(folder.path().join("cells.csv"), "image,patient\na.webp,p1\nb.webp,p2\n").expect("written");
+    folder
+}
+
+#[test]
+fn bad_annotations_are_listed_and_passed_by_and_boxes_beyond_the_edge_are_clipped() {
+    let folder = csv_set();
+    let set = DataSet::open(folder.path(), None).unwrap();
+    assert_eq!(set.layout, Layout::Csv);
+    let fields = set.fields().unwrap();
+    assert_eq!(fields.iter().map(|f| f.truth.len()).collect::<Vec<_>>(), [2, 1]);
+    let clipped = fields[0].truth[1].bounds;
+    assert_eq!((clipped.right(), clipped.bottom()), (96.0, 64.0));
+    assert_eq!(fields[0].patient, "p1");
+    let reasons: Vec<String> = set.skipped.iter().map(|s| format!("{} {}", s.item, s.reason)).collect();
+    assert_eq!(reasons.len(), 5, "{reasons:#?}");
+    for word in ["annotations.csv:4 degenerate", "'Q9'", "no number", "outside the image", "image is missing"] {
+        assert!(reasons.iter().any(|reason| reason.contains(word)), "{word}: {reasons:#?}");
+    }
+}
+
+#[test]
+fn every_task_gives_figures_on_a_small_set() {
+    let folder = csv_set();
+    let set = DataSet::open(folder.path(), None).unwrap();
+    let library = ModelLibrary::of(vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/models")]);
+    let engine = ChosenEngine { engine: Arc::new(CpuEngine::new(1)), why: "test".into(), fell_back: None };
+    let setup = Setup {
+        data: &set,
+        library: &library,
+        engine: &engine,
+        model: None,
+        precision: None,
+        stain: None,
+        karyotype: KaryotypeSettings::default(),
+        edited: None,
+        progress: &|_, _| {},
+    };
+    let wanted: [(&str, &[&str]); 3] = [
+        ("detector", &["ap50", "ap50_95", "recall", "precision", "perfect_cells", "count_mae"]),
+        (
+            "pipeline",
+            &["ap50", "perfect_cells", "map50", "accuracy", "accuracy_assigned", "cells_right", "ms_per_cell"],
+        ),
+        (
+            "classifier",
+            &["accuracy", "accuracy_flipped", "accuracy_assigned", "accuracy_assigned_closed", "macro_f1", "ece"],
+        ),
+    ];
+    for (task, figures) in wanted {
+        let run = TASKS.iter().find(|(name, ..)| *name == task).expect("the task is there").2;
+        let report = run(&setup).unwrap();
+        assert_eq!((report.data.images, report.data.patients), (2, 2));
+        for figure in figures {
+            assert!(report.figures.get(figure).is_some(), "{task}: {figure}");
+        }
+        let json: serde_json::Value = serde_json::from_str(&serde_json::to_string(&report).unwrap()).unwrap();
+        assert_eq!(json["task"], task);
+        assert!(json["figures"][figures[0]]["value"].is_number(), "{json}");
+        assert_eq!(json["data"]["skipped"].as_array().map(Vec::len), Some(5));
+    }
+}
+
+#[test]
+fn voc_yolo_and_folders_of_singles_are_told_apart() {
+    let voc = tempfile::tempdir().unwrap();
+    fs::create_dir_all(voc.path().join("set/annotations")).unwrap();
+    fs::create_dir_all(voc.path().join("set/JEPG")).unwrap();
+    write_image(&voc.path().join("set/JEPG/a.png"));
+    let xml = "<annotation><filename>a.jpg</filename><object><name>A1</name><bndbox><xmin>16</xmin><ymin>16</ymin>\
+        <xmax>32</xmax><ymax>32</ymax></bndbox></object><object><name>A1</name></object></annotation>";
+    fs::write(voc.path().join("set/annotations/a.xml"), xml).unwrap();
+    fs::write(voc.path().join("set/annotations/b.xml"), "<annotation><filename>").unwrap();
+    let set = DataSet::open(voc.path(), None).unwrap();
+    assert_eq!((set.layout, set.len(), set.skipped.len()), (Layout::Voc, 1, 2), "{:?}", set.skipped);
+    assert_eq!(set.fields().unwrap()[0].truth[0].class.unwrap().name(), "1");
+
+    let yolo = tempfile::tempdir().unwrap();
+    for folder in ["images", "labels"] {
+        fs::create_dir(yolo.path().join(folder)).unwrap();
+    }
+    write_image(&yolo.path().join("images/a.png"));
+    fs::write(yolo.path().join("labels/a.txt"), "1 0.25 0.375 0.5 0.25\n0 0.5 oops 0.1 0.1\n").unwrap();
+    let set = DataSet::open(yolo.path(), None).unwrap();
+    assert_eq!((set.layout, set.skipped.len()), (Layout::Yolo, 1));
+    let truth = &set.fields().unwrap()[0].truth[0];
+    assert_eq!((truth.bounds.x, truth.bounds.right(), truth.class), (0.0, 48.0, None));
+
+    let singles = tempfile::tempdir().unwrap();
+    fs::create_dir(singles.path().join("2")).unwrap();
+    write_image(&singles.path().join("2/2 1a.png"));
+    write_image(&singles.path().join("2/2 Yx1.png"));
+    let set = DataSet::open(singles.path(), None).unwrap();
+    assert_eq!(set.layout, Layout::Folders);
+    let Content::Singles(cells) = &set.content else { panic!("singles") };
+    assert_eq!(cells.iter().map(|cell| cell.chromosomes.len()).sum::<usize>(), 2);
+
+    let nothing = tempfile::tempdir().unwrap();
+    assert!(DataSet::open(nothing.path(), None).unwrap_err().to_string().contains("--layout"));
+    assert!(DataSet::open(&nothing.path().join("gone"), None).is_err());
+}
+
+#[test]
+fn the_published_sets_load_unchanged() {
+    let Some(data) = shared_data() else { return skipped("the_published_sets_load_unchanged") };
+    let cases = [
+        ("cil", Layout::Csv, 4243, 195_053),
+        ("cil/original_layout", Layout::Voc, 20, 920),
+        ("pki3", Layout::Sheets, 523, 24_041),
+        ("bioimlab", Layout::Sheets, 101, 4646),
+        ("dicentric", Layout::Yolo, 4, 193),
+    ];
+    for (name, layout, items, boxes) in cases {
+        let set = DataSet::open(&data.join(name), None).unwrap();
+        let found: usize = match &set.content {
+            Content::Fields(fields) => fields.iter().map(|field| field.truth.len()).sum(),
+            Content::Singles(cells) => cells.iter().map(|cell| cell.chromosomes.len()).sum(),
+        };
+        assert_eq!((set.layout, set.len()), (layout, items), "{name}: {:?}", set.skipped.first());
+        assert!(found.abs_diff(boxes) <= boxes / 100, "{name}: {found} boxes");
+    }
+    let mfish = DataSet::open(&data.join("mfish"), None).unwrap();
+    assert_eq!((mfish.layout, mfish.len()), (Layout::Mfish, 142));
+    let pieces: usize = mfish.fields().unwrap().iter().map(|field| field.truth.len()).sum();
+    assert!(pieces.abs_diff(6396) < 100, "{pieces} pieces, the set's own table says 6396");
+}
