@@ -98,7 +98,6 @@ pub fn main() -> Exit {
 fn run(cli: Cli) -> Result<Exit, Failure> {
     match cli.command {
         None | Some(Command::Run) => run::run(&cli.global),
-        None => Ok(Exit::Done),
         Some(Command::Bench(args)) => args.run(&cli.global),
         Some(Command::CheckConfig(args)) => args.run(&cli.global),
         Some(Command::PrintConfig(args)) => args.run(&cli.global),
