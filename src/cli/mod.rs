@@ -2,6 +2,7 @@
 
 mod bench;
 mod bench_engines;
+mod case;
 mod config;
 mod doctor;
 mod dose;
@@ -71,6 +72,8 @@ pub enum Command {
     Simulate(simulate::Simulate),
     /// Ask the running daemon how it is.
     Status(status::StatusCommand),
+    /// List, show, export or erase the cases in the store.
+    Case(case::CaseCommand),
     /// Print the JSON Schemas of the messages and of the configuration.
     Schema(schema::SchemaCommand),
 }
@@ -107,6 +110,7 @@ fn run(cli: Cli) -> Result<Exit, Failure> {
         Some(Command::Iscn(args)) => args.run(),
         Some(Command::Simulate(args)) => args.run(),
         Some(Command::Status(args)) => args.run(&cli.global),
+        Some(Command::Case(args)) => args.run(&cli.global),
         Some(Command::Schema(args)) => args.run(),
     }
 }

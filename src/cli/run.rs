@@ -67,6 +67,9 @@ pub fn run(global: &Global) -> Result<Exit, Failure> {
     exit
 }
 
+/// Begins the reason in `state` when the quota cannot be kept.
+const OVER_QUOTA: &str = "over store.quota";
+
 /// SIGINT and SIGTERM: the first asks, the second ends at once.
 struct Signals(Arc<AtomicBool>);
 
@@ -293,7 +296,21 @@ impl Daemon {
 
     fn clean(&self) {
         match self.store.enforce_quota() {
-            Ok(_) => {}
+            Ok(done) => {
+                if done.images + done.crops > 0 {
+                    tracing::info!(images = done.images, crops = done.crops, "removed to keep store.quota");
+                }
+                self.health.store(|store| {
+                    let told = store.reason.starts_with(OVER_QUOTA);
+                    if done.over > 0 {
+                        store.level = Level::Degraded;
+                        store.reason =
+                            format!("{OVER_QUOTA} by {} bytes: raise it, or export and erase cases", done.over);
+                    } else if told {
+                        (store.level, store.reason) = (Level::Ok, String::new());
+                    }
+                });
+            }
             Err(error) => tracing::warn!(%error, "the quota could not be enforced"),
         }
     }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::{
+    case::{AlarmMessage, CaseDose, CaseState},
     cell::{Cell, NOTICE},
     station::{Birth, Command, CommandResult, RejectReason, State, Stats},
     store::Message,
@@ -116,6 +117,9 @@ const SCHEMAS: &[(&str, Maker)] = &[
     ("state", || schema_for!(State)),
     ("stats", || schema_for!(Stats)),
     ("birth", || schema_for!(Birth)),
+    ("case", || schema_for!(CaseState)),
+    ("dose", || schema_for!(CaseDose)),
+    ("alarm", || schema_for!(AlarmMessage)),
     ("command", command_schema),
     ("result", || schema_for!(CommandResult)),
 ];
