@@ -3,6 +3,7 @@
 mod bench;
 mod bench_engines;
 mod case;
+mod analyze;
 mod config;
 mod doctor;
 mod dose;
@@ -56,6 +57,8 @@ pub enum Command {
     Run,
     /// Figures of this machine.
     Bench(bench::Bench),
+    /// Take files and folders through the daemon's own stages.
+    Analyze(analyze::Analyze),
     /// Check a configuration file and tell all its mistakes at once.
     CheckConfig(config::CheckConfig),
     /// Print the configuration in force and where each value came from.
@@ -102,6 +105,7 @@ fn run(cli: Cli) -> Result<Exit, Failure> {
     match cli.command {
         None | Some(Command::Run) => run::run(&cli.global),
         Some(Command::Bench(args)) => args.run(&cli.global),
+        Some(Command::Analyze(args)) => args.run(&cli.global),
         Some(Command::CheckConfig(args)) => args.run(&cli.global),
         Some(Command::PrintConfig(args)) => args.run(&cli.global),
         Some(Command::Dose(args)) => args.run(),
