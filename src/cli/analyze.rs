@@ -339,7 +339,7 @@ impl Sink {
             Format::Csv => (Form::Csv { head: true }, "cells.csv"),
             Format::Table => {
                 let mut table = Table::new();
-                table.load_preset(presets::NOTHING).set_header(COLUMNS);
+                table.load_style(presets::NOTHING).set_header(COLUMNS);
                 (Form::Table(Box::new(table)), "cells.txt")
             }
         };

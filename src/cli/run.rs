@@ -15,36 +15,40 @@ use jiff::Timestamp;
 use sd_notify::NotifyState;
 use sha2::{Digest, Sha256};
 use signal_hook::consts::{SIGINT, SIGTERM};
+use uuid::Uuid;
 
 use super::{Exit, Failure, Global, config};
 use crate::{
-    cell::NOTICE,
+    cell::{Cell, NOTICE},
     config::{Assay, Config, Loaded, Mode},
     inference::{self, ModelLibrary},
     karyotype::KaryotypeSettings,
     mqtt::{self, MqttSession},
     pipeline::{
         FrameTriage, Parts, Pipeline, SourceParts,
+        casebook::{CaseBook, CaseBookSettings},
         clock::SystemClock,
         job::SourceContext,
-        sources,
+        review, sources,
         stages::interpret::InterpretSettings,
         supervisor::{self, Finding},
     },
     recognition::{ComposedRecognizer, Recognition, Recognizer},
     station::{
-        Birth, CommandError, CommandInbox, EngineState, Health, HostFacts, Level, ModelFacts, SourceFacts, SourceState,
-        Stats, command_channel,
+        Answer, Birth, Command, CommandError, CommandInbox, EngineState, Health, HostFacts, Level, ModelFacts,
+        ReviewAction, SourceFacts, SourceState, Stats, command_channel,
     },
-    store::{Store, StoreError, StoreOptions},
+    store::{FrameCommit, Message, ReviewRecord, Store, StoreError, StoreOptions},
     telemetry,
-    web::{self, LiveHub, LiveSource, WebOptions, WebParts},
+    web::{self, EventKind, LiveHub, LiveSource, WebOptions, WebParts},
 };
 
 /// How often the supervisor looks.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// How often a line of progress is written where there is no terminal.
 const SAY_EVERY: Duration = Duration::from_secs(60);
+/// How often changed cases are told.
+const CASES_EVERY: Duration = Duration::from_secs(1);
 /// How often the quota is enforced.
 const CLEAN_EVERY: Duration = Duration::from_secs(60);
 /// Time for the broker to take what still waits at the end.
@@ -126,6 +130,8 @@ struct Daemon {
     session: Option<MqttSession>,
     page: Option<(tokio::task::JoinHandle<()>, tokio::sync::oneshot::Sender<()>)>,
     commands: CommandInbox,
+    cases: CaseBook,
+    karyotype: KaryotypeSettings,
     hub: LiveHub,
     progress: Progress,
     runtime: tokio::runtime::Handle,
@@ -180,14 +186,21 @@ impl Daemon {
         }
         let (outbox, commands) = command_channel(64);
         let karyotype = KaryotypeSettings { sex: config.karyotype.sex, ..KaryotypeSettings::default() };
+        let cases = CaseBook::new(
+            CaseBookSettings::from_config(&config).map_err(|e| Failure::new(Exit::Config, e))?,
+            store.clone(),
+        );
         let pipeline = Pipeline::start(Parts {
             sources: parts,
             interpret: InterpretSettings {
                 station: config.station.clone(),
-                karyotype,
+                karyotype: karyotype.clone(),
                 keep_images: config.store.keep_images,
+                assay: config.assay,
+                accepted_centromeres: config.dicentric.accepted_centromeres,
             },
             store: store.clone(),
+            cases: cases.clone(),
             health: health.clone(),
             hub: Some(hub.clone()),
             clock: Arc::new(SystemClock),
@@ -250,6 +263,8 @@ impl Daemon {
             session,
             page,
             commands,
+            cases,
+            karyotype,
             hub,
             progress,
             runtime: runtime.handle().clone(),
@@ -262,13 +277,12 @@ impl Daemon {
         let mut exit = Exit::Done;
         let mut said = Instant::now();
         let mut cleaned = Instant::now();
+        let mut cased = Instant::now();
         while !signals.asked() {
             // Commands wake the loop, so that a person does not wait for the next look.
             if let Ok(envelope) = self.commands.recv_timeout(LOOK_EVERY) {
                 let (command, reply) = envelope.split();
-                reply(supervisor::control(&command, self.pipeline.sources()).unwrap_or_else(|| {
-                    Err(CommandError::Refused("this version does not take this command yet".into()))
-                }));
+                reply(self.carry_out(&command));
             }
             match supervisor::look(self.pipeline.hearts(), &self.health) {
                 Finding::Well => notify(&[NotifyState::Watchdog]),
@@ -285,6 +299,10 @@ impl Daemon {
                 let stats = self.health.stats(Timestamp::now().to_string(), self.started.elapsed());
                 self.progress.say(&stats, &self.health);
             }
+            if cased.elapsed() >= CASES_EVERY {
+                cased = Instant::now();
+                self.tell_cases();
+            }
             if cleaned.elapsed() >= CLEAN_EVERY {
                 cleaned = Instant::now();
                 self.clean();
@@ -292,6 +310,100 @@ impl Daemon {
         }
         self.stop();
         Ok(exit)
+    }
+
+    fn carry_out(&self, command: &Command) -> Answer {
+        match command {
+            Command::Review { by, cell, revision, change } => self.review(by, *cell, *revision, change),
+            Command::Acknowledge { by, case } => {
+                let time = Timestamp::now().to_string();
+                let follow = self.cases.acknowledge(case.as_deref(), by, &time)?;
+                self.commit(follow)?;
+                self.tell_cases();
+                Ok(serde_json::json!({ "by": by }))
+            }
+            other => {
+                let answer = supervisor::control(other, self.pipeline.sources())
+                    .unwrap_or_else(|| Err(CommandError::Refused("this version does not take this command".into())));
+                if let (Command::Case { case, slide }, Ok(_)) = (other, &answer) {
+                    self.health.set_case(case.clone(), slide.clone());
+                }
+                answer
+            }
+        }
+    }
+
+    fn commit(&self, frame: FrameCommit) -> Result<(), CommandError> {
+        match self.store.commit(std::slice::from_ref(&frame)) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(CommandError::Unavailable(error.to_string())),
+        }
+    }
+
+    fn review(&self, by: &str, id: Uuid, revision: Option<u32>, change: &ReviewAction) -> Answer {
+        let unavailable = |error: StoreError| CommandError::Unavailable(error.to_string());
+        let row = self.store.reader().cell(id).map_err(unavailable)?;
+        let old = row
+            .ok_or_else(|| CommandError::NotFound(format!("no cell {id} in the store")))?
+            .cell()
+            .map_err(unavailable)?;
+        if revision.is_some_and(|seen| seen != old.revision) {
+            return Err(CommandError::Refused(format!(
+                "cell {id} is at revision {} by now: look at it again before you correct it",
+                old.revision
+            )));
+        }
+        let time = Timestamp::now().to_string();
+        let new = review::reviewed(&old, by, change, &self.karyotype, &time)?;
+        let json = |cell: &Cell| serde_json::to_string(cell).ok();
+        let record = ReviewRecord {
+            time,
+            by: by.trim().to_owned(),
+            cell: Some(id),
+            case: new.case.clone(),
+            revision: Some(new.revision),
+            change: new.review.as_ref().map(|r| r.change.clone()).unwrap_or_default(),
+            old: json(&old),
+            new: json(&new),
+            model: (!old.models.is_empty()).then(|| old.models.values().cloned().collect::<Vec<_>>().join(", ")),
+            curve: (self.config.assay == Assay::Dicentric).then(|| self.config.dose.curve.clone()),
+            settings: None,
+        };
+        // A record holds nothing that JSON cannot say.
+        let messages = Message::cell(&new, false).into_iter().collect();
+        let follow = FrameCommit { messages, ..FrameCommit::default() };
+        self.store.review(&record, Some(&new), &follow).map_err(|error| match error {
+            StoreError::Conflict { .. } => CommandError::Refused(error.to_string()),
+            other => CommandError::Unavailable(other.to_string()),
+        })?;
+        self.cases.put(&new);
+        self.hub.tell(EventKind::Cell, &new);
+        self.tell_cases();
+        Ok(serde_json::json!({ "cell": id, "revision": new.revision }))
+    }
+
+    /// Publishes the cases that changed.
+    fn tell_cases(&self) {
+        let changes = self.cases.take_changes(&Timestamp::now().to_string());
+        if changes.latest.is_empty() && changes.messages.is_empty() {
+            return;
+        }
+        for latest in &changes.latest {
+            let kind = if latest.topic.starts_with("dose/") { EventKind::Dose } else { EventKind::Case };
+            self.tell(kind, latest.payload.as_deref());
+        }
+        for message in &changes.messages {
+            self.tell(EventKind::Alarm, Some(&message.payload));
+        }
+        if let Err(error) = self.store.commit(std::slice::from_ref(&changes)) {
+            tracing::warn!(%error, "the state of a case could not be kept; it is told again with its next cell");
+        }
+    }
+
+    fn tell(&self, kind: EventKind, payload: Option<&str>) {
+        if let Some(value) = payload.and_then(|text| serde_json::from_str::<serde_json::Value>(text).ok()) {
+            self.hub.tell(kind, &value);
+        }
     }
 
     fn clean(&self) {
@@ -324,6 +436,7 @@ impl Daemon {
         if !pipeline.stop(limit) {
             tracing::warn!("not everything could be finished in time; lossless sources read it again next time");
         }
+        self.tell_cases();
         if let Some(session) = self.session.take() {
             session.stop(GOODBYE);
         }
@@ -335,7 +448,6 @@ impl Daemon {
         if let Err(error) = self.store.checkpoint() {
             tracing::warn!(%error, "the log of the database stays beside it");
         }
-        let _ = &self.hub;
     }
 }
 

@@ -11,6 +11,7 @@ use std::{
 };
 
 use super::{
+    casebook::CaseBook,
     clock::Clock,
     edges::{self, CAPTURE_TRIAGE, INTERPRET_COMMIT, RECOGNISE_INTERPRET, TRIAGE_RECOGNISE},
     heart::Heart,
@@ -58,6 +59,8 @@ pub struct Parts {
     pub interpret: InterpretSettings,
     /// The store.
     pub store: Store,
+    /// The open cases.
+    pub cases: CaseBook,
     /// The picture of the daemon.
     pub health: Health,
     /// People who watch.
@@ -92,7 +95,7 @@ impl Pipeline {
     /// # Errors
     /// When the system gives no thread.
     pub fn start(parts: Parts) -> Result<Self, StartError> {
-        let Parts { sources, interpret, store, health, hub, clock } = parts;
+        let Parts { sources, interpret, store, cases, health, hub, clock } = parts;
         let stop = Arc::new(AtomicBool::new(false));
         let abandon = Arc::new(AtomicBool::new(false));
         let mut hearts = Vec::new();
@@ -155,6 +158,7 @@ impl Pipeline {
             input: for_interpret,
             output: outcomes,
             images: store.images(),
+            cases,
             hub: hub.clone(),
         };
         threads.push(spawn("interpret", move || interpret.run())?);

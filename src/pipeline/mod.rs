@@ -5,12 +5,14 @@
 //! travels is in [`job`]; each stage has its file in [`stages`].
 
 mod assess;
+pub mod casebook;
 pub mod clock;
 mod daemon;
 pub mod edges;
 pub mod heart;
 pub mod job;
 pub mod record;
+pub mod review;
 pub mod select;
 pub mod sources;
 pub mod stages;

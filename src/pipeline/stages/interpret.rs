@@ -6,10 +6,12 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 
 use super::{StageContext, commit};
 use crate::{
-    cell::Cell,
-    config::{KeepImages, SourceKind},
+    cell::{Cell, Karyotype},
+    config::{Assay, KeepImages, SourceKind},
+    dicentric::Pieces,
+    frame::FrameInfo,
     karyotype::KaryotypeSettings,
-    pipeline::{edges::EdgeSender, job::Job, record},
+    pipeline::{casebook::CaseBook, edges::EdgeSender, job::Job, record, review::truth_of},
     recognition::Basis,
     station::{DropReason, RejectReason},
     store::{CellCommit, Crop, FrameCommit, ImageFolder, Message, StoredImage},
@@ -24,6 +26,10 @@ pub struct InterpretSettings {
     pub karyotype: KaryotypeSettings,
     /// Which frames are kept.
     pub keep_images: KeepImages,
+    /// What is scored.
+    pub assay: Assay,
+    /// Sums of centromeres that count as complete.
+    pub accepted_centromeres: [u32; 2],
 }
 
 /// The interpret stage.
@@ -38,6 +44,8 @@ pub struct InterpretStage {
     pub output: EdgeSender<commit::Outcome>,
     /// Where pictures of frames go.
     pub images: ImageFolder,
+    /// The open cases.
+    pub cases: CaseBook,
     /// People who watch.
     pub hub: Option<LiveHub>,
 }
@@ -75,6 +83,7 @@ impl InterpretStage {
                     let times =
                         [("triage", spent.triage), ("recognise", spent.recognise), ("interpret", spent.interpret)];
                     cell.cell.timing_ms.extend(times.map(|(k, v)| (k.to_owned(), v.as_secs_f32() * 1e3)));
+                    self.cases.put(&cell.cell);
                 }
                 self.send(job, cells);
             }
@@ -90,7 +99,10 @@ impl InterpretStage {
             .filter(|recognised| job.wanted || recognised.accepted().next().is_some())
             .map(|recognised| {
                 let id = record::new_id(job.frame.info.time);
-                let cell = record::record(&job.frame, recognised, basis, &labels, &self.settings.karyotype, id);
+                let mut cell = record::record(&job.frame, recognised, basis, &labels, &self.settings.karyotype, id);
+                if self.settings.assay == Assay::Dicentric {
+                    self.score(&job.frame.info, &mut cell);
+                }
                 self.show(&cell, job);
                 let pixels = &job.frame.pixels;
                 let crops = cell
@@ -112,6 +124,25 @@ impl InterpretStage {
                 CellCommit { crops, thumbnail, image: if keep { image.clone() } else { None }, cell }
             })
             .collect()
+    }
+
+    /// The aberration record. A simulated source knows it; no network scores dicentrics yet, so otherwise a person does.
+    fn score(&self, info: &FrameInfo, cell: &mut Cell) {
+        let accepted = self.settings.accepted_centromeres;
+        let truth = info.truth.as_deref().and_then(|truth| truth_of(truth, &cell.region));
+        cell.karyotype = Karyotype { reason: "the dicentric assay names no classes".into(), ..Karyotype::default() };
+        match truth.and_then(|t| t.dicentric.as_ref()) {
+            Some(record) => {
+                let pieces = Pieces::from(record);
+                cell.dicentric = Some(pieces.record(accepted, record.first_division, "truth"));
+            }
+            None => {
+                let mut pieces = Pieces::of(&cell.chromosomes);
+                // What nobody has looked at is unclear: it must not count as a cell without dicentrics.
+                pieces.unclear += std::mem::take(&mut pieces.monocentrics);
+                cell.dicentric = Some(pieces.record(accepted, None, "machine"));
+            }
+        }
     }
 
     /// Writes the frame beside the database. A picture that cannot be written costs the picture, not the cell.

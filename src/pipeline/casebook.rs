@@ -1,0 +1,274 @@
+//! The cases that are open: cells go in, the latest `case`, `dose` and `alarm` come out, at most once a second each.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use uuid::Uuid;
+
+use crate::{
+    case::{Alarm, AlarmMessage, AlarmSettings, CaseSettings, CaseState, DoseSettings, DoseTally},
+    cell::{Cell, DicentricRecord},
+    config::{Assay, Config},
+    dosimetry::{self, DosimetryError, Gray, Method, Protraction, Settings},
+    mqtt::{case_topic, dose_topic},
+    station::CommandError,
+    store::{FrameCommit, Latest, Message, Store, StoreError},
+};
+
+/// Hours in which half of the sublethal damage is repaired (IAEA 2011 uses 2 h for dicentrics).
+const REPAIR_HOURS: f64 = 2.0;
+
+/// How cells become cases.
+#[derive(Debug, Clone)]
+pub struct CaseBookSettings {
+    /// Station.
+    pub station: String,
+    /// Assay.
+    pub assay: Assay,
+    /// Karyotype cases.
+    pub case: CaseSettings,
+    /// Dose cases.
+    pub dose: DoseSettings,
+    /// Alarm, where one is configured.
+    pub alarm: Option<AlarmSettings>,
+}
+
+/// A curve, method or level that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum CaseBookError {
+    /// The curve.
+    #[error("dose.curve = \"{name}\": {reason}; `metaphased dose estimate --help` tells how curves are named")]
+    Curve {
+        /// As configured.
+        name: String,
+        /// Why not.
+        reason: String,
+    },
+    /// Another setting.
+    #[error("dose.{key}: {reason}")]
+    Setting {
+        /// Which key.
+        key: &'static str,
+        /// Why not.
+        reason: String,
+    },
+}
+
+impl CaseBookSettings {
+    /// As configured.
+    ///
+    /// # Errors
+    /// When the curve, the method or a level cannot be used.
+    pub fn from_config(config: &Config) -> Result<Self, CaseBookError> {
+        let dose = &config.dose;
+        let wrong = |key| move |error: DosimetryError| CaseBookError::Setting { key, reason: error.to_string() };
+        let curve = match std::fs::read_to_string(&dose.curve) {
+            Ok(text) => dosimetry::read_curve(&text, &dose.curve),
+            Err(_) => dosimetry::built_in(&dose.curve),
+        }
+        .map_err(|error| CaseBookError::Curve { name: dose.curve.clone(), reason: error.to_string() })?;
+        let method = match dose.method.as_deref() {
+            None | Some("likelihood") => Method::Likelihood,
+            Some("merkle") => Method::Merkle,
+            Some("delta") => Method::Delta,
+            Some(other) => {
+                let reason = format!("\"{other}\" is not known: expected \"likelihood\", \"merkle\" or \"delta\"");
+                return Err(CaseBookError::Setting { key: "method", reason });
+            }
+        };
+        let protraction = if dose.irradiation_hours > 0.0 {
+            Protraction::lea_catcheside(dose.irradiation_hours, REPAIR_HOURS).map_err(wrong("irradiation_hours"))?
+        } else {
+            Settings::default().protraction
+        };
+        let settings = Settings { method, protraction, ..Settings::default() };
+        let alarm = match dose.alarm_gy {
+            None => None,
+            Some(level) => Some(AlarmSettings {
+                level: Gray::new(level).map_err(wrong("alarm_gy"))?,
+                hysteresis: Gray::new(dose.alarm_hysteresis_gy).map_err(wrong("alarm_hysteresis_gy"))?,
+                needs_review: dose.alarm_needs_review,
+            }),
+        };
+        Ok(Self {
+            station: config.station.clone(),
+            assay: config.assay,
+            case: CaseSettings { cells: config.karyotype.cells_per_case, ..CaseSettings::default() },
+            dose: DoseSettings::new(curve, settings),
+            alarm,
+        })
+    }
+}
+
+#[derive(Debug, Default)]
+struct Entry {
+    /// Karyotyped cells in the order in which they were taken.
+    cells: Vec<Cell>,
+    /// Place of each.
+    places: HashMap<Uuid, usize>,
+    tally: DoseTally,
+    records: HashMap<Uuid, DicentricRecord>,
+    alarm: Alarm,
+    lower_limit: Option<f64>,
+    dirty: bool,
+}
+
+impl Entry {
+    fn put(&mut self, cell: &Cell, assay: Assay) {
+        self.dirty = true;
+        if assay == Assay::Dicentric {
+            if let Some(before) = self.records.remove(&cell.cell) {
+                self.tally.remove(&before);
+            }
+            if let Some(record) = &cell.dicentric {
+                self.tally.add(record);
+                self.records.insert(cell.cell, record.clone());
+            }
+            return;
+        }
+        match self.places.get(&cell.cell) {
+            Some(place) => self.cells[*place] = cell.clone(),
+            None => {
+                self.places.insert(cell.cell, self.cells.len());
+                self.cells.push(cell.clone());
+            }
+        }
+    }
+}
+
+/// The open cases. Cloning shares them.
+#[derive(Debug, Clone)]
+pub struct CaseBook {
+    settings: Arc<CaseBookSettings>,
+    store: Store,
+    entries: Arc<Mutex<BTreeMap<String, Entry>>>,
+}
+
+fn alarm_key(case: &str) -> String {
+    format!("alarm/{case}")
+}
+
+impl CaseBook {
+    /// A book over the store; a case is read from it when its first cell comes.
+    pub fn new(settings: CaseBookSettings, store: Store) -> Self {
+        Self { settings: Arc::new(settings), store, entries: Arc::default() }
+    }
+
+    fn entries(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Entry>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn load(&self, case: &str) -> Result<Entry, StoreError> {
+        let reader = self.store.reader();
+        let mut entry = Entry::default();
+        for row in reader.cells_of_case(case)? {
+            entry.put(&row.cell()?, self.settings.assay);
+        }
+        if let Some(text) = reader.meta(&alarm_key(case))? {
+            // An alarm that cannot be read starts anew: it would be raised again, never lost.
+            entry.alarm = serde_json::from_str(&text).unwrap_or_default();
+        }
+        Ok(entry)
+    }
+
+    /// Takes a new or corrected cell into its case. A case that cannot be read from the store is told and begun anew.
+    pub fn put(&self, cell: &Cell) {
+        let Some(case) = &cell.case else { return };
+        let mut entries = self.entries();
+        if !entries.contains_key(case) {
+            let entry = self.load(case).unwrap_or_else(|error| {
+                tracing::error!(case, %error, "the case cannot be read from the store");
+                Entry::default()
+            });
+            entries.insert(case.clone(), entry);
+        }
+        if let Some(entry) = entries.get_mut(case) {
+            entry.put(cell, self.settings.assay);
+        }
+    }
+
+    /// Documents of the cases that changed since the last call, and what became of their alarms. `time` is RFC 3339.
+    pub fn take_changes(&self, time: &str) -> FrameCommit {
+        let mut changes = FrameCommit::default();
+        for (case, entry) in self.entries().iter_mut().filter(|(_, entry)| entry.dirty) {
+            entry.dirty = false;
+            let latest = match self.settings.assay {
+                Assay::Karyotype => {
+                    let state = CaseState::of(&self.settings.station, case, &entry.cells, &self.settings.case);
+                    latest(case_topic(case), &state, case)
+                }
+                Assay::Dicentric => self.dose(case, entry, time, &mut changes.messages),
+            };
+            changes.latest.extend(latest);
+        }
+        changes
+    }
+
+    fn dose(&self, case: &str, entry: &mut Entry, time: &str, messages: &mut Vec<Message>) -> Option<Latest> {
+        let settings = &self.settings;
+        let mut dose = entry.tally.dose(&settings.station, case, entry.alarm.state(), &settings.dose);
+        entry.lower_limit = dose.lower_limit();
+        if let Some(alarm) = &settings.alarm {
+            let place = (settings.station.as_str(), case);
+            let told = entry.alarm.update(place, alarm, entry.lower_limit, entry.tally.reviewed(), time);
+            self.keep_alarm(case, &entry.alarm);
+            dose.alarm = entry.alarm.state();
+            messages.extend(told.as_ref().and_then(alarm_message));
+        }
+        latest(dose_topic(case), &dose, case)
+    }
+
+    fn keep_alarm(&self, case: &str, alarm: &Alarm) {
+        let kept = serde_json::to_string(alarm).map(|text| self.store.set_meta(&alarm_key(case), &text));
+        if let Ok(Err(error)) = kept {
+            tracing::warn!(case, %error, "the alarm's state is not kept: a restart would raise it again");
+        }
+    }
+
+    /// Somebody answers an alarm: of the named case, or of the only one that is raised.
+    ///
+    /// # Errors
+    /// When no such alarm is raised.
+    pub fn acknowledge(&self, case: Option<&str>, by: &str, time: &str) -> Result<FrameCommit, CommandError> {
+        let Some(settings) = &self.settings.alarm else {
+            return Err(CommandError::Refused("no alarm is configured (dose.alarm_gy)".into()));
+        };
+        let mut entries = self.entries();
+        let named: Vec<String> = match case {
+            Some(case) => vec![case.to_owned()],
+            None => entries
+                .iter()
+                .filter(|(_, e)| e.alarm.state() == crate::case::AlarmState::Raised)
+                .map(|(case, _)| case.clone())
+                .collect(),
+        };
+        let [case] = &named[..] else {
+            return Err(match named.len() {
+                0 => CommandError::NotFound("no alarm is raised".into()),
+                _ => CommandError::Refused(format!("several alarms are raised, name the case: {}", named.join(", "))),
+            });
+        };
+        let entry = entries.get_mut(case).ok_or_else(|| CommandError::NotFound(format!("no open case '{case}'")))?;
+        let place = (self.settings.station.as_str(), case.as_str());
+        let message = entry
+            .alarm
+            .acknowledge(place, settings, by, entry.lower_limit, time)
+            .map_err(|error| CommandError::Refused(error.to_string()))?;
+        entry.dirty = true;
+        self.keep_alarm(case, &entry.alarm);
+        Ok(FrameCommit { messages: alarm_message(&message).into_iter().collect(), ..FrameCommit::default() })
+    }
+}
+
+/// A record holds nothing that JSON cannot say; `None` only spares a panic.
+fn latest(topic: String, document: &impl serde::Serialize, case: &str) -> Option<Latest> {
+    let payload = serde_json::to_string(document).ok()?;
+    Some(Latest { topic, payload: Some(payload), case: Some(case.to_owned()) })
+}
+
+fn alarm_message(alarm: &AlarmMessage) -> Option<Message> {
+    let payload = serde_json::to_string(alarm).ok()?;
+    Some(Message { topic: "alarm".into(), payload, retain: true, droppable: false, case: Some(alarm.case.clone()) })
+}

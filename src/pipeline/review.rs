@@ -1,0 +1,109 @@
+//! A person's correction of a cell: pure.
+
+use crate::{
+    cell::{BoundingBox, Cell, ChromosomeClass, Review},
+    dicentric::Pieces,
+    karyotype::{Evidence, KaryotypeSettings, interpret},
+    station::{CommandError, ReviewAction},
+};
+
+/// The cell after a correction, at its next revision, and what changed in words. `time` is RFC 3339.
+///
+/// # Errors
+/// When the correction names what is not there.
+pub fn reviewed(
+    cell: &Cell,
+    by: &str,
+    change: &ReviewAction,
+    settings: &KaryotypeSettings,
+    time: &str,
+) -> Result<Cell, CommandError> {
+    if by.trim().is_empty() {
+        return Err(CommandError::Refused("say who reviews (`by`)".into()));
+    }
+    let mut next = cell.clone();
+    let place = |index: u32| {
+        cell.chromosomes
+            .iter()
+            .position(|c| c.index == index)
+            .ok_or_else(|| CommandError::NotFound(format!("cell {} has no chromosome {index}", cell.cell)))
+    };
+    let words = match change {
+        ReviewAction::Class { index, class } => {
+            let at = place(*index)?;
+            let before = std::mem::replace(&mut next.chromosomes[at].class, *class);
+            judge(&mut next, settings);
+            format!("chromosome {index}: {} instead of {}", named(*class), named(before))
+        }
+        ReviewAction::Damage { index, damage } => {
+            let at = place(*index)?;
+            let before = std::mem::replace(&mut next.chromosomes[at].damage, *damage);
+            if let Some(record) = &next.dicentric {
+                let pieces = Pieces::of(&next.chromosomes);
+                next.dicentric = Some(pieces.record(record.accepted_centromeres, record.first_division, "review"));
+            }
+            let (now, before) = (word(damage), word(&before));
+            format!("chromosome {index}: damage {now} instead of {before}")
+        }
+        ReviewAction::Verdict { verdict } => {
+            let before = std::mem::replace(&mut next.karyotype.verdict, *verdict);
+            next.karyotype.reason = format!("set by {}", by.trim());
+            format!("verdict {} instead of {}", word(verdict), word(&before))
+        }
+        ReviewAction::Dicentric { record } => {
+            let accepted = record.accepted_centromeres;
+            next.dicentric = Some(Pieces::from(record).record(accepted, record.first_division, "review"));
+            "aberrations scored".into()
+        }
+        ReviewAction::Confirm => {
+            if let Some(record) = &mut next.dicentric {
+                record.scored_by = "review".into();
+            }
+            "confirmed".into()
+        }
+    };
+    next.revision = cell.revision + 1;
+    next.review = Some(Review { by: by.trim().to_owned(), time: time.to_owned(), change: words });
+    Ok(next)
+}
+
+/// Findings anew from the classes as they stand: a person's word is certain.
+fn judge(cell: &mut Cell, settings: &KaryotypeSettings) {
+    let kept: Vec<_> = cell.chromosomes.iter().map(|c| (c.class, c.alternatives.clone(), c.evidence.clone())).collect();
+    let evidence: Vec<Evidence> = kept
+        .iter()
+        .map(|(class, ..)| {
+            let mut classes = [1e-6; ChromosomeClass::COUNT];
+            if let Some(class) = class {
+                classes[class.index()] = 1.0;
+            }
+            let other = if class.is_none() { 1.0 } else { 1e-4 };
+            Evidence::from_probabilities(&classes, other, if class.is_none() { 0.0 } else { 1.0 })
+        })
+        .collect();
+    interpret(cell, &evidence, settings);
+    for (chromosome, (class, alternatives, evidence)) in cell.chromosomes.iter_mut().zip(kept) {
+        chromosome.class = class;
+        chromosome.alternatives = alternatives;
+        chromosome.evidence = evidence;
+    }
+}
+
+fn named(class: Option<ChromosomeClass>) -> String {
+    class.map_or_else(|| "no single chromosome".into(), |class| class.to_string())
+}
+
+/// The word that a value has in messages.
+fn word(value: &impl serde::Serialize) -> String {
+    serde_json::to_value(value).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default()
+}
+
+/// The record of the virtual slide's truth that goes with a region, where there is one.
+pub fn truth_of<'t>(truth: &'t [crate::cell::TrueCell], region: &BoundingBox) -> Option<&'t crate::cell::TrueCell> {
+    truth
+        .iter()
+        .map(|cell| (cell.region.intersection(region), cell))
+        .filter(|(shared, _)| *shared > 0.0)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, cell)| cell)
+}
