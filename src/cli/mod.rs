@@ -1,10 +1,10 @@
 //! What a person types: one file a command; arguments in, library calls, text or JSON out.
 
 mod analyze;
+mod analyze;
 mod bench;
 mod bench_engines;
 mod case;
-mod analyze;
 mod config;
 mod doctor;
 mod dose;
