@@ -1,7 +1,6 @@
 //! What a person types: one file a command; arguments in, library calls, text or JSON out.
 
 mod analyze;
-mod analyze;
 mod bench;
 mod bench_engines;
 mod case;
