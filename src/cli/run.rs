@@ -18,6 +18,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::{Exit, Failure, Global, config};
 use crate::{
+    case::CaseSettings,
     cell::NOTICE,
     config::{Assay, Config, Loaded, Mode},
     inference::{self, ModelLibrary},
@@ -25,6 +26,7 @@ use crate::{
     mqtt::{self, MqttSession},
     pipeline::{
         FrameTriage, Parts, Pipeline, SourceParts,
+        cases::{self, Cases},
         clock::SystemClock,
         job::SourceContext,
         sources,
@@ -33,12 +35,12 @@ use crate::{
     },
     recognition::{ComposedRecognizer, Recognition, Recognizer},
     station::{
-        Birth, CommandError, CommandInbox, EngineState, Health, HostFacts, Level, ModelFacts, SourceFacts, SourceState,
+        Answer, Birth, Command, CommandError, CommandInbox, EngineState, Health, HostFacts, Level, ModelFacts, SourceFacts, SourceState,
         Stats, command_channel,
     },
     store::{Store, StoreError, StoreOptions},
     telemetry,
-    web::{self, LiveHub, LiveSource, WebOptions, WebParts},
+    web::{self, EventKind, LiveHub, LiveSource, WebOptions, WebParts},
 };
 
 /// How often the supervisor looks.
@@ -127,6 +129,7 @@ struct Daemon {
     page: Option<(tokio::task::JoinHandle<()>, tokio::sync::oneshot::Sender<()>)>,
     commands: CommandInbox,
     hub: LiveHub,
+    cases: Cases,
     progress: Progress,
     runtime: tokio::runtime::Handle,
     started: Instant,
@@ -180,13 +183,20 @@ impl Daemon {
         }
         let (outbox, commands) = command_channel(64);
         let karyotype = KaryotypeSettings { sex: config.karyotype.sex, ..KaryotypeSettings::default() };
+        let counting = CaseSettings { cells: config.karyotype.cells_per_case, ..CaseSettings::default() };
+        let cases = Cases {
+            station: config.station.clone(),
+            counting: (config.assay == Assay::Karyotype).then_some(counting),
+            karyotype: karyotype.clone(),
+        };
         let pipeline = Pipeline::start(Parts {
             sources: parts,
             interpret: InterpretSettings {
                 station: config.station.clone(),
-                karyotype,
+                karyotype: karyotype.clone(),
                 keep_images: config.store.keep_images,
             },
+            cases: cases.clone(),
             store: store.clone(),
             health: health.clone(),
             hub: Some(hub.clone()),
@@ -251,6 +261,7 @@ impl Daemon {
             page,
             commands,
             hub,
+            cases,
             progress,
             runtime: runtime.handle().clone(),
             started: Instant::now(),
@@ -266,7 +277,8 @@ impl Daemon {
             // Commands wake the loop, so that a person does not wait for the next look.
             if let Ok(envelope) = self.commands.recv_timeout(LOOK_EVERY) {
                 let (command, reply) = envelope.split();
-                reply(supervisor::control(&command, self.pipeline.sources()).unwrap_or_else(|| {
+                let answer = self.review(&command).or_else(|| supervisor::control(&command, self.pipeline.sources()));
+                reply(answer.unwrap_or_else(|| {
                     Err(CommandError::Refused("this version does not take this command yet".into()))
                 }));
             }
@@ -292,6 +304,19 @@ impl Daemon {
         }
         self.stop();
         Ok(exit)
+    }
+
+    /// Carries out a review; `None` for another command.
+    fn review(&self, command: &Command) -> Option<Answer> {
+        let Command::Review { by, cell, revision, change } = command else { return None };
+        let reviewed = self.cases.review(&self.store, by, *cell, *revision, change, Timestamp::now());
+        Some(reviewed.and_then(|(cell, document)| {
+            self.hub.tell(EventKind::Cell, &cell);
+            if let Some(document) = document {
+                self.hub.tell(EventKind::Case, &document);
+            }
+            cases::review_answer(&cell)
+        }))
     }
 
     fn clean(&self) {

@@ -11,6 +11,7 @@ use std::{
 };
 
 use super::{
+    cases::Cases,
     clock::Clock,
     edges::{self, CAPTURE_TRIAGE, INTERPRET_COMMIT, RECOGNISE_INTERPRET, TRIAGE_RECOGNISE},
     heart::Heart,
@@ -56,6 +57,8 @@ pub struct Parts {
     pub sources: Vec<SourceParts>,
     /// How cells are interpreted.
     pub interpret: InterpretSettings,
+    /// How cases are counted.
+    pub cases: Cases,
     /// The store.
     pub store: Store,
     /// The picture of the daemon.
@@ -92,7 +95,7 @@ impl Pipeline {
     /// # Errors
     /// When the system gives no thread.
     pub fn start(parts: Parts) -> Result<Self, StartError> {
-        let Parts { sources, interpret, store, health, hub, clock } = parts;
+        let Parts { sources, interpret, cases, store, health, hub, clock } = parts;
         let stop = Arc::new(AtomicBool::new(false));
         let abandon = Arc::new(AtomicBool::new(false));
         let mut hearts = Vec::new();
@@ -158,7 +161,7 @@ impl Pipeline {
             hub: hub.clone(),
         };
         threads.push(spawn("interpret", move || interpret.run())?);
-        let commit = CommitStage { context: context("commit".into()), station, store, input: finished, hub };
+        let commit = CommitStage { context: context("commit".into()), station, cases, store, input: finished, hub };
         threads.push(spawn("commit", move || commit.run())?);
         Ok(Self { threads, hearts, sources: contexts, stop, abandon })
     }

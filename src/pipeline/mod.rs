@@ -5,6 +5,7 @@
 //! travels is in [`job`]; each stage has its file in [`stages`].
 
 mod assess;
+pub mod cases;
 pub mod clock;
 mod daemon;
 pub mod edges;

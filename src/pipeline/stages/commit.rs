@@ -9,11 +9,13 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 
 use super::StageContext;
 use crate::{
+    case::CaseState,
     cell::NOTICE,
     config::Mode,
     frame::FileStamp,
     mqtt::Rejected,
     pipeline::{
+        cases::Cases,
         edges::{EdgeSender, Sent},
         job::{Refusal, SourceContext},
         record,
@@ -118,6 +120,8 @@ pub struct CommitStage {
     pub context: StageContext,
     /// Station.
     pub station: String,
+    /// How cases are counted.
+    pub cases: Cases,
     /// The store.
     pub store: Store,
     /// What to write.
@@ -144,9 +148,14 @@ impl CommitStage {
                     Err(_) => break,
                 }
             }
+            let documents = self.cases.add_documents(&self.store.reader(), &mut frames).unwrap_or_else(|error| {
+                // The cells are worth more than what they say together, which the next cell brings again.
+                tracing::warn!(%error, "the documents of cases could not be made");
+                Vec::new()
+            });
             self.write(&frames, &mut pending);
             self.context.health.set_outbox_depth(self.store.outbox_depth());
-            self.tell(&frames);
+            self.tell(&frames, &documents);
             frames.clear();
         }
     }
@@ -258,10 +267,13 @@ impl CommitStage {
         }
     }
 
-    fn tell(&self, frames: &[FrameCommit]) {
+    fn tell(&self, frames: &[FrameCommit], documents: &[CaseState]) {
         let Some(hub) = self.hub.as_ref().filter(|hub| hub.has_listeners()) else { return };
         for cell in frames.iter().flat_map(|frame| &frame.cells) {
             hub.tell(EventKind::Cell, &cell.cell);
+        }
+        for document in documents {
+            hub.tell(EventKind::Case, document);
         }
     }
 }
