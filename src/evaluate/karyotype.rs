@@ -50,7 +50,7 @@ struct Outcome {
 /// `evaluate karyotype`.
 pub fn run(setup: &Setup<'_>) -> Result<Report, EvaluateError> {
     let mut recognizer = open(setup, setup.model, None)?;
-    if recognizer.detector().is_none() || recognizer.classifier().is_none() && !knows_classes(&recognizer) {
+    if recognizer.detector().is_none() {
         return Err(no_model("karyotype", &recognizer));
     }
     let mut report = Report::new("karyotype", setup);
@@ -66,10 +66,6 @@ pub fn run(setup: &Setup<'_>) -> Result<Report, EvaluateError> {
     report.data.images = outcomes.len();
     figures(&outcomes, &mut report);
     Ok(report)
-}
-
-fn knows_classes(recognizer: &ComposedRecognizer) -> bool {
-    recognizer.basis().models.contains_key("classifier")
 }
 
 fn real(

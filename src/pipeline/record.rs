@@ -12,10 +12,10 @@ use image::{
 use uuid::Uuid;
 
 use crate::{
-    cell::{BoundingBox, Captured, Cell, Chromosome, ChromosomeClass, Counts, Damage, Karyotype, NOTICE},
+    cell::{BoundingBox, Captured, Cell, Chromosome, Counts, Damage, Karyotype, NOTICE},
     frame::{Frame, PixelView, Pixels},
-    karyotype::{Evidence, KaryotypeSettings, interpret},
-    recognition::{Basis, Candidate, Recognised},
+    karyotype::{Evidence, KaryotypeSettings, interpret, karyogram, measure},
+    recognition::{Basis, Candidate, Recognised, choose},
 };
 
 /// Longer side of a thumbnail in pixels.
@@ -44,7 +44,8 @@ pub fn record(
     id: Uuid,
 ) -> Cell {
     let info = &frame.info;
-    let accepted: Vec<&Candidate> = recognised.accepted().collect();
+    let chosen: Vec<&Candidate> =
+        choose(recognised, settings).iter().map(|c| &recognised.candidates[c.candidate]).collect();
     let mut cell = Cell {
         schema: Cell::SCHEMA.into(),
         station: labels.station.clone(),
@@ -64,7 +65,7 @@ pub fn record(
         },
         region: recognised.region,
         quality: recognised.quality,
-        chromosomes: accepted.iter().enumerate().map(|(n, candidate)| chromosome(n, candidate)).collect(),
+        chromosomes: chosen.iter().enumerate().map(|(n, candidate)| chromosome(n, candidate)).collect(),
         counts: Counts::default(),
         karyotype: Karyotype::default(),
         dicentric: None,
@@ -74,8 +75,12 @@ pub fn record(
         review: None,
         notice: NOTICE.into(),
     };
-    let evidence: Option<Vec<Evidence>> = accepted.iter().map(|candidate| evidence(candidate)).collect();
+    let evidence: Option<Vec<Evidence>> = chosen.iter().map(|candidate| candidate.evidence()).collect();
+    let crops: Vec<_> = chosen.iter().map(|candidate| crop(&frame.pixels, &candidate.bounds)).collect();
+    let shapes = measure::shapes(&crops);
+    measure::lengths(&mut cell, &shapes);
     interpret(&mut cell, evidence.as_deref().unwrap_or_default(), settings);
+    measure::orient(&mut cell, &shapes);
     if basis.models.is_empty() {
         cell.karyotype.reason = "no model was found: chromosomes are segmented and counted, not classified".into();
     }
@@ -100,13 +105,10 @@ fn chromosome(index: usize, candidate: &Candidate) -> Chromosome {
     }
 }
 
-fn evidence(candidate: &Candidate) -> Option<Evidence> {
-    let log_probs = candidate.log_probs.as_ref()?;
-    let mut classes = [0.0; ChromosomeClass::COUNT];
-    for (p, log) in classes.iter_mut().zip(log_probs) {
-        *p = log.exp();
-    }
-    Some(Evidence::from_probabilities(&classes, log_probs[ChromosomeClass::COUNT].exp(), candidate.objectness))
+/// A chromosome's pixels, for measures and the karyogram; none outside the frame.
+pub fn crop(pixels: &Pixels, bounds: &BoundingBox) -> Option<karyogram::Crop> {
+    let (samples, width, height) = grey(pixels, rect(bounds, pixels)?, 1);
+    Some(karyogram::Crop::new(width, height, samples))
 }
 
 /// A rectangle of whole pixels inside the frame.

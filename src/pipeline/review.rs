@@ -3,7 +3,7 @@
 use crate::{
     cell::{BoundingBox, Cell, ChromosomeClass, Review},
     dicentric::Pieces,
-    karyotype::{Evidence, KaryotypeSettings, interpret},
+    karyotype::{KaryotypeSettings, recount},
     station::{CommandError, ReviewAction},
 };
 
@@ -32,7 +32,11 @@ pub fn reviewed(
         ReviewAction::Class { index, class } => {
             let at = place(*index)?;
             let before = std::mem::replace(&mut next.chromosomes[at].class, *class);
-            judge(&mut next, settings);
+            next.chromosomes[at].score = 1.0;
+            next.chromosomes[at].evidence = Some("as a person saw it".into());
+            if next.dicentric.is_none() {
+                recount(&mut next, settings);
+            }
             format!("chromosome {index}: {} instead of {}", named(*class), named(before))
         }
         ReviewAction::Damage { index, damage } => {
@@ -41,6 +45,8 @@ pub fn reviewed(
             if let Some(record) = &next.dicentric {
                 let pieces = Pieces::of(&next.chromosomes);
                 next.dicentric = Some(pieces.record(record.accepted_centromeres, record.first_division, "review"));
+            } else {
+                recount(&mut next, settings);
             }
             let (now, before) = (word(damage), word(&before));
             format!("chromosome {index}: damage {now} instead of {before}")
@@ -65,28 +71,6 @@ pub fn reviewed(
     next.revision = cell.revision + 1;
     next.review = Some(Review { by: by.trim().to_owned(), time: time.to_owned(), change: words });
     Ok(next)
-}
-
-/// Findings anew from the classes as they stand: a person's word is certain.
-fn judge(cell: &mut Cell, settings: &KaryotypeSettings) {
-    let kept: Vec<_> = cell.chromosomes.iter().map(|c| (c.class, c.alternatives.clone(), c.evidence.clone())).collect();
-    let evidence: Vec<Evidence> = kept
-        .iter()
-        .map(|(class, ..)| {
-            let mut classes = [1e-6; ChromosomeClass::COUNT];
-            if let Some(class) = class {
-                classes[class.index()] = 1.0;
-            }
-            let other = if class.is_none() { 1.0 } else { 1e-4 };
-            Evidence::from_probabilities(&classes, other, if class.is_none() { 0.0 } else { 1.0 })
-        })
-        .collect();
-    interpret(cell, &evidence, settings);
-    for (chromosome, (class, alternatives, evidence)) in cell.chromosomes.iter_mut().zip(kept) {
-        chromosome.class = class;
-        chromosome.alternatives = alternatives;
-        chromosome.evidence = evidence;
-    }
 }
 
 fn named(class: Option<ChromosomeClass>) -> String {

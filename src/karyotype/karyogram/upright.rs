@@ -16,6 +16,9 @@ pub struct Crop {
     pub bright: bool,
 }
 
+/// Ground darker than this belongs to fluorescence.
+const DARK_GROUND: u8 = 110;
+
 /// A chromosome upright, dark on white, with its outline as alpha.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Upright {
@@ -34,6 +37,18 @@ pub(crate) struct Piece {
 }
 
 impl Crop {
+    /// A crop without mask. Bright chromosomes on dark ground are told by the tone at its edge.
+    pub fn new(width: usize, height: usize, pixels: Vec<u8>) -> Self {
+        let at_edge = |i: &usize| {
+            let (x, y) = (i % width, i / width);
+            x == 0 || y == 0 || x + 1 == width || y + 1 == height
+        };
+        let mut edge: Vec<u8> = (0..pixels.len()).filter(at_edge).map(|i| pixels[i]).collect();
+        edge.sort_unstable();
+        let bright = edge.get(edge.len() / 2).is_some_and(|tone| *tone < DARK_GROUND);
+        Self { width, height, pixels, mask: Vec::new(), bright }
+    }
+
     /// Cuts the chromosome out, by its mask or as the dark piece in the middle; none for a crop of no size.
     pub(crate) fn piece(&self) -> Option<Piece> {
         let area = self.width.checked_mul(self.height)?;
