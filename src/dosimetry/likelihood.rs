@@ -9,7 +9,7 @@
 use super::curve::{MOST_GRAY, Response};
 use super::whole_body::WholeBody;
 use super::{Bounded, DosimetryError, Gray, Level, Sample, yield_limits};
-use statrs::function::gamma::ln_gamma;
+use statrs::function::gamma::{checked_gamma_lr, checked_gamma_ur, ln_gamma};
 
 /// The covariance of a curve is itself an estimate from some ten dose points: Student's t with the eight degrees of
 /// freedom of the default curve instead of the normal distribution would be 1.38 in the variance. This margin keeps
@@ -169,12 +169,19 @@ struct Counts {
     mean: f64,
     /// Shape of the gamma distribution; none for Poisson.
     shape: Option<f64>,
+    /// Shape of a gamma distribution with the variance of the counts, where their sums would be long: it is then right
+    /// to a thousandth of a standard deviation.
+    smooth: Option<f64>,
 }
 
 impl Counts {
     fn new(mean: f64, variance: f64) -> Self {
         let shape = mean * mean / variance;
-        Self { mean, shape: (shape.is_finite() && shape < 1e7).then_some(shape.max(1e-6)) }
+        // A yield known to no better than twice itself is as good as unknown; the tails of less would never end.
+        let shape = (shape.is_finite() && shape < 1e7).then_some(shape.max(0.25));
+        let long = mean > 2000.0 || (mean > 200.0 && shape.is_some_and(|r| r < 25.0));
+        let smooth = long.then(|| mean * mean / (mean + shape.map_or(0.0, |r| mean * mean / r)));
+        Self { mean, shape, smooth }
     }
 
     fn pmf(&self, k: u64) -> f64 {
@@ -202,6 +209,9 @@ impl Counts {
 
     /// P(count <= k).
     fn lower(&self, k: u64) -> f64 {
+        if let Some(shape) = self.smooth {
+            return checked_gamma_lr(shape, shape * (k as f64 + 0.5) / self.mean).unwrap_or(1.0);
+        }
         // The shorter or falling side is summed, so that no sum starts from a probability that underflows.
         if (k as f64) > self.mean {
             return 1.0 - self.upper(k + 1);
@@ -222,6 +232,9 @@ impl Counts {
     fn upper(&self, k: u64) -> f64 {
         if k == 0 {
             return 1.0;
+        }
+        if let Some(shape) = self.smooth {
+            return checked_gamma_ur(shape, shape * (k as f64 - 0.5) / self.mean).unwrap_or(0.0);
         }
         if (k as f64) <= self.mean {
             return (1.0 - self.lower(k - 1)).max(0.0);
@@ -247,7 +260,7 @@ mod tests {
     fn tails_of_the_counts_add_up() {
         for (mean, variance) in [(0.6, 0.0), (0.6, 0.05), (13.8, 0.9), (546.0, 400.0), (5e4, 1e6)] {
             let counts = Counts::new(mean, variance);
-            for k in [0u64, 1, 5, 13, 540, 600, 50_100] {
+            for k in [0u64, 1, 5, 13, 540, 600, 49_000, 50_100] {
                 let sum = counts.lower(k) + counts.upper(k + 1);
                 assert!((sum - 1.0).abs() < 1e-9, "mean {mean}, variance {variance}, {k}: {sum}");
             }
