@@ -33,7 +33,7 @@ fn in_order(value: f64, low: Option<f64>, high: Option<f64>) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
     #[test]
     fn estimates_are_finite_and_in_order(
