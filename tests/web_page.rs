@@ -5,7 +5,13 @@ mod web_support;
 
 use std::time::Duration;
 
-use metaphased::{cell::Verdict, web::WebOptions};
+use metaphased::{
+    case::{AlarmState, DoseSettings, DoseTally},
+    cell::{DicentricRecord, Verdict},
+    dosimetry::{Settings, built_in},
+    store::Latest,
+    web::{EventKind, WebOptions},
+};
 use web_support::{PageServer, broker_is, browser::Browser, drawing};
 
 fn fields(scene: u64) -> drawing::Field {
@@ -100,6 +106,57 @@ fn a_lost_broker_and_a_lost_daemon_are_told_in_words() {
     drop(server);
     browser.wait("document.querySelector('.notice.failed')?.textContent.includes('connection to metaphased is lost')");
     browser.wait("document.getElementById('stage').classList.contains('stale')");
+}
+
+#[test]
+fn the_dose_of_a_case_follows_its_cells_and_its_alarm_is_told() {
+    let Some(browser) = Browser::open("the_dose_of_a_case_follows_its_cells_and_its_alarm_is_told", (1400, 1000))
+    else {
+        return;
+    };
+    let server = PageServer::start();
+    server.health.set_case(Some("p-7".into()), None);
+    let curve = built_in("co60_barquinero1995").unwrap();
+    let settings = DoseSettings::new(curve, Settings::default());
+    let mut tally = DoseTally::default();
+    let mut score = |cells: u32, dicentrics: u32, alarm| {
+        let record = DicentricRecord {
+            monocentrics: 46 - 2 * dicentrics,
+            dicentrics,
+            centromeres: 46,
+            complete: true,
+            accepted_centromeres: [46, 46],
+            scored_by: "review".into(),
+            ..DicentricRecord::default()
+        };
+        (0..cells).for_each(|_| tally.add(&record));
+        tally.dose("lab-1", "p-7", alarm, &settings)
+    };
+    let first = score(200, 0, AlarmState::Clear);
+    let latest = Latest {
+        topic: "dose/p-7".into(),
+        payload: Some(serde_json::to_string(&first).unwrap()),
+        case: Some("p-7".into()),
+    };
+    server.store.put_latest(&latest).unwrap();
+    browser.go(&server.url());
+    browser.wait("document.querySelector('#case .headline')?.textContent.endsWith('Gy')");
+    browser.wait("document.querySelector('#case .curve circle')");
+    let before = browser.run("return parseFloat(document.querySelector('#case .headline').textContent)");
+
+    let second = score(60, 1, AlarmState::Raised);
+    server.hub.tell(EventKind::Dose, &second);
+    browser.wait("document.querySelector('#case')?.textContent.includes('60 dicentrics')");
+    let after = browser.run("return parseFloat(document.querySelector('#case .headline').textContent)");
+    let value = second.estimate.unwrap().dose_gy.value;
+    assert!(
+        (after.as_f64().unwrap() - value).abs() < 0.006 && before.as_f64().unwrap() < value,
+        "{before} {after} {value}"
+    );
+    browser.wait("document.querySelector('.notice.failed')?.textContent.includes('Alarm in case p-7')");
+    server.hub.tell(EventKind::Alarm, &serde_json::json!({ "state": "acknowledged", "case": "p-7" }));
+    browser.wait("!document.querySelector('.notice')");
+    assert_eq!(browser.complaints(), Vec::<String>::new());
 }
 
 #[test]

@@ -9,7 +9,7 @@
 use super::curve::{MOST_GRAY, Response};
 use super::whole_body::WholeBody;
 use super::{Bounded, DosimetryError, Gray, Level, Sample, yield_limits};
-use statrs::function::gamma::ln_gamma;
+use statrs::function::gamma::{checked_gamma_lr, checked_gamma_ur, ln_gamma};
 
 /// The covariance of a curve is itself an estimate from some ten dose points: Student's t with the eight degrees of
 /// freedom of the default curve instead of the normal distribution would be 1.38 in the variance. This margin keeps
@@ -18,7 +18,7 @@ const CURVE_MARGIN: f64 = 1.25;
 
 /// Limits at `level` by inverting the exact test (see the module). The yield gets its exact Poisson limits.
 pub fn likelihood(sample: &Sample, response: Response<'_>, level: Level) -> Result<WholeBody, DosimetryError> {
-    let test = Test { response, cells: sample.full_genome_cells(), background: sample.background() };
+    let test = Test::new(sample, response);
     let x = sample.aberrations();
     let alpha = 1.0 - level.value();
     let value = response.dose_of(sample.mean())?;
@@ -41,30 +41,21 @@ struct Test<'c> {
     response: Response<'c>,
     cells: f64,
     background: f64,
+    /// What is expected without dose: the best that a count below it can have.
+    at_zero: Expected,
 }
 
-impl Test<'_> {
-    /// Mean and variance of the expected count at dose `d`, the error of the curve included.
-    fn moments(&self, d: f64) -> (f64, f64) {
-        let mean = self.cells * self.response.y(d).max(0.0) + self.background;
-        (mean, CURVE_MARGIN * self.cells * self.cells * self.response.variance(d))
-    }
+/// Mean of the count at a dose, and the variance of that mean by the error of the curve.
+#[derive(Clone, Copy)]
+struct Expected {
+    mean: f64,
+    variance: f64,
+}
 
-    fn counts(&self, d: f64) -> Counts {
-        let (mean, variance) = self.moments(d);
-        Counts::new(mean, variance)
-    }
-
-    /// Twice the log likelihood ratio of the best dose against `d` for a count of `k`: the curve's yield may move
-    /// from its estimate at the price of its own error, both where `d` is tested and where the best dose lies at 0.
-    fn ratio(&self, k: f64, d: f64) -> f64 {
-        let best = if k <= self.moments(0.0).0 { self.deviance(k, 0.0) } else { 0.0 };
-        (self.deviance(k, d) - best).max(0.0)
-    }
-
+impl Expected {
     /// Least over the true mean m of `2 [k ln(k/m) - k + m] + (m - mean)^2/variance`: its minimum solves a quadratic.
-    fn deviance(&self, k: f64, d: f64) -> f64 {
-        let (mean, variance) = self.moments(d);
+    fn deviance(self, k: f64) -> f64 {
+        let Self { mean, variance } = self;
         let poisson = |m: f64| if k > 0.0 { 2.0 * (k * (k / m).ln() - k + m) } else { 2.0 * m };
         if variance <= 1e-12 * mean * mean {
             return poisson(mean.max(1e-12));
@@ -76,40 +67,64 @@ impl Test<'_> {
         poisson(m) + (m - mean) * (m - mean) / variance
     }
 
+    fn counts(self) -> Counts {
+        Counts::new(self.mean, self.variance)
+    }
+}
+
+impl<'c> Test<'c> {
+    fn new(sample: &Sample, response: Response<'c>) -> Self {
+        let at_zero = Expected { mean: 0.0, variance: 0.0 };
+        let mut test = Self { response, cells: sample.full_genome_cells(), background: sample.background(), at_zero };
+        test.at_zero = test.expected(0.0);
+        test
+    }
+
+    fn expected(&self, d: f64) -> Expected {
+        Expected {
+            mean: self.cells * self.response.y(d).max(0.0) + self.background,
+            variance: CURVE_MARGIN * self.cells * self.cells * self.response.variance(d),
+        }
+    }
+
+    /// Twice the log likelihood ratio of the best dose against the one `at` is of, for a count of `k`: the curve's
+    /// yield may move from its estimate at the price of its own error, both there and where the best dose is 0.
+    fn ratio(&self, k: f64, at: Expected) -> f64 {
+        let best = if k <= self.at_zero.mean { self.at_zero.deviance(k) } else { 0.0 };
+        (at.deviance(k) - best).max(0.0)
+    }
+
     /// Probability at dose `d` of a count at least as far from it as `x`.
     fn p_value(&self, x: u64, d: f64) -> f64 {
-        let counts = self.counts(d);
-        let seen = self.ratio(x as f64, d);
+        let at = self.expected(d);
+        let seen = self.ratio(x as f64, at);
         if seen <= 1e-12 {
             return 1.0;
         }
         let slack = seen * (1.0 - 1e-9);
-        let as_far = |k: u64| self.ratio(k as f64, d) >= slack;
-        let mean = self.moments(d).0;
-        if (x as f64) < mean {
-            // The first count above the mean that is as far, by doubling and halving.
-            let (mut near, mut step) = (mean.floor() as u64, 1);
+        let as_far = |k: u64| self.ratio(k as f64, at) >= slack;
+        let halve = |mut far: u64, mut near: u64| {
+            while far.abs_diff(near) > 1 {
+                let middle = far.min(near) + far.abs_diff(near) / 2;
+                if as_far(middle) { far = middle } else { near = middle }
+            }
+            far
+        };
+        let counts = at.counts();
+        if (x as f64) < at.mean {
+            // The first count above the mean that is as far; the other side is about as wide as this one.
+            let mut near = at.mean.floor() as u64;
+            let mut step = (near - x.min(near)).max(1);
             while !as_far(near + step) && step < 1 << 40 {
                 near += step;
                 step *= 2;
             }
-            let mut far = near + step;
-            while far - near > 1 {
-                let middle = near + (far - near) / 2;
-                if as_far(middle) { far = middle } else { near = middle }
-            }
-            counts.lower(x) + counts.upper(far)
+            counts.lower(x) + counts.upper(halve(near + step, near))
+        } else if as_far(0) {
+            let near = (at.mean.ceil() as u64).min(x);
+            counts.lower(halve(0, near)) + counts.upper(x)
         } else {
-            let below = (mean.ceil() as u64).min(x);
-            if !as_far(0) {
-                return counts.upper(x);
-            }
-            let (mut far, mut near) = (0, below);
-            while near - far > 1 {
-                let middle = far + (near - far) / 2;
-                if as_far(middle) { far = middle } else { near = middle }
-            }
-            counts.lower(far) + counts.upper(x)
+            counts.upper(x)
         }
     }
 
@@ -119,37 +134,44 @@ impl Test<'_> {
         let rejected = |d: f64| self.p_value(x, d) < alpha;
         let outside = match side {
             Side::Low if estimate <= 0.0 || !rejected(0.0) => return Some(0.0),
-            Side::Low => 0.0,
-            Side::High => self.beyond(x, estimate, alpha)?,
+            Side::Low => self.far_below(x, estimate, alpha),
+            Side::High => self.far_above(x, estimate, alpha)?,
         };
-        const STEPS: u32 = 40;
+        const STEPS: u32 = 24;
         let at = |i: u32| outside + (estimate - outside) * f64::from(i) / f64::from(STEPS);
         let first = (1..=STEPS).find(|&i| !rejected(at(i)))?;
         let (mut out, mut inside) = (at(first - 1), at(first));
-        for _ in 0..40 {
+        while (out - inside).abs() > 1e-7 * inside.max(1.0) {
             let middle = 0.5 * (out + inside);
-            if rejected(middle) {
-                out = middle
-            } else {
-                inside = middle
-            }
-            if (out - inside).abs() < 1e-9 {
-                break;
-            }
+            if rejected(middle) { out = middle } else { inside = middle }
         }
         Some(inside)
     }
 
+    /// A dose so low that the count is far above it: the upper tail alone is a hundredth of `alpha`, or 0.
+    fn far_below(&self, x: u64, estimate: f64, alpha: f64) -> f64 {
+        let far = |d: f64| self.expected(d).counts().upper(x) < alpha / 100.0;
+        if !far(0.0) {
+            return 0.0;
+        }
+        let (mut outside, mut inside) = (0.0, estimate);
+        for _ in 0..8 {
+            let middle = 0.5 * (inside + outside);
+            if far(middle) { outside = middle } else { inside = middle }
+        }
+        outside
+    }
+
     /// A dose so high that the count is far below it: the lower tail alone is a hundredth of `alpha`.
-    fn beyond(&self, x: u64, estimate: f64, alpha: f64) -> Option<f64> {
-        let tail = |d: f64| self.counts(d).lower(x);
+    fn far_above(&self, x: u64, estimate: f64, alpha: f64) -> Option<f64> {
+        let far = |d: f64| self.expected(d).counts().lower(x) < alpha / 100.0;
         let (mut inside, mut width) = (estimate, 0.25 + 0.1 * estimate);
         let mut outside = loop {
             let d = inside + width;
             if d > MOST_GRAY {
                 return None;
             }
-            if tail(d) < alpha / 100.0 {
+            if far(d) {
                 break d;
             }
             inside = d;
@@ -158,7 +180,7 @@ impl Test<'_> {
         // Near enough that the walk's steps are fine.
         for _ in 0..6 {
             let middle = 0.5 * (inside + outside);
-            if tail(middle) < alpha / 100.0 { outside = middle } else { inside = middle }
+            if far(middle) { outside = middle } else { inside = middle }
         }
         Some(outside)
     }
@@ -169,12 +191,19 @@ struct Counts {
     mean: f64,
     /// Shape of the gamma distribution; none for Poisson.
     shape: Option<f64>,
+    /// Shape of a gamma distribution with the variance of the counts, where their sums would be long: it is then right
+    /// to a thousandth of a standard deviation.
+    smooth: Option<f64>,
 }
 
 impl Counts {
     fn new(mean: f64, variance: f64) -> Self {
         let shape = mean * mean / variance;
-        Self { mean, shape: (shape.is_finite() && shape < 1e7).then_some(shape.max(1e-6)) }
+        // A yield known to no better than twice itself is as good as unknown; the tails of less would never end.
+        let shape = (shape.is_finite() && shape < 1e7).then_some(shape.max(0.25));
+        let long = mean > 2000.0 || (mean > 200.0 && shape.is_some_and(|r| r < 25.0));
+        let smooth = long.then(|| mean * mean / (mean + shape.map_or(0.0, |r| mean * mean / r)));
+        Self { mean, shape, smooth }
     }
 
     fn pmf(&self, k: u64) -> f64 {
@@ -202,6 +231,9 @@ impl Counts {
 
     /// P(count <= k).
     fn lower(&self, k: u64) -> f64 {
+        if let Some(shape) = self.smooth {
+            return checked_gamma_lr(shape, shape * (k as f64 + 0.5) / self.mean).unwrap_or(1.0);
+        }
         // The shorter or falling side is summed, so that no sum starts from a probability that underflows.
         if (k as f64) > self.mean {
             return 1.0 - self.upper(k + 1);
@@ -222,6 +254,9 @@ impl Counts {
     fn upper(&self, k: u64) -> f64 {
         if k == 0 {
             return 1.0;
+        }
+        if let Some(shape) = self.smooth {
+            return checked_gamma_ur(shape, shape * (k as f64 - 0.5) / self.mean).unwrap_or(0.0);
         }
         if (k as f64) <= self.mean {
             return (1.0 - self.lower(k - 1)).max(0.0);
@@ -247,7 +282,7 @@ mod tests {
     fn tails_of_the_counts_add_up() {
         for (mean, variance) in [(0.6, 0.0), (0.6, 0.05), (13.8, 0.9), (546.0, 400.0), (5e4, 1e6)] {
             let counts = Counts::new(mean, variance);
-            for k in [0u64, 1, 5, 13, 540, 600, 50_100] {
+            for k in [0u64, 1, 5, 13, 540, 600, 49_000, 50_100] {
                 let sum = counts.lower(k) + counts.upper(k + 1);
                 assert!((sum - 1.0).abs() < 1e-9, "mean {mean}, variance {variance}, {k}: {sum}");
             }

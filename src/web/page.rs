@@ -27,6 +27,8 @@ const ASSETS: &[(&str, &str, &str)] = &[
     ("/assets/cells.js", "text/javascript", include_str!("assets/cells.js")),
     ("/assets/detail.js", "text/javascript", include_str!("assets/detail.js")),
     ("/assets/case.js", "text/javascript", include_str!("assets/case.js")),
+    ("/assets/dose.js", "text/javascript", include_str!("assets/dose.js")),
+    ("/assets/gallery.js", "text/javascript", include_str!("assets/gallery.js")),
     ("/assets/portrait.js", "text/javascript", include_str!("assets/portrait.js")),
     ("/assets/style.css", "text/css", include_str!("assets/style.css")),
     ("/assets/icon.svg", "image/svg+xml", include_str!("assets/icon.svg")),

@@ -27,7 +27,7 @@ function drawHealth() {
   const { sources, engine, broker, store } = state;
   byId("health").replaceChildren(
     ...Object.entries(sources).map(([name, x]) => chip(x.level, name, x.activity || x.level, x.reason)),
-    chip(engine.level, "Engine", engine.name || engine.level, engine.reason),
+    chip(engine.level, "Engine", (engine.name || engine.level).split(/ from |,/)[0], engine.reason || engine.name),
     chip(broker.level, "Broker", broker.connected ? "connected" : "not connected", broker.reason || broker.url),
     chip(store.level, "Store", store.level === "ok" ? "ok" : store.level, store.reason));
 }
@@ -41,16 +41,20 @@ function drawNotices() {
     for (const reason of state.reasons) notices.push([state.level, reason]);
   }
   const list = notices.map(([level, text]) =>
-    h("p", { class: `notice ${level}` }, h("span", { class: "mark", "aria-hidden": "true" }, MARKS[level]), text));
-  if (alarm?.state === "raised") {
-    list.unshift(h("p", { class: "notice failed" }, h("span", { class: "mark", "aria-hidden": "true" }, "■"),
-      h("strong", {}, "Alarm: "), alarm.reason ?? "", " ",
-      h("button", { type: "button", onclick: acknowledge }, "Acknowledge")));
+    h("p", { class: `notice ${level}` }, h("span", { class: "mark", "aria-hidden": "true" }, MARKS[level]), h("span", { class: "text" }, text)));
+  if (alarm && !lost) {
+    const raised = alarm.state === "raised";
+    const text = raised ? ` in case ${alarm.case}: ${alarm.reason}` : ` of case ${alarm.case} is held until a person has looked at the called dicentrics: ${alarm.reason}`;
+    list.unshift(h("p", { class: `notice ${raised ? "failed" : "degraded"}` }, h("span", { class: "mark", "aria-hidden": "true" }, MARKS[raised ? "failed" : "degraded"]),
+      h("span", { class: "text" }, h("strong", {}, "Alarm"), text),
+      raised && h("button", { type: "button", onclick: acknowledge }, "Acknowledge")));
   }
   const words = list.map((x) => x.textContent).join("\n");
   if (byId("notices").dataset.words === words) return;
   byId("notices").dataset.words = words;
   byId("notices").replaceChildren(...list);
+  // The field makes room, so that the page still fits the window.
+  document.body.style.setProperty("--above", `${byId("notices").offsetHeight}px`);
 }
 
 async function acknowledge() {
@@ -65,6 +69,16 @@ function onState(next) {
   drawHealth();
   drawNotices();
 }
+
+// An alarm is told as it happens, and stands in the dose of its case for a page that is opened later.
+
+function onAlarm(next) {
+  if (["raised", "held"].includes(next.state)) alarm = next;
+  else if (alarm?.case === next.case) alarm = null;
+  drawNotices();
+}
+
+kase.onAlarm(onAlarm);
 
 // Counts in small print.
 
@@ -124,10 +138,7 @@ function connect() {
   });
   on("case", kase.onCase);
   on("dose", kase.onDose);
-  on("alarm", (next) => {
-    alarm = next;
-    drawNotices();
-  });
+  on("alarm", onAlarm);
 }
 
 function setLost(now) {
@@ -143,9 +154,10 @@ async function refresh() {
   setLost(false);
   const { birth } = status;
   byId("station").textContent = [birth.station, birth.assay === "dicentric" ? "dicentric assay" : "karyotype"].join(" · ");
+  // A radiation station is read for its dose first.
+  document.body.classList.toggle("dicentric", birth.assay === "dicentric");
   document.title = `${birth.station} · metaphased`;
   byId("version").textContent = `metaphased ${birth.version}.`;
-  alarm = status.alarm ?? null;
   onState(status.state);
   onStats(status.stats);
   const names = Object.keys(status.state.sources);
@@ -158,7 +170,7 @@ cells.onOpen(detail.open);
 addEventListener("popstate", detail.followAddress);
 addEventListener("hashchange", detail.followAddress);
 addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || byId("detail").open || event.target.closest("input, select, textarea")) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]") || event.target.closest("input, select, textarea")) return;
   const id = { b: "show-boxes", c: "show-classes", h: "hold" }[event.key.toLowerCase()];
   if (id) byId(id).click();
 });

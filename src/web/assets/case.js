@@ -1,9 +1,17 @@
 // The case: cells done and still needed, findings so far; or the dose with its interval on the curve.
 
-import { api, byId, count, h, percent, plural, s } from "./dom.js";
+import { api, byId, count, h, plural } from "./dom.js";
+import { doseParts } from "./dose.js";
+import { open as openGallery } from "./gallery.js";
 
 let current = null; // id of the case that is open
 let shown = { state: null, dose: null };
+let tellAlarm = () => {};
+
+/** What hears where the alarm of the open case stands: {case, state, reason}. */
+export function onAlarm(act) {
+  tellAlarm = act;
+}
 
 /** Tells which case is open, and reads it. */
 export async function use(id) {
@@ -36,7 +44,12 @@ export function onDose(dose) {
 
 function draw(state, dose) {
   shown = { state, dose };
-  const parts = [dose && doseParts(dose), state && cellParts(state)].filter(Boolean).flat();
+  if (dose) {
+    const low = dose.estimate?.dose_gy.low;
+    const reason = low === null || low === undefined ? "" : `the lower limit of the dose is ${low.toFixed(2)} Gy.`;
+    tellAlarm({ case: current, state: dose.alarm, reason });
+  }
+  const parts = [dose && doseParts(dose, () => openGallery(current)), state && cellParts(state)].filter(Boolean).flat();
   byId("case-body").replaceChildren(
     ...(parts.length > 0 ? parts.filter(Boolean) : [h("p", { class: "muted" }, "No cells yet.")]),
     h("p", { class: "small" }, h("a", { href: `/api/v1/cases/${encodeURIComponent(current)}/report.html`, target: "_blank" }, "Report")));
@@ -59,38 +72,6 @@ function cellParts(state) {
       look),
     state.excludes && h("p", { class: "muted small" }, state.excludes),
   ];
-}
-
-function doseParts(d) {
-  const gray = (value) => (value === null || value === undefined ? "not bounded" : `${value.toFixed(2)} Gy`);
-  const { value, low, high, level } = d.dose_gy;
-  return [
-    h("p", { class: "headline" }, gray(value)),
-    h("p", {}, `${percent(level ?? 0.95)} interval ${gray(low)} to ${gray(high)}`),
-    curve(d),
-    h("p", { class: "muted small" }, `${plural(d.input?.dicentrics ?? 0, "dicentric")} in ${plural(d.input?.cells ?? 0, "cell")}`),
-    (d.warnings ?? []).length > 0 && h("ul", { class: "warnings small" }, d.warnings.map((w) => h("li", {}, w))),
-  ];
-}
-
-/** The calibration curve with the estimate on it, as a small drawing. */
-function curve(d) {
-  const c = d.curve;
-  if (!c || c.beta === undefined) return null;
-  const yieldAt = (gy) => c.c + c.alpha * gy + c.beta * gy * gy;
-  const [width, height] = [300, 130];
-  const top = Math.max(5, (d.dose_gy.high ?? d.dose_gy.value) * 1.25);
-  const x = (gy) => 26 + (gy / top) * (width - 34);
-  const y = (v) => height - 20 - (v / yieldAt(top)) * (height - 28);
-  const points = Array.from({ length: 61 }, (_, i) => (i / 60) * top).map((gy) => `${x(gy).toFixed(1)},${y(yieldAt(gy)).toFixed(1)}`);
-  const { value, low, high } = d.dose_gy;
-  return s("svg", { class: "curve", viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": `Calibration curve with the estimate of ${value.toFixed(2)} gray` },
-    s("path", { class: "axis", d: `M26 8V${height - 20}H${width - 6}` }),
-    low !== null && s("rect", { class: "interval", x: x(low), y: 8, width: Math.max(1, x(high ?? top) - x(low)), height: height - 28 }),
-    s("polyline", { points: points.join(" ") }),
-    s("circle", { cx: x(value), cy: y(yieldAt(value)), r: 4.5 }),
-    Array.from({ length: Math.floor(top) + 1 }, (_, gy) => s("text", { x: x(gy), y: height - 6 }, gy)),
-    s("text", { class: "unit", x: width - 6, y: height - 6 }, "Gy"));
 }
 
 byId("case-change").addEventListener("click", () => {

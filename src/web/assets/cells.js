@@ -71,14 +71,16 @@ function setNewest(cell) {
   newest = cell;
   if (!cell) return;
   const { karyotype } = cell;
-  byId("last-body").replaceChildren(
+  byId("last-body").replaceChildren(...[
     h("p", { class: `verdict ${karyotype.verdict}` }, verdictMark(karyotype.verdict), VERDICTS[karyotype.verdict].word,
       sure(karyotype)),
-    h("p", { class: karyotype.iscn || cell.dicentric ? "headline" : "headline words" }, breakable(headline(cell))),
+    karyotype.iscn || cell.dicentric
+      ? h("p", { class: "headline" }, breakable(headline(cell)))
+      : h("p", { class: "headline words" }, countWords(cell)),
     h("p", { class: "reason" }, karyotype.reason),
-    h("p", { class: "muted small" }, countWords(cell)),
+    (karyotype.iscn || cell.dicentric) && h("p", { class: "muted small" }, countWords(cell)),
     h("button", { type: "button", class: "wide", onclick: () => open(cell.cell) }, "Open this cell"),
-  );
+  ].filter(Boolean));
   tick();
 }
 

@@ -168,7 +168,7 @@ function place(name, scale) {
 function chromosome(c, scale) {
   const flagged = concerned().has(c.index) || c.damage !== "none";
   const image = h("img", { src: cropUrl(c), alt: "", draggable: "false" });
-  image.addEventListener("load", () => image.replaceWith(portrait(image, c.upright_angle ?? 0, scale)));
+  image.addEventListener("load", () => image.replaceWith(portrait(image, c.upright_angle, scale)));
   const button = h("button", {
     type: "button", draggable: "true", "data-index": c.index, "aria-pressed": c.index === picked,
     class: `${flagged ? "flagged" : ""} ${changes.has(`${c.index} class`) ? "moved" : ""}`,

@@ -1,7 +1,7 @@
 // A chromosome cut from its picture, turned upright, on nothing: what a karyogram shows.
 
-/** Draws the chromosome of `picture` (loaded) into a new canvas: its ground left out, turned by `angle` degrees,
- *  `scale` times as large. Bright chromosomes on dark ground come out dark, as in print. */
+/** Draws the chromosome of `picture` (loaded) into a new canvas: its ground left out, turned by `angle` degrees (null:
+ *  so that its long axis stands), `scale` times as large. Bright chromosomes on dark ground come out dark, as in print. */
 export function portrait(picture, angle, scale) {
   const [width, height] = [picture.naturalWidth, picture.naturalHeight];
   const cut = new OffscreenCanvas(width, height);
@@ -19,7 +19,7 @@ export function portrait(picture, angle, scale) {
   const depth = grey.map((v) => Math.max(0, (bright ? v - ground : ground - v) / reach));
   const body = largest(depth.map((d) => (d > 0.22 ? 1 : 0)), width, height);
 
-  const turn = (angle * Math.PI) / 180;
+  const turn = angle === null ? standing(body, width) : (angle * Math.PI) / 180;
   const [cos, sin] = [Math.cos(turn), Math.sin(turn)];
   const box = [Infinity, Infinity, -Infinity, -Infinity];
   for (let y = 0; y < height; y += 1) {
@@ -93,6 +93,26 @@ function largest(mask, width, height) {
     if (size > bestSize) [best, bestSize] = [pieces, size];
   }
   return piece.map((p) => (p === best && best > 0 ? 1 : 0));
+}
+
+/** The turn, in radians, that makes the long axis of a body stand: from its second moments. */
+function standing(body, width) {
+  const sum = { n: 0, x: 0, y: 0, xx: 0, xy: 0, yy: 0 };
+  body.forEach((inside, i) => {
+    if (!inside) return;
+    const [x, y] = [i % width, Math.floor(i / width)];
+    sum.n += 1;
+    sum.x += x;
+    sum.y += y;
+    sum.xx += x * x;
+    sum.xy += x * y;
+    sum.yy += y * y;
+  });
+  if (sum.n === 0) return 0;
+  const xx = sum.xx / sum.n - (sum.x / sum.n) ** 2;
+  const yy = sum.yy / sum.n - (sum.y / sum.n) ** 2;
+  const xy = sum.xy / sum.n - (sum.x * sum.y) / sum.n ** 2;
+  return Math.PI / 2 - Math.atan2(2 * xy, xx - yy) / 2;
 }
 
 /** Share of the pixels around (x, y) that belong to the body: a soft edge two pixels wide. */

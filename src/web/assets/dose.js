@@ -1,0 +1,77 @@
+// The dose of a case: the estimate with its interval on the curve, the counts, what is still needed.
+
+import { count, h, percent, plural, s } from "./dom.js";
+
+const PROGRESS = {
+  started: "too few cells to sort by dose",
+  triage: "enough cells to sort by dose",
+  full: "a full assay",
+};
+
+const gray = (value) => (value === null || value === undefined ? "not bounded" : `${value.toFixed(2)} Gy`);
+
+/** The parts of the panel for a `dose/1` document; `look` opens the called dicentrics. */
+export function doseParts(dose, look) {
+  const found = dose.estimate;
+  const told = [...dose.flags, ...(found?.warnings ?? [])];
+  return [
+    ...(found ? estimate(found) : [h("p", { class: "headline words" }, "No dose yet")]),
+    h("p", {}, h("strong", {}, plural(dose.dicentrics, "dicentric")), ` in ${plural(dose.cells.counted, "counted cell")}: ${PROGRESS[dose.progress]}`),
+    dose.cells_needed.cells && h("p", { class: "muted small" }, `About ${count(dose.cells_needed.cells)} cells give ± ${dose.cells_needed.half_width_gy} Gy.`),
+    dose.counts.length > 1 && histogram(dose.counts),
+    found && found.dispersion.u !== null && h("p", { class: "muted small" },
+      `Dispersion u ${found.dispersion.u.toFixed(2)}${found.dispersion.u > 1.96 ? ": more scatter than a whole-body exposure gives" : ""}`),
+    found?.partial_body && h("p", {}, h("strong", {}, "If part of the body: "),
+      `${gray(found.partial_body.dose_gy.value)} to ${percent(found.partial_body.fraction.value)} of it`),
+    dose.cells.awaiting_review > 0 && h("button", { type: "button", class: "wide", onclick: look },
+      `Look at the dicentrics of ${plural(dose.cells.awaiting_review, "cell")}`),
+    told.length > 0 && h("details", { class: "warnings small", open: told.length < 3 },
+      h("summary", {}, plural(told.length, "thing to know", "things to know")), h("ul", {}, told.map((text) => h("li", {}, text)))),
+  ];
+}
+
+function estimate(found) {
+  const { value, low, high, level, method } = found.dose_gy;
+  // Merkle's limits join two errors of this level each: 83 % twice is about 95 %.
+  const shown = method === "merkle" ? "About 95 % (Merkle)" : percent(level);
+  return [
+    h("p", { class: "headline" }, gray(value)),
+    h("p", {}, `${shown} interval ${gray(low)} to ${gray(high)}`),
+    curve(found),
+    h("p", { class: "muted small" }, `Curve ${found.curve.id}, ${found.curve.radiation}`),
+  ];
+}
+
+/** The calibration curve with the estimate on it. */
+function curve(found) {
+  const { c, alpha, beta } = found.curve;
+  const yieldAt = (gy) => c + alpha * gy + (found.input.protraction ?? 1) * beta * gy * gy;
+  const { value, low, high } = found.dose_gy;
+  const [width, height, left, bottom] = [300, 140, 30, 20];
+  const end = Math.max(2, Math.ceil((high ?? value * 1.5) * 1.15));
+  const x = (gy) => left + (gy / end) * (width - left - 10);
+  const y = (cells) => height - bottom - (cells / yieldAt(end)) * (height - bottom - 10);
+  const line = Array.from({ length: 61 }, (_, i) => (i / 60) * end).map((gy) => `${x(gy).toFixed(1)},${y(yieldAt(gy)).toFixed(1)}`);
+  const step = end > 12 ? 4 : end > 6 ? 2 : 1;
+  const marks = Array.from({ length: Math.floor(end / step) + 1 }, (_, i) => i * step);
+  const [from, to] = [Math.max(0, low ?? 0), high ?? end];
+  return s("svg", { class: "curve", viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": `Dicentrics a cell against dose: the estimate of ${gray(value)} on the curve` },
+    s("rect", { class: "interval", x: x(from), y: 10, width: Math.max(1, x(to) - x(from)), height: height - bottom - 10 }),
+    s("path", { class: "axis", d: `M${left} 10V${height - bottom}H${width - 10}` }),
+    s("polyline", { points: line.join(" ") }),
+    s("path", { class: "guide", d: `M${left} ${y(yieldAt(value))}H${x(value)}V${height - bottom}` }),
+    s("circle", { cx: x(value), cy: y(yieldAt(value)), r: 4.5 }),
+    marks.map((gy) => s("text", { x: x(gy), y: height - 6 }, gy)),
+    s("text", { x: width - 12, y: height - bottom - 5 }, "Gy"),
+    s("text", { class: "unit", x: left - 4, y: 16 }, yieldAt(end).toFixed(1)),
+    s("text", { class: "unit", x: left - 4, y: height - bottom }, "0"));
+}
+
+/** How many counted cells carry 0, 1, 2 ... dicentrics. */
+function histogram(counts) {
+  const most = Math.max(...counts, 1);
+  return h("table", { class: "histogram small" },
+    h("caption", { class: "hidden" }, "Counted cells by number of dicentrics"),
+    h("tbody", {}, counts.map((cells, k) => h("tr", {},
+      h("th", { scope: "row" }, k), h("td", {}, h("meter", { min: 0, max: most, value: cells })), h("td", {}, count(cells))))));
+}
