@@ -1,5 +1,7 @@
 //! `metaphased iscn check` as a person or a script calls it.
 
+#![allow(clippy::unwrap_used)]
+
 use std::{
     io::Write,
     process::{Command, Output, Stdio},

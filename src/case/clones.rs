@@ -140,7 +140,7 @@ impl Line {
         }
         sort_items(&mut items);
         let cells = (several || sample == Sample::Neoplastic)
-            .then(|| Cells { number: self.members.len() as u32, composite: false });
+            .then_some(Cells { number: self.members.len() as u32, composite: false });
         let base = Base::Sex(SexComplement { chromosomes: sex, constitutional: None });
         let mut line = CellLine { count: Span::exact(1), ploidy: Some(self.ploidy), base, items, cells };
         let count = line.expected_count().unwrap_or(23 * self.ploidy);

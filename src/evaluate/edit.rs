@@ -209,7 +209,7 @@ fn paint_out(image: &mut Gray, cut: &Cut, _bright: bool, rng: &mut ChaCha8Rng) {
 }
 
 fn paste(image: &mut Gray, cut: &Cut, x: usize, y: usize, quarters: u8, bright: bool) {
-    let (w, h) = if quarters % 2 == 0 { (cut.width, cut.height) } else { (cut.height, cut.width) };
+    let (w, h) = if quarters.is_multiple_of(2) { (cut.width, cut.height) } else { (cut.height, cut.width) };
     for ty in 0..h {
         for tx in 0..w {
             let (sx, sy) = match quarters {

@@ -277,7 +277,7 @@ fn sex_changes(x: i32, y: i32) -> Option<(ChromosomeClass, i32)> {
         (2, 0) | (1, 1) => None,
         (x, 0) => Some((ChromosomeClass::X, x - 2)),
         (1, y) => Some((ChromosomeClass::Y, y - 1)),
-        (x, y) if y == 1 => Some((ChromosomeClass::X, x - 1)),
+        (x, 1) => Some((ChromosomeClass::X, x - 1)),
         (x, y) => Some((ChromosomeClass::X, x + y - 2)),
     }
 }

@@ -11,7 +11,7 @@ pub struct DistanceScratch {
 /// Squared distance in pixels of every foreground pixel (not 0) of `mask` to the nearest background pixel; 0 on the
 /// background. Beyond the edges counts as foreground, so give the mask a margin of one. Sides up to 16,384.
 pub fn squared_distance(mask: &[u8], width: usize, out: &mut Vec<u32>, scratch: &mut DistanceScratch) {
-    let height = if width == 0 { 0 } else { mask.len() / width };
+    let height = mask.len().checked_div(width).unwrap_or(0);
     out.clear();
     out.resize(width * height, 0);
     if out.is_empty() {

@@ -123,6 +123,6 @@ mod tests {
         let h = Histogram::of(&samples);
         assert_eq!(h.percentile(0.5), 49);
         assert_eq!(h.percentile(1.0), 99);
-        assert_eq!(Histogram::of(&[3, 3, 3, 200]).mode().abs_diff(3) <= 2, true);
+        assert!(Histogram::of(&[3, 3, 3, 200]).mode().abs_diff(3) <= 2);
     }
 }

@@ -1,4 +1,6 @@
 //! Weights of the model in [`super::single`]: rows of inputs, bias last. Written by a fit; do not edit.
+// A fitted weight may look like a constant of mathematics.
+#![allow(clippy::approx_constant)]
 
 pub(super) const HIDDEN: [[f32; 19]; 20] = [
     [

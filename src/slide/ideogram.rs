@@ -98,7 +98,7 @@ pub fn place(class: ChromosomeClass, name: &str) -> Option<f32> {
                 .is_some_and(|rest| rest.is_empty() || rest.starts_with('.') || wanted.contains('.'))
         });
         if let Some(first) = found.next() {
-            let end = found.last().unwrap_or(first).end;
+            let end = found.next_back().unwrap_or(first).end;
             return Some((first.start + end) / 2.0);
         }
         wanted = &wanted[..wanted.len() - 1];

@@ -100,7 +100,7 @@ fn table<'p>(text: &str, path: &'p Path) -> Result<Table<'p>, Failure> {
         .comment(Some(b'#'))
         .from_reader(text.trim_start_matches('\u{feff}').as_bytes());
     let bad = |error: csv::Error| Failure::new(Exit::Data, format!("{}: {error}", path.display()));
-    let header = reader.headers().map_err(bad)?.iter().map(|h| canonical(h)).collect();
+    let header = reader.headers().map_err(bad)?.iter().map(canonical).collect();
     let mut rows = Vec::new();
     for record in reader.records() {
         let record = record.map_err(bad)?;

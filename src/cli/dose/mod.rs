@@ -98,7 +98,7 @@ fn tell_json(value: &impl serde::Serialize) -> Result<(), Failure> {
 fn show(value: Option<f64>) -> String {
     match value {
         None => "-".into(),
-        Some(v) if v == 0.0 => "0".into(),
+        Some(0.0) => "0".into(),
         Some(v) if v.abs() >= 1000.0 || v.abs() < 1e-4 => format!("{v:.3e}"),
         Some(v) => {
             let digits = (3 - v.abs().log10().floor() as i32).clamp(0, 8) as usize;
