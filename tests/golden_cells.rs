@@ -67,9 +67,16 @@ fn assert_agree(a: &[Recognised], b: &[Recognised], px: f32, probability: f32) {
             let ours = a
                 .candidates
                 .iter()
-                .min_by(|x, y| edges_apart(&x.bounds, &theirs.bounds).total_cmp(&edges_apart(&y.bounds, &theirs.bounds)))
+                .min_by(|x, y| {
+                    edges_apart(&x.bounds, &theirs.bounds).total_cmp(&edges_apart(&y.bounds, &theirs.bounds))
+                })
                 .expect("there are candidates");
-            assert!(edges_apart(&ours.bounds, &theirs.bounds) <= px, "{name}: {:?} and {:?}", ours.bounds, theirs.bounds);
+            assert!(
+                edges_apart(&ours.bounds, &theirs.bounds) <= px,
+                "{name}: {:?} and {:?}",
+                ours.bounds,
+                theirs.bounds
+            );
             assert!((ours.objectness - theirs.objectness).abs() <= probability, "{name}: {ours:?} and {theirs:?}");
             let (p, q) = (ours.log_probs.expect("classes"), theirs.log_probs.expect("classes"));
             let worst = p.iter().zip(q).map(|(p, q)| (p.exp() - q.exp()).abs()).fold(0.0, f32::max);
@@ -112,7 +119,8 @@ fn engines_give_one_answer_on_real_cells_and_it_stays_what_it_was() {
         fs::write(&path, text + "\n").expect("written");
         return;
     }
-    let golden: Value = serde_json::from_str(&fs::read_to_string(&path).expect("golden outputs are there")).expect("JSON");
+    let golden: Value =
+        serde_json::from_str(&fs::read_to_string(&path).expect("golden outputs are there")).expect("JSON");
     if golden["models"] != models {
         // The engines agree, which is checked above; what the new models say is to be looked at and written down.
         eprintln!("SKIPPED: {test}: {GOLDEN} is of other models: METAPHASED_BLESS=1 cargo test --test golden_cells");
