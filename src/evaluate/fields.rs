@@ -59,7 +59,7 @@ pub fn detector(setup: &Setup<'_>) -> Result<Report, EvaluateError> {
     let outcomes = over_fields(setup, &mut report.data.skipped, |field| {
         let frame = frame_of(&field.path)?;
         let whole = Region::whole(frame.pixels.width(), frame.pixels.height());
-        let answers = recognizer.detect(&frame, &whole.bounds, FLOOR).map_err(|error| error.to_string())?;
+        let answers = recognizer.detect(&frame, &whole.bounds, None, FLOOR).map_err(|error| error.to_string())?;
         let kept = suppress(&answers, &thresholds);
         let told = kept
             .iter()

@@ -45,7 +45,11 @@ impl Assess for FrameTriage {
             }
         };
         let seen = self.triage.assess(view, &self.options);
-        regions.extend(seen.spreads.iter().map(|s| Region { bounds: s.bounds, quality: s.quality }));
+        regions.extend(seen.spreads.iter().map(|s| Region {
+            bounds: s.bounds,
+            quality: s.quality,
+            thickness_px: Some(s.features.thickness),
+        }));
         let reason = match seen.verdict {
             TriageVerdict::Metaphase => None,
             TriageVerdict::Empty => Some(RejectReason::Empty),

@@ -38,12 +38,18 @@ pub struct Region {
     pub bounds: BoundingBox,
     /// What triage thinks of it.
     pub quality: Quality,
+    /// Typical thickness of its chromosomes in pixels of the frame, as triage measures it; none where it has not looked.
+    pub thickness_px: Option<f32>,
 }
 
 impl Region {
     /// The whole of a frame, for pictures that are known to hold one cell.
     pub fn whole(width: usize, height: usize) -> Self {
-        Self { bounds: BoundingBox::from_corners(0.0, 0.0, width as f32, height as f32), quality: Quality::default() }
+        Self {
+            bounds: BoundingBox::from_corners(0.0, 0.0, width as f32, height as f32),
+            quality: Quality::default(),
+            thickness_px: None,
+        }
     }
 }
 

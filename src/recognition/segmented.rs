@@ -6,7 +6,7 @@ use crate::{
     cell::{BoundingBox, Status},
     config::Stain,
     frame::Frame,
-    imaging::{GrayImage, Polarity, PrepareOptions, Preparer, RegionKind, SegmentOptions, Segmenter, chromosome_width},
+    imaging::{GrayImage, Polarity, PrepareOptions, Preparer, RegionKind, SegmentOptions, Segmenter},
 };
 
 use super::{Candidate, Recognised, Region, composed::owner};
@@ -66,15 +66,6 @@ impl Segmented {
                 }
             })
             .collect()
-    }
-
-    /// Typical width of a chromosome in pixels of the frame, where anything like one is there.
-    pub fn chromosome_width(&mut self, frame: &Frame, stain: Stain) -> Option<f32> {
-        if !self.prepare(frame, stain) {
-            return None;
-        }
-        let plane = self.preparer.prepared().plane.view().ok()?;
-        chromosome_width(plane, &mut self.segmenter)
     }
 
     fn prepare(&mut self, frame: &Frame, stain: Stain) -> bool {

@@ -112,7 +112,8 @@ impl Store {
         writer
             .execute_batch(
                 "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
-                 PRAGMA foreign_keys = ON; PRAGMA secure_delete = FAST; PRAGMA busy_timeout = 10000; PRAGMA journal_size_limit = 67108864;",
+                 PRAGMA foreign_keys = ON; PRAGMA secure_delete = FAST; PRAGMA busy_timeout = 10000;
+                 PRAGMA journal_size_limit = 67108864; PRAGMA wal_autocheckpoint = 8000;",
             )
             .map_err(StoreError::sql("set up its database"))?;
         schema::migrate(&mut writer, &path)?;
