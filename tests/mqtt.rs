@@ -191,7 +191,7 @@ fn a_killed_daemon_is_offline_and_its_cells_come_with_the_next_run() {
     // A stop sends what was committed just before it.
     first.store.commit(&[cell(2)]).unwrap();
     second.stop(Duration::from_secs(2));
-    wait_until("the third one, too", Duration::from_secs(2), || {
+    wait_until("the third one, too", Duration::from_secs(10), || {
         subscriber.on_topic("metaphased/lab-1/cell").len() == 3
     });
     assert_eq!(first.store.outbox_depth(), 0);
