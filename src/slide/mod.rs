@@ -126,7 +126,7 @@ impl VirtualSlide {
                 ground_depth: draw.between(0.004, 0.015),
                 ground_fine: sometimes(&mut draw, 0.5, 0.012),
                 haze: draw.between(0.02, 0.08),
-                full_well: draw.around(9_000.0, 0.4),
+                full_well: draw.around(6_500.0, 0.35),
             },
             Stain::Dapi | Stain::QBand => Light {
                 gain: draw.around(0.9, 0.3),
