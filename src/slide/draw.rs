@@ -72,7 +72,7 @@ const EDGE: f32 = 0.35;
 /// Samples of texture a um: of the grain of chromatin, and of the raggedness of its edge.
 const GRAIN: f32 = 12.0;
 /// See [`GRAIN`].
-const FUZZ: f32 = 20.0;
+const FUZZ: f32 = 40.0;
 
 impl Pen {
     /// Adds a chromosome of the cell at `centre` to the plane, and tells `each` pixel that belongs to it. Gives the
@@ -89,13 +89,14 @@ impl Pen {
         let um = plane.um_per_px as f32;
         let surface = shape.surface;
         let waver = surface.waver / STEP;
+        let soft = (surface.soft * scale).max(1.0);
         let mut corners = [f32::MAX, f32::MAX, f32::MIN, f32::MIN];
         for p in shape.chromatids.iter().flatten() {
             let [x, y] = plane.pixel(centre, *p);
             corners = [corners[0].min(x), corners[1].min(y), corners[2].max(x), corners[3].max(y)];
         }
         let widest = shape.profile.girth.iter().fold(0.0f32, |a, b| a.max(*b)) * scale;
-        let margin = widest * (1.0 + 2.0 * surface.fuzz) + 1.5;
+        let margin = widest * (1.0 + 2.5 * surface.fuzz) + 1.0 + soft;
         let area = PixelBox::clipped(
             corners[0] - margin,
             corners[1] - margin,
@@ -127,7 +128,7 @@ impl Pen {
                     let girth = (profile.girth[k] + f * (profile.girth[next] - profile.girth[k])) * scale;
                     let girth = girth * (1.0 + surface.fuzz * ragged);
                     let distance = d2.sqrt();
-                    let cover = (girth - distance + 0.5).clamp(0.0, 1.0).min(2.0 * girth);
+                    let cover = ((girth - distance) / soft + 0.5).clamp(0.0, 1.0).min(2.0 * girth);
                     if cover <= 0.0 {
                         continue;
                     }

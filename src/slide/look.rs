@@ -13,6 +13,8 @@ pub struct Surface {
     pub grain: f32,
     /// Density lost from a chromatid's middle to its edge, relative; negative where the rim is darker.
     pub edge_loss: f32,
+    /// Width over which the chromatin thins out at its edge, in um.
+    pub soft: f32,
     /// How far bands run up and down across the chromatid, in um (standard deviation).
     pub waver: f32,
 }
@@ -41,6 +43,8 @@ pub struct Look {
     pub bend: f32,
     /// Roughness of the outline, relative: slow swellings along the chromosome.
     pub rough: f32,
+    /// How much each chromatid wanders from the other's course, relative to a half width.
+    pub wander: f32,
     /// What the chromatin looks like close by.
     pub surface: Surface,
     /// The stain.
@@ -66,29 +70,33 @@ impl Look {
                 band_blur: draw.between(0.07, 0.12),
                 bend: draw.between(0.12, 0.5),
                 rough: 0.06,
+                wander: 0.05,
                 surface: Surface {
                     fuzz: draw.between(0.05, 0.12),
                     grain: draw.between(0.08, 0.2),
                     edge_loss: draw.between(-0.2, 0.15),
+                    soft: draw.between(0.02, 0.1),
                     waver: draw.between(0.02, 0.06),
                 },
                 stain,
             },
             Stain::Giemsa => Self {
                 condensation,
-                chromatid: width(0.31) * draw.around(1.0, 0.07),
-                spacing: draw.between(0.92, 1.12),
-                parting: draw.between(0.0, 0.1) + if draw.chance(0.35) { draw.between(0.2, 0.6) } else { 0.0 },
-                constriction: draw.between(0.35, 0.7),
+                chromatid: width(0.325) * draw.around(1.0, 0.07),
+                spacing: draw.between(1.1, 1.4),
+                parting: draw.between(0.0, 0.1) + if draw.chance(0.25) { draw.between(0.2, 0.6) } else { 0.0 },
+                constriction: draw.between(0.3, 0.55),
                 light: draw.between(1.1, 1.35),
-                dark: draw.between(1.35, 1.6),
+                dark: draw.between(1.3, 1.55),
                 band_blur: 0.2,
                 bend: draw.between(0.05, 0.22),
                 rough: 0.08,
+                wander: if draw.chance(0.3) { 0.08 } else { 0.02 },
                 surface: Surface {
                     fuzz: draw.between(0.12, 0.28),
                     grain: draw.between(0.06, 0.14),
                     edge_loss: draw.between(0.1, 0.3),
+                    soft: draw.between(0.08, 0.3),
                     waver: draw.between(0.02, 0.04),
                 },
                 stain,
@@ -104,10 +112,12 @@ impl Look {
                 band_blur: draw.between(0.12, 0.2),
                 bend: draw.between(0.15, 0.5),
                 rough: 0.06,
+                wander: 0.05,
                 surface: Surface {
                     fuzz: draw.between(0.05, 0.12),
                     grain: draw.between(0.05, 0.12),
                     edge_loss: draw.between(-0.1, 0.25),
+                    soft: draw.between(0.02, 0.15),
                     waver: draw.between(0.02, 0.06),
                 },
                 stain,
@@ -152,8 +162,8 @@ impl Look {
 /// Length of chromosome 1 on a slide, in um, as the harvest of that slide left it.
 pub fn slide_length(stain: Stain, draw: &mut Draw) -> f32 {
     match stain {
-        Stain::GBand => draw.around(9.0, 0.14),
-        Stain::Giemsa => draw.around(4.3, 0.14),
-        Stain::Dapi | Stain::QBand => draw.around(6.2, 0.15),
+        Stain::GBand => draw.around(9.6, 0.14),
+        Stain::Giemsa => draw.around(5.5, 0.16),
+        Stain::Dapi | Stain::QBand => draw.around(6.4, 0.18),
     }
 }

@@ -77,6 +77,7 @@ struct Light {
     gain: f32,
     ground: f32,
     ground_depth: f32,
+    ground_fine: f32,
     haze: f32,
     /// How much wider than the theory's the point spread is: lens, coverslip, oil, the preparation's own thickness.
     soft: f32,
@@ -108,22 +109,24 @@ impl VirtualSlide {
         let (width, height) = (settings.width as usize, settings.height as usize);
         let light = match settings.stain {
             Stain::GBand => Light {
-                gain: draw.between(0.95, 1.06),
+                gain: draw.between(0.96, 1.08),
                 soft: draw.between(1.0, 1.5),
                 sharpen: sometimes(&mut draw, 0.6, 0.7),
                 ground: draw.between(0.005, 0.04),
-                ground_depth: draw.between(0.003, 0.015),
+                ground_depth: draw.between(0.003, 0.018),
+                ground_fine: sometimes(&mut draw, 0.7, 0.025),
                 haze: draw.between(0.0, 0.04),
                 full_well: draw.around(30_000.0, 0.6),
             },
             Stain::Giemsa => Light {
                 gain: draw.between(0.87, 0.95),
-                soft: draw.between(1.2, 1.8),
+                soft: draw.between(1.3, 2.2),
                 sharpen: sometimes(&mut draw, 0.6, 0.6),
                 ground: draw.between(0.01, 0.04),
                 ground_depth: draw.between(0.004, 0.015),
+                ground_fine: sometimes(&mut draw, 0.5, 0.012),
                 haze: draw.between(0.02, 0.08),
-                full_well: draw.around(9_000.0, 0.4),
+                full_well: draw.around(6_500.0, 0.35),
             },
             Stain::Dapi | Stain::QBand => Light {
                 gain: draw.around(0.9, 0.3),
@@ -131,6 +134,7 @@ impl VirtualSlide {
                 sharpen: sometimes(&mut draw, 0.4, 0.6),
                 ground: draw.between(0.008, 0.03),
                 ground_depth: draw.between(0.001, 0.004),
+                ground_fine: 0.0,
                 haze: draw.between(0.06, 0.2),
                 full_well: draw.around(6_000.0, 0.3),
             },
@@ -250,7 +254,7 @@ impl VirtualSlide {
         plane.left = stage.x - width as f64 * um_per_px / 2.0;
         plane.top = stage.y - height as f64 * um_per_px / 2.0;
         plane.density.resize(width * height, 0.0);
-        scenery::ground(&mut plane, &self.texture, self.light.ground, self.light.ground_depth);
+        scenery::ground(&mut plane, &self.texture, self.light.ground, self.light.ground_depth, self.light.ground_fine);
         let mut truth = FieldTruth {
             size: [self.settings.width, self.settings.height],
             stage_um: stage,
@@ -366,7 +370,7 @@ fn chromosome_truth(
         axis: (0..points).map(|i| at(i as f32 / (points - 1) as f32)).collect(),
         centromeres: shape.centromeres.iter().map(|c| at(*c)).collect(),
         centromere_index: (shape.centromeres.len() == 1 && !shape.closed).then(|| index_of(shape.centromeres[0])),
-        length_um: libm::roundf(shape.length * 100.0) / 100.0,
+        length_um: libm::roundf((shape.length + shape.tips) * 100.0) / 100.0,
         status,
         touches: placed.touching.clone(),
         dicentric: placed.plan.is_dicentric(),

@@ -5,7 +5,7 @@ use crate::config::Stain;
 use super::{
     draw::{PixelBox, Plane},
     random::Draw,
-    texture::Texture,
+    texture::{self, Texture},
 };
 
 /// Directions in which a blob's outline is kept.
@@ -98,7 +98,7 @@ impl Blob {
         let radius = draw.around(0.22, 0.6);
         if !stain.is_fluorescence() && draw.chance(0.04) {
             let rim = draw.between(0.2, 0.6);
-            let mut drop = Self::new(draw, centre, radius * 2.5, 0.05, 0.0, rim);
+            let mut drop = Self::new(draw, centre, radius.min(0.35) * 2.0, 0.05, 0.0, rim);
             drop.bubble = true;
             return drop;
         }
@@ -251,8 +251,9 @@ impl Border {
     }
 }
 
-/// Fills the plane with the ground: cytoplasm and dried fixative, uneven over some um. `depth` is its standard deviation.
-pub fn ground(plane: &mut Plane, texture: &Texture, level: f32, depth: f32) {
+/// Fills the plane with the ground: cytoplasm and dried fixative, uneven over some um with standard deviation `depth`,
+/// and curdled over parts of a um with `fine`.
+pub fn ground(plane: &mut Plane, texture: &Texture, level: f32, depth: f32, fine: f32) {
     const CELL: usize = 8;
     let (columns, rows) = (plane.width.div_ceil(CELL) + 1, plane.height.div_ceil(CELL) + 1);
     let line = |row: usize| -> Vec<f32> {
@@ -280,7 +281,21 @@ pub fn ground(plane: &mut Plane, texture: &Texture, level: f32, depth: f32) {
                     *value = a + step * i as f32;
                 }
             }
+            if fine > 0.0 {
+                curdle(out, plane.left, plane.top + y as f64 * plane.um_per_px, plane.um_per_px, texture, fine);
+            }
         }
         above = below;
+    }
+}
+
+/// Adds fine texture to a row of ground. Samples of texture are taken as they lie, for speed.
+fn curdle(row: &mut [f32], left: f64, top: f64, um_per_px: f64, texture: &Texture, fine: f32) {
+    const FINENESS: f64 = 9.0;
+    let wrap = |um: f64| libm::floor(um * FINENESS).rem_euclid(texture::SIDE as f64) as f32;
+    let (mut x, y, step) = (wrap(left), wrap(top) as usize, (um_per_px * FINENESS) as f32);
+    for value in row {
+        *value += fine * texture.at(x as usize, y);
+        x += step;
     }
 }

@@ -30,8 +30,10 @@ pub struct Shape {
     pub chromatids: [Vec<[f32; 2]>; 2],
     /// What changes along it.
     pub profile: Profile,
-    /// Length in um.
+    /// Length of the axis in um.
     pub length: f32,
+    /// What the rounded ends add to it, both together, in um.
+    pub tips: f32,
     /// Largest distance of the outline from the axis in um.
     pub reach: f32,
     /// True for a ring.
@@ -49,7 +51,10 @@ impl Shape {
     pub fn draw(plan: &Plan, look: &Look, draw: &mut Draw) -> Self {
         let units = plan.length().max(1.0);
         // Even within a cell some chromosomes are drawn out more than others.
-        let length = (units * look.condensation * draw.around(1.0, 0.05)).max(0.5);
+        let whole = (units * look.condensation * draw.around(1.0, 0.05)).max(0.5);
+        // The rounded ends reach beyond the axis.
+        let tips = if plan.ring { 0.0 } else { (1.5 * look.chromatid).min(0.5 * whole) };
+        let length = whole - tips;
         let centromeres: Vec<f32> = plan.centromeres().iter().map(|c| c / units).collect();
         let axis = if plan.ring { circle(length, draw) } else { curve(length, &centromeres, look, draw) };
         let profile = profile(plan, look, length, &centromeres, draw);
@@ -58,6 +63,7 @@ impl Shape {
             axis,
             profile,
             length,
+            tips,
             reach: 0.0,
             closed: plan.ring,
             centromeres,
@@ -71,7 +77,7 @@ impl Shape {
     /// Sets the chromatids beside the axis.
     fn part(&mut self, look: &Look, draw: &mut Draw) {
         let n = self.axis.len();
-        let wobble = [Wobble::new(draw, 0.09), Wobble::new(draw, 0.09)];
+        let wobble = [Wobble::new(draw, look.wander), Wobble::new(draw, look.wander)];
         for i in 0..n {
             let t = i as f32 / (n - 1) as f32;
             let [nx, ny] = self.normal(i);
@@ -82,7 +88,7 @@ impl Shape {
             for side in 0..2 {
                 let spacing = (look.spacing * (1.0 - look.constriction * 1.1 * near)).max(0.1)
                     + look.parting * open * (1.0 + 0.5 * wobble[side].at(t));
-                let offset = girth * (spacing + 0.6 * wobble[side].at(t) * open * (0.3 + look.parting));
+                let offset = girth * (spacing + wobble[side].at(t) * open);
                 let sign = if side == 0 { 1.0 } else { -1.0 };
                 self.chromatids[side][i] = [self.axis[i][0] + sign * offset * nx, self.axis[i][1] + sign * offset * ny];
                 self.reach = self.reach.max(offset + girth);

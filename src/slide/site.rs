@@ -61,9 +61,9 @@ impl Catalogue {
             pitch: [(field[0] * 1.05).max(110.0), (field[1] * 1.05).max(90.0)],
             lines,
             length: slide_length(settings.stain, draw),
-            nuclei: f64::from(draw.between(0.6, 2.5)),
-            specks: f64::from(draw.around(25.0, 0.7)),
-            cover: draw.between(0.18, 0.3),
+            nuclei: f64::from(draw.between(0.6, 3.5)),
+            specks: f64::from(draw.around(40.0, 0.8)),
+            cover: if settings.stain == Stain::Giemsa { draw.between(0.11, 0.24) } else { draw.between(0.18, 0.3) },
         })
     }
 
@@ -162,7 +162,7 @@ impl Catalogue {
         }
         let look = Look::draw(settings.stain, self.length, draw);
         // Solid Giemsa is for counting: short chromosomes, spread wide.
-        let usual = if settings.stain == Stain::Giemsa { 0.7 } else { 1.8 };
+        let usual = if settings.stain == Stain::Giemsa { 1.8 } else { 2.1 };
         let crowding = settings.crowding * draw.around(usual, 0.45);
         let spreading = Spreading {
             cover: self.cover * draw.around(1.0, 0.15) * (0.7 + 1.2 * settings.crowding),

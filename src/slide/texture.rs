@@ -2,7 +2,8 @@
 
 use super::random::Draw;
 
-const SIDE: usize = 512;
+/// Samples a side of the tile.
+pub const SIDE: usize = 512;
 const STRIP: usize = 1 << 16;
 
 /// A tile of band-limited noise that repeats without a seam; mean 0, standard deviation 1.

@@ -64,7 +64,7 @@ pub struct ChromosomeTruth {
     pub centromeres: Vec<[f32; 2]>,
     /// Short arm over whole length by its own centromere, 0 to 0.5; none without exactly one.
     pub centromere_index: Option<f32>,
-    /// Length along the axis in micrometres.
+    /// Length along the axis in micrometres, the rounded ends included.
     pub length_um: f32,
     /// How it lies.
     pub status: Status,

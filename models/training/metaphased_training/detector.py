@@ -200,7 +200,7 @@ def train(cache_folder: Path, out: Path, minutes: float, size: int = 448, batch:
         run.start_from(start)
     seed_everything(seed + run.step)
     pool, held = cache.select("train"), cache.select("validation")
-    held = held[:: max(1, len(held) // 80)] if len(held) else pool[:2]
+    held = held[:: max(1, len(held) // 40)] if len(held) else pool[:2]
 
     def make(rng):
         chosen = rng.choice(pool, batch, replace=len(pool) < batch)
@@ -252,5 +252,5 @@ def report(run, net, cache, held):
     averaged = Detector(**net.config).to(next(net.parameters()).device)
     averaged.load_state_dict(run.average.state)
     averaged.to(memory_format=torch.channels_last)
-    run.record(**validate(averaged, cache, held), **{"one_" + k: v for k, v in validate(averaged, cache, held, 0.8, 0.8, "single").items() if k != "map50"})
+    run.record(**validate(averaged, cache, held))
     run.save()

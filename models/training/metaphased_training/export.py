@@ -14,7 +14,7 @@ from onnx import TensorProto, numpy_helper
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from . import CLASSES, cache, crops
+from . import CLASSES, cache, crops, readers
 from .detector import MEAN, STD
 from .nets import Classifier, Detector, DetectorExport
 
@@ -188,7 +188,7 @@ def classifier(run: Path, folder: Path, stains: list[str], calibration: dict, fi
                  crop=dict(margin=crops.MARGIN, floor=crops.FLOOR, supersample=2), mask="box",
                  size_tensor="size", sizes=["diagonal", "width", "height"], sizes_over="median-diagonal", view="single" if single else "field")
     if single:
-        table |= dict(trim=247, stretch=dict(percentile=crops.DARK_PERCENTILE, level=crops.DARK))
+        table |= dict(trim=readers.BLANK, stretch=dict(percentile=crops.DARK_PERCENTILE, level=crops.DARK))
     else:
         table |= dict(background=dict(percentile=cache.BACKGROUND_PERCENTILE, level=cache.BACKGROUND))
     (folder / "model.toml").write_text(manifest(

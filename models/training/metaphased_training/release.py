@@ -17,6 +17,8 @@ from .run import save_small
 CHECKPOINTS = Path(__file__).resolve().parent.parent / "checkpoints"
 FOLDERS = dict(detector="detector-metaphase", metaphase="classifier-metaphase", single="classifier-single")
 RUNS = dict(detector="detector", metaphase="metaphase", single="singles")
+#: Every how many of cil's test images are measured here; `metaphased evaluate` takes all.
+TEST_EVERY = 3
 #: Median over isolated boxes of cil's training images of twice the largest inscribed radius of the Otsu mask, native pixels.
 REFERENCE_WIDTH_PX = 18.4
 
@@ -96,12 +98,12 @@ def freeze_joint(cells: list, thresholds: dict) -> tuple[float, float]:
     return best[1], round(best[2], 3)
 
 
-def search_prices(cells: list, weight: float) -> ev.Prices:
+def search_prices(cells: list, weight: float, temperature: float, blind: float, same: float) -> ev.Prices:
     """Prices of this package's joint selection with the most cells right on validation (for orientation; the daemon has its own)."""
     best = None
-    for other, gate, third in itertools.product((0.0, 0.5, 1.0), (-1.5, 0.0, 1.5), (4.0,)):
-        p = ev.Prices(weight=weight, other=other, gate=gate, third=third)
-        f = ev.pipeline(cells, p).figures()
+    for other, gate, third in itertools.product((0.0, 1.0), (-0.5, 0.0, 0.5, 1.0), (3.0, 5.0)):
+        p = ev.Prices(weight=weight, other=other, gate=gate, third=third, temperature=temperature)
+        f = ev.pipeline(cells, p, blind, same).figures()
         key = (f["right"] + f["perfect"], -f["count_mae"])
         if best is None or key > best[0]:
             best = key, p
@@ -128,7 +130,7 @@ def detector_figures(cells: list, thresholds: dict, weight: float, prices: ev.Pr
     """Figures of the detector and of the whole pipeline, with intervals over patients."""
     blind, same, at = thresholds["nms_iou"], thresholds["nms_same_class_iou"], thresholds["score"]
     groups, f = [s.group for s in cells], {}
-    alone, joint = ev.alone(cells, at, blind, same, weight), ev.pipeline(cells, prices)
+    alone, joint = ev.alone(cells, at, blind, same, weight), ev.pipeline(cells, prices, blind, same)
     for who, names in ((alone, ("ap50", "perfect", "right", "count_mae")), (joint, ("perfect", "right", "accuracy", "count_mae"))):
         for name in names:
             title = f"{prefix}_{'joint_' if who is joint else ''}{name}"
@@ -165,6 +167,11 @@ def truth_boxes(native: cache.Cache, indices):
     return tuple(np.concatenate(p) for p in zip(*parts)), cells, groups
 
 
+def chosen(images: cache.Cache, split: str) -> np.ndarray:
+    """The cells that are measured: all of validation, every third of the test split."""
+    return images.select(split)[:: TEST_EVERY if split == "test" else 1]
+
+
 def box_temperature(net, native: cache.Cache) -> float:
     """Temperature of the classifier of boxes, on the annotated boxes of validation."""
     views, _, _ = truth_boxes(native, native.select("validation"))
@@ -182,7 +189,7 @@ def export(what: list[str], data: Path, cache_folder: Path, runs: Path, models: 
     if "metaphase" in what:
         figures, t = {}, 1.0
         for split in splits:
-            views, cells, groups = truth_boxes(native, native.select(split))
+            views, cells, groups = truth_boxes(native, chosen(native, split))
             z = logits(boxes_net, *views[:3])
             if split == "validation":
                 t = ev.temperature(z, views[3])
@@ -193,23 +200,23 @@ def export(what: list[str], data: Path, cache_folder: Path, runs: Path, models: 
                       dict(data=["cil"], licences=ex.licences(["cil"])))
         card(folder, CARDS["metaphase"], figures, runs / RUNS["metaphase"])
     if "detector" in what:
-        cells = {s: ev.look(detector, boxes_net, coarse, native, coarse.select(s)) for s in splits}
+        cells = {s: ev.look(detector, boxes_net, coarse, native, chosen(coarse, s)) for s in splits}
         thresholds, calibration = freeze_detector(cells["validation"])
-        thresholds |= freeze_lending(cells["validation"], thresholds)
-        if "average_iou" in thresholds:
-            for s in itertools.chain(*cells.values()):
-                s.detector = ev.lend(s, thresholds["nms_iou"], thresholds["nms_same_class_iou"], thresholds["candidate"], thresholds["average_iou"])
-            calibration["class_temperature"] = round(ev.temperature(*matched(cells["validation"], thresholds, lambda s, k: s.detector[k])), 3)
-        # From here on as the daemon joins them: each network's logits over its own temperature first.
+        # From here on as the daemon joins them: temperature of each network first, then lending, then the weighted sum.
         boxes_t = box_temperature(boxes_net, native) if boxes_net is not None else 1.0
-        for s in itertools.chain(*cells.values()):
+        every = list(itertools.chain(*cells.values()))
+        for s in every:
             s.detector = ev.log_softmax(s.detector / calibration["class_temperature"])
+        thresholds |= freeze_lending(cells["validation"], thresholds)
+        for s in every:
+            if "average_iou" in thresholds:
+                s.detector = ev.lend(s, thresholds["nms_iou"], thresholds["nms_same_class_iou"], thresholds["candidate"], thresholds["average_iou"])
             s.classifier = None if s.classifier is None else s.classifier / boxes_t
         weight, prices = 1.0, ev.Prices()
         if boxes_net is not None:
             weight, joined = freeze_joint(cells["validation"], thresholds)
             calibration["combined_temperature"] = joined
-            prices = search_prices(cells["validation"], weight)
+            prices = search_prices(cells["validation"], weight, joined, thresholds["nms_iou"], thresholds["nms_same_class_iou"])
         thresholds["class_weight"] = weight
         figures = {}
         for split in splits:
@@ -223,13 +230,13 @@ def export(what: list[str], data: Path, cache_folder: Path, runs: Path, models: 
     if "single" in what:
         net, figures, seen = runs_net(Classifier, runs, "single"), {}, {}
         for name, split in itertools.product(("pki3", "bioimlab"), splits):
-            chosen = [s for s in readers.singles(data / name, name) if s.split == split]
-            views = singles_views(chosen)
-            seen[name, split] = chosen, views[3], logits(net, *views[:3]), logits(net, *turned(views)[:3])
+            items = [s for s in readers.singles(data / name, name) if s.split == split]
+            views = singles_views(items)
+            seen[name, split] = items, views[3], logits(net, *views[:3]), logits(net, *turned(views)[:3])
         pooled = [(z, y) for (_, split), (_, y, z, _) in seen.items() if split == "validation"]
         t = ev.temperature(*(np.concatenate(x) for x in zip(*pooled)))
-        for (name, split), (chosen, y, z, upside) in seen.items():
-            figures |= classifier_figures(z, y, [s.cell for s in chosen], [s.group for s in chosen], t, f"{split}_{name}")
+        for (name, split), (items, y, z, upside) in seen.items():
+            figures |= classifier_figures(z, y, [s.cell for s in items], [s.group for s in items], t, f"{split}_{name}")
             mixed = np.where(np.random.default_rng(1).random(len(z))[:, None] < 0.5, z, upside)
             figures[f"{split}_{name}_flipped"] = round(float((mixed[:, :OTHER].argmax(1) == y).mean()), 4)
         folder = models / FOLDERS["single"]

@@ -108,6 +108,14 @@ def test_single_chromosomes_are_read_from_both_published_layouts(tmp_path):
     assert two.label == 22 and two.group == "97002023"
 
 
+def test_faint_specks_do_not_keep_the_padding():
+    grey = np.full((60, 40), 255, np.uint8)
+    grey[20:40, 15:25] = 90
+    grey[55, 3] = grey[2, 30] = 240
+    assert readers.trim(grey).shape == (20, 10)
+    assert readers.trim(np.full((5, 5), 255, np.uint8)).shape == (5, 5)
+
+
 def test_pieces_of_a_class_map_join_through_overlaps():
     m = np.zeros((40, 60), np.uint8)
     m[18:22, 5:25] = 1
