@@ -6,9 +6,13 @@
 pub mod files;
 mod folder;
 mod simulator;
+#[cfg(feature = "webcam")]
+mod webcam;
 
 pub use folder::{FolderSettings, FolderSource, IsDone, list as list_files};
 pub use simulator::{SimulatorSettings, SimulatorSource};
+#[cfg(feature = "webcam")]
+pub use webcam::{WebcamSettings, WebcamSource, list as list_webcams};
 
 use std::{
     sync::{

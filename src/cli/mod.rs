@@ -3,6 +3,7 @@
 mod analyze;
 mod bench;
 mod bench_engines;
+mod cameras;
 mod case;
 mod config;
 mod doctor;
@@ -59,6 +60,8 @@ pub enum Command {
     Bench(bench::Bench),
     /// Take files and folders through the daemon's own stages.
     Analyze(analyze::Analyze),
+    /// List the cameras that are here.
+    Cameras,
     /// Check a configuration file and tell all its mistakes at once.
     CheckConfig(config::CheckConfig),
     /// Print the configuration in force and where each value came from.
@@ -106,6 +109,7 @@ fn run(cli: Cli) -> Result<Exit, Failure> {
         None | Some(Command::Run) => run::run(&cli.global),
         Some(Command::Bench(args)) => args.run(&cli.global),
         Some(Command::Analyze(args)) => args.run(&cli.global),
+        Some(Command::Cameras) => cameras::run(),
         Some(Command::CheckConfig(args)) => args.run(&cli.global),
         Some(Command::PrintConfig(args)) => args.run(&cli.global),
         Some(Command::Dose(args)) => args.run(),

@@ -1,0 +1,228 @@
+//! A USB camera through the system's camera API (nokhwa).
+//!
+//! A stalled device blocks for ever inside the driver, so the camera lives on a thread of its own; when it gives nothing
+//! for a while the source fails, which the pipeline tells and answers by opening the camera anew. Not tried on a real
+//! camera yet: the pixel conversions are tested, the device is not.
+
+use std::{
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use jiff::Timestamp;
+use nokhwa::{
+    Camera,
+    utils::{ApiBackend, CameraFormat, CameraIndex, FrameFormat, RequestedFormat, RequestedFormatType, Resolution},
+};
+
+use super::{
+    BadFrame, Buffers, Capture, Source, SourceError,
+    files::{FileError, ImageFile},
+};
+use crate::{
+    frame::{Frame, FrameFlags, FrameId, FrameInfo, PixelBuffer, PixelFormat, Pixels},
+    station::RejectReason,
+};
+
+/// Without a frame for so long the device counts as stalled.
+const STALLED_AFTER: Duration = Duration::from_secs(5);
+/// Size asked for when none is configured.
+const DEFAULT_SIZE: [u32; 2] = [1920, 1080];
+/// Formats that are understood, the wanted one first.
+const FORMATS: [FrameFormat; 4] = [FrameFormat::GRAY, FrameFormat::YUYV, FrameFormat::NV12, FrameFormat::MJPEG];
+
+/// What a webcam source needs to know.
+#[derive(Debug, Clone)]
+pub struct WebcamSettings {
+    /// Name of the source.
+    pub name: Arc<str>,
+    /// Number or name of the camera; none: the first.
+    pub device: Option<String>,
+    /// Size to ask for.
+    pub size: Option<[u32; 2]>,
+    /// Frames a second to ask for.
+    pub rate_hz: Option<f64>,
+    /// Pixel size in micrometres.
+    pub um_per_px: Option<f64>,
+}
+
+/// A frame as the device gave it.
+struct Raw {
+    format: FrameFormat,
+    width: usize,
+    height: usize,
+    bytes: Vec<u8>,
+}
+
+/// A USB camera.
+pub struct WebcamSource {
+    name: Arc<str>,
+    um_per_px: Option<f64>,
+    frames: Receiver<Result<Raw, String>>,
+    last: Instant,
+    count: u64,
+}
+
+impl WebcamSource {
+    /// Starts the camera's thread.
+    ///
+    /// # Errors
+    /// When the system gives no thread; a camera that is not there is told by the first [`Source::next`].
+    pub fn open(settings: WebcamSettings) -> Result<Self, SourceError> {
+        let (tell, frames) = bounded(1);
+        let (name, um_per_px) = (settings.name.clone(), settings.um_per_px);
+        thread::Builder::new()
+            .name(format!("webcam-{name}"))
+            .spawn(move || {
+                if let Err(error) = stream(&settings, &tell) {
+                    // Nobody listens any more when the source was dropped.
+                    let _ = tell.send(Err(error));
+                }
+            })
+            .map_err(|error| SourceError::Device(format!("cannot start the camera's thread: {error}")))?;
+        Ok(Self { name, um_per_px, frames, last: Instant::now(), count: 0 })
+    }
+}
+
+/// Runs on the camera's thread until the source is dropped or the device fails.
+fn stream(settings: &WebcamSettings, tell: &Sender<Result<Raw, String>>) -> Result<(), String> {
+    let device = settings.device.clone().unwrap_or_else(|| "0".into());
+    let index = device.parse().map_or_else(|_| CameraIndex::String(device.clone()), CameraIndex::Index);
+    let [width, height] = settings.size.unwrap_or(DEFAULT_SIZE);
+    let rate = settings.rate_hz.map_or(30, |hz| hz.round().max(1.0) as u32);
+    let wanted = CameraFormat::new(Resolution::new(width, height), FrameFormat::YUYV, rate);
+    let request = RequestedFormat::with_formats(RequestedFormatType::Closest(wanted), &FORMATS);
+    let failed = |what: &str, error: nokhwa::NokhwaError| {
+        format!("camera '{device}': {what}: {error}; see `metaphased cameras` for what is there")
+    };
+    let mut camera =
+        Camera::with_backend(index, request, ApiBackend::Auto).map_err(|e| failed("cannot be opened", e))?;
+    camera.open_stream().map_err(|e| failed("does not stream", e))?;
+    loop {
+        let buffer = camera.frame().map_err(|e| failed("gave no frame", e))?;
+        let size = buffer.resolution();
+        let raw = Raw {
+            format: buffer.source_frame_format(),
+            width: size.width() as usize,
+            height: size.height() as usize,
+            bytes: buffer.buffer().to_vec(),
+        };
+        if tell.send(Ok(raw)).is_err() {
+            return Ok(());
+        }
+    }
+}
+
+impl Source for WebcamSource {
+    fn next(&mut self, buffers: &Buffers) -> Result<Capture, SourceError> {
+        let raw = match self.frames.recv_timeout(Duration::from_millis(100)) {
+            Ok(Ok(raw)) => raw,
+            Ok(Err(text)) => return Err(SourceError::Device(text)),
+            Err(RecvTimeoutError::Disconnected) => return Err(SourceError::Device("the camera's thread ended".into())),
+            Err(RecvTimeoutError::Timeout) if self.last.elapsed() < STALLED_AFTER => return Ok(Capture::Nothing),
+            Err(RecvTimeoutError::Timeout) => {
+                let seconds = STALLED_AFTER.as_secs();
+                return Err(SourceError::Device(format!(
+                    "the camera has given no frame for {seconds} s: check its cable, or whether another program holds it"
+                )));
+            }
+        };
+        self.last = Instant::now();
+        self.count += 1;
+        let id = FrameId(self.count);
+        let pixels = match convert(&raw, |bytes| buffers.take(bytes).ok()) {
+            Ok(pixels) => pixels,
+            Err(FileError::NoBuffer) => return Ok(Capture::NoBuffer),
+            Err(error) => {
+                return Ok(Capture::Bad(BadFrame {
+                    id,
+                    file: None,
+                    stamp: None,
+                    trigger: None,
+                    reason: RejectReason::DeviceError,
+                    text: error.to_string(),
+                }));
+            }
+        };
+        let info = FrameInfo {
+            id,
+            source: self.name.clone(),
+            device_sequence: None,
+            arrived: self.last,
+            time: Timestamp::now(),
+            trigger: None,
+            stage_um: None,
+            um_per_px: self.um_per_px,
+            file: None,
+            stamp: None,
+            truth: None,
+            flags: FrameFlags::default(),
+        };
+        Ok(Capture::Frame(Frame { info, pixels }))
+    }
+}
+
+/// Grey pixels of a camera's frame: of YUV formats the luma alone.
+fn convert(raw: &Raw, take: impl FnOnce(usize) -> Option<PixelBuffer>) -> Result<Pixels, FileError> {
+    let samples = raw.width * raw.height;
+    let step = match raw.format {
+        FrameFormat::GRAY | FrameFormat::NV12 => 1,
+        FrameFormat::YUYV => 2,
+        FrameFormat::MJPEG => return Ok(ImageFile::from_bytes(raw.bytes.clone())?.read(0, take)?.pixels),
+        other => return Err(FileError::Unsupported(format!("frames of format {other:?} are not supported"))),
+    };
+    if raw.bytes.len() < samples * step {
+        return Err(FileError::Broken(format!(
+            "a frame of {} x {} {:?} needs {} bytes, {} came",
+            raw.width,
+            raw.height,
+            raw.format,
+            samples * step,
+            raw.bytes.len()
+        )));
+    }
+    let mut buffer = take(samples).ok_or(FileError::NoBuffer)?;
+    for (to, from) in buffer.bytes_mut().iter_mut().zip(raw.bytes.chunks_exact(step)) {
+        *to = from[0];
+    }
+    Pixels::new(buffer, PixelFormat::Mono8, raw.width, raw.height, 8)
+        .map_err(|error| FileError::Broken(error.to_string()))
+}
+
+/// A camera that is there, in words.
+///
+/// # Errors
+/// What the system said.
+pub fn list() -> Result<Vec<String>, SourceError> {
+    let cameras = nokhwa::query(ApiBackend::Auto).map_err(|e| SourceError::Device(e.to_string()))?;
+    Ok(cameras
+        .into_iter()
+        .map(|info| format!("{}: {} ({})", info.index(), info.human_name(), info.description()))
+        .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::PixelView;
+
+    fn unpooled(bytes: usize) -> Option<PixelBuffer> {
+        Some(PixelBuffer::unpooled(bytes))
+    }
+
+    #[test]
+    fn of_yuyv_the_luma_stays() {
+        let raw = Raw { format: FrameFormat::YUYV, width: 2, height: 1, bytes: vec![10, 128, 20, 128] };
+        let pixels = convert(&raw, unpooled).expect("it is whole");
+        assert!(matches!(pixels.view(), PixelView::Mono8(&[10, 20])));
+    }
+
+    #[test]
+    fn a_short_frame_is_said() {
+        let raw = Raw { format: FrameFormat::GRAY, width: 4, height: 4, bytes: vec![0; 7] };
+        let error = convert(&raw, unpooled).expect_err("rows are missing");
+        assert!(error.to_string().contains("needs 16 bytes, 7 came"), "{error}");
+    }
+}
