@@ -45,7 +45,7 @@ pub fn select(candidates: &[Candidate], settings: &KaryotypeSettings) -> Selecti
     let rivals = rivals(candidates, &considered, settings);
     let sure = considered.iter().filter(|i| candidates[**i].evidence.objectness >= 0.5).count();
     let ploidy = (sure as f64 / 23.0).round().clamp(2.0, 4.0);
-    let mut search = Search { rows: &rows, rivals: &rivals, prices: &settings.prices, ploidy, best: None, nodes: 0 };
+    let mut search = Search { rows, rivals: &rivals, prices: &settings.prices, ploidy, best: None, nodes: 0 };
     let root = solve(&search.rows, |l, n| relaxed_load(&settings.prices, ploidy, l, n));
     search.branch(root, &mut vec![false; rivals.len()], 0.0);
     let exact = search.nodes < NODES;
