@@ -78,14 +78,14 @@ impl CaseCommand {
     }
 }
 
-fn failure(error: StoreError) -> Failure {
+pub(super) fn failure(error: StoreError) -> Failure {
     match error {
         StoreError::NoSuchCase(_) => Failure::new(Exit::NoInput, error),
         other => Failure::from_error(store_failure(&other).exit, &other),
     }
 }
 
-fn open(folder: &Path) -> Result<StoreReader, Failure> {
+pub(super) fn open(folder: &Path) -> Result<StoreReader, Failure> {
     StoreReader::open(folder).map_err(|error| match &error {
         StoreError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => Failure::new(
             Exit::NoInput,
