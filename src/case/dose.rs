@@ -3,7 +3,7 @@
 use super::alarm::AlarmState;
 use crate::cell::{DicentricRecord, NOTICE};
 use crate::dicentric::{NotCounted, counted};
-use crate::dosimetry::{Curve, Estimate, Gray, Response, Sample, Scoring, Settings, estimate};
+use crate::dosimetry::{Curve, DosimetryError, Estimate, Gray, Response, Sample, Scoring, Settings, estimate};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -109,6 +109,11 @@ impl DoseTally {
                 }
             }
         }
+    }
+
+    /// The counted cells as a sample; an error where there are none.
+    pub fn sample(&self) -> Result<Sample, DosimetryError> {
+        Sample::from_histogram(self.histogram.clone())
     }
 
     /// Numbers of cells.

@@ -16,6 +16,7 @@ use super::{
     run::{state_folder, store_failure},
 };
 use crate::{
+    karyotype::karyogram,
     mqtt::encode_level,
     store::{CaseRecord, CellRow, ReviewRecord, Store, StoreError, StoreOptions, StoreReader},
 };
@@ -77,14 +78,14 @@ impl CaseCommand {
     }
 }
 
-fn failure(error: StoreError) -> Failure {
+pub(super) fn failure(error: StoreError) -> Failure {
     match error {
         StoreError::NoSuchCase(_) => Failure::new(Exit::NoInput, error),
         other => Failure::from_error(store_failure(&other).exit, &other),
     }
 }
 
-fn open(folder: &Path) -> Result<StoreReader, Failure> {
+pub(super) fn open(folder: &Path) -> Result<StoreReader, Failure> {
     StoreReader::open(folder).map_err(|error| match &error {
         StoreError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => Failure::new(
             Exit::NoInput,
@@ -217,9 +218,21 @@ fn export(store: &StoreReader, id: &str, out: &Path) -> Result<Exit, Failure> {
         let cell = row.cell().map_err(failure)?;
         table.write_record(columns(&cell)).map_err(broken)?;
         let folder = out.join("chromosomes").join(&row.id);
-        for (index, png) in store.crops(cell.cell).map_err(failure)? {
+        let pictures = store.crops(cell.cell).map_err(failure)?;
+        for (index, png) in &pictures {
             fs::create_dir_all(&folder).map_err(cannot(&folder))?;
             let path = folder.join(format!("{index:02}.png"));
+            fs::write(&path, png).map_err(cannot(&path))?;
+        }
+        if cell.chromosomes.iter().any(|c| c.class.is_some()) {
+            let folder = out.join("karyograms");
+            fs::create_dir_all(&folder).map_err(cannot(&folder))?;
+            let crops = karyogram::crops_of(&cell, &pictures);
+            let path = folder.join(format!("{}.svg", row.id));
+            fs::write(&path, karyogram::svg(&cell, &crops)).map_err(cannot(&path))?;
+            let path = folder.join(format!("{}.png", row.id));
+            let png = karyogram::png(&cell, &crops, 2)
+                .map_err(|error| Failure::new(Exit::CannotCreate, format!("{}: {error}", path.display())))?;
             fs::write(&path, png).map_err(cannot(&path))?;
         }
     }

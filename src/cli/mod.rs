@@ -112,7 +112,7 @@ fn run(cli: Cli) -> Result<Exit, Failure> {
         Some(Command::Cameras) => cameras::run(),
         Some(Command::CheckConfig(args)) => args.run(&cli.global),
         Some(Command::PrintConfig(args)) => args.run(&cli.global),
-        Some(Command::Dose(args)) => args.run(),
+        Some(Command::Dose(args)) => args.run(&cli.global),
         Some(Command::Doctor(args)) => args.run(&cli.global),
         Some(Command::Evaluate(args)) => args.run(&cli.global),
         Some(Command::Iscn(args)) => args.run(),

@@ -6,6 +6,7 @@
 //! [`MedialAxis`] (length, width, straightened picture). Grey levels of a prepared plane mean the same for every
 //! stain: chromosomes are dark on [`BACKGROUND`].
 
+mod axis;
 mod background;
 mod components;
 mod distance;
@@ -17,12 +18,14 @@ mod plane;
 mod prepare;
 mod resample;
 mod segment;
+mod separate;
 mod shape;
 mod simd;
 mod single;
 mod skeleton;
 mod split;
 
+pub use axis::{AxisScratch, MedialAxis};
 pub use background::{Background, BackgroundScratch};
 pub use components::{Components, Run};
 pub use distance::{DistanceScratch, squared_distance};
@@ -34,6 +37,7 @@ pub use plane::{GrayImage, GrayView, ImagingError, Rect};
 pub use prepare::{BACKGROUND, Denoise, Exposure, Polarity, PrepareOptions, Prepared, Preparer, burnt_in_number};
 pub use resample::{crop, downscale, rotate, scale_to};
 pub use segment::{Region, RegionKind, SegmentOptions, Segmentation, Segmenter, chromosome_width};
+pub use separate::{Separated, Separator};
 pub use shape::{Shape, ShapeScratch};
 pub use single::{Likeness, features};
 pub use skeleton::{SkeletonScratch, thin};

@@ -1,7 +1,7 @@
 //! A prepared plane becomes regions: chromosomes, clumps of them, nuclei, debris.
 
 use super::{
-    BACKGROUND, Components, FilterScratch, Histogram, Likeness, Shape, ShapeScratch, binomial3,
+    BACKGROUND, Components, FilterScratch, Histogram, Likeness, Polarity, Prepared, Shape, ShapeScratch, binomial3,
     distance::{DistanceScratch, squared_distance},
     plane::{GrayImage, GrayView, Rect},
     simd::vectorised,
@@ -69,13 +69,35 @@ pub struct SegmentOptions {
     pub local_share: f32,
     /// Share of the global (Otsu) threshold that a pixel must reach, 0 to 1.
     pub global_share: f32,
+    /// Radius of a disc that fits into nuclei and not into clumps, in chromosome widths.
+    pub nucleus_core: f32,
+    /// Share of a nucleus that may be paler than half its darkest tenth.
+    pub nucleus_pale: f64,
+    /// Whether the network of shape may call a region debris. It learned dirt of transmitted light; in fluorescence it
+    /// takes dim chromosomes for dirt, so there size alone decides.
+    pub reject_debris: bool,
     /// Whether clumps are parted.
     pub part: bool,
 }
 
+impl SegmentOptions {
+    /// The options that fit a prepared picture.
+    pub fn of(prepared: &Prepared) -> Self {
+        Self { reject_debris: prepared.polarity != Polarity::BrightOnDark, ..Self::default() }
+    }
+}
+
 impl Default for SegmentOptions {
     fn default() -> Self {
-        Self { chromosome_width: None, local_share: 0.5, global_share: 0.9, part: true }
+        Self {
+            chromosome_width: None,
+            local_share: 0.5,
+            global_share: 0.4,
+            nucleus_core: 1.6,
+            nucleus_pale: 0.15,
+            reject_debris: true,
+            part: true,
+        }
     }
 }
 
@@ -167,16 +189,18 @@ impl Segmenter {
         let low = (f32::from(otsu) * options.global_share).max(5.0) as u8;
         threshold(&self.smooth.data, low, &mut self.mask);
         self.components.find(&self.mask, w);
-        self.find_nuclei(plane, width);
+        self.find_nuclei(plane, width, options);
         let otsu = self.threshold_beside_nuclei(otsu);
         self.local_threshold(otsu, width, w, options);
+        // What a chromosome's darkness is compared with: usually the threshold, less where most objects are dimmer.
+        let reference = f32::from(otsu).min(f32::from(self.median_darkness()) / 1.7).max(3.0);
         self.components.find(&self.mask, w);
         for i in 0..self.components.len() {
-            self.take(i, plane, width, f32::from(otsu), options.part, None);
+            self.take(i, plane, width, reference, options, None);
         }
         self.components.find(&self.nuclei, w);
         for i in 0..self.components.len() {
-            self.take(i, plane, width, f32::from(otsu), false, Some(RegionKind::Nucleus));
+            self.take(i, plane, width, reference, options, Some(RegionKind::Nucleus));
         }
         self.segmentation.regions.sort_unstable_by_key(|r| (r.bounds.top, r.bounds.left));
         self.segmentation.chromosome_width = Some(width);
@@ -229,11 +253,11 @@ impl Segmenter {
     }
 
     /// Marks what is thicker than clumps of chromosomes get and fills its own outline.
-    fn find_nuclei(&mut self, plane: GrayView<'_>, width: f32) {
+    fn find_nuclei(&mut self, plane: GrayView<'_>, width: f32, options: &SegmentOptions) {
         let (w, h) = (plane.width(), plane.height());
         self.nuclei.clear();
         self.nuclei.resize(w * h, 0);
-        let core = 1.25 * width;
+        let core = options.nucleus_core * width;
         for i in 0..self.components.len() {
             if (self.components.area(i) as f32) < 7.0 * width * width {
                 continue;
@@ -251,6 +275,21 @@ impl Segmenter {
             }
             squared_distance(&self.crop, cw, &mut self.distance, &mut self.distance_scratch);
             let reach = (core + 0.3 * width).powi(2);
+            // Light between the objects gives a clump of chromosomes away: a nucleus is dark throughout. Each disc-opened
+            // piece would deserve its own look; nuclei that touch clumps are rare.
+            let mut darkness = Histogram::default();
+            for y in 0..b.height() {
+                for x in 0..b.width() {
+                    if (self.distance[(y + 1) * cw + x + 1] as f32) < core * core {
+                        darkness.add(self.smooth.data[(b.top + y) * w + b.left + x]);
+                    }
+                }
+            }
+            let half = darkness.percentile(0.9) / 2;
+            let pale: u32 = darkness.counts()[..usize::from(half)].iter().sum();
+            if f64::from(pale) > options.nucleus_pale * darkness.total() as f64 {
+                continue;
+            }
             for y in 0..b.height() {
                 for x in 0..b.width() {
                     let k = (y + 1) * cw + x + 1;
@@ -269,6 +308,15 @@ impl Segmenter {
             counts[usize::from(d)] += u32::from(n == 0);
         }
         Histogram::from_counts(counts).otsu(0).filter(|&t| t >= 6).unwrap_or(otsu)
+    }
+
+    /// Median darkness of the mask's pixels.
+    fn median_darkness(&self) -> u8 {
+        let mut counts = [0u32; 256];
+        for (&d, &m) in self.smooth.data.iter().zip(&self.mask) {
+            counts[usize::from(d)] += u32::from(m);
+        }
+        Histogram::from_counts(counts).percentile(0.5)
     }
 
     fn local_threshold(&mut self, otsu: u8, width: f32, w: usize, options: &SegmentOptions) {
@@ -306,7 +354,7 @@ impl Segmenter {
         plane: GrayView<'_>,
         width: f32,
         threshold: f32,
-        part: bool,
+        options: &SegmentOptions,
         known: Option<RegionKind>,
     ) {
         let area = self.components.area(i);
@@ -324,11 +372,12 @@ impl Segmenter {
             return self.segmentation.push(region, &self.crop);
         }
         let likeness = Likeness::of(&shape, width, threshold);
-        if likeness.debris > 0.5 {
+        let debris = if options.reject_debris { likeness.debris > 0.5 } else { shape.area < 0.6 * width * width };
+        if debris {
             let region = Region { kind: RegionKind::Debris, score: likeness.debris, ..region };
             return self.segmentation.push(region, &self.crop);
         }
-        if !part {
+        if !options.part {
             let kind = if likeness.cluster > likeness.single { RegionKind::Touching } else { RegionKind::Single };
             let score = if kind == RegionKind::Single { likeness.single } else { likeness.cluster };
             return self.segmentation.push(Region { kind, score, ..region }, &self.crop);
@@ -337,7 +386,7 @@ impl Segmenter {
         self.parter.part(&self.crop, bounds, shape, likeness, ground);
         for (piece, mask) in self.parter.parts() {
             let l = piece.likeness;
-            let kind = if l.debris > 0.6 {
+            let kind = if options.reject_debris && l.debris > 0.6 {
                 RegionKind::Debris
             } else if piece.crossing {
                 RegionKind::Crossing

@@ -32,8 +32,8 @@ const FLOOR: f32 = 0.02;
 const DOUBLE: f32 = 0.85;
 /// Most boxes looked at.
 const MOST: usize = 160;
-/// Most flows solved for one cell.
-const NODES: usize = 300;
+/// Most nodes of the search for one cell.
+const NODES: usize = 400;
 /// Overlap prices below this are charged without a choice.
 const NEGLIGIBLE: f64 = 0.3;
 const FORBIDDEN: f64 = 1e6;
@@ -45,15 +45,16 @@ pub fn select(candidates: &[Candidate], settings: &KaryotypeSettings) -> Selecti
     let rivals = rivals(candidates, &considered, settings);
     let sure = considered.iter().filter(|i| candidates[**i].evidence.objectness >= 0.5).count();
     let ploidy = (sure as f64 / 23.0).round().clamp(2.0, 4.0);
-    let mut search = Search { rows: &rows, rivals: &rivals, prices: &settings.prices, ploidy, best: None, nodes: 0 };
-    search.branch(&mut vec![false; rows.len()], &mut vec![false; rivals.len()], 0.0);
+    let mut search = Search { rows, rivals: &rivals, prices: &settings.prices, ploidy, best: None, nodes: 0 };
+    let root = solve(&search.rows, |l, n| relaxed_load(&settings.prices, ploidy, l, n));
+    search.branch(root, &mut vec![false; rivals.len()], 0.0);
     let exact = search.nodes < NODES;
-    let taken: Vec<usize> = match search.best {
-        Some((_, flow)) => (0..rows.len()).filter(|i| flow.labels[*i] != OTHER).collect(),
+    let taken: Vec<usize> = match &search.best {
+        Some((_, flow)) => (0..flow.labels.len()).filter(|i| flow.labels[*i] != OTHER).collect(),
         None => Vec::new(),
     };
     // The sex complement was relaxed in the search: the final classes come from the full assignment.
-    let chosen_rows: Vec<Row> = taken.iter().map(|i| rows[*i]).collect();
+    let chosen_rows: Vec<Row> = taken.iter().map(|i| search.rows[*i]).collect();
     let assignment = assign_rows(&chosen_rows, settings);
     let mut kept: Vec<(usize, ChromosomeClass, f32)> = taken
         .iter()
@@ -108,7 +109,7 @@ fn rivals(candidates: &[Candidate], considered: &[usize], settings: &KaryotypeSe
 }
 
 struct Search<'a> {
-    rows: &'a [Row],
+    rows: Vec<Row>,
     rivals: &'a [Rivals],
     prices: &'a Prices,
     ploidy: f64,
@@ -117,22 +118,15 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
-    /// Solves with some boxes left out and some pairs accepted, then branches on the worst open pair.
-    fn branch(&mut self, left_out: &mut [bool], accepted: &mut [bool], charged: f64) {
+    /// Branches on the dearest open pair of an optimal flow: without the lesser, with both, without the greater.
+    fn branch(&mut self, flow: Flow, accepted: &mut [bool], charged: f64) {
         if self.nodes >= NODES {
             return;
         }
         self.nodes += 1;
-        let mut rows = self.rows.to_vec();
-        for (row, out) in rows.iter_mut().zip(left_out.iter()) {
-            if *out {
-                row[..OTHER].fill(FORBIDDEN);
-            }
-        }
         let (prices, ploidy) = (self.prices, self.ploidy);
         let load = |label: usize, n: usize| relaxed_load(prices, ploidy, label, n);
-        let flow = solve(&rows, load);
-        let cost = charged + flow.cost(&rows, load);
+        let cost = charged + flow.cost(&self.rows, load);
         if self.best.as_ref().is_some_and(|(best, _)| cost >= *best - 1e-9) {
             return;
         }
@@ -148,15 +142,20 @@ impl Search<'_> {
         let (lesser, greater) =
             if worth(pair.first) < worth(pair.second) { (pair.first, pair.second) } else { (pair.second, pair.first) };
         let price = pair.price;
-        left_out[lesser] = true;
-        self.branch(left_out, accepted, charged);
-        left_out[lesser] = false;
-        accepted[at] = true;
-        self.branch(left_out, accepted, charged + price);
-        accepted[at] = false;
-        left_out[greater] = true;
-        self.branch(left_out, accepted, charged);
-        left_out[greater] = false;
+        for out in [Some(lesser), None, Some(greater)] {
+            let Some(out) = out else {
+                accepted[at] = true;
+                self.branch(flow.clone(), accepted, charged + price);
+                accepted[at] = false;
+                continue;
+            };
+            let row = self.rows[out];
+            self.rows[out][..OTHER].fill(FORBIDDEN);
+            let mut without = flow.clone();
+            without.forbid(&self.rows, out, load);
+            self.branch(without, accepted, charged);
+            self.rows[out] = row;
+        }
     }
 }
 

@@ -182,7 +182,7 @@ impl Triage {
     }
 
     fn look(&mut self, frame: GrayView<'_>, options: &TriageOptions) -> Result<TriageVerdict, ImagingError> {
-        let factor = (frame.width().max(frame.height()) / 700).clamp(1, 8);
+        let factor = ((frame.width().max(frame.height()) + 350) / 700).clamp(1, 8);
         downscale(frame, factor, &mut self.small);
         let prepared = self
             .preparer
@@ -192,9 +192,9 @@ impl Triage {
         let histogram = Histogram::of(&prepared.plane.data);
         let limit = histogram.otsu(0).unwrap_or(0);
         let noise = prepared.noise;
-        // Between background and objects at least five times the noise and 12 levels must lie.
+        // Between background and objects at least six times the noise and 24 levels must lie.
         let contrast = BACKGROUND.saturating_sub(histogram.percentile(0.002));
-        if f32::from(contrast) < (5.0 * noise).max(12.0) {
+        if f32::from(contrast) < (6.0 * noise).max(24.0) {
             return Ok(match prepared.exposure.hint(prepared.polarity) {
                 Some(hint) if hint.starts_with("under") => TriageVerdict::Underexposed,
                 Some(_) => TriageVerdict::Overexposed,
@@ -202,7 +202,7 @@ impl Triage {
             });
         }
         // Otsu between black nuclei and the rest would lose pale chromosomes: two thirds of the way are enough.
-        let threshold = (f32::from(BACKGROUND.saturating_sub(limit)) * 0.7).max(3.0 * noise).max(8.0) as u8;
+        let threshold = (f32::from(BACKGROUND.saturating_sub(limit)) * 0.7).max(4.0 * noise).max(14.0) as u8;
         let level = BACKGROUND - threshold.min(BACKGROUND);
         self.mask.clear();
         self.mask.extend(prepared.plane.data.iter().map(|&v| u8::from(v < level)));
@@ -272,8 +272,8 @@ impl Triage {
         self.order.clear();
         for o in &self.objects {
             let long = o.area / (o.thickness * o.thickness);
-            if long > 1.2 && o.thickness >= 1.5 && o.thickness < 24.0 {
-                self.order.push((o.thickness, (o.area / o.thickness).min(20.0 * o.thickness)));
+            if long > 1.2 && o.thickness >= 1.5 && o.thickness < 30.0 {
+                self.order.push((o.thickness, (o.area / o.thickness).min(60.0 * o.thickness)));
             }
         }
         self.order.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
@@ -369,9 +369,76 @@ impl Triage {
 }
 
 impl SpreadFeatures {
-    /// Probability of being a metaphase, 0 to 1.
+    /// Probability of being a metaphase, 0 to 1: a logistic fit on the windows of tests/data/triage_windows.csv
+    /// (docs/reference/imaging.md). Beyond about 70 chromosomes more of them speak against it: dirt or noise.
     pub fn score(&self) -> f32 {
-        let z = 0.35 * (self.chromosomes.min(60.0) - 11.0) + 2.0 * (self.single_share - 0.3);
+        let z = -11.26 + 3.54 * self.chromosomes.min(60.0).ln_1p() - 2.58 * self.fill
+            + 2.52 * self.thickness_spread
+            + 4.97 * self.darkness.min(110.0) / 100.0
+            - 5.18 * (self.chromosomes.max(70.0) / 70.0).ln();
         1.0 / (1.0 + (-z).exp())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn field(width: usize, height: usize, discs: &[(f32, f32, f32)], bars: &[(usize, usize)]) -> GrayImage {
+        let mut image = GrayImage { width, height, data: vec![225; width * height] };
+        for (i, v) in image.data.iter_mut().enumerate() {
+            let (x, y) = ((i % width) as f32, (i / width) as f32);
+            // A little noise, the same in every run.
+            *v -= (i * 2_654_435_761 >> 16 & 3) as u8;
+            if discs.iter().any(|d| (x - d.0).hypot(y - d.1) < d.2) {
+                *v = 60;
+            }
+        }
+        for &(x, y) in bars {
+            for row in y..y + 30 {
+                image.data[row * width + x..row * width + x + 12].fill(90);
+            }
+        }
+        image
+    }
+
+    fn spread(left: usize, top: usize, n: usize) -> Vec<(usize, usize)> {
+        (0..n).map(|i| (left + i % 7 * 34 + i / 7 % 2 * 9, top + i / 7 * 46)).collect()
+    }
+
+    #[test]
+    fn a_spread_is_found_and_nuclei_are_not_one() {
+        let image = field(800, 600, &[(700.0, 100.0, 60.0)], &spread(150, 120, 42));
+        let mut triage = Triage::default();
+        let a = triage.assess(image.view().unwrap(), &TriageOptions::default());
+        assert_eq!((a.verdict, a.spreads.len()), (TriageVerdict::Metaphase, 1), "{a:?}");
+        let nuclei = field(800, 600, &[(200.0, 200.0, 60.0), (500.0, 300.0, 70.0)], &[]);
+        let a = triage.assess(nuclei.view().unwrap(), &TriageOptions::default());
+        assert_eq!(a.verdict, TriageVerdict::NoMetaphase, "{a:?}");
+    }
+
+    #[test]
+    fn two_spreads_in_a_field_are_two_cells() {
+        let mut bars = spread(40, 60, 40);
+        bars.extend(spread(820, 500, 40));
+        let image = field(1200, 900, &[], &bars);
+        let mut triage = Triage::default();
+        assert_eq!(triage.assess(image.view().unwrap(), &TriageOptions::default()).spreads.len(), 2);
+    }
+
+    #[test]
+    fn frames_without_a_picture_get_a_reason() {
+        let mut triage = Triage::default();
+        let options = TriageOptions::default();
+        for (level, verdict) in
+            [(255, TriageVerdict::Overexposed), (0, TriageVerdict::Empty), (128, TriageVerdict::Empty)]
+        {
+            let image = GrayImage { width: 64, height: 64, data: vec![level; 64 * 64] };
+            assert_eq!(triage.assess(image.view().unwrap(), &options).verdict, verdict);
+        }
+        let one = GrayImage { width: 1, height: 1, data: vec![9] };
+        assert!(!triage.assess(one.view().unwrap(), &options).verdict.is_accepted());
+        let noise = field(640, 480, &[], &[]);
+        assert_eq!(triage.assess(noise.view().unwrap(), &options).verdict, TriageVerdict::Empty);
     }
 }

@@ -1,8 +1,10 @@
 //! Counts from options and CSV files.
 
 use super::{bad_data, read};
-use crate::cli::{Exit, Failure};
+use crate::case::DoseTally;
+use crate::cli::{Exit, Failure, Global, case, config, run::state_folder};
 use crate::dosimetry::{FitPoint, Gray, Sample};
+use crate::store::StoreError;
 use clap::Args;
 use std::path::{Path, PathBuf};
 
@@ -10,19 +12,22 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Args)]
 pub struct CountArgs {
     /// Cells scored.
-    #[arg(long, value_name = "N", allow_hyphen_values = true, conflicts_with_all = ["counts", "csv"])]
+    #[arg(long, value_name = "N", allow_hyphen_values = true, conflicts_with_all = ["counts", "csv", "case"])]
     pub cells: Option<String>,
     /// Dicentrics (or other aberrations of the curve's kind) in them; a tricentric counts two.
     #[arg(long, value_name = "X", visible_alias = "aberrations", allow_hyphen_values = true, requires = "cells")]
     pub dicentrics: Option<String>,
     /// Cells with 0, 1, 2, ... dicentrics each, such as 475,24,1. Better than totals: dispersion and exposure of a part
     /// of the body can be told.
-    #[arg(long, value_name = "C0,C1,...", allow_hyphen_values = true, conflicts_with = "csv")]
+    #[arg(long, value_name = "C0,C1,...", allow_hyphen_values = true, conflicts_with_all = ["csv", "case"])]
     pub counts: Option<String>,
     /// CSV file: columns c0,c1,... or cells,dicentrics (a row a sample, with an optional id), or dicentrics alone (a row
     /// a cell).
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "case")]
     pub csv: Option<PathBuf>,
+    /// The counted cells of a stored case (the store of --config).
+    #[arg(long, value_name = "ID")]
+    pub case: Option<String>,
 }
 
 /// A sample and the name its row gave it.
@@ -33,7 +38,10 @@ pub struct Named {
 
 impl CountArgs {
     /// The samples; at least one.
-    pub fn samples(&self) -> Result<Vec<Named>, Failure> {
+    pub fn samples(&self, global: &Global) -> Result<Vec<Named>, Failure> {
+        if let Some(id) = &self.case {
+            return Ok(vec![Named { id: Some(id.clone()), sample: stored(global, id)? }]);
+        }
         if let Some(path) = &self.csv {
             return table(&read(path)?, path)?.samples();
         }
@@ -49,7 +57,7 @@ impl CountArgs {
             (None, None, _) => {
                 return Err(Failure::new(
                     Exit::Usage,
-                    "give counts: --cells N --dicentrics X, --counts C0,C1,... or --csv FILE",
+                    "give counts: --cells N --dicentrics X, --counts C0,C1,..., --csv FILE or --case ID",
                 ));
             }
         };
@@ -58,8 +66,24 @@ impl CountArgs {
 
     /// True when any counts were given.
     pub fn given(&self) -> bool {
-        self.cells.is_some() || self.counts.is_some() || self.csv.is_some()
+        self.cells.is_some() || self.counts.is_some() || self.csv.is_some() || self.case.is_some()
     }
+}
+
+/// The counted cells of a stored case.
+pub fn stored(global: &Global, id: &str) -> Result<Sample, Failure> {
+    let store = case::open(&state_folder(&config::load(global, None)?.config)?)?;
+    if store.case(id).map_err(case::failure)?.is_none() {
+        return Err(case::failure(StoreError::NoSuchCase(id.into())));
+    }
+    let mut tally = DoseTally::default();
+    for row in store.cells_of_case(id).map_err(case::failure)? {
+        if let Some(record) = row.cell().map_err(case::failure)?.dicentric {
+            tally.add(&record);
+        }
+    }
+    let nothing = |error| Failure::new(Exit::Data, format!("case {id}: {error} that count (complete, first division)"));
+    tally.sample().map_err(nothing)
 }
 
 /// A count: text that is no number is wrong usage, a number that is no count is bad data.

@@ -3,7 +3,7 @@
 use super::counts::{CountArgs, Named};
 use super::extras::{Extras, ExtrasArgs};
 use super::{bad_data, bad_option, curve, parse, show, tell, tell_json};
-use crate::cli::{Exit, Failure};
+use crate::cli::{Exit, Failure, Global};
 use crate::dosimetry::{
     Assay, Bounded, CellSurvival, Control, Curve, Estimate, Gray, Level, Method, PartialBodyWhen, Protraction,
     Remaining, Sample, Scoring, Settings, Yield, estimate,
@@ -166,8 +166,8 @@ struct Output<'a> {
 }
 
 impl EstimateArgs {
-    pub fn run(&self) -> Result<Exit, Failure> {
-        let samples = self.counts.samples()?;
+    pub fn run(&self, global: &Global) -> Result<Exit, Failure> {
+        let samples = self.counts.samples(global)?;
         let (curve, settings) = self.settings.resolve(self.extras.translocations())?;
         for Named { id, sample } in samples {
             let named = |failure: Failure| match &id {

@@ -1,7 +1,7 @@
 //! `metaphased dose fit`.
 
 use super::{bad_data, bad_option, counts, parse, show, tell, tell_json, write};
-use crate::cli::{Exit, Failure};
+use crate::cli::{Exit, Failure, Global};
 use crate::dosimetry::{
     About, Assay, Curve, CurveUsed, Dispersion, Family, FitOptions, FitPoint, Gray, Model, Scoring, design_warnings,
     fit, write_curve,
@@ -39,8 +39,11 @@ enum ScoringArg {
 #[derive(Debug, Args)]
 pub struct Fit {
     /// CSV file with a column dose (Gy) and c0,c1,... or cells,dicentrics; a row a dose.
-    #[arg(long, value_name = "FILE")]
-    csv: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "case")]
+    csv: Option<PathBuf>,
+    /// A stored case of known dose as a point, such as calibration-2=0.5; once for each case.
+    #[arg(long, value_name = "ID=GY")]
+    case: Vec<String>,
     /// Shape of the curve.
     #[arg(long, value_enum, default_value = "lq")]
     model: ModelArg,
@@ -113,13 +116,13 @@ struct Output<'a> {
 }
 
 impl Fit {
-    pub fn run(&self) -> Result<Exit, Failure> {
+    pub fn run(&self, global: &Global) -> Result<Exit, Failure> {
         let assay = Assay::parse(&self.assay)
             .ok_or_else(|| Failure::new(Exit::Usage, format!("--assay: {:?} is no kind of aberration", self.assay)))?;
         if !(self.genome_factor > 0.0 && self.genome_factor <= 1.0) {
             return Err(Failure::new(Exit::Usage, "--genome-factor: give a share above 0 and at most 1"));
         }
-        let points = counts::fit_points(&self.csv)?;
+        let points = self.points(global)?;
         let options = self.options();
         let found = fit(&points, &options).map_err(bad_data)?;
         let curve = self.curve(&found, assay, &points)?;
@@ -148,6 +151,18 @@ impl Fit {
             warnings.iter().for_each(|w| eprintln!("note: {w}"));
         }
         Ok(Exit::Done)
+    }
+
+    /// Points of the file, then those of the stored cases.
+    fn points(&self, global: &Global) -> Result<Vec<FitPoint>, Failure> {
+        let mut points = self.csv.as_deref().map(counts::fit_points).transpose()?.unwrap_or_default();
+        for text in &self.case {
+            let wrong = || Failure::new(Exit::Usage, format!("--case {text}: give a case and its dose, such as 7=0.5"));
+            let (id, dose) = text.rsplit_once('=').ok_or_else(wrong)?;
+            let dose = parse::gray(dose).map_err(|_| wrong())?;
+            points.push(FitPoint { dose, sample: counts::stored(global, id)? });
+        }
+        Ok(points)
     }
 
     fn options(&self) -> FitOptions {
@@ -179,7 +194,7 @@ impl Fit {
                 ScoringArg::Automatic => Scoring::Automatic,
             }),
             laboratory: self.laboratory.clone(),
-            source: format!("fitted by metaphased {} to {}", env!("CARGO_PKG_VERSION"), self.csv.display()),
+            source: format!("fitted by metaphased {} to {}", env!("CARGO_PKG_VERSION"), self.origin()),
             fit: Some(if found.variance_factor == 1.0 {
                 "Poisson, identity link".into()
             } else {
@@ -190,6 +205,13 @@ impl Fit {
         };
         let gray = |d: f64| Gray::new(d).map_err(bad_option);
         found.clone().into_curve(self.id.clone(), assay, (gray(low)?, gray(high)?), about).map_err(bad_data)
+    }
+
+    /// Where the points come from, in words.
+    fn origin(&self) -> String {
+        let file = self.csv.as_ref().map(|path| path.display().to_string());
+        let cases = (!self.case.is_empty()).then(|| format!("the cases {}", self.case.join(", ")));
+        [file, cases].into_iter().flatten().collect::<Vec<_>>().join(" and ")
     }
 
     fn show(&self, found: &crate::dosimetry::Fit, points: &[FitPoint], curve: &Curve) -> Result<(), Failure> {

@@ -9,7 +9,7 @@ mod fit;
 mod limits;
 mod plot;
 
-use super::{Exit, Failure};
+use super::{Exit, Failure, Global};
 use crate::dosimetry::{DosimetryError, Gray, Yield};
 use clap::{Args, Subcommand};
 use std::io::{self, Write};
@@ -38,12 +38,12 @@ enum DoseCommand {
 
 impl Dose {
     /// Does what the subcommand asks.
-    pub fn run(&self) -> Result<Exit, Failure> {
+    pub fn run(&self, global: &Global) -> Result<Exit, Failure> {
         match &self.command {
-            DoseCommand::Fit(args) => args.run(),
-            DoseCommand::Estimate(args) => args.run(),
+            DoseCommand::Fit(args) => args.run(global),
+            DoseCommand::Estimate(args) => args.run(global),
             DoseCommand::Limits(args) => args.run(),
-            DoseCommand::Plot(args) => args.run(),
+            DoseCommand::Plot(args) => args.run(global),
             DoseCommand::Curves(args) => args.run(),
         }
     }

@@ -3,7 +3,7 @@
 use super::counts::{CountArgs, fit_points};
 use super::estimate::SettingsArgs;
 use super::{bad_data, write};
-use crate::cli::{Exit, Failure};
+use crate::cli::{Exit, Failure, Global};
 use crate::dosimetry::{Level, Picture, estimate};
 use clap::Args;
 use std::path::PathBuf;
@@ -35,7 +35,7 @@ pub struct Plot {
 }
 
 impl Plot {
-    pub fn run(&self) -> Result<Exit, Failure> {
+    pub fn run(&self, global: &Global) -> Result<Exit, Failure> {
         let ending = self.out.extension().and_then(|e| e.to_str()).unwrap_or_default().to_lowercase();
         if !matches!(ending.as_str(), "svg" | "png") {
             return Err(Failure::new(
@@ -46,7 +46,7 @@ impl Plot {
         let (curve, settings) = self.settings.resolve(false)?;
         let settings = crate::dosimetry::Settings { assay: curve.assay(), ..settings };
         let found = if self.counts.given() {
-            let samples = self.counts.samples()?;
+            let samples = self.counts.samples(global)?;
             if samples.len() != 1 {
                 return Err(Failure::new(Exit::Data, "a drawing takes one sample; the file holds several"));
             }

@@ -406,11 +406,11 @@ fn conventions(line: &CellLine, faults: &mut Vec<Fault>) {
                 let head = &segments[0];
                 let replaced = |other: &Item| {
                     other.sign == Some(Sign::Loss)
-                        && matches!(other.body(), Body::Whole(c) if c.class.is_some() && head.chromosomes[0].class == c.class)
+                        && matches!(other.body(), Body::Whole(c) if c.class.is_some() && head.chromosomes.iter().any(|h| h.class == c.class))
                 };
-                if head.kind == Abbreviation::Der && head.chromosomes.len() == 1 && line.items.iter().any(replaced) {
+                if head.kind == Abbreviation::Der && line.items.iter().any(replaced) {
                     faults.push(Fault::convention(format!(
-                        "{} replaces its normal homologue: no minus before, no plus",
+                        "{} replaces what it is made of: neither the minus nor the plus is written",
                         head.head()
                     )));
                 }

@@ -211,7 +211,7 @@ fn read_line(line: &str, slant: &'static str, reading: &mut Reading) {
                 continue;
             }
             if field.trim().len() != field.len() {
-                reading.faults.push(Fault::convention("space after or before a comma"));
+                reading.faults.push(Fault::convention("space after a comma"));
             }
             match read_item(field.trim()) {
                 Ok(ReadItem { item, notes, partial: left_out }) => {

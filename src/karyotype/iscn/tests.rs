@@ -101,6 +101,7 @@ fn forms_beside_the_table_are_judged_by_the_same_rules() {
     }
     for text in [
         "46,XX,-5,+der(5)t(5;11)(p15.2;q23)",
+        "46,XX,-14,+der(14;21)(q10;q10)",
         "45,X,-Y",
         "47,XX,+ 21",
         "46,XX, del(5)(p15.2)",

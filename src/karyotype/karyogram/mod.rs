@@ -21,6 +21,16 @@ pub fn svg(cell: &Cell, crops: &[Option<Crop>]) -> String {
     svg::draw(cell, &layout::sheet(cell, crops))
 }
 
+/// Crops from the PNG pictures of a cell's chromosomes, `(index, PNG)`; none where there is no readable picture.
+pub fn crops_of(cell: &Cell, pictures: &[(u32, Vec<u8>)]) -> Vec<Option<Crop>> {
+    let crop = |index: u32| {
+        let (_, png) = pictures.iter().find(|(i, _)| *i == index)?;
+        let grey = image::load_from_memory_with_format(png, image::ImageFormat::Png).ok()?.into_luma8();
+        Some(Crop::new(grey.width() as usize, grey.height() as usize, grey.into_raw()))
+    };
+    cell.chromosomes.iter().map(|c| crop(c.index)).collect()
+}
+
 /// The karyogram as PNG, `zoom` pixels a unit of the SVG (2 prints well).
 ///
 /// # Errors
