@@ -326,7 +326,7 @@ pub struct Response<'c> {
 pub(super) const MOST_GRAY: f64 = 1e4;
 
 impl Response<'_> {
-    /// The same when only a share of the induced aberrations is left at sampling (see [`super::remaining`]): the
+    /// The same when only a share of the induced aberrations is left at sampling: the
     /// background stays, the rest shrinks.
     pub fn with_remaining(self, share: Remaining) -> Self {
         Self { remaining: share.value(), ..self }

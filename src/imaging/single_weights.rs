@@ -1,4 +1,4 @@
-//! Weights of the model in [`super::single`]: rows of inputs, bias last. Written by a fit; do not edit.
+//! Weights of the model in the shape model of single chromosomes: rows of inputs, bias last. Written by a fit; do not edit.
 // A fitted weight may look like a constant of mathematics.
 #![allow(clippy::approx_constant)]
 

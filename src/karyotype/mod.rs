@@ -1,7 +1,7 @@
 //! From classified chromosomes to a karyotype. Pure.
 //!
-//! [`Evidence`] about each object goes through [`assign`] (which class is which, which karyotype is most
-//! probable, how sure; [`select`] first chooses among the detector's boxes) and [`interpret`] (findings, verdict, the written form), which completes a cell's record;
+//! [`Evidence`] about each object goes through [`assign()`] (which class is which, which karyotype is most
+//! probable, how sure; [`select()`] first chooses among the detector's boxes) and [`interpret()`] (findings, verdict, the written form), which completes a cell's record;
 //! [`iscn`] writes and reads karyotypes.
 
 mod assign;

@@ -389,7 +389,7 @@ mod tests {
         for (i, v) in image.data.iter_mut().enumerate() {
             let (x, y) = ((i % width) as f32, (i / width) as f32);
             // A little noise, the same in every run.
-            *v -= (i * 2_654_435_761 >> 16 & 3) as u8;
+            *v -= (((i * 2_654_435_761) >> 16) & 3) as u8;
             if discs.iter().any(|d| (x - d.0).hypot(y - d.1) < d.2) {
                 *v = 60;
             }
