@@ -3,7 +3,11 @@
 
 mod web_support;
 
-use std::time::Duration;
+use std::{
+    io::{BufRead, BufReader},
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
 
 use metaphased::{
     case::{AlarmState, DoseSettings, DoseTally},
@@ -156,6 +160,55 @@ fn the_dose_of_a_case_follows_its_cells_and_its_alarm_is_told() {
     browser.wait("document.querySelector('.notice.failed')?.textContent.includes('Alarm in case p-7')");
     server.hub.tell(EventKind::Alarm, &serde_json::json!({ "state": "acknowledged", "case": "p-7" }));
     browser.wait("!document.querySelector('.notice')");
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+}
+
+/// A daemon as a person starts it, ended when dropped.
+struct Daemon(Child);
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn the_daemon_itself_shows_its_field_and_its_cells() {
+    let Some(browser) = Browser::open("the_daemon_itself_shows_its_field_and_its_cells", (1400, 1000)) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("metaphased.toml");
+    std::fs::write(&file, "[web]\nlisten = \"127.0.0.1:0\"\n").unwrap();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_metaphased"))
+        .args(["--engine", "cpu", "--config"])
+        .arg(&file)
+        .env("XDG_STATE_HOME", folder.path().join("state"))
+        .env_remove("STATE_DIRECTORY")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let _daemon = Daemon(child);
+    let mut lines = lines.map_while(Result::ok);
+    let url = lines.by_ref().find_map(|line| Some(line.split_once("page     ")?.1.trim().to_owned())).unwrap();
+    // The pipe is read on, so that the daemon is never held up by a full one.
+    std::thread::spawn(move || lines.for_each(drop));
+
+    // This build is not optimised: a cell may take its time.
+    let patience = Duration::from_secs(120);
+    browser.go(&url);
+    browser.wait_for("document.getElementById('waiting').hidden", patience);
+    browser.wait_for("document.querySelectorAll('#strip li:not(.empty)').length > 0", patience);
+    browser.wait_for("document.querySelector('#strip img').naturalWidth > 0", patience);
+    browser.run("document.querySelector('#strip button').click()");
+    browser.wait_for("document.querySelectorAll('.karyogram canvas').length > 5", patience);
+    browser.run(
+        "document.querySelector('.pending input').value = 'K. Berg';
+         document.querySelector('.pending button').click();",
+    );
+    browser.wait_for("document.querySelector('.facts')?.textContent.includes('confirmed (K. Berg')", patience);
     assert_eq!(browser.complaints(), Vec::<String>::new());
 }
 

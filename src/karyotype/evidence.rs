@@ -83,7 +83,7 @@ pub struct Prices {
 
 impl Default for Prices {
     fn default() -> Self {
-        Self { gain: 5.3, loss: 5.8, sex: 4.0, ploidy: 6.0, miss: 7.5, duplicate: 9.0, overlap: 3.0, rivals: 16.0 }
+        Self { gain: 4.6, loss: 5.8, sex: 4.0, ploidy: 6.0, miss: 7.5, duplicate: 9.0, overlap: 3.0, rivals: 16.0 }
     }
 }
 
@@ -120,7 +120,7 @@ impl Default for KaryotypeSettings {
             morphology: 0.0,
             finding_posterior: 0.7,
             normal_posterior: 0.7,
-            objectness: (1.5, 2.0),
+            objectness: (4.0, 1.0),
             rival_iou: 0.35,
         }
     }

@@ -221,7 +221,7 @@ mod tests {
         for (lacking, taken) in [(true, true), (false, false)] {
             let mut evidence = cell(&[("13", if lacking { 1 } else { 2 })], 0.05);
             let mut weak = cell(&[], 0.1).into_iter().find(|e| e.best().0.name() == "13").unwrap();
-            weak.objectness = 0.08;
+            weak.objectness = 0.3;
             evidence.push(weak);
             let candidates = apart(evidence);
             let selection = select(&candidates, &settings());

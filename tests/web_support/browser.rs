@@ -61,10 +61,15 @@ impl Browser {
 
     /// Waits until an expression is true in the page.
     pub fn wait(&self, expression: &str) {
+        self.wait_for(expression, Duration::from_secs(20));
+    }
+
+    /// The same, with more or less patience.
+    pub fn wait_for(&self, expression: &str, patience: Duration) {
         let began = Instant::now();
         while self.run(&format!("return Boolean({expression})")) != Value::Bool(true) {
-            if began.elapsed() > Duration::from_secs(20) {
-                panic!("not within 20 s: {expression}\n{}", self.run("return document.body.innerText"));
+            if began.elapsed() > patience {
+                panic!("not within {patience:?}: {expression}\n{}", self.run("return document.body.innerText"));
             }
             std::thread::sleep(Duration::from_millis(60));
         }

@@ -87,7 +87,7 @@ function onStats(stats) {
   const rate = Object.values(stats.sources).reduce((a, x) => a + x.frames_per_s, 0);
   const dropped = Object.values(stats.sources).reduce((a, x) => a + sum(x.dropped), 0);
   byId("rates").textContent = [
-    `${rate.toFixed(1)} frames/s`, `${stats.cells_per_min.toFixed(1)} cells/min`, `${count(stats.cells_stored)} cells stored`,
+    `${rate.toFixed(1)} frames/s`, `${stats.cells_per_min.toFixed(1)} cells/min`, `${plural(stats.cells_stored, "cell")} stored`,
     `${count(stats.cells_published)} published`, stats.outbox_depth > 0 && `${count(stats.outbox_depth)} wait for the broker`,
     `${plural(dropped, "frame")} dropped`,
   ].filter(Boolean).join(" · ");
