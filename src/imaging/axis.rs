@@ -57,6 +57,11 @@ impl MedialAxis {
         squared_distance(&s.mask, stride, &mut s.distance, &mut s.distances);
         s.skeleton.clone_from(&s.mask);
         thin(&mut s.skeleton, stride, &mut s.thinning);
+        // Thinning leaves nothing of a square of two: its deepest pixel stands for it.
+        if s.skeleton.iter().all(|&v| v == 0) {
+            let deepest = s.distance.iter().enumerate().max_by_key(|&(_, d)| *d);
+            s.skeleton[deepest.map_or(0, |(i, _)| i)] = 1;
+        }
         let Some(start) = s.skeleton.iter().position(|&v| v != 0) else { return };
         // The farthest from anywhere, then the farthest from there: the ends of the longest way.
         let a = farthest(&s.skeleton, stride, start, &mut s.from, &mut s.queue);
