@@ -120,7 +120,8 @@ fn engines_give_one_answer_on_real_cells_and_it_stays_what_it_was() {
         return;
     }
     // Without a file there are no models in it, and the test says so below.
-    let golden: Value = fs::read_to_string(&path).map_or(Value::Null, |text| serde_json::from_str(&text).expect("JSON"));
+    let golden: Value =
+        fs::read_to_string(&path).map_or(Value::Null, |text| serde_json::from_str(&text).expect("JSON"));
     if golden["models"] != models {
         // The engines agree, which is checked above; what the new models say is to be looked at and written down.
         eprintln!("SKIPPED: {test}: {GOLDEN} is of other models: METAPHASED_BLESS=1 cargo test --test golden_cells");
