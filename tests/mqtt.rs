@@ -52,7 +52,7 @@ fn plain(port: u16) -> MqttConfig {
 fn cell(number: u64) -> FrameCommit {
     let cell = sample_cell(number, Some("K/17"), Verdict::Normal);
     FrameCommit {
-        messages: vec![Message::cell(&cell, false).unwrap()],
+        messages: vec![Message::cell(&cell, None, false).unwrap()],
         latest: vec![Latest {
             topic: metaphased::mqtt::case_topic("K/17"),
             payload: Some(format!("{{\"cells\":{}}}", number + 1)),

@@ -17,7 +17,6 @@ use super::{
 use crate::{
     config::Repeat,
     frame::{FileStamp, Frame, FrameFlags, FrameId, FrameInfo},
-    station::RejectReason,
 };
 
 /// How long a watched folder rests between two looks, and a new file must have been unchanged to be read.
@@ -143,16 +142,12 @@ impl FolderSource {
 
     fn bad(&mut self, name: &str, stamp: Option<FileStamp>, error: &FileError) -> Capture {
         self.count += 1;
-        let reason = match error {
-            FileError::Unsupported(_) => RejectReason::Unsupported,
-            _ => RejectReason::Unreadable,
-        };
         Capture::Bad(BadFrame {
             id: FrameId(self.count),
             file: Some(name.into()),
             stamp,
             trigger: None,
-            reason,
+            reason: error.reason(),
             text: error.to_string(),
         })
     }

@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 use super::{Exit, Failure, Global, config};
 use crate::{
     camera::{
-        files::{FileError, ImageFile, is_image_name},
+        files::{ImageFile, is_image_name},
         list_files,
     },
     cell::{Cell, Verdict},
@@ -26,7 +26,7 @@ use crate::{
     karyotype::KaryotypeSettings,
     mqtt::Rejected,
     pipeline::{FrameTriage, record, stages::triage::Assess},
-    recognition::{ComposedRecognizer, Recognition, Recognizer},
+    recognition::{ComposedRecognizer, Recognition, Recognizer, Region, Regions},
     station::RejectReason,
 };
 
@@ -194,7 +194,7 @@ impl Analyze {
         let mut file = match ImageFile::open(&input.path) {
             Ok(file) => file,
             Err(error) => {
-                refuse(sink, &input.name, reason(&error), error.to_string())?;
+                refuse(sink, &input.name, error.reason(), error.to_string())?;
                 return Ok(false);
             }
         };
@@ -204,7 +204,7 @@ impl Analyze {
             let page = match file.read(page, |bytes| Some(PixelBuffer::unpooled(bytes))) {
                 Ok(page) => page,
                 Err(error) => {
-                    refuse(sink, &name, reason(&error), error.to_string())?;
+                    refuse(sink, &name, error.reason(), error.to_string())?;
                     good = false;
                     continue;
                 }
@@ -238,13 +238,6 @@ impl Analyze {
             }
         }
         Ok(good)
-    }
-}
-
-fn reason(error: &FileError) -> RejectReason {
-    match error {
-        FileError::Unsupported(_) => RejectReason::Unsupported,
-        _ => RejectReason::Unreadable,
     }
 }
 
@@ -290,15 +283,16 @@ impl Stages {
         labels: &record::Labels,
         whole: bool,
     ) -> Result<Vec<Cell>, (RejectReason, String)> {
-        let mut regions = Vec::new();
+        let mut regions = Regions::new();
         let assessment = self.triage.assess(frame, &mut regions);
         if whole {
-            regions = vec![crate::recognition::Region {
+            regions.clear();
+            regions.push(Region {
                 quality: assessment.quality,
-                ..crate::recognition::Region::whole(frame.pixels.width(), frame.pixels.height())
-            }];
-        } else if let Some(refused) = assessment.refused {
-            return Err(refused);
+                ..Region::whole(frame.pixels.width(), frame.pixels.height())
+            });
+        } else if let Some((reason, text)) = assessment.refused {
+            return Err((reason, text.into_owned()));
         }
         let recognised = self
             .recognizer

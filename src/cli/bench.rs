@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-use super::{Exit, Failure, Global, bench_engines::BenchEngines};
+use super::{Exit, Failure, Global, bench_engines::BenchEngines, bench_pipeline::BenchPipeline};
 
 /// Figures of this machine.
 #[derive(Debug, Args)]
@@ -15,6 +15,8 @@ pub struct Bench {
 enum What {
     /// Time every engine and precision that is here on the same cells, interleaved, and check that they agree.
     Engines(BenchEngines),
+    /// Time frames through every edge of the pipeline with stages that do nothing and full queues.
+    Pipeline(BenchPipeline),
 }
 
 impl Bench {
@@ -22,6 +24,7 @@ impl Bench {
     pub fn run(&self, global: &Global) -> Result<Exit, Failure> {
         match &self.what {
             What::Engines(args) => args.run(global),
+            What::Pipeline(args) => args.run(global),
         }
     }
 }

@@ -8,6 +8,7 @@
 mod check;
 mod layers;
 mod model;
+mod paths;
 mod print;
 
 pub use check::Problem;
@@ -66,7 +67,11 @@ pub fn load(
     };
     let named = file.map(|path| path.display().to_string());
     let layers = Layers::read(named.as_deref().zip(text.as_deref()), environment, flags).map_err(ConfigError::Wrong)?;
-    let config = check::check(&layers).map_err(ConfigError::Wrong)?;
+    let mut config = check::check(&layers).map_err(ConfigError::Wrong)?;
+    if let Some(folder) = file.and_then(Path::parent) {
+        let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").is_some();
+        paths::anchor(&mut config, &layers, folder, credentials);
+    }
     Ok(Loaded { config, layers, file: file.map(Path::to_owned) })
 }
 

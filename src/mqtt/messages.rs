@@ -1,5 +1,6 @@
 //! Messages that no other room owns, and the JSON Schemas of all.
 
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use schemars::{JsonSchema, Schema, schema_for};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -78,15 +79,28 @@ pub struct CommandMessage {
     pub command: Command,
 }
 
+/// The `cell/1` message: the record, and a small picture where `mqtt.thumbnails` asks for it.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct CellMessage<'a> {
+    /// The record.
+    #[serde(flatten)]
+    pub cell: &'a Cell,
+    /// JPEG of the cell, longer side at most 320 pixels, in base64.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub thumbnail_jpeg: Option<String>,
+}
+
 impl Message {
-    /// The outbox row of a cell. `droppable`: it may go unsent when the outbox is full.
+    /// The outbox row of a cell, with a picture (JPEG) where one is given. `droppable`: it may go unsent when the outbox
+    /// is full.
     ///
     /// # Errors
     /// When the record cannot be written as JSON.
-    pub fn cell(cell: &Cell, droppable: bool) -> Result<Self, serde_json::Error> {
+    pub fn cell(cell: &Cell, thumbnail: Option<&[u8]>, droppable: bool) -> Result<Self, serde_json::Error> {
+        let thumbnail_jpeg = thumbnail.map(|jpeg| BASE64_STANDARD.encode(jpeg));
         Ok(Self {
             topic: "cell".into(),
-            payload: serde_json::to_string(cell)?,
+            payload: serde_json::to_string(&CellMessage { cell, thumbnail_jpeg })?,
             retain: false,
             droppable,
             case: cell.case.clone(),
@@ -112,7 +126,7 @@ type Maker = fn() -> Schema;
 
 /// Every message by the name that `metaphased schema NAME` takes.
 const SCHEMAS: &[(&str, Maker)] = &[
-    ("cell", || schema_for!(Cell)),
+    ("cell", || schema_for!(CellMessage)),
     ("rejected", || schema_for!(Rejected)),
     ("state", || schema_for!(State)),
     ("stats", || schema_for!(Stats)),

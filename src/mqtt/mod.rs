@@ -8,6 +8,7 @@
 mod commands;
 #[cfg(feature = "embedded-broker")]
 mod embedded;
+mod home_assistant;
 mod link;
 mod link_v4;
 mod link_v5;
@@ -20,7 +21,7 @@ mod topics;
 
 #[cfg(feature = "embedded-broker")]
 pub use embedded::{EmbeddedBroker, EmbeddedError};
-pub use messages::{CommandMessage, Rejected, schema, schema_names};
+pub use messages::{CellMessage, CommandMessage, Rejected, schema, schema_names};
 pub use session::MqttSession;
 pub use settings::{Settings, SettingsError, Tls};
 pub use topics::{Topics, case_topic, dose_topic, encode_level};

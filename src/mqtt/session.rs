@@ -208,6 +208,9 @@ impl Session {
             correlation: None,
         };
         self.answers.push_front(retained("availability", b"online".to_vec()));
+        if let Some((topic, payload)) = &self.settings.announcement {
+            self.answers.push_back(Publish { topic: topic.clone(), ..retained("", payload.clone()) });
+        }
         let mut changes = self.health.watch();
         let mut stats = tokio::time::interval(STATS_EVERY);
         stats.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -8,7 +8,7 @@ use std::{
 
 use crate::config::{MqttConfig, MqttVersion};
 
-use super::topics::Topics;
+use super::{home_assistant::discovery, topics::Topics};
 
 /// Everything a session needs to know.
 #[derive(Clone)]
@@ -31,6 +31,8 @@ pub struct Settings {
     pub commands: bool,
     /// Most messages that wait for their PUBACK at once.
     pub window: u16,
+    /// The message that announces the station to Home Assistant, topic and payload; none: it is not announced.
+    pub announcement: Option<(String, Vec<u8>)>,
     /// Silence after which the connection is probed.
     pub keep_alive: Duration,
 }
@@ -101,6 +103,11 @@ impl Settings {
             Some(user) => Some((user.clone(), password(config)?)),
         };
         let identified = credentials.is_some() || tls.as_ref().is_some_and(|tls| tls.client.is_some());
+        let topics = Topics::new(&config.prefix, station);
+        let announcement = config.home_assistant.then(|| {
+            let (topic, payload) = discovery(station, env!("CARGO_PKG_VERSION"), &topics);
+            (topic, payload.to_string().into_bytes())
+        });
         Ok(Self {
             host,
             port,
@@ -108,7 +115,8 @@ impl Settings {
             version: config.version,
             client_id: config.client_id.clone().unwrap_or_else(|| format!("metaphased-{station}")),
             credentials,
-            topics: Topics::new(&config.prefix, station),
+            topics,
+            announcement,
             commands: config.commands.unwrap_or(embedded.is_some() || identified),
             window: 256,
             keep_alive: Duration::from_secs(15),

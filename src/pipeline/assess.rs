@@ -5,7 +5,7 @@ use crate::{
     config::{Stain, TriageConfig},
     frame::{Frame, PixelView},
     imaging::{GrayImage, GrayView, Polarity},
-    recognition::{Region, Triage, TriageOptions, TriageVerdict},
+    recognition::{Region, Regions, Triage, TriageOptions, TriageVerdict},
     station::RejectReason,
 };
 
@@ -28,7 +28,7 @@ impl FrameTriage {
 }
 
 impl Assess for FrameTriage {
-    fn assess(&mut self, frame: &Frame, regions: &mut Vec<Region>) -> Assessment {
+    fn assess(&mut self, frame: &Frame, regions: &mut Regions) -> Assessment {
         let pixels = &frame.pixels;
         let view = match pixels.view() {
             PixelView::Mono8(samples) => GrayView::new(samples, pixels.width(), pixels.height()),
@@ -40,7 +40,7 @@ impl Assess for FrameTriage {
         let view = match view {
             Ok(view) => view,
             Err(error) => {
-                let refused = Some((RejectReason::Unsupported, error.to_string()));
+                let refused = Some((RejectReason::Unsupported, error.to_string().into()));
                 return Assessment { refused, ..Assessment::default() };
             }
         };
@@ -60,6 +60,6 @@ impl Assess for FrameTriage {
             TriageVerdict::Underexposed => Some(RejectReason::Underexposed),
             TriageVerdict::Unusable => Some(RejectReason::Unsupported),
         };
-        Assessment { quality: seen.quality, refused: reason.map(|reason| (reason, seen.verdict.to_string())) }
+        Assessment { quality: seen.quality, refused: reason.map(|reason| (reason, seen.verdict.words().into())) }
     }
 }

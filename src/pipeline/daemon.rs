@@ -151,7 +151,7 @@ impl Pipeline {
             refusals: outcomes.clone(),
         };
         threads.push(spawn("recognise", move || recognise.run())?);
-        let station = interpret.station.clone();
+        let (station, outbox_full) = (interpret.station.clone(), interpret.outbox_full);
         let interpret = InterpretStage {
             context: context("interpret".into()),
             settings: interpret,
@@ -162,7 +162,8 @@ impl Pipeline {
             hub: hub.clone(),
         };
         threads.push(spawn("interpret", move || interpret.run())?);
-        let commit = CommitStage { context: context("commit".into()), station, store, input: finished, hub };
+        let commit =
+            CommitStage { context: context("commit".into()), station, outbox_full, store, input: finished, hub };
         threads.push(spawn("commit", move || commit.run())?);
         Ok(Self { threads, hearts, sources: contexts, stop, abandon })
     }

@@ -12,7 +12,7 @@ use crate::{
     cell::{Quality, StagePosition},
     config::{Mode, SourceConfig},
     frame::{FileStamp, Frame, FrameId, FrameInfo},
-    recognition::{Recognised, Region},
+    recognition::{Recognised, Regions},
     station::{DropReason, Ledger, RejectReason, Ticket},
 };
 
@@ -32,7 +32,7 @@ pub struct Job {
     /// What triage thought.
     pub quality: Quality,
     /// Where triage saw cells.
-    pub regions: Vec<Region>,
+    pub regions: Regions,
     /// Scene of a live source.
     pub scene: Option<u64>,
     /// What was recognised, one entry a cell.
@@ -181,7 +181,7 @@ impl Job {
             context,
             wanted,
             quality: Quality::default(),
-            regions: Vec::new(),
+            regions: Regions::new(),
             scene: None,
             recognised: Vec::new(),
             spent: Spent::default(),

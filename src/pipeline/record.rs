@@ -12,7 +12,7 @@ use image::{
 use uuid::Uuid;
 
 use crate::{
-    cell::{BoundingBox, Captured, Cell, Chromosome, Counts, Damage, Karyotype, NOTICE},
+    cell::{BoundingBox, Captured, Cell, Chromosome, Counts, Damage, Karyotype, NOTICE, TrueCell},
     frame::{Frame, PixelView, Pixels},
     karyotype::{Evidence, KaryotypeSettings, interpret, karyogram, measure},
     recognition::{Basis, Candidate, Recognised, choose},
@@ -200,4 +200,14 @@ pub fn new_id(time: jiff::Timestamp) -> Uuid {
 pub fn labels(station: &str, belongs: &super::job::Belongs, replayed: bool) -> Labels {
     let own = |text: &Option<Arc<str>>| text.as_deref().map(str::to_owned);
     Labels { station: station.to_owned(), case: own(&belongs.case), slide: own(&belongs.slide), replayed }
+}
+
+/// The record of the virtual slide's truth that goes with a region, where there is one.
+pub fn truth_of<'t>(truth: &'t [TrueCell], region: &BoundingBox) -> Option<&'t TrueCell> {
+    truth
+        .iter()
+        .map(|cell| (cell.region.intersection(region), cell))
+        .filter(|(shared, _)| *shared > 0.0)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, cell)| cell)
 }

@@ -1,7 +1,7 @@
 //! A person's correction of a cell: pure.
 
 use crate::{
-    cell::{BoundingBox, Cell, ChromosomeClass, Review},
+    cell::{Cell, ChromosomeClass, Review},
     dicentric::Pieces,
     karyotype::{KaryotypeSettings, recount},
     station::{CommandError, ReviewAction},
@@ -80,14 +80,4 @@ fn named(class: Option<ChromosomeClass>) -> String {
 /// The word that a value has in messages.
 fn word(value: &impl serde::Serialize) -> String {
     serde_json::to_value(value).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default()
-}
-
-/// The record of the virtual slide's truth that goes with a region, where there is one.
-pub fn truth_of<'t>(truth: &'t [crate::cell::TrueCell], region: &BoundingBox) -> Option<&'t crate::cell::TrueCell> {
-    truth
-        .iter()
-        .map(|cell| (cell.region.intersection(region), cell))
-        .filter(|(shared, _)| *shared > 0.0)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, cell)| cell)
 }

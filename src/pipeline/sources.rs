@@ -1,6 +1,6 @@
 //! From a source's configuration to something that opens it.
 
-use std::{path::Path, sync::Arc};
+use std::sync::Arc;
 
 use super::{job::SourceContext, stages::capture::OpenSource};
 use crate::{
@@ -13,17 +13,11 @@ use crate::{
 /// Frames a second of a simulated live camera that names no rate.
 const SIMULATOR_RATE: f64 = 10.0;
 
-/// How to open the source. Paths are relative to `base` (the configuration's folder); `store` knows which files were
-/// processed before.
+/// How to open the source; `store` knows which files were processed before.
 ///
 /// # Errors
 /// When this build or this version cannot drive such a source.
-pub fn opener(
-    context: &Arc<SourceContext>,
-    assay: Assay,
-    base: &Path,
-    store: StoreReader,
-) -> Result<OpenSource, SourceError> {
+pub fn opener(context: &Arc<SourceContext>, assay: Assay, store: StoreReader) -> Result<OpenSource, SourceError> {
     let config = context.config.clone();
     let name = context.name.clone();
     match config.kind {
@@ -57,7 +51,7 @@ pub fn opener(
             }))
         }
         SourceKind::Folder => {
-            let path = base.join(config.path.clone().unwrap_or_default());
+            let path = config.path.clone().unwrap_or_default();
             Ok(Box::new(move || {
                 let marks = store
                     .marks(&name)

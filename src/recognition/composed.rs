@@ -61,7 +61,7 @@ impl ComposedRecognizer {
         library: &ModelLibrary,
         chosen: &ChosenEngine,
     ) -> Result<Self, RecognitionError> {
-        let mut basis = Basis { engine: chosen.engine.describe(), ..Basis::default() };
+        let mut basis = Basis { library: chosen.engine.describe(), ..Basis::default() };
         basis.notes.extend(chosen.fell_back.iter().map(|reason| format!("engine cpu runs instead: {reason}")));
         let engine = &*chosen.engine;
         let stain = recognition.stain;
@@ -79,6 +79,7 @@ impl ComposedRecognizer {
         if let Some(classifier) = &classifier {
             basis.models.insert(Task::Classifier.to_string(), classifier.label().to_owned());
         }
+        basis.engine = if basis.models.is_empty() { "segmentation" } else { chosen.engine.name() }.into();
         Ok(Self {
             detector,
             classifier,

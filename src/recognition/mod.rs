@@ -23,6 +23,7 @@ pub use decode::{ClassLogProbs, Detection, argmax, decode, log_softmax, suppress
 pub use detector::Detector;
 pub use plane::Plane;
 pub use segmented::Segmented;
+use smallvec::SmallVec;
 pub use triage::{Assessment, Spread, SpreadFeatures, Triage, TriageOptions, TriageVerdict};
 
 use crate::{
@@ -52,6 +53,9 @@ impl Region {
         }
     }
 }
+
+/// The cells of one frame. Up to two lie in the frame's own memory, so that triage allocates nothing for them.
+pub type Regions = SmallVec<[Region; 2]>;
 
 /// One piece that may be a chromosome.
 #[derive(Debug, Clone, PartialEq)]
@@ -108,8 +112,10 @@ impl Recognised {
 pub struct Basis {
     /// `task: name@hash12` of the models; empty when segmentation alone runs.
     pub models: BTreeMap<String, String>,
-    /// Engine and library, for people.
+    /// Engine: `cpu`, `onnxruntime`, ...; `segmentation` when no model was found.
     pub engine: String,
+    /// Library, provider and threads, for people.
+    pub library: String,
     /// What a person should know: no model found, a fallback, a stain that the model was not made for.
     pub notes: Vec<String>,
 }

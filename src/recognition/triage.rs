@@ -56,9 +56,10 @@ impl TriageVerdict {
     }
 }
 
-impl fmt::Display for TriageVerdict {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl TriageVerdict {
+    /// The verdict in words.
+    pub fn words(self) -> &'static str {
+        match self {
             Self::Metaphase => "a metaphase",
             Self::Empty => "nothing is on the frame",
             Self::NoMetaphase => "objects, but no metaphase",
@@ -67,7 +68,13 @@ impl fmt::Display for TriageVerdict {
             Self::Overexposed => "over-exposed",
             Self::Underexposed => "too little light",
             Self::Unusable => "pixels that cannot be used",
-        })
+        }
+    }
+}
+
+impl fmt::Display for TriageVerdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.words())
     }
 }
 

@@ -56,6 +56,9 @@ pub struct EngineState {
     pub level: Level,
     /// Engine in use: cpu, onnxruntime, tensorrt, kserve; `segmentation` when no model was found.
     pub name: String,
+    /// Library, provider and threads, for people.
+    #[serde(default)]
+    pub library: String,
     /// `task: name@hash12`.
     pub models: BTreeMap<String, String>,
     /// What is wrong or missing, in words.

@@ -87,7 +87,7 @@ pub struct WebOptions {
 }
 
 impl WebOptions {
-    /// From the configuration; none where the server is off. A relative token file is sought from the working folder.
+    /// From the configuration; none where the server is off.
     ///
     /// # Errors
     /// When the address or the token file is wrong.

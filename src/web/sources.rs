@@ -90,7 +90,12 @@ pub(super) fn no_such_source(app: &App, name: &str) -> Problem {
     responses((status = 200, description = "The sources", body = ref("#/components/schemas/Sources"))))]
 pub async fn sources(State(app): State<App>) -> Json<Sources> {
     let health = &app.parts.health;
-    let (mut facts, mut stats) = (health.birth().sources, app.latest_stats().sources);
+    let (mut facts, rates) = (health.birth().sources, app.latest_stats().sources);
+    // Counts are those of this moment; only the rate needs the samples of the last seconds.
+    let mut stats = health.stats(String::new(), Duration::ZERO).sources;
+    for (name, stats) in &mut stats {
+        stats.frames_per_s = rates.get(name).map_or(0.0, |rate| rate.frames_per_s);
+    }
     let list = health.state(now()).sources.into_iter().map(|(name, state)| SourceView {
         facts: facts.remove(&name).unwrap_or_default(),
         stats: stats.remove(&name).unwrap_or_default(),

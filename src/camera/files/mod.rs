@@ -11,6 +11,7 @@ use std::{io::Cursor, path::Path};
 use crate::{
     cell::StagePosition,
     frame::{PixelBuffer, PixelFormat, Pixels},
+    station::RejectReason,
 };
 
 /// Largest picture that is read: 2^28 pixels.
@@ -39,6 +40,16 @@ pub enum FileError {
     /// No buffer was there for it.
     #[error("no buffer is free")]
     NoBuffer,
+}
+
+impl FileError {
+    /// The reason that a file is rejected with.
+    pub fn reason(&self) -> RejectReason {
+        match self {
+            Self::Unsupported(_) => RejectReason::Unsupported,
+            _ => RejectReason::Unreadable,
+        }
+    }
 }
 
 /// One picture of a file.

@@ -10,7 +10,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 use super::StageContext;
 use crate::{
     cell::NOTICE,
-    config::Mode,
+    config::{Mode, OutboxFull},
     frame::FileStamp,
     mqtt::Rejected,
     pipeline::{
@@ -19,7 +19,7 @@ use crate::{
         record,
     },
     station::{DropReason, Level, RejectReason, Ticket},
-    store::{FileMark, FileOutcome, FrameCommit, Message, Store, StoreError},
+    store::{FileMark, FileOutcome, FrameCommit, Message, Store, StoreError, may_drop},
     web::{EventKind, LiveHub},
 };
 
@@ -118,6 +118,8 @@ pub struct CommitStage {
     pub context: StageContext,
     /// Station.
     pub station: String,
+    /// What gives way when the outbox is full.
+    pub outbox_full: OutboxFull,
     /// The store.
     pub store: Store,
     /// What to write.
@@ -185,7 +187,8 @@ impl CommitStage {
             notice: NOTICE.into(),
         };
         // A record holds nothing that JSON cannot say.
-        let messages = Message::rejected(&message, refusal.context.is_live()).into_iter().collect();
+        let messages =
+            Message::rejected(&message, may_drop(self.outbox_full, refusal.context.mode)).into_iter().collect();
         FrameCommit {
             cells: Vec::new(),
             messages,

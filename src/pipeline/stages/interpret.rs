@@ -7,14 +7,14 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 use super::{StageContext, commit};
 use crate::{
     cell::{Cell, Karyotype},
-    config::{Assay, KeepImages, SourceKind},
+    config::{Assay, KeepImages, OutboxFull, SourceKind},
     dicentric::Pieces,
     frame::FrameInfo,
     karyotype::KaryotypeSettings,
-    pipeline::{casebook::CaseBook, edges::EdgeSender, job::Job, record, review::truth_of},
+    pipeline::{casebook::CaseBook, edges::EdgeSender, job::Job, record},
     recognition::Basis,
     station::{DropReason, RejectReason},
-    store::{CellCommit, Crop, FrameCommit, ImageFolder, Message, StoredImage},
+    store::{CellCommit, Crop, FrameCommit, ImageFolder, Message, StoredImage, keeps_image, may_drop},
     web::{LiveBoxes, LiveFrame, LiveHub},
 };
 
@@ -30,6 +30,10 @@ pub struct InterpretSettings {
     pub assay: Assay,
     /// Sums of centromeres that count as complete.
     pub accepted_centromeres: [u32; 2],
+    /// Whether messages carry small pictures.
+    pub thumbnails: bool,
+    /// What gives way when the outbox is full.
+    pub outbox_full: OutboxFull,
 }
 
 /// The interpret stage.
@@ -111,13 +115,7 @@ impl InterpretStage {
                     .filter_map(|c| record::crop_png(pixels, &c.bounds).map(|png| Crop { chromosome: c.index, png }))
                     .collect();
                 let thumbnail = record::thumbnail_jpeg(pixels, &cell.region);
-                let keep = match self.settings.keep_images {
-                    KeepImages::None => false,
-                    KeepImages::All => true,
-                    KeepImages::Abnormal => {
-                        cell.karyotype.verdict == crate::cell::Verdict::Abnormal || cell.counts.damaged > 0
-                    }
-                };
+                let keep = keeps_image(self.settings.keep_images, &cell);
                 if keep && image.is_none() {
                     image = self.keep(job, &cell);
                 }
@@ -129,7 +127,7 @@ impl InterpretStage {
     /// The aberration record. A simulated source knows it; no network scores dicentrics yet, so otherwise a person does.
     fn score(&self, info: &FrameInfo, cell: &mut Cell) {
         let accepted = self.settings.accepted_centromeres;
-        let truth = info.truth.as_deref().and_then(|truth| truth_of(truth, &cell.region));
+        let truth = info.truth.as_deref().and_then(|truth| record::truth_of(truth, &cell.region));
         cell.karyotype = Karyotype { reason: "the dicentric assay names no classes".into(), ..Karyotype::default() };
         match truth.and_then(|t| t.dicentric.as_ref()) {
             Some(record) => {
@@ -171,11 +169,14 @@ impl InterpretStage {
     }
 
     fn send(&self, job: Job, cells: Vec<CellCommit>) {
-        let droppable = job.context.is_live();
+        let droppable = may_drop(self.settings.outbox_full, job.context.mode);
         let messages = cells
             .iter()
             // A record holds nothing that JSON cannot say.
-            .filter_map(|cell| Message::cell(&cell.cell, droppable).ok())
+            .filter_map(|cell| {
+                let thumbnail = cell.thumbnail.as_deref().filter(|_| self.settings.thumbnails);
+                Message::cell(&cell.cell, thumbnail, droppable).ok()
+            })
             .collect();
         let mark = commit::mark(&job.context.name, &job.frame.info.file, job.frame.info.stamp, None);
         let frame = FrameCommit { cells, messages, latest: Vec::new(), mark };

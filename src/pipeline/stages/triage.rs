@@ -1,6 +1,9 @@
 //! Triage and select: one thread a source. Looks at every frame for a few milliseconds; the worth-while go on.
 
-use std::time::{Duration, Instant};
+use std::{
+    borrow::Cow,
+    time::{Duration, Instant},
+};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 
@@ -13,7 +16,7 @@ use crate::{
         job::Job,
         select::{Choice, Look, Select, Signature},
     },
-    recognition::Region,
+    recognition::{Region, Regions},
     station::{DropReason, RejectReason},
     web::{LiveFrame, LiveHub},
 };
@@ -24,13 +27,13 @@ pub struct Assessment {
     /// Scores from 0 to 1.
     pub quality: Quality,
     /// Why it does not go on, with words; none when it does.
-    pub refused: Option<(RejectReason, String)>,
+    pub refused: Option<(RejectReason, Cow<'static, str>)>,
 }
 
 /// Looks at a frame; holds its own scratch memory.
 pub trait Assess: Send {
     /// Scores the frame and fills `regions` (handed in empty) with where its cells are.
-    fn assess(&mut self, frame: &Frame, regions: &mut Vec<Region>) -> Assessment;
+    fn assess(&mut self, frame: &Frame, regions: &mut Regions) -> Assessment;
 }
 
 /// The triage stage of one source.
@@ -92,7 +95,7 @@ impl TriageStage {
                 self.context.tell_panic(&panicked.0);
                 *assess = (self.make)();
                 let text = format!("triage failed on this frame: {}", panicked.0);
-                return self.refuse(job, RejectReason::StageFailed, text);
+                return self.refuse(job, RejectReason::StageFailed, &text);
             }
         };
         job.quality = assessment.quality;
@@ -110,7 +113,7 @@ impl TriageStage {
             if let (Some(select), RejectReason::Empty | RejectReason::NoMetaphase) = (select, reason) {
                 select.interrupt(|choice| pass(&self.output, choice));
             }
-            return self.refuse(job, reason, text);
+            return self.refuse(job, reason, &text);
         }
         match select {
             None => {
@@ -145,7 +148,7 @@ impl TriageStage {
         }
     }
 
-    fn refuse(&self, job: Job, reason: RejectReason, text: String) {
+    fn refuse(&self, job: Job, reason: RejectReason, text: &str) {
         tracing::trace!(reason = reason.label(), text, "refused");
         if let Some(refusal) = job.refuse(reason, text) {
             commit::refuse(&self.refusals, refusal);

@@ -27,7 +27,7 @@ function drawHealth() {
   const { sources, engine, broker, store } = state;
   byId("health").replaceChildren(
     ...Object.entries(sources).map(([name, x]) => chip(x.level, name, x.activity || x.level, x.reason)),
-    chip(engine.level, "Engine", (engine.name || engine.level).split(/ from |,/)[0], engine.reason || engine.name),
+    chip(engine.level, "Engine", engine.name || engine.level, engine.reason || engine.library),
     chip(broker.level, "Broker", broker.connected ? "connected" : "not connected", broker.reason || broker.url),
     chip(store.level, "Store", store.level === "ok" ? "ok" : store.level, store.reason));
 }

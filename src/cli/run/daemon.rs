@@ -1,26 +1,22 @@
-//! `run`: the daemon.
+//! The daemon put together: store, page, broker and pipeline, watched until it ends.
 
 use std::{
-    io::{IsTerminal, Write},
-    path::{Path, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
+    sync::Arc,
     time::{Duration, Instant},
 };
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::Timestamp;
 use sd_notify::NotifyState;
-use sha2::{Digest, Sha256};
-use signal_hook::consts::{SIGINT, SIGTERM};
-use uuid::Uuid;
 
-use super::{Exit, Failure, Global, config};
+use super::{
+    Signals,
+    banner::{Progress, banner},
+    facts::{birth, told},
+    state_folder, store_failure,
+};
 use crate::{
-    cell::{Cell, NOTICE},
-    config::{Assay, Config, Loaded, Mode},
+    cli::{Exit, Failure},
+    config::{Config, Loaded, Mode},
     inference::{self, ModelLibrary},
     karyotype::KaryotypeSettings,
     mqtt::{self, MqttSession},
@@ -29,17 +25,13 @@ use crate::{
         casebook::{CaseBook, CaseBookSettings},
         clock::SystemClock,
         job::SourceContext,
-        review, sources,
+        sources,
         stages::interpret::InterpretSettings,
         supervisor::{self, Finding},
     },
     recognition::{ComposedRecognizer, Recognition, Recognizer},
-    station::{
-        Answer, Birth, Command, CommandError, CommandInbox, EngineState, Health, HostFacts, Level, ModelFacts,
-        ReviewAction, SourceFacts, SourceState, Stats, command_channel,
-    },
-    store::{FrameCommit, Message, ReviewRecord, Store, StoreError, StoreOptions},
-    telemetry,
+    station::{CommandInbox, Health, Level, SourceState, command_channel},
+    store::{Store, StoreOptions},
     web::{self, EventKind, LiveHub, LiveSource, WebOptions, WebParts},
 };
 
@@ -53,96 +45,30 @@ const CASES_EVERY: Duration = Duration::from_secs(1);
 const CLEAN_EVERY: Duration = Duration::from_secs(60);
 /// Time for the broker to take what still waits at the end.
 const GOODBYE: Duration = Duration::from_millis(400);
-
-/// Runs the daemon until a signal ends it.
-pub fn run(global: &Global) -> Result<Exit, Failure> {
-    let loaded = config::load(global, None)?;
-    let signals = Signals::watch()?;
-    let progress = Progress::new();
-    telemetry::start(&loaded.config.log, progress.bar.clone()).map_err(|e| Failure::new(Exit::Config, e))?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .thread_name("sockets")
-        .enable_all()
-        .build()
-        .map_err(|e| Failure::new(Exit::Internal, format!("cannot start the socket threads: {e}")))?;
-    let exit = Daemon::start(&loaded, &runtime, progress)?.watch(&signals);
-    runtime.shutdown_timeout(Duration::from_millis(100));
-    exit
-}
-
 /// Begins the reason in `state` when the quota cannot be kept.
 const OVER_QUOTA: &str = "over store.quota";
 
-/// SIGINT and SIGTERM: the first asks, the second ends at once.
-struct Signals(Arc<AtomicBool>);
-
-impl Signals {
-    fn watch() -> Result<Self, Failure> {
-        let asked = Arc::new(AtomicBool::new(false));
-        for signal in [SIGINT, SIGTERM] {
-            // In this order: the shutdown is armed by the flag that the first signal sets.
-            signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, asked.clone())
-                .and_then(|_| signal_hook::flag::register(signal, asked.clone()))
-                .map_err(|e| Failure::new(Exit::Internal, format!("cannot watch for signals: {e}")))?;
-        }
-        Ok(Self(asked))
-    }
-
-    fn asked(&self) -> bool {
-        self.0.load(Relaxed)
-    }
-}
-
-/// Where the store is: configured, else systemd's, else the user's.
-pub fn state_folder(config: &Config) -> Result<PathBuf, Failure> {
-    if let Some(path) = &config.store.path {
-        return Ok(path.clone());
-    }
-    let named = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
-    if let Some(folder) = named("STATE_DIRECTORY") {
-        return Ok(folder);
-    }
-    if let Some(folder) = named("XDG_STATE_HOME").filter(|p| p.is_absolute()) {
-        return Ok(folder.join("metaphased"));
-    }
-    named("HOME").map(|home| home.join(".local/state/metaphased")).ok_or_else(|| {
-        Failure::new(Exit::Config, "no place for the store: set store.path, STATE_DIRECTORY or XDG_STATE_HOME")
-    })
-}
-
-/// The failure of a store that cannot be opened.
-pub fn store_failure(error: &StoreError) -> Failure {
-    let exit = match error {
-        StoreError::InUse(_) => Exit::TryAgain,
-        StoreError::Io { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => Exit::NotPermitted,
-        StoreError::Io { .. } => Exit::CannotCreate,
-        _ => Exit::Io,
-    };
-    Failure::new(exit, error)
-}
-
-struct Daemon {
-    config: Config,
-    health: Health,
-    store: Store,
-    pipeline: Pipeline,
-    session: Option<MqttSession>,
-    page: Option<(tokio::task::JoinHandle<()>, tokio::sync::oneshot::Sender<()>)>,
-    commands: CommandInbox,
-    cases: CaseBook,
-    karyotype: KaryotypeSettings,
-    hub: LiveHub,
-    progress: Progress,
-    runtime: tokio::runtime::Handle,
-    started: Instant,
+/// The running daemon.
+pub struct Daemon {
+    pub(super) config: Config,
+    pub(super) health: Health,
+    pub(super) store: Store,
+    pub(super) pipeline: Pipeline,
+    pub(super) session: Option<MqttSession>,
+    pub(super) page: Option<(tokio::task::JoinHandle<()>, tokio::sync::oneshot::Sender<()>)>,
+    pub(super) commands: CommandInbox,
+    pub(super) cases: CaseBook,
+    pub(super) karyotype: KaryotypeSettings,
+    pub(super) hub: LiveHub,
+    pub(super) progress: Progress,
+    pub(super) runtime: tokio::runtime::Handle,
+    pub(super) started: Instant,
 }
 
 impl Daemon {
     /// Takes everything that can be taken by another first (store, ports), so that a conflict is told at once.
-    fn start(loaded: &Loaded, runtime: &tokio::runtime::Runtime, progress: Progress) -> Result<Self, Failure> {
+    pub fn start(loaded: &Loaded, runtime: &tokio::runtime::Runtime, progress: Progress) -> Result<Self, Failure> {
         let config = loaded.config.clone();
-        let base = loaded.file.as_deref().and_then(Path::parent).map(Path::to_owned).unwrap_or_default();
         let folder = state_folder(&config)?;
         let options = StoreOptions { outbox_cap: config.mqtt.outbox_cap, quota: config.store.quota_bytes() };
         let store = Store::open(&folder, options).map_err(|e| store_failure(&e))?;
@@ -165,7 +91,7 @@ impl Daemon {
         );
         let mut parts = Vec::new();
         for context in &contexts {
-            let open = sources::opener(context, config.assay, &base, store.reader())
+            let open = sources::opener(context, config.assay, store.reader())
                 .map_err(|e| Failure::new(Exit::Unavailable, e))?;
             let recognition = Recognition::configured(&config.inference, context.config.stain);
             let (library, engine) = (library.clone(), engine.clone());
@@ -198,6 +124,8 @@ impl Daemon {
                 keep_images: config.store.keep_images,
                 assay: config.assay,
                 accepted_centromeres: config.dicentric.accepted_centromeres,
+                thumbnails: config.mqtt.thumbnails,
+                outbox_full: config.mqtt.outbox_full,
             },
             store: store.clone(),
             cases: cases.clone(),
@@ -273,7 +201,7 @@ impl Daemon {
     }
 
     /// Looks after the pipeline until a signal or a broken stage ends it.
-    fn watch(mut self, signals: &Signals) -> Result<Exit, Failure> {
+    pub fn watch(mut self, signals: &Signals) -> Result<Exit, Failure> {
         let mut exit = Exit::Done;
         let mut said = Instant::now();
         let mut cleaned = Instant::now();
@@ -312,78 +240,8 @@ impl Daemon {
         Ok(exit)
     }
 
-    fn carry_out(&self, command: &Command) -> Answer {
-        match command {
-            Command::Review { by, cell, revision, change } => self.review(by, *cell, *revision, change),
-            Command::Acknowledge { by, case } => {
-                let time = Timestamp::now().to_string();
-                let follow = self.cases.acknowledge(case.as_deref(), by, &time)?;
-                self.commit(follow)?;
-                self.tell_cases();
-                Ok(serde_json::json!({ "by": by }))
-            }
-            other => {
-                let answer = supervisor::control(other, self.pipeline.sources())
-                    .unwrap_or_else(|| Err(CommandError::Refused("this version does not take this command".into())));
-                if let (Command::Case { case, slide }, Ok(_)) = (other, &answer) {
-                    self.health.set_case(case.clone(), slide.clone());
-                }
-                answer
-            }
-        }
-    }
-
-    fn commit(&self, frame: FrameCommit) -> Result<(), CommandError> {
-        match self.store.commit(std::slice::from_ref(&frame)) {
-            Ok(_) => Ok(()),
-            Err(error) => Err(CommandError::Unavailable(error.to_string())),
-        }
-    }
-
-    fn review(&self, by: &str, id: Uuid, revision: Option<u32>, change: &ReviewAction) -> Answer {
-        let unavailable = |error: StoreError| CommandError::Unavailable(error.to_string());
-        let row = self.store.reader().cell(id).map_err(unavailable)?;
-        let old = row
-            .ok_or_else(|| CommandError::NotFound(format!("no cell {id} in the store")))?
-            .cell()
-            .map_err(unavailable)?;
-        if revision.is_some_and(|seen| seen != old.revision) {
-            return Err(CommandError::Refused(format!(
-                "cell {id} is at revision {} by now: look at it again before you correct it",
-                old.revision
-            )));
-        }
-        let time = Timestamp::now().to_string();
-        let new = review::reviewed(&old, by, change, &self.karyotype, &time)?;
-        let json = |cell: &Cell| serde_json::to_string(cell).ok();
-        let record = ReviewRecord {
-            time,
-            by: by.trim().to_owned(),
-            cell: Some(id),
-            case: new.case.clone(),
-            revision: Some(new.revision),
-            change: new.review.as_ref().map(|r| r.change.clone()).unwrap_or_default(),
-            old: json(&old),
-            new: json(&new),
-            model: (!old.models.is_empty()).then(|| old.models.values().cloned().collect::<Vec<_>>().join(", ")),
-            curve: (self.config.assay == Assay::Dicentric).then(|| self.config.dose.curve.clone()),
-            settings: None,
-        };
-        // A record holds nothing that JSON cannot say.
-        let messages = Message::cell(&new, false).into_iter().collect();
-        let follow = FrameCommit { messages, ..FrameCommit::default() };
-        self.store.review(&record, Some(&new), &follow).map_err(|error| match error {
-            StoreError::Conflict { .. } => CommandError::Refused(error.to_string()),
-            other => CommandError::Unavailable(other.to_string()),
-        })?;
-        self.cases.put(&new);
-        self.hub.tell(EventKind::Cell, &new);
-        self.tell_cases();
-        Ok(serde_json::json!({ "cell": id, "revision": new.revision }))
-    }
-
     /// Publishes the cases that changed.
-    fn tell_cases(&self) {
+    pub(super) fn tell_cases(&self) {
         let changes = self.cases.take_changes(&Timestamp::now().to_string());
         if changes.latest.is_empty() && changes.messages.is_empty() {
             return;
@@ -452,10 +310,10 @@ impl Daemon {
 }
 
 /// The broker to talk to.
-struct BrokerChoice {
-    settings: mqtt::Settings,
+pub struct BrokerChoice {
+    pub settings: mqtt::Settings,
     /// Port of the embedded broker, when it is ours.
-    embedded: Option<u16>,
+    pub embedded: Option<u16>,
 }
 
 fn start_broker(config: &Config) -> Result<Option<BrokerChoice>, Failure> {
@@ -498,133 +356,8 @@ fn contexts(config: &Config, health: &Health) -> Vec<Arc<SourceContext>> {
         .collect()
 }
 
-/// Tells what recognition rests on: in `state`, and in `birth`.
-fn told(health: &Health, recognizer: &dyn Recognizer) {
-    let basis = recognizer.basis().clone();
-    health.engine(|e| {
-        *e = EngineState {
-            level: if basis.notes.is_empty() { Level::Ok } else { Level::Degraded },
-            name: basis.engine.clone(),
-            models: basis.models.clone(),
-            reason: basis.notes.join("; "),
-        };
-    });
-    health.set_birth(|birth| {
-        birth.engine = basis.engine.clone();
-        for (task, label) in &basis.models {
-            let (name, hash) = label.split_once('@').unwrap_or((label, ""));
-            let facts =
-                ModelFacts { task: task.clone(), name: name.into(), sha256: hash.into(), ..ModelFacts::default() };
-            if !birth.models.contains(&facts) {
-                birth.models.push(facts);
-            }
-        }
-    });
-}
-
-fn birth(loaded: &Loaded) -> Birth {
-    let config = &loaded.config;
-    let mut shown = config.clone();
-    shown.mqtt.password = None;
-    // The types hold nothing that JSON cannot.
-    let digest = Sha256::digest(serde_json::to_vec(&shown).unwrap_or_default());
-    Birth {
-        schema: "birth/1".into(),
-        station: config.station.clone(),
-        started: Timestamp::now().to_string(),
-        version: env!("CARGO_PKG_VERSION").into(),
-        host: HostFacts {
-            platform: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
-            cores: std::thread::available_parallelism().map_or(1, |n| n.get() as u32),
-        },
-        assay: match config.assay {
-            Assay::Karyotype => "karyotype".into(),
-            Assay::Dicentric => "dicentric".into(),
-        },
-        sources: config
-            .sources()
-            .into_iter()
-            .map(|(name, s)| {
-                let facts = SourceFacts {
-                    kind: s.kind.name().into(),
-                    mode: s.mode().name().into(),
-                    stain: s.stain.name().into(),
-                };
-                (name, facts)
-            })
-            .collect(),
-        configuration: digest.iter().map(|byte| format!("{byte:02x}")).collect(),
-        notice: NOTICE.into(),
-        ..Birth::default()
-    }
-}
-
 /// Tells systemd, where it listens.
 fn notify(states: &[NotifyState<'_>]) {
     // Nobody listens outside systemd.
     let _ = sd_notify::notify(states);
-}
-
-fn banner(page: Option<String>, broker: Option<&BrokerChoice>, config: &Config, folder: &Path, health: &Health) {
-    let mut text = format!("\nmetaphased {}  station {}\n", env!("CARGO_PKG_VERSION"), config.station);
-    match page {
-        Some(url) => text += &format!("  page     {url}\n"),
-        None => text += "  page     off\n",
-    }
-    match broker {
-        Some(BrokerChoice { embedded: Some(port), .. }) => {
-            text += &format!("  try      mosquitto_sub -h 127.0.0.1 -p {port} -t '{}/#' -v\n", config.mqtt.prefix);
-        }
-        Some(choice) => text += &format!("  broker   {}\n", choice.settings.url()),
-        None => text += "  broker   off\n",
-    }
-    let state = health.state(String::new());
-    text += &format!("  engine   {}\n", state.engine.name);
-    if state.engine.models.is_empty() {
-        text += "           no model found: chromosomes are segmented and counted, not classified\n";
-    }
-    text += &format!("  store    {}\n", folder.display());
-    text += &format!("  {NOTICE}\n  Ctrl-C stops.\n\n");
-    // Without stderr there is nobody to read it.
-    let _ = std::io::stderr().write_all(text.as_bytes());
-}
-
-/// The calm line: rewritten once a second on a terminal, a log line a minute elsewhere.
-struct Progress {
-    bar: Option<ProgressBar>,
-}
-
-impl Progress {
-    fn new() -> Self {
-        let bar = std::io::stderr().is_terminal().then(|| {
-            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(2));
-            bar.set_style(ProgressStyle::with_template("{msg}").unwrap_or_else(|_| ProgressStyle::default_spinner()));
-            bar
-        });
-        Self { bar }
-    }
-
-    fn say(&self, stats: &Stats, health: &Health) {
-        let sum = |pick: fn(&crate::station::SourceStats) -> u64| stats.sources.values().map(pick).sum::<u64>();
-        let (frames, dropped) = (sum(|s| s.accepted), sum(|s| s.dropped.values().sum()));
-        let state = health.state(String::new());
-        let told = match state.level {
-            Level::Ok => "ok".to_owned(),
-            _ => state.reasons.join("; "),
-        };
-        let line = format!(
-            "{} cells, {} published, {} waiting · {frames} frames, {dropped} dropped · {told}",
-            stats.cells_stored, stats.cells_published, stats.outbox_depth
-        );
-        match &self.bar {
-            Some(bar) => bar.set_message(line),
-            None => tracing::info!("{line}"),
-        }
-    }
-
-    fn end(&self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
-    }
 }

@@ -1,0 +1,279 @@
+//! `metaphased bench pipeline`: what the pipeline itself costs, with stages that do nothing.
+
+use std::{
+    fs,
+    sync::{Arc, atomic::AtomicBool},
+    thread,
+    time::{Duration, Instant},
+};
+
+use clap::Args;
+use comfy_table::{CellAlignment, Table, presets::UTF8_FULL_CONDENSED};
+use serde::Serialize;
+use serde_json::json;
+
+use super::{Exit, Failure, Global, output};
+use crate::{
+    camera::{Buffers, Capture, Source, SourceError},
+    config::{Config, Mode, SourceConfig},
+    frame::{FileStamp, Frame, FrameInfo, FramePool, PixelFormat, Pixels},
+    karyotype::KaryotypeSettings,
+    pipeline::{
+        Parts, Pipeline, SourceParts,
+        casebook::{CaseBook, CaseBookSettings},
+        clock::SystemClock,
+        edges::{self, CAPTURE_TRIAGE, EdgeSpec, INTERPRET_COMMIT, RECOGNISE_INTERPRET, TRIAGE_RECOGNISE},
+        heart::Heart,
+        job::{Job, SourceContext},
+        stages::{
+            interpret::InterpretSettings,
+            triage::{Assess, Assessment},
+        },
+    },
+    recognition::{Basis, Recognised, RecognitionError, Recognizer, Region, Regions},
+    station::{Birth, Health, Ledger, RejectReason, SourceState},
+    store::{Store, StoreOptions},
+};
+
+/// Sides of the frames: small, since pixels are never touched.
+const SIDE: usize = 16;
+
+/// Time frames through every edge of the pipeline with stages that do nothing and full queues.
+#[derive(Debug, Args)]
+pub struct BenchPipeline {
+    /// Frames a row.
+    #[arg(long, value_name = "N", default_value_t = 200_000, value_parser = clap::value_parser!(u64).range(1000..))]
+    frames: u64,
+    /// One JSON object on standard output.
+    #[arg(long)]
+    json: bool,
+}
+
+/// One line of the table.
+#[derive(Debug, Serialize)]
+struct Row {
+    /// What the frames went through.
+    way: &'static str,
+    frames: u64,
+    frames_per_s: f64,
+    /// Processor time of the whole process over frames; none where the system does not tell it.
+    cpu_us_per_frame: Option<f64>,
+}
+
+impl BenchPipeline {
+    /// Measures and tells.
+    pub fn run(&self, _: &Global) -> Result<Exit, Failure> {
+        let rows = [
+            measure("edges", self.frames, through_edges)?,
+            measure("stages", self.frames, |n| through_stages(n, false))?,
+            measure("stages and store", self.frames / 10, |n| through_stages(n, true))?,
+        ];
+        output::print(&if self.json {
+            json!({"schema": "bench/1", "bench": "pipeline", "rows": rows}).to_string()
+        } else {
+            table(&rows)
+        })?;
+        Ok(Exit::Done)
+    }
+}
+
+fn measure(way: &'static str, frames: u64, run: impl FnOnce(u64) -> Result<Ledger, Failure>) -> Result<Row, Failure> {
+    let (begun, busy) = (Instant::now(), cpu_time());
+    let ledger = run(frames)?;
+    let spent = begun.elapsed().as_secs_f64();
+    let busy = cpu_time().zip(busy).map(|(now, then)| now.saturating_sub(then));
+    let counts = ledger.counts();
+    if counts.rejected_total() != frames || !counts.adds_up() {
+        return Err(Failure::new(Exit::Internal, format!("{way}: {frames} frames went in, {counts:?} came out")));
+    }
+    Ok(Row {
+        way,
+        frames,
+        frames_per_s: frames as f64 / spent,
+        cpu_us_per_frame: busy.map(|busy| busy.as_secs_f64() * 1e6 / frames as f64),
+    })
+}
+
+/// Processor time of this process so far, in steps of the system's clock tick (10 ms on Linux).
+fn cpu_time() -> Option<Duration> {
+    let stat = fs::read_to_string("/proc/self/stat").ok()?;
+    // The name of the process stands in brackets and may hold spaces; user and system time are fields 14 and 15.
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
+    let ticks: u64 = fields.next()?.parse::<u64>().ok()? + fields.next()?.parse::<u64>().ok()?;
+    Some(Duration::from_millis(ticks * 10))
+}
+
+/// A lossless source.
+fn source_config() -> SourceConfig {
+    SourceConfig { mode: Some(Mode::Lossless), ..SourceConfig::default() }
+}
+
+/// Frames from the pool over all four edges, each end a thread with a heart that does nothing else.
+fn through_edges(frames: u64) -> Result<Ledger, Failure> {
+    let abandon = Arc::new(AtomicBool::new(false));
+    let ledger = Ledger::default();
+    let context = SourceContext::new("bench", source_config(), ledger.clone());
+    let (captured, mut last) = edges::edge::<Job>(CAPTURE_TRIAGE, abandon.clone());
+    let mut threads = Vec::new();
+    let stages: [(&str, EdgeSpec); 3] =
+        [("triage", TRIAGE_RECOGNISE), ("recognise", RECOGNISE_INTERPRET), ("interpret", INTERPRET_COMMIT)];
+    for (name, edge) in stages {
+        let (output, next) = edges::edge::<Job>(edge, abandon.clone());
+        let input = std::mem::replace(&mut last, next);
+        let heart = Heart::new(name, Arc::new(SystemClock));
+        threads.push(thread::spawn(move || {
+            for job in &input {
+                let Ok(job) = heart.beat(input.len(), || job) else { return };
+                output.send(job, Mode::Lossless);
+            }
+        }));
+    }
+    threads.push(thread::spawn(move || {
+        let heart = Heart::new("commit", Arc::new(SystemClock));
+        for job in &last {
+            if heart.beat(last.len(), || ()).is_ok() {
+                job.ticket.rejected(RejectReason::NoChromosomes);
+            }
+        }
+    }));
+    let mut source = Blank { left: frames, named: false };
+    let buffers = Buffers::new(FramePool::new(edges::pool_size()), true, Arc::default());
+    while let Ok(Capture::Frame(frame)) = source.next(&buffers) {
+        captured.send(Job::new(frame, ledger.accept(), context.clone(), false), Mode::Lossless);
+    }
+    drop(captured);
+    for thread in threads {
+        thread.join().map_err(|_| Failure::new(Exit::Internal, "a thread of the bench panicked"))?;
+    }
+    Ok(ledger)
+}
+
+/// Frames through the daemon's own stages, their work taken out. With `stored`, every frame is a file that gave no cell:
+/// its message and its mark go into a store on the disk.
+fn through_stages(frames: u64, stored: bool) -> Result<Ledger, Failure> {
+    let internal = |error: &dyn std::fmt::Display| Failure::new(Exit::Internal, error);
+    let folder = Scratch::new()?;
+    let store = Store::open(&folder.0, StoreOptions { outbox_cap: u64::MAX, ..StoreOptions::default() })
+        .map_err(|e| internal(&e))?;
+    let config = Config::default();
+    let health = Health::new(Birth::default());
+    let ledger = health.add_source("bench", SourceState::default());
+    let context = SourceContext::new("bench", source_config(), ledger.clone());
+    let cases = CaseBook::new(CaseBookSettings::from_config(&config).map_err(|e| internal(&e))?, store.clone());
+    let pipeline = Pipeline::start(Parts {
+        sources: vec![SourceParts {
+            context,
+            open: Box::new(move || Ok(Box::new(Blank { left: frames, named: stored }))),
+            assess: Box::new(|| Box::new(Nod)),
+            recognizer: Box::new(Nothing::default()),
+            make: Box::new(|| Ok(Box::new(Nothing::default()))),
+            window: None,
+        }],
+        interpret: InterpretSettings {
+            station: config.station.clone(),
+            karyotype: KaryotypeSettings::default(),
+            keep_images: config.store.keep_images,
+            assay: config.assay,
+            accepted_centromeres: config.dicentric.accepted_centromeres,
+            thumbnails: config.mqtt.thumbnails,
+            outbox_full: config.mqtt.outbox_full,
+        },
+        store,
+        cases,
+        health,
+        hub: None,
+        clock: Arc::new(SystemClock),
+    })
+    .map_err(|e| internal(&e))?;
+    while !pipeline.is_finished() {
+        thread::sleep(Duration::from_millis(2));
+    }
+    pipeline.stop(Duration::from_secs(1));
+    Ok(ledger)
+}
+
+/// A source of empty frames.
+struct Blank {
+    left: u64,
+    /// Frames say which file they are from.
+    named: bool,
+}
+
+impl Source for Blank {
+    fn next(&mut self, buffers: &Buffers) -> Result<Capture, SourceError> {
+        if self.left == 0 {
+            return Ok(Capture::Finished);
+        }
+        let Ok(buffer) = buffers.take(SIDE * SIDE) else { return Ok(Capture::NoBuffer) };
+        let pixels = Pixels::new(buffer, PixelFormat::Mono8, SIDE, SIDE, 8)
+            .map_err(|error| SourceError::Device(error.to_string()))?;
+        self.left -= 1;
+        let mut info = FrameInfo::of_tool("bench");
+        if self.named {
+            info.file = Some(format!("{}.png", self.left).into());
+            info.stamp = Some(FileStamp { bytes: 1, mtime_ns: 1 });
+        }
+        Ok(Capture::Frame(Frame { info, pixels }))
+    }
+}
+
+/// A triage that lets everything pass.
+struct Nod;
+
+impl Assess for Nod {
+    fn assess(&mut self, frame: &Frame, regions: &mut Regions) -> Assessment {
+        regions.push(Region::whole(frame.pixels.width(), frame.pixels.height()));
+        Assessment::default()
+    }
+}
+
+/// A recognizer that finds nothing.
+#[derive(Default)]
+struct Nothing(Basis);
+
+impl Recognizer for Nothing {
+    fn recognise(&mut self, _: &Frame, _: &[Region]) -> Result<Vec<Recognised>, RecognitionError> {
+        Ok(Vec::new())
+    }
+
+    fn basis(&self) -> &Basis {
+        &self.0
+    }
+}
+
+/// A folder that goes when the bench ends.
+struct Scratch(std::path::PathBuf);
+
+impl Scratch {
+    fn new() -> Result<Self, Failure> {
+        let path = std::env::temp_dir().join(format!("metaphased-bench-{}", std::process::id()));
+        fs::create_dir_all(&path)
+            .map_err(|error| Failure::new(Exit::CannotCreate, format!("{}: {error}", path.display())))?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // What stays behind lies among the system's temporary files.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn table(rows: &[Row]) -> String {
+    let mut table = Table::new();
+    table.load_style(UTF8_FULL_CONDENSED);
+    table.set_header(["frames through", "frames", "frames/s", "CPU us a frame"]);
+    for row in rows {
+        table.add_row([
+            row.way.to_owned(),
+            row.frames.to_string(),
+            format!("{:.0}", row.frames_per_s),
+            row.cpu_us_per_frame.map_or("-".to_owned(), |us| format!("{us:.1}")),
+        ]);
+    }
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table.to_string()
+}

@@ -1,0 +1,74 @@
+//! What the daemon says of itself: birth, engine and models.
+
+use jiff::Timestamp;
+use sha2::{Digest, Sha256};
+
+use crate::{
+    cell::NOTICE,
+    config::{Assay, Loaded},
+    recognition::Recognizer,
+    station::{Birth, EngineState, Health, HostFacts, Level, ModelFacts, SourceFacts},
+};
+
+/// Tells what recognition rests on: in `state`, and in `birth`.
+pub fn told(health: &Health, recognizer: &dyn Recognizer) {
+    let basis = recognizer.basis().clone();
+    health.engine(|e| {
+        *e = EngineState {
+            level: if basis.notes.is_empty() { Level::Ok } else { Level::Degraded },
+            name: basis.engine.clone(),
+            library: basis.library.clone(),
+            models: basis.models.clone(),
+            reason: basis.notes.join("; "),
+        };
+    });
+    health.set_birth(|birth| {
+        birth.engine = basis.engine.clone();
+        for (task, label) in &basis.models {
+            let (name, hash) = label.split_once('@').unwrap_or((label, ""));
+            let facts =
+                ModelFacts { task: task.clone(), name: name.into(), sha256: hash.into(), ..ModelFacts::default() };
+            if !birth.models.contains(&facts) {
+                birth.models.push(facts);
+            }
+        }
+    });
+}
+
+/// The `birth` message before an engine is there.
+pub fn birth(loaded: &Loaded) -> Birth {
+    let config = &loaded.config;
+    let mut shown = config.clone();
+    shown.mqtt.password = None;
+    // The types hold nothing that JSON cannot.
+    let digest = Sha256::digest(serde_json::to_vec(&shown).unwrap_or_default());
+    Birth {
+        schema: "birth/1".into(),
+        station: config.station.clone(),
+        started: Timestamp::now().to_string(),
+        version: env!("CARGO_PKG_VERSION").into(),
+        host: HostFacts {
+            platform: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
+            cores: std::thread::available_parallelism().map_or(1, |n| n.get() as u32),
+        },
+        assay: match config.assay {
+            Assay::Karyotype => "karyotype".into(),
+            Assay::Dicentric => "dicentric".into(),
+        },
+        sources: config
+            .sources()
+            .into_iter()
+            .map(|(name, s)| {
+                let facts = SourceFacts {
+                    kind: s.kind.name().into(),
+                    mode: s.mode().name().into(),
+                    stain: s.stain.name().into(),
+                };
+                (name, facts)
+            })
+            .collect(),
+        configuration: digest.iter().map(|byte| format!("{byte:02x}")).collect(),
+        notice: NOTICE.into(),
+        ..Birth::default()
+    }
+}

@@ -1,0 +1,60 @@
+//! Relative paths: those of a file are meant from the file's folder, those of the environment and of flags from the
+//! working folder.
+
+use std::path::{Path, PathBuf};
+
+use super::{Config, Layers, Origin};
+
+/// Puts `folder` before the relative paths that were written in the configuration file. With `credentials`, a bare
+/// `mqtt.password_file` stays bare: it names one of systemd's credentials.
+pub fn anchor(config: &mut Config, layers: &Layers, folder: &Path, credentials: bool) {
+    let from_file = |key: &str| matches!(layers.origin_of_value(key), Origin::File { .. });
+    let put = |key: &str, path: &mut Option<PathBuf>| {
+        if let Some(path) = path.as_mut().filter(|path| path.is_relative() && from_file(key)) {
+            *path = folder.join(&*path);
+        }
+    };
+    for (name, source) in &mut config.source {
+        put(&format!("source.{name}.path"), &mut source.path);
+    }
+    put("inference.models", &mut config.inference.models);
+    put("inference.library", &mut config.inference.library);
+    put("store.path", &mut config.store.path);
+    put("mqtt.ca_file", &mut config.mqtt.ca_file);
+    put("mqtt.cert_file", &mut config.mqtt.cert_file);
+    put("mqtt.key_file", &mut config.mqtt.key_file);
+    put("web.token_file", &mut config.web.token_file);
+    let bare = config.mqtt.password_file.as_deref().is_some_and(|path| path.components().count() == 1);
+    if !(bare && credentials) {
+        put("mqtt.password_file", &mut config.mqtt.password_file);
+    }
+    // A curve is a name of the list, unless it looks like a file.
+    let curve = Path::new(&config.dose.curve);
+    if curve.extension().is_some_and(|e| e == "toml") && curve.is_relative() && from_file("dose.curve") {
+        config.dose.curve = folder.join(curve).display().to_string();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::load;
+
+    #[test]
+    fn paths_of_the_file_lie_beside_it_and_those_of_the_environment_do_not() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("metaphased.toml");
+        let text = "[source.scan]\nkind = \"folder\"\npath = \"slides\"\n[web]\ntoken_file = \"token\"\n\
+                    [mqtt]\nurl = \"mqtts://broker\"\nca_file = \"/etc/ca.pem\"\n[dose]\ncurve = \"curves/own.toml\"\n";
+        std::fs::write(&file, text).expect("it is written");
+        let environment = [("METAPHASED__STORE__PATH".to_owned(), "cells".to_owned())];
+        let config = load(Some(&file), environment, &[]).expect("it is right").config;
+        assert_eq!(config.source["scan"].path.as_deref(), Some(&*folder.path().join("slides")));
+        assert_eq!(config.web.token_file.as_deref(), Some(&*folder.path().join("token")));
+        assert_eq!(config.mqtt.ca_file.as_deref(), Some(Path::new("/etc/ca.pem")));
+        assert_eq!(config.store.path.as_deref(), Some(Path::new("cells")));
+        assert_eq!(config.dose.curve, folder.path().join("curves/own.toml").display().to_string());
+        let named = load(None, [], &[("dose.curve", "co60_barquinero1995".into())]).expect("it is right").config;
+        assert_eq!(named.dose.curve, "co60_barquinero1995");
+    }
+}

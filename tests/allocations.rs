@@ -1,0 +1,127 @@
+//! From capture to triage no frame costs memory from the heap, once the buffers have their size. A binary of its own:
+//! the allocator counts for the whole process.
+
+use std::{sync::Arc, time::Duration};
+
+use metaphased::{
+    camera::{Buffers, Capture, Source, SourceError},
+    config::{Mode, SourceConfig, Stain, TriageConfig},
+    frame::{Frame, FrameInfo, FramePool, PixelFormat, Pixels},
+    pipeline::{
+        FrameTriage,
+        clock::SystemClock,
+        edges::{self, CAPTURE_TRIAGE, INTERPRET_COMMIT, TRIAGE_RECOGNISE},
+        heart::Heart,
+        job::SourceContext,
+        stages::{StageContext, capture::CaptureStage, spawn, triage::TriageStage},
+    },
+    slide::{Samples, SlideSettings, VirtualSlide},
+    station::{Birth, Health, SourceState},
+};
+
+#[global_allocator]
+static ALLOCATOR: dhat::Alloc = dhat::Alloc;
+
+/// Frames in all; two of three go on.
+const FRAMES: u64 = 300;
+/// Frames that have gone on when the count begins, and when it ends.
+const COUNTED: std::ops::Range<u64> = 40..180;
+
+/// A camera that copies one of a few pictures into the pool's buffers: as a driver does, without decoding.
+struct Camera {
+    pictures: Arc<[Vec<u8>]>,
+    size: [usize; 2],
+    /// What every frame says of itself.
+    info: FrameInfo,
+    left: u64,
+}
+
+impl Source for Camera {
+    fn next(&mut self, buffers: &Buffers) -> Result<Capture, SourceError> {
+        if self.left == 0 {
+            return Ok(Capture::Finished);
+        }
+        let [width, height] = self.size;
+        let Ok(mut buffer) = buffers.take(width * height) else { return Ok(Capture::NoBuffer) };
+        let picture = &self.pictures[(self.left % self.pictures.len() as u64) as usize];
+        buffer.bytes_mut().copy_from_slice(picture);
+        let pixels = Pixels::new(buffer, PixelFormat::Mono8, width, height, 8).expect("the sizes agree");
+        self.left -= 1;
+        Ok(Capture::Frame(Frame { info: self.info.clone(), pixels }))
+    }
+}
+
+#[test]
+fn a_frame_allocates_nothing_from_capture_to_triage() {
+    let size = [680, 512];
+    let settings = SlideSettings { seed: 3, width: 680, height: 512, um_per_px: 0.2, ..SlideSettings::default() };
+    let mut slide = VirtualSlide::new(settings).expect("a slide");
+    let field = |slide: &mut VirtualSlide, n: u32| {
+        let mut samples = vec![0; 680 * 512];
+        let stop = slide.at_cell(n);
+        slide.render(&stop, Samples::Mono8(&mut samples)).expect("a field");
+        samples
+    };
+    // Two metaphases and a field without one: frames that go on, and frames that are refused.
+    let pictures: Arc<[Vec<u8>]> = [field(&mut slide, 0), field(&mut slide, 1), vec![200; 680 * 512]].into();
+
+    let profiler = dhat::Profiler::builder().testing().build();
+    let health = Health::new(Birth::default());
+    let ledger = health.add_source("camera", SourceState::default());
+    let config = SourceConfig { mode: Some(Mode::Lossless), ..SourceConfig::default() };
+    let source = SourceContext::new("camera", config, ledger.clone());
+    let (stop, abandon) = (Arc::default(), Arc::default());
+    let context = |name: &str| StageContext {
+        heart: Heart::new(name, Arc::new(SystemClock)),
+        clock: Arc::new(SystemClock),
+        health: health.clone(),
+        stop: Arc::clone(&stop),
+        abandon: Arc::clone(&abandon),
+    };
+    let (frames, for_triage) = edges::edge(CAPTURE_TRIAGE, Arc::clone(&abandon));
+    let (selected, for_recognise) = edges::edge(TRIAGE_RECOGNISE, Arc::clone(&abandon));
+    let (refusals, _refused) = edges::edge(INTERPRET_COMMIT, Arc::clone(&abandon));
+    let triage = TriageStage {
+        context: context("triage"),
+        make: Box::new(|| Box::new(FrameTriage::new(&TriageConfig::default(), Stain::GBand))),
+        window: None,
+        input: for_triage,
+        output: selected,
+        refusals: refusals.clone(),
+        hub: None,
+    };
+    let capture = CaptureStage {
+        context: context("capture"),
+        source: source.clone(),
+        open: Box::new(move || {
+            Ok(Box::new(Camera { pictures: pictures.clone(), size, info: FrameInfo::of_tool("camera"), left: FRAMES }))
+        }),
+        buffers: Buffers::new(FramePool::new(edges::pool_size()), true, Arc::clone(&stop)),
+        frames,
+        refusals,
+    };
+    let threads = [
+        spawn("triage", move || triage.run()).expect("a thread"),
+        spawn("capture", move || capture.run()).expect("a thread"),
+    ];
+
+    // This thread stands for recognise: it takes frames and lets them go, which gives the buffers back to the pool.
+    let mut went_on = 0;
+    let mut blocks = [0; 2];
+    while let Ok(job) = for_recognise.recv_timeout(Duration::from_secs(120)) {
+        job.ticket.stored();
+        went_on += 1;
+        if went_on == COUNTED.start {
+            blocks[0] = dhat::HeapStats::get().total_blocks;
+        } else if went_on == COUNTED.end {
+            blocks[1] = dhat::HeapStats::get().total_blocks;
+        }
+    }
+    for thread in threads {
+        thread.join().expect("it ends");
+    }
+    drop(profiler);
+    let counts = ledger.counts();
+    assert_eq!((went_on, counts.rejected_total()), (FRAMES / 3 * 2, FRAMES / 3), "{counts:?}");
+    assert_eq!(blocks[1] - blocks[0], 0, "heap blocks over {} frames", COUNTED.end - COUNTED.start);
+}
