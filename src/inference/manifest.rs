@@ -239,6 +239,20 @@ pub struct InputSpec {
     /// Classifier: what sizes are relative to; only `median-diagonal` is known.
     #[serde(default = "median_diagonal")]
     pub sizes_over: String,
+    /// Classifier: what it looks at a second time; none: nothing.
+    #[serde(default)]
+    pub doubt: Option<Doubt>,
+}
+
+/// A chromosome whose best answer is less probable than `below` is looked at again in other orientations, and the log
+/// probabilities of all views are averaged.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Doubt {
+    /// Probability of the best answer, 0 to 1.
+    pub below: f32,
+    /// Orientations beside the first, 1 to 7: bit 0 mirrors left and right, bit 1 top and bottom, bit 2 transposes after that.
+    pub turns: Vec<u8>,
 }
 
 /// Brings the ground to a fixed grey level: all levels are multiplied by `level` over the smallest level that a share
@@ -356,6 +370,8 @@ pub struct Thresholds {
     pub average_iou: Option<f32>,
     /// Weight of the detector's log class probabilities beside the classifier's.
     pub class_weight: f32,
+    /// Power to which the classifier's probability of "a single chromosome" is raised; 0: its "other" counts for nothing.
+    pub other_weight: f32,
 }
 
 impl Default for Thresholds {
@@ -368,6 +384,7 @@ impl Default for Thresholds {
             score_channel: ScoreChannel::Objectness,
             average_iou: None,
             class_weight: 1.0,
+            other_weight: 1.0,
         }
     }
 }
@@ -520,6 +537,14 @@ impl Manifest {
                         format!("expected margin > 0, floor >= 0, supersample 1..8, found {crop:?}"),
                     );
                 }
+                if let Some(doubt) = &input.doubt
+                    && !((0.0..=1.0).contains(&doubt.below) && doubt.turns.iter().all(|turn| (1..=7).contains(turn)))
+                {
+                    return wrong(
+                        "[input] doubt",
+                        format!("expected below in 0..1 and turns in 1..7, found {doubt:?}"),
+                    );
+                }
                 if input.size_tensor.is_some() == input.sizes.is_empty() {
                     return wrong("[input] sizes", "size_tensor and sizes go together: give both or neither".into());
                 }
@@ -543,6 +568,9 @@ impl Manifest {
             if !(value > 0.0 && value.is_finite()) {
                 return wrong(key, format!("expected above 0, found {value}"));
             }
+        }
+        if !(t.other_weight >= 0.0 && t.other_weight.is_finite()) {
+            return wrong("[thresholds] other_weight", format!("expected 0 or above, found {}", t.other_weight));
         }
         if !(0.0..=1.0).contains(&t.score) || !(0.0..=1.0).contains(&t.candidate) {
             return wrong("[thresholds]", format!("scores lie in 0..1, found {} and {}", t.score, t.candidate));

@@ -18,7 +18,7 @@ pub use cpu::CpuEngine;
 pub use error::{EngineError, ModelError};
 pub use folder::{ModelFolder, ModelLibrary, sha256_of};
 pub use manifest::{
-    Background, Calibration, CropRule, Decoding, FileEntry, InputSpec, Manifest, MaskRule, OutputSpec, Polarity,
+    Background, Calibration, CropRule, Decoding, Doubt, FileEntry, InputSpec, Manifest, MaskRule, OutputSpec, Polarity,
     Precision, ScaleRule, ScoreChannel, SizeFeature, Stretch, Task, Thresholds, View,
 };
 #[cfg(feature = "onnxruntime")]

@@ -4,7 +4,7 @@ use crate::{
     cell::{BoundingBox, ChromosomeClass},
     inference::{
         Engine, EngineError, Input, InputSpec, Manifest, MaskRule, ModelError, ModelFolder, Precision, Session,
-        SizeFeature, Task, load,
+        SizeFeature, Task, Thresholds, load,
     },
 };
 
@@ -70,29 +70,54 @@ impl Classifier {
         &self.label
     }
 
-    /// Log probabilities of each of the chromosomes, in order, in one batch. `median` is the median diagonal of the boxes
-    /// of their cell in pixels ([`median_diagonal`]): sizes are told relative to it.
+    /// Log probabilities of each of the chromosomes, in order, in one batch; where the model says so, those in doubt are
+    /// looked at again in other orientations, all in one more batch. `median` is the median diagonal of the boxes of
+    /// their cell in pixels ([`median_diagonal`]): sizes are told relative to it.
     ///
     /// # Errors
     /// When the engine fails or gives another shape than the manifest says.
     pub fn classify(&mut self, items: &[Item<'_>], median: f32) -> Result<Vec<LogProbs>, EngineError> {
-        if items.is_empty() {
+        let first: Vec<(&Item<'_>, u8)> = items.iter().map(|item| (item, 0)).collect();
+        let mut answers = self.look(&first, median)?;
+        let Some(doubt) = self.manifest.input.doubt.clone() else { return Ok(answers) };
+        let least = doubt.below.ln();
+        let doubtful: Vec<usize> =
+            (0..answers.len()).filter(|i| answers[*i].iter().all(|log_prob| *log_prob < least)).collect();
+        let again: Vec<(&Item<'_>, u8)> =
+            doubtful.iter().flat_map(|i| doubt.turns.iter().map(|turn| (&items[*i], *turn))).collect();
+        let views = self.look(&again, median)?;
+        for (i, views) in doubtful.iter().zip(views.chunks(doubt.turns.len().max(1))) {
+            let answer = &mut answers[*i];
+            for view in views {
+                answer.iter_mut().zip(view).for_each(|(sum, log_prob)| *sum += log_prob);
+            }
+            // The mean over the views, normalised.
+            log_softmax(answer, (1 + views.len()) as f32);
+        }
+        Ok(answers)
+    }
+
+    /// One batch: each chromosome in an orientation as in [`Doubt::turns`](crate::inference::Doubt::turns).
+    fn look(&mut self, views: &[(&Item<'_>, u8)], median: f32) -> Result<Vec<LogProbs>, EngineError> {
+        if views.is_empty() {
             return Ok(Vec::new());
         }
         let spec = &self.manifest.input;
         let side = spec.size.unwrap_or(96);
         let one = spec.channels * side * side;
         self.crops.clear();
-        self.crops.resize(items.len() * one, 0.0);
-        for (item, crop) in items.iter().zip(self.crops.chunks_exact_mut(one)) {
+        self.crops.resize(views.len() * one, 0.0);
+        for ((item, orientation), crop) in views.iter().zip(self.crops.chunks_exact_mut(one)) {
             cut(item, median, side, spec, crop);
+            crop.chunks_exact_mut(side * side).for_each(|channel| turn(channel, side, *orientation));
         }
         self.sizes.clear();
-        for item in items {
-            self.sizes.extend(spec.sizes.iter().map(|feature| relative_size(&item.bounds, *feature, median)));
+        for (item, orientation) in views {
+            let size = |feature: &SizeFeature| relative_size(&item.bounds, turned(*feature, *orientation), median);
+            self.sizes.extend(spec.sizes.iter().map(size));
         }
-        let crop_shape = [items.len(), spec.channels, side, side];
-        let size_shape = [items.len(), spec.sizes.len()];
+        let crop_shape = [views.len(), spec.channels, side, side];
+        let size_shape = [views.len(), spec.sizes.len()];
         let mut inputs = vec![Input { name: &spec.tensor, shape: &crop_shape, data: &self.crops }];
         if let Some(name) = &spec.size_tensor {
             inputs.push(Input { name, shape: &size_shape, data: &self.sizes });
@@ -110,15 +135,15 @@ impl Classifier {
         let expected = self.classes.len() + usize::from(self.manifest.output.other);
         let model = self.manifest.name.clone();
         match logits.shape[..] {
-            [rows, found] if rows == items.len() && found == expected => {}
-            [rows, found] if rows == items.len() => {
+            [rows, found] if rows == views.len() && found == expected => {}
+            [rows, found] if rows == views.len() => {
                 return Err(ModelError::WrongClassCount { model, expected, found }.into());
             }
             _ => {
                 return Err(ModelError::WrongShape {
                     model,
                     tensor: tensor.clone(),
-                    expected: format!("[{}, {expected}]", items.len()),
+                    expected: format!("[{}, {expected}]", views.len()),
                     found: format!("{:?}", logits.shape),
                 }
                 .into());
@@ -190,6 +215,34 @@ fn cut(item: &Item<'_>, median: f32, side: usize, spec: &InputSpec, out: &mut [f
     }
 }
 
+/// Brings a square of `side` values into an orientation: bit 0 mirrors left and right, bit 1 top and bottom, bit 2
+/// transposes after that.
+fn turn(channel: &mut [f32], side: usize, orientation: u8) {
+    if orientation & 1 != 0 {
+        channel.chunks_exact_mut(side).for_each(<[f32]>::reverse);
+    }
+    if orientation & 2 != 0 {
+        let (upper, lower) = channel.split_at_mut(side / 2 * side);
+        upper.chunks_exact_mut(side).zip(lower.rchunks_exact_mut(side)).for_each(|(a, b)| a.swap_with_slice(b));
+    }
+    if orientation & 4 != 0 {
+        for y in 0..side {
+            for x in 0..y {
+                channel.swap(y * side + x, x * side + y);
+            }
+        }
+    }
+}
+
+/// What a measure of the upright box is called after the turn.
+fn turned(feature: SizeFeature, orientation: u8) -> SizeFeature {
+    match feature {
+        SizeFeature::Width if orientation & 4 != 0 => SizeFeature::Height,
+        SizeFeature::Height if orientation & 4 != 0 => SizeFeature::Width,
+        same => same,
+    }
+}
+
 /// A place on an axis as the pixel whose middle lies before it and the share of the next one.
 fn split(place: f32) -> (isize, f32) {
     let before = (place - 0.5).floor();
@@ -224,11 +277,12 @@ fn relative_size(b: &BoundingBox, feature: SizeFeature, median: f32) -> f32 {
 }
 
 /// Joins what detector and classifier say about one chromosome: the class probabilities multiply (the detector's to the
-/// power of `weight`), the classifier alone says whether it is a single chromosome at all.
+/// power of `class_weight`), the classifier alone says whether it is a single chromosome at all, its probability of that
+/// to the power of `other_weight`.
 pub fn combine(
     detector: Option<&[f32; ChromosomeClass::COUNT]>,
     classifier: Option<&LogProbs>,
-    weight: f32,
+    thresholds: &Thresholds,
     temperature: f32,
 ) -> Option<LogProbs> {
     const N: usize = ChromosomeClass::COUNT;
@@ -240,14 +294,14 @@ pub fn combine(
         (None, Some(c)) => sum.copy_from_slice(&c[..N]),
         (Some(d), Some(c)) => {
             for (i, value) in sum.iter_mut().enumerate() {
-                *value = c[i] + weight * d[i];
+                *value = c[i] + thresholds.class_weight * d[i];
             }
         }
     }
     log_softmax(&mut sum, temperature);
     // ln(1 - p_other), kept finite where the classifier is sure that this is no chromosome.
-    let single = (1.0 - other.exp()).max(1e-9).ln();
-    let mut all = [other.max(IMPOSSIBLE); N + 1];
+    let single = thresholds.other_weight * (1.0 - other.exp()).max(1e-9).ln();
+    let mut all = [(1.0 - single.exp()).max(0.0).ln().max(IMPOSSIBLE); N + 1];
     for (value, class) in all.iter_mut().zip(sum) {
         *value = (class + single).max(IMPOSSIBLE);
     }
@@ -257,6 +311,7 @@ pub fn combine(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::inference::{CpuEngine, Doubt};
 
     #[test]
     fn joined_probabilities_sum_to_one_and_follow_the_surer_network() {
@@ -267,12 +322,35 @@ mod tests {
         classifier[4] = 0.6f32.ln();
         classifier[3] = 0.1f32.ln();
         classifier[24] = 0.2f32.ln();
-        let joined = combine(Some(&detector), Some(&classifier), 1.0, 1.0).unwrap();
+        let thresholds = Thresholds::default();
+        let joined = combine(Some(&detector), Some(&classifier), &thresholds, 1.0).unwrap();
         let total: f32 = joined.iter().map(|v| v.exp()).sum();
         assert!((total - 1.0).abs() < 1e-4, "{total}");
         assert!((joined[24].exp() - 0.2).abs() < 1e-4);
         assert!(joined[4] > joined[3]);
-        assert!(combine(None, None, 1.0, 1.0).is_none());
+        assert!(combine(None, None, &thresholds, 1.0).is_none());
+        let doubted = combine(None, Some(&classifier), &Thresholds { other_weight: 2.0, ..thresholds }, 1.0).unwrap();
+        assert!((doubted[24].exp() - (1.0 - 0.8 * 0.8)).abs() < 1e-4);
+        let trusted = combine(None, Some(&classifier), &Thresholds { other_weight: 0.0, ..thresholds }, 1.0).unwrap();
+        assert_eq!(trusted[24], IMPOSSIBLE);
+    }
+
+    #[test]
+    fn a_turn_mirrors_first_and_transposes_then() {
+        let square: Vec<f32> = (0..9).map(|i| i as f32).collect();
+        let after = |orientation| {
+            let mut square = square.clone();
+            turn(&mut square, 3, orientation);
+            square.iter().map(|v| *v as u8).collect::<Vec<_>>()
+        };
+        assert_eq!(after(0), [0, 1, 2, 3, 4, 5, 6, 7, 8]);
+        assert_eq!(after(1), [2, 1, 0, 5, 4, 3, 8, 7, 6]);
+        assert_eq!(after(2), [6, 7, 8, 3, 4, 5, 0, 1, 2]);
+        assert_eq!(after(3), [8, 7, 6, 5, 4, 3, 2, 1, 0]);
+        assert_eq!(after(4), [0, 3, 6, 1, 4, 7, 2, 5, 8]);
+        assert_eq!(after(5), [2, 5, 8, 1, 4, 7, 0, 3, 6]);
+        assert_eq!(turned(SizeFeature::Width, 5), SizeFeature::Height);
+        assert_eq!(turned(SizeFeature::Width, 3), SizeFeature::Width);
     }
 
     #[test]
@@ -298,6 +376,28 @@ mod tests {
         cut(&Item { plane: &plane, bounds, flipped: true }, 1.0, 16, &spec, &mut turned);
         let back: Vec<f32> = turned[..256].iter().rev().copied().collect();
         assert!(out[..256].iter().zip(&back).all(|(a, b)| (a - b).abs() < 1e-3));
+    }
+
+    #[test]
+    fn what_is_in_doubt_is_looked_at_again_and_the_views_are_averaged() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/models/tiny-classifier");
+        let model = ModelFolder::open(&folder).unwrap();
+        let data = (0..400).map(|i| (i * 37 % 200) as u8).collect();
+        let plane = Plane { data, width: 20, height: 20, left: 0, top: 0 };
+        let bounds = BoundingBox { x: 4.0, y: 6.0, width: 12.0, height: 5.0 };
+        let ask = |doubt: Option<Doubt>, flipped: bool| {
+            let mut classifier = Classifier::load(&CpuEngine::new(1), &model, None).unwrap();
+            classifier.manifest.input.doubt = doubt;
+            classifier.classify(&[Item { plane: &plane, bounds, flipped }], 13.0).unwrap()[0]
+        };
+        let (upright, flipped) = (ask(None, false), ask(None, true));
+        assert_ne!(upright, flipped);
+        let sure = ask(Some(Doubt { below: 0.0, turns: vec![3] }), false);
+        assert_eq!(sure, upright);
+        let both = ask(Some(Doubt { below: 1.0, turns: vec![3] }), false);
+        let mut mean: Vec<f32> = upright.iter().zip(flipped).map(|(a, b)| a + b).collect();
+        log_softmax(&mut mean, 2.0);
+        assert!(both.iter().zip(mean).all(|(a, b)| (a - b).abs() < 1e-3), "{both:?}");
     }
 
     #[test]

@@ -226,7 +226,7 @@ impl ComposedRecognizer {
                 bounds: detection.bounds,
                 objectness: detection.score,
                 accepted: detection.score >= thresholds.score,
-                log_probs: combine(detection.classes.as_ref(), classifier, thresholds.class_weight, temperature),
+                log_probs: combine(detection.classes.as_ref(), classifier, thresholds, temperature),
                 status: alone(&detection.bounds, &told),
             }
         });

@@ -17,13 +17,21 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--threads", type=int, default=1, help="threads of PyTorch; default %(default)s")
     sub = p.add_subparsers(dest="command", required=True)
     sub.add_parser("splits", help="write splits/*.csv (done once; committed)")
-    sub.add_parser("audit", help="write audit/cil.csv")
+    sub.add_parser("audit", help="write audit/cil.csv").add_argument("--out-of-fold", type=Path, help="the csv of `cross-validate metaphase`: its disagreements too")
+    v = sub.add_parser("cross-validate", help="train on four fifths of the cells, judge the last fifth, five times")
+    v.add_argument("what", choices=["pki3", "bioimlab", "metaphase"])
+    v.add_argument("--minutes", type=float, required=True, help="wall-clock budget of each of the five trainings; the same command resumes")
+    v.add_argument("--folds", type=int, default=5, help="how many of the five folds to judge; default %(default)s")
+    v.add_argument("--steps", type=int, help="stop each training after so many steps (tests)")
     sub.add_parser("cache", help="decode what the trainings read")
+    o = sub.add_parser("offer", help="collect what a detector offers on the training cells, for `train metaphase`")
+    o.add_argument("weights", type=Path, help="a file of checkpoints/")
     for name in ("train", "train-all"):
         t = sub.add_parser(name, help="one network" if name == "train" else "all three networks in one time budget")
         if name == "train":
             t.add_argument("what", choices=["detector", "metaphase", "single"])
             t.add_argument("--start", type=Path, help="weights to start from: a file of checkpoints/")
+            t.add_argument("--rate", type=float, help="peak learning rate; about half of a fresh run's does for --start")
         t.add_argument("--minutes", type=float, required=True, help="wall-clock budget; the same command resumes")
         t.add_argument("--device", default="cpu", help="cpu or cuda")
         t.add_argument("--workers", type=int, default=0, help="processes that augment; 0 (inline) is best on a CPU")
@@ -47,6 +55,7 @@ def parser() -> argparse.ArgumentParser:
     e.add_argument("--models", type=Path, default=HERE.parents[2], help="where the model folders lie; default %(default)s")
     e.add_argument("--version", default="0.1.0")
     e.add_argument("--test", action="store_true", help="also measure the development test split (once, at the end)")
+    e.add_argument("--int8", type=Path, metavar="DIR", help="copy the written folders to DIR with an int8 file more each, and measure what that costs")
     return p
 
 
@@ -56,16 +65,21 @@ def main(argv=None):
     import cv2
     import torch
     torch.set_num_threads(a.threads), cv2.setNumThreads(1)
-    from . import audit, compare, pack, readers, recipes, release, splits
+    from . import audit, compare, pack, quantise, readers, recipes, release, splits
     if a.command == "splits":
         for name in ("cil", "pki3", "bioimlab", "mfish", "clusters"):
             print(splits.write(a.data, name))
     elif a.command == "audit":
-        print(audit.write(a.data / "cil"))
+        print(audit.write(a.data / "cil", a.out_of_fold))
+    elif a.command == "cross-validate":
+        print(json.dumps(recipes.cross_validate(a.what, a.data, a.cache, a.runs, a.minutes, folds=a.folds, max_steps=a.steps), indent=1))
     elif a.command == "cache":
         print(*recipes.caches(a.data, a.cache).values(), sep="\n")
+    elif a.command == "offer":
+        print(recipes.offer(a.data, a.cache, a.weights))
     elif a.command in ("train", "train-all"):
         more = dict(device=a.device, workers=a.workers, seed=a.seed, max_steps=a.steps) | (dict(start=a.start) if a.command == "train" else {})
+        more |= dict(rate=a.rate) if getattr(a, "rate", None) else {}
         train = recipes.train_all if a.command == "train-all" else recipes.TASKS[a.what][0]
         train(a.data, a.cache, a.runs, a.minutes, **more)
     elif a.command == "compare":
@@ -77,6 +91,8 @@ def main(argv=None):
         print(json.dumps({k: float(v) if hasattr(v, "item") else v for k, v in result.items()}, indent=1))
     elif a.command == "pack":
         pack.write(a.data, a.out, a.scale, a.quality)
+    elif a.int8:
+        quantise.export(a.what, a.models, a.int8, recipes.caches(a.data, a.cache), a.data)
     else:
         release.export(a.what, a.data, a.cache, a.runs, a.models, a.version, a.test)
 

@@ -69,12 +69,20 @@ def findings(data: Path) -> list[dict]:
     return out
 
 
-def write(data: Path) -> Path:
-    """Writes `audit/cil.csv`."""
+def out_of_fold(path: Path) -> list[dict]:
+    """Boxes whose class a network that never saw their cell is sure to be another (`cross-validate metaphase`)."""
+    from .folds import doubted
+    side = splits.read("cil")
+    return [dict(image=r["cell"], group=r["group"], split=side[r["cell"]]["split"], box=r["item"], classes=r["label"],
+                 reason=f"out-of-fold disagreement: {r['answer']} with {float(r['p_answer']):.2f}") for r in doubted(path)]
+
+
+def write(data: Path, judged: Path | None = None) -> Path:
+    """Writes `audit/cil.csv`; with `judged` (an `out-of-fold.csv`) its disagreements too."""
     AUDIT.mkdir(exist_ok=True)
     path = AUDIT / "cil.csv"
     with open(path, "w", newline="", encoding="utf-8") as f:
         out = csv.DictWriter(f, HEADER, lineterminator="\n")
         out.writeheader()
-        out.writerows(findings(data))
+        out.writerows(findings(data) + (out_of_fold(judged) if judged else []))
     return path

@@ -10,11 +10,16 @@ from torch.nn import functional as F
 
 from . import OTHER, augment, boxes as bx, crops
 from .cache import BACKGROUND, Cache
+from .candidates import Offered
 from .detector import MEAN, STD
 from .nets import Classifier
 from .run import Run, batches, seed_everything
 
 WHITE = 255
+#: Which answers the daemon asks again and how it turns them (bits as in `augment.dihedral_image`): chosen on validation.
+DOUBT = dict(below=0.9, turns=[3, 4, 7])
+#: Of singles, which mostly come upright, only the mirror image.
+SINGLE_DOUBT = dict(below=0.9, turns=[1])
 
 
 def to_input(grey: np.ndarray, masks: np.ndarray, device="cpu") -> torch.Tensor:
@@ -34,8 +39,8 @@ class Metaphases:
 
     upright = False
 
-    def __init__(self, cache: Cache, split: str, other: float = 0.12):
-        self.cache, self.other = cache, other
+    def __init__(self, cache: Cache, split: str, other: float = 0.12, offered: Offered | None = None, share: float = 0.4):
+        self.cache, self.other, self.offered, self.share = cache, other, offered, share
         self.images = cache.select(split)
         self.count = int(sum(cache.first[i + 1] - cache.first[i] for i in self.images))
         self.item = None
@@ -61,20 +66,38 @@ class Metaphases:
             return None
         return b
 
+    def offered_boxes(self, index: int):
+        """What the detector offered on this cell and can teach something: boxes, labels."""
+        if self.offered is None:
+            return (), ()
+        found, kinds = self.offered.of(index)
+        return found[kinds >= 0], kinds[kinds >= 0]
+
+    @staticmethod
+    def weights(kinds: np.ndarray) -> np.ndarray:
+        """Probabilities of drawing: what is no single chromosome three times as often as it was offered."""
+        w = np.where(kinds == OTHER, 3.0, 1.0)
+        return w / w.sum()
+
     def draw(self, rng, many: int):
         """`many` examples: grey, masks, sizes, labels. All of one call come from few images, which keeps reading cheap."""
         grey, masks, sizes, labels = [], [], [], []
         while len(labels) < many:
-            item = self.cache[int(rng.choice(self.images))]
+            index = int(rng.choice(self.images))
+            item = self.cache[index]
             if len(item.boxes) < 10:
                 continue
             median = median_diagonal(item.boxes)
             table = augment.tone_table(rng)
             h, w = item.pixels.shape
             known = np.flatnonzero(item.classes >= 0)
+            found, kinds = self.offered_boxes(index)
             for i in rng.choice(known, min(8, many - len(labels), len(known)), replace=False):
                 label, b = int(item.classes[i]), item.boxes[i]
-                if rng.random() < self.other:
+                if len(found) and rng.random() < self.share:
+                    n = rng.choice(len(found), p=self.weights(kinds))
+                    label, b = int(kinds[n]), found[n] + rng.normal(0, 0.01, 4) * np.tile(found[n][2:] - found[n][:2], 2)
+                elif rng.random() < self.other:
                     wrong = self.wrong_box(rng, item.boxes, w, h)
                     if wrong is None:
                         continue
@@ -201,6 +224,27 @@ def logits(net: Classifier, grey, masks, sizes, batch: int = 128) -> np.ndarray:
     return np.concatenate(out)
 
 
+def turned(views: tuple, k: int) -> tuple:
+    """Views (grey, masks, sizes) in the orientation of `augment.dihedral_image(_, k)`; width and height change places with a transposition."""
+    grey, masks, sizes = views
+    turn = lambda stack: np.ascontiguousarray(np.stack([augment.dihedral_image(v, k) for v in stack]))
+    return turn(grey), turn(masks), sizes[:, [0, 2, 1]] if k & 4 else sizes
+
+
+def log_probabilities(net: Classifier, views: tuple, temperature: float, doubt: dict | None = None) -> np.ndarray:
+    """Log probabilities [N,25] as the daemon has them: what is in doubt is looked at again, turned, and the views are averaged."""
+    ask = lambda v: torch.log_softmax(torch.from_numpy(logits(net, *v)) / temperature, 1).numpy()
+    answers = ask(views)
+    if doubt is None:
+        return answers
+    at = np.flatnonzero(answers.max(1) < np.log(doubt["below"]))
+    if len(at):
+        some = tuple(v[at] for v in views)
+        mean = (answers[at] + sum(ask(turned(some, k)) for k in doubt["turns"])) / (1 + len(doubt["turns"]))
+        answers[at] = torch.log_softmax(torch.from_numpy(mean), 1).numpy()
+    return answers
+
+
 def box_views(pixels, boxes, median: float):
     """Crops of the boxes of one metaphase as the daemon cuts them."""
     grey, masks, sizes = [], [], []
@@ -242,14 +286,15 @@ def accuracy(z: np.ndarray, labels: np.ndarray) -> float:
 
 def train(source: dict, out: Path, minutes: float, batch: int = 64, rate: float = 2e-3, seed: int = 1, device: str = "cpu",
           max_steps: int | None = None, validate_minutes: float = 5.0, workers: int = 0, start: Path | None = None, **shape):
-    """Trains on `source`: {"cache": Cache} for boxes of metaphases, or {"singles": {set: [Single]}, "shares": {set: share}}."""
+    """Trains on `source`: {"cache": Cache} for boxes of metaphases, with {"offered": Offered} of the detector's own boxes
+    among them, or {"singles": {set: [Single]}, "shares": {set: share}}."""
     if "cache" in source:
-        data = Metaphases(source["cache"], "train")
+        data = Metaphases(source["cache"], "train", offered=source.get("offered"))
     else:
         data = Singles([([s for s in v if s.split == "train"], source["shares"][k]) for k, v in source["singles"].items()])
     held = held_out(source)
     net = Classifier(**shape).to(device, memory_format=torch.channels_last)
-    config = dict(task="classifier", sets=list(held), batch=batch, rate=rate, seed=seed, minutes=minutes, crop=crops.SIZE, net=net.config)
+    config = dict(task="classifier", sets=list(held), batch=batch, rate=rate, seed=seed, minutes=minutes, crop=crops.SIZE, offered=source.get("offered") is not None, net=net.config)
     optimiser = torch.optim.AdamW([dict(params=[p for p in net.parameters() if p.ndim > 1], weight_decay=0.05),
                                    dict(params=[p for p in net.parameters() if p.ndim <= 1], weight_decay=0.0)], lr=rate)
     run = Run(out, config, net, optimiser, minutes, rate)

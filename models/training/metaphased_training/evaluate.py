@@ -9,7 +9,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment, minimize_scalar
 
 from . import OTHER, boxes as bx
-from .classifier import accuracy, box_views, logits, median_diagonal
+from .classifier import DOUBT, accuracy, box_views, log_probabilities, median_diagonal
 from .detector import candidates
 
 
@@ -31,12 +31,12 @@ class Seen:
     score: np.ndarray  # [n] objectness
     single: np.ndarray  # [n] one-to-one objectness
     detector: np.ndarray  # [n,24] log probabilities
-    classifier: np.ndarray | None = None  # [n,25] logits, for those that outlive a lenient suppression
+    classifier: np.ndarray | None = None  # [n,25] log probabilities, for those that outlive a lenient suppression
     kept: np.ndarray | None = None  # indices that the classifier saw
 
 
-def look(detector, classifier, coarse, native, indices, floor=0.01, blind=0.85, same=0.7, most=90, views=(0,)) -> list[Seen]:
-    """Runs both networks over cells of the two caches (detector's scale, native scale)."""
+def look(detector, classifier, coarse, native, indices, floor=0.01, blind=0.85, same=0.7, most=90, temperature=1.0, doubt=DOUBT) -> list[Seen]:
+    """Runs both networks over cells of the two caches (detector's scale, native scale); `temperature` is the classifier's."""
     found = []
     for i in indices:
         item, full = coarse[i], native[i]
@@ -49,7 +49,7 @@ def look(detector, classifier, coarse, native, indices, floor=0.01, blind=0.85, 
             big = b[kept] * scale
             sure = s[kept] > 0.4
             median = median_diagonal(big[sure] if sure.sum() > 5 else big)
-            seen.classifier, seen.kept = logits(classifier, *box_views(full.pixels, big, median)), kept
+            seen.classifier, seen.kept = log_probabilities(classifier, box_views(full.pixels, big, median), temperature, doubt), kept
         found.append(seen)
     return found
 

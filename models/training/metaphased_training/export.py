@@ -177,8 +177,8 @@ def detector(run: Path, folder: Path, stains: list[str], thresholds: dict, calib
              thresholds=thresholds, calibration=calibration, trained=trained(c, notes), figures=figures)))
 
 
-def classifier(run: Path, folder: Path, stains: list[str], calibration: dict, figures: dict, version: str, description: str, single: bool, notes: dict):
-    """Writes a classifier's model folder (without its card)."""
+def classifier(run: Path, folder: Path, stains: list[str], calibration: dict, figures: dict, version: str, description: str, single: bool, notes: dict, doubt: dict | None = None):
+    """Writes a classifier's model folder (without its card); `doubt` says which answers the daemon asks again."""
     net, c = load(Classifier, run)
     torch.manual_seed(0)
     s = crops.SIZE
@@ -191,6 +191,8 @@ def classifier(run: Path, folder: Path, stains: list[str], calibration: dict, fi
         table |= dict(trim=readers.BLANK, stretch=dict(percentile=crops.DARK_PERCENTILE, level=crops.DARK))
     else:
         table |= dict(background=dict(percentile=cache.BACKGROUND_PERCENTILE, level=cache.BACKGROUND))
+    if doubt:
+        table |= dict(doubt=doubt)
     (folder / "model.toml").write_text(manifest(
         dict(task="classifier", name=folder.name, version=version, description=description), files,
         dict(input=table, output=dict(decoding="logits", tensor="logits", classes=CLASSES, other=True, activation="soft maximum over the 25 logits"),

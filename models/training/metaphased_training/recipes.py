@@ -3,10 +3,11 @@
 import time
 from pathlib import Path
 
-from . import cache, classifier, detector, pack, readers
+from . import cache, candidates, classifier, detector, pack, readers
 
 #: Scale of the detector's input against cil's frames, and the median box diagonal that this gives.
 DETECTOR_SCALE, DETECTOR_DIAGONAL = 0.66, 67.4
+OFFERED = "offered.npz"
 SINGLE_SHAPE = dict(widths=(32, 80, 144), depths=(0, 1, 2), hidden=128)
 
 
@@ -30,14 +31,35 @@ def train_detector(data: Path, folder: Path, runs: Path, minutes: float, **more)
 
 
 def train_metaphase(data: Path, folder: Path, runs: Path, minutes: float, **more):
-    """The classifier of boxes cut from a metaphase."""
-    return classifier.train(dict(cache=cache.Cache(caches(data, folder)["native"])), runs / "metaphase", minutes, **more)
+    """The classifier of boxes cut from a metaphase; with the detector's own boxes where `offer` has collected them."""
+    native = caches(data, folder)["native"]
+    source = dict(cache=cache.Cache(native))
+    if (native / OFFERED).exists():
+        source["offered"] = candidates.Offered.read(native / OFFERED)
+    return classifier.train(source, runs / "metaphase", minutes, **more)
+
+
+def offer(data: Path, folder: Path, weights: Path) -> Path:
+    """Keeps what the detector of a small checkpoint offers on the training cells, beside the native cache."""
+    c = caches(data, folder)
+    candidates.collect(weights, cache.Cache(c["coarse"]), cache.Cache(c["native"]), c["native"] / OFFERED)
+    return c["native"] / OFFERED
 
 
 def train_single(data: Path, folder: Path, runs: Path, minutes: float, **more):
     """The classifier of single chromosomes, G-banded and Q-banded at once."""
     sets = {k: list(readers.singles(data / k, k)) for k in ("pki3", "bioimlab")}
     return classifier.train(dict(singles=sets, shares=dict(pki3=0.65, bioimlab=0.35)), runs / "singles", minutes, **(SINGLE_SHAPE | more))
+
+
+def cross_validate(what: str, data: Path, folder: Path, runs: Path, minutes: float, **more) -> dict:
+    """The shipped shape on all folds but one, in turn: a set of singles, or the boxes of metaphases."""
+    from . import folds
+    if what == "metaphase":
+        native = caches(data, folder)["native"]
+        return folds.cross_validate(lambda f: folds.metaphase_source(native, f), runs / "folds-metaphase", minutes, **more)
+    items = list(readers.singles(data / what, what))
+    return folds.cross_validate(lambda f: folds.singles_source(items, what, f), runs / f"folds-{what}", minutes, **(SINGLE_SHAPE | more))
 
 
 TASKS = {"detector": (train_detector, 0.5), "metaphase": (train_metaphase, 0.35), "single": (train_single, 0.15)}

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from scipy.optimize import minimize
 
 from . import CLASSES, OTHER, cache, evaluate as ev, export as ex, readers, recipes
 from .boxes import average_precision, match
-from .classifier import box_views, logits, median_diagonal, singles_views
+from .classifier import DOUBT, SINGLE_DOUBT, box_views, log_probabilities, logits, median_diagonal, singles_views, turned
 from .nets import Classifier, Detector
 from .run import save_small
 
@@ -98,6 +99,25 @@ def freeze_joint(cells: list, thresholds: dict) -> tuple[float, float]:
     return best[1], round(best[2], 3)
 
 
+def freeze_other(cells: list, thresholds: dict) -> float:
+    """How much the classifier's "no single chromosome" counts: the power w of (1 - p(other)) beside the detector's
+    calibrated objectness that makes the matches of the candidates on validation most likely."""
+    x, other, hit = [], [], []
+    for s in cells:
+        k = ev.survivors(s, thresholds["nms_iou"], thresholds["nms_same_class_iou"], thresholds["candidate"])
+        score = np.clip(s.score[k], 1e-4, 1 - 1e-4)
+        x.append(np.log(score / (1 - score))), other.append(ev.other_log(s, k)), hit.append(match(s.boxes[k], s.truth) >= 0)
+    x, other, hit = np.concatenate(x), np.concatenate(other), np.concatenate(hit)
+
+    def cost(line, w):
+        p = np.clip(np.exp(w * other) / (1 + np.exp(-line[0] * x - line[1])), 1e-6, 1 - 1e-6)
+        return -np.where(hit, np.log(p), np.log(1 - p)).mean()
+    fits = {w: minimize(cost, (2.0, 1.0), (w,), method="Nelder-Mead") for w in (0.0, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0)}
+    best = min(fits, key=lambda w: fits[w].fun)
+    print(f"other: weight {best}, log loss {fits[best].fun:.4f} (without {fits[0.0].fun:.4f}), objectness {fits[best].x.round(2).tolist()} on validation")
+    return best
+
+
 def search_prices(cells: list, weight: float, temperature: float, blind: float, same: float) -> ev.Prices:
     """Prices of this package's joint selection with the most cells right on validation (for orientation; the daemon has its own)."""
     best = None
@@ -149,12 +169,6 @@ def classifier_figures(z: np.ndarray, y: np.ndarray, cells: list[str], groups: l
             f"{prefix}_assigned": round(ev.assigned(z, y, cells), 4), f"{prefix}_ece": round(ev.expected_calibration_error(p, y), 4), f"{prefix}_n": len(y)}
 
 
-def turned(views: tuple) -> tuple:
-    """The same crops upside down."""
-    grey, masks, sizes, labels = views
-    return np.ascontiguousarray(grey[:, ::-1, ::-1]), np.ascontiguousarray(masks[:, ::-1, ::-1]), sizes, labels
-
-
 def truth_boxes(native: cache.Cache, indices):
     """Views of the annotated boxes of metaphases: views, cell names, groups."""
     parts, cells, groups = [], [], []
@@ -190,20 +204,19 @@ def export(what: list[str], data: Path, cache_folder: Path, runs: Path, models: 
         figures, t = {}, 1.0
         for split in splits:
             views, cells, groups = truth_boxes(native, chosen(native, split))
-            z = logits(boxes_net, *views[:3])
             if split == "validation":
-                t = ev.temperature(z, views[3])
-            figures |= classifier_figures(z, views[3], cells, groups, t, f"{split}_boxes")
+                t = round(ev.temperature(logits(boxes_net, *views[:3]), views[3]), 3)
+            figures |= classifier_figures(log_probabilities(boxes_net, views[:3], t, DOUBT), views[3], cells, groups, 1.0, f"{split}_boxes")
         folder = models / FOLDERS["metaphase"]
-        ex.classifier(runs / RUNS["metaphase"], folder, ["g-band"], dict(temperature=round(t, 3)), figures, version,
+        ex.classifier(runs / RUNS["metaphase"], folder, ["g-band"], dict(temperature=t), figures, version,
                       "Class of a chromosome in its box in a metaphase; orientation unknown, neighbours may intrude", False,
-                      dict(data=["cil"], licences=ex.licences(["cil"])))
+                      dict(data=["cil"], licences=ex.licences(["cil"])), DOUBT)
         card(folder, CARDS["metaphase"], figures, runs / RUNS["metaphase"])
     if "detector" in what:
-        cells = {s: ev.look(detector, boxes_net, coarse, native, chosen(coarse, s)) for s in splits}
+        boxes_t = box_temperature(boxes_net, native) if boxes_net is not None else 1.0
+        cells = {s: ev.look(detector, boxes_net, coarse, native, chosen(coarse, s), temperature=boxes_t) for s in splits}
         thresholds, calibration = freeze_detector(cells["validation"])
         # From here on as the daemon joins them: temperature of each network first, then lending, then the weighted sum.
-        boxes_t = box_temperature(boxes_net, native) if boxes_net is not None else 1.0
         every = list(itertools.chain(*cells.values()))
         for s in every:
             s.detector = ev.log_softmax(s.detector / calibration["class_temperature"])
@@ -211,12 +224,12 @@ def export(what: list[str], data: Path, cache_folder: Path, runs: Path, models: 
         for s in every:
             if "average_iou" in thresholds:
                 s.detector = ev.lend(s, thresholds["nms_iou"], thresholds["nms_same_class_iou"], thresholds["candidate"], thresholds["average_iou"])
-            s.classifier = None if s.classifier is None else s.classifier / boxes_t
         weight, prices = 1.0, ev.Prices()
         if boxes_net is not None:
             weight, joined = freeze_joint(cells["validation"], thresholds)
             calibration["combined_temperature"] = joined
             prices = search_prices(cells["validation"], weight, joined, thresholds["nms_iou"], thresholds["nms_same_class_iou"])
+            thresholds["other_weight"] = freeze_other(cells["validation"], thresholds)
         thresholds["class_weight"] = weight
         figures = {}
         for split in splits:
@@ -232,17 +245,18 @@ def export(what: list[str], data: Path, cache_folder: Path, runs: Path, models: 
         for name, split in itertools.product(("pki3", "bioimlab"), splits):
             items = [s for s in readers.singles(data / name, name) if s.split == split]
             views = singles_views(items)
-            seen[name, split] = items, views[3], logits(net, *views[:3]), logits(net, *turned(views)[:3])
-        pooled = [(z, y) for (_, split), (_, y, z, _) in seen.items() if split == "validation"]
-        t = ev.temperature(*(np.concatenate(x) for x in zip(*pooled)))
-        for (name, split), (items, y, z, upside) in seen.items():
-            figures |= classifier_figures(z, y, [s.cell for s in items], [s.group for s in items], t, f"{split}_{name}")
+            seen[name, split] = items, views
+        pooled = [(logits(net, *v[:3]), v[3]) for (_, split), (_, v) in seen.items() if split == "validation"]
+        t = round(ev.temperature(*(np.concatenate(x) for x in zip(*pooled))), 3)
+        for (name, split), (items, views) in seen.items():
+            z, upside = (log_probabilities(net, v, t, SINGLE_DOUBT) for v in (views[:3], turned(views[:3], 3)))
+            figures |= classifier_figures(z, views[3], [s.cell for s in items], [s.group for s in items], 1.0, f"{split}_{name}")
             mixed = np.where(np.random.default_rng(1).random(len(z))[:, None] < 0.5, z, upside)
-            figures[f"{split}_{name}_flipped"] = round(float((mixed[:, :OTHER].argmax(1) == y).mean()), 4)
+            figures[f"{split}_{name}_flipped"] = round(float((mixed[:, :OTHER].argmax(1) == views[3]).mean()), 4)
         folder = models / FOLDERS["single"]
-        ex.classifier(runs / RUNS["single"], folder, ["g-band", "q-band"], dict(temperature=round(t, 3)), figures, version,
+        ex.classifier(runs / RUNS["single"], folder, ["g-band", "q-band"], dict(temperature=t), figures, version,
                       "Class of a cleaned single chromosome, G-banded or Q-banded (inverted before)", True,
-                      dict(data=["pki3", "bioimlab"], licences=ex.licences(["pki3", "bioimlab"])))
+                      dict(data=["pki3", "bioimlab"], licences=ex.licences(["pki3", "bioimlab"])), SINGLE_DOUBT)
         card(folder, CARDS["single"], figures, runs / RUNS["single"])
 
 

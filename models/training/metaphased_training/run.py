@@ -139,6 +139,7 @@ class Run:
         state = {k: v.float() if v.is_floating_point() else v for k, v in c["state"].items()}
         self.net.load_state_dict(state)
         self.average = Average(self.net, self.average.decay)
+        self.epoch = c["epochs"]  # epochs count on; steps begin anew, as the warm-up goes by them
 
     def record(self, **values):
         """Adds a row to the curves and writes them as CSV and PNG."""

@@ -8,7 +8,7 @@ import onnx
 import pytest
 import torch
 
-from metaphased_training import cache, classifier, compare, detector, evaluate as ev, export, literature as lit, nets, readers
+from metaphased_training import cache, candidates, classifier, compare, detector, evaluate as ev, export, folds, literature as lit, nets, quantise, readers
 from test_data import RNG, metaphase
 
 SMALL = dict(widths=(8, 16, 16), depths=(1, 1, 1), stem=8, head=16)
@@ -92,11 +92,76 @@ def test_the_classifier_trains_on_boxes_and_on_singles(cells, tmp_path):
     assert run.step == 3 and "held_some" in run.rows[-1]
 
 
+def test_what_is_in_doubt_is_asked_again_in_other_orientations(cells):
+    item = cells[0]
+    views = classifier.box_views(item.pixels, item.boxes, classifier.median_diagonal(item.boxes))
+    torch.manual_seed(3)
+    net = nets.Classifier(**TINY).eval()
+    ask = lambda v: ev.log_softmax(classifier.logits(net, *v))
+    assert np.allclose(classifier.log_probabilities(net, views, 1.0, dict(below=0.0, turns=[4])), ask(views), atol=1e-5)
+    mean = ev.log_softmax((ask(views) + ask(classifier.turned(views, 4))) / 2)
+    assert np.allclose(classifier.log_probabilities(net, views, 1.0, dict(below=1.0, turns=[4])), mean, atol=1e-4)
+    assert (classifier.turned(views, 4)[2][:, 1] == views[2][:, 2]).all()
+
+
 def test_wrong_boxes_hit_no_chromosome(cells):
     data = classifier.Metaphases(cells, "train", other=0.5)
     grey, masks, sizes, labels = data.draw(RNG, 60)
     assert grey.shape == (60, 96, 96) and masks.max() == 1 and np.isfinite(sizes).all()
     assert 0 < (labels == 24).sum() < 60
+
+
+def test_an_offered_box_is_its_chromosome_or_none_or_in_doubt(tmp_path):
+    truth = np.array([[0.0, 0, 10, 40], [50, 0, 60, 40]], np.float32)
+    offered = np.array([[0, 0, 10, 38], [0, 0, 60, 40], [0, 18, 10, 40], [50, 1, 60, 40]], np.float32)
+    assert candidates.labels(offered, truth, np.array([4, -1])).tolist() == [4, 24, -1, -1]
+    assert candidates.labels(offered[:0], truth, np.array([4, 5])).tolist() == []
+
+
+def test_the_detectors_own_boxes_are_collected_on_training_cells_and_drawn(cells, tmp_path):
+    from metaphased_training.run import save_small
+    detector.train(tmp_path / "cells", tmp_path / "run", 5, size=128, batch=2, max_steps=2, **SMALL)
+    save_small(tmp_path / "run", tmp_path / "small.pt")
+    offered = candidates.collect(tmp_path / "small.pt", cells, cells, tmp_path / "offered.npz", floor=0.0, progress=lambda *a, **k: None)
+    assert len(offered.of(0)[0]) > 0 and len(offered.of(5)[0]) == 0, "validation cells stay unseen"
+    data = classifier.Metaphases(cells, "train", other=0.0, offered=offered, share=1.0)
+    _, _, _, labels = data.draw(RNG, 40)
+    assert set(labels) <= set(offered.labels) - {-1}
+
+
+def test_an_int8_file_is_signed_symmetric_and_close(cells, tmp_path):
+    classifier.train(dict(cache=cells), tmp_path / "run", 5, batch=8, max_steps=3, **TINY)
+    export.classifier(tmp_path / "run", tmp_path / "m", ["g-band"], {}, {}, "1", "x", False, {})
+    item = cells[0]
+    views = classifier.box_views(item.pixels, item.boxes, classifier.median_diagonal(item.boxes))
+    feed = dict(chromosome=classifier.to_input(*views[:2]).contiguous().numpy(), size=views[2])
+    quantise.to_int8(tmp_path / "m/model.onnx", tmp_path / "m/model.int8.onnx", [feed])
+    model = onnx.load(str(tmp_path / "m/model.int8.onnx"))
+    kinds = {t.name: t.data_type for t in model.graph.initializer}
+    pairs = [n for n in model.graph.node if n.op_type == "QuantizeLinear"]
+    zero = {t.name: onnx.numpy_helper.to_array(t) for t in model.graph.initializer}
+    assert pairs and all(kinds[n.input[2]] == onnx.TensorProto.INT8 and not zero[n.input[2]].any() for n in pairs)
+    assert onnx.TensorProto.INT32 not in {t.data_type for t in model.graph.initializer if t.name.endswith("bias_quantized")}
+    whole, small = (classifier.logits(quantise.Session(tmp_path / "m" / f), *views) for f in ("model.onnx", "model.int8.onnx"))
+    assert np.abs(whole - small).max() < 0.1 * max(1.0, np.abs(whole).max())
+
+
+def test_cross_validation_judges_every_chromosome_once_by_a_network_that_never_saw_its_cell(tmp_path):
+    dark = lambda h: np.pad(np.full((h, 12), 90, np.uint8), 3, constant_values=200)
+    items = [readers.Single(f"{i}", f"c{i % 4}", f"c{i % 4}", "test", i % 4 % 2, i % 24, dark(20 + i)) for i in range(48)]
+    for fold in (0, 1):
+        sides = {s.cell: s.split for s in folds.singles_source(items, "some", fold)["singles"]["some"]}
+        assert sides == {f"c{i}": "validation" if i % 2 == fold else "train" for i in range(4)}
+    result = folds.cross_validate(lambda f: folds.singles_source(items, "some", f), tmp_path, 5, folds=2, batch=8, max_steps=2, **TINY)
+    table = [r.split(",") for r in (tmp_path / "out-of-fold.csv").read_text().splitlines()]
+    assert table[0] == folds.HEADER and sorted(r[3] for r in table[1:]) == sorted(str(i) for i in range(48))
+    assert result["cross_validated_n"] == 48 and 0 <= result["cross_validated_accuracy"][0] <= 1
+
+
+def test_a_label_is_doubted_where_the_network_is_sure_of_another(tmp_path):
+    rows = ["0,c1,g1,1 2 3 4,4,5,0.001,0.99", "0,c1,g1,5 6 7 8,4,5,0.05,0.9", "0,c1,g1,9 9 9 9,4,4,0.99,0.99"]
+    (tmp_path / "o.csv").write_text("\n".join([",".join(folds.HEADER), *rows]) + "\n")
+    assert [r["item"] for r in folds.doubted(tmp_path / "o.csv")] == ["1 2 3 4"]
 
 
 @pytest.mark.parametrize("kind", ["detector", "classifier"])
