@@ -1,4 +1,8 @@
-//! The daemon as a person starts it: banner, page, cells, stop.
+//! The daemon as a person starts it: banner, page, cells, commands, stop.
+
+#[path = "common/broker.rs"]
+#[allow(dead_code, clippy::unwrap_used, reason = "shared with the tests of the broker session")]
+mod broker;
 
 use std::{
     fs,
@@ -10,7 +14,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde_json::Value;
+use broker::{Subscriber, mosquitto_is_missing, publish};
+use serde_json::{Value, json};
 
 /// A daemon in a folder of its own.
 struct Daemon {
@@ -210,4 +215,72 @@ fn a_wrong_configuration_is_told_with_its_place() {
     assert_eq!(output.status.code(), Some(78));
     let told = String::from_utf8_lossy(&output.stderr);
     assert!(told.contains("metaphased.toml:1:1: station"), "{told}");
+}
+
+#[test]
+fn commands_over_the_broker_are_carried_out_and_answered() {
+    if mosquitto_is_missing("commands_over_the_broker_are_carried_out_and_answered") {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let port = free_port();
+    // A scene that a person looks at: triage lets nothing pass by itself, so that only what is asked for comes.
+    let config = format!(
+        "[source.scope]\nkind = \"simulator\"\nsize = [680, 512]\num_per_px = 0.13\nrate_hz = 4\n\
+         [triage]\nmetaphase = 1.0\n[mqtt]\nembedded_port = {port}\nthumbnails = true\nhome_assistant = true\n"
+    );
+    let daemon = Daemon::start(folder.path(), &config);
+    let heard = Subscriber::on(port, &[]);
+    let root = |topic: &str| format!("metaphased/lab-1/{topic}");
+    let birth = heard.until_on(&root("birth"), |_| true).json();
+    let ask = |name: &str, id: &str, values: Value| -> Value {
+        let mut message = values;
+        message["id"] = id.into();
+        publish(port, &root(&format!("command/{name}")), &message.to_string(), &[]);
+        heard.until_on(&root(&format!("result/{name}")), |m| m.json()["id"] == id).json()
+    };
+    assert_eq!(birth["schema"], "birth/1");
+    assert_eq!(heard.next_on(&root("availability")).payload, "online");
+    let announced = heard.next_on("homeassistant/device/metaphased-lab-1/config").json();
+    assert_eq!(announced["availability_topic"], root("availability"));
+
+    // A case, then a snapshot: one cell that belongs to it, whatever triage thinks.
+    let answer = ask("case", "a1", json!({ "case": "K/17", "slide": "2" }));
+    assert_eq!(answer["ok"], true, "{answer}");
+    let answer = ask("snapshot", "a2", json!({ "source": "scope" }));
+    assert_eq!(answer["ok"], true, "{answer}");
+    let cell = heard.until_on(&root("cell"), |_| true).json();
+    assert_eq!((&cell["case"], &cell["slide"], &cell["revision"]), (&json!("K/17"), &json!("2"), &json!(1)));
+    assert!(cell["thumbnail_jpeg"].as_str().is_some_and(|jpeg| jpeg.starts_with("/9j/")), "a JPEG in base64");
+    let case = heard.until_on(&root("case/K%2F17"), |_| true);
+    assert_eq!(case.json()["schema"], "case/1");
+
+    // A correction comes back as the next revision; one of an old revision is refused.
+    let review = |id: &str, revision: u32| {
+        let change = json!({ "action": "verdict", "verdict": "abnormal" });
+        ask("review", id, json!({ "by": "kb", "cell": cell["cell"], "revision": revision, "change": change }))
+    };
+    let answer = review("a3", 1);
+    assert_eq!(answer["data"]["revision"], 2, "{answer}");
+    let next = heard.until_on(&root("cell"), |m| m.json()["revision"] == 2).json();
+    assert_eq!((&next["cell"], &next["karyotype"]["verdict"]), (&cell["cell"], &json!("abnormal")));
+    let answer = review("a4", 1);
+    assert_eq!(answer["ok"], false, "{answer}");
+    assert!(answer["error"].as_str().is_some_and(|e| e.contains("revision 2")), "{answer}");
+
+    // A paused source takes nothing until it is started again.
+    assert_eq!(ask("stop", "a5", json!({}))["data"]["sources"], json!(["scope"]));
+    daemon.wait("the pause", |source| source["state"]["activity"] == "paused");
+    let answer = ask("snapshot", "a6", json!({}));
+    assert!(answer["error"].as_str().is_some_and(|e| e.contains("paused")), "{answer}");
+    assert_eq!(ask("start", "a7", json!({ "source": "scope" }))["ok"], true);
+    let answer = ask("start", "a8", json!({ "source": "scope2" }));
+    assert!(answer["error"].as_str().is_some_and(|e| e.contains("known are scope")), "{answer}");
+    let answer = ask("acknowledge", "a9", json!({ "by": "kb" }));
+    assert_eq!(answer["ok"], false, "there is no alarm: {answer}");
+    let answer = ask("snapshot", "a10", json!({ "sorce": "scope" }));
+    assert!(answer["error"].as_str().is_some_and(|e| e.contains("sorce")), "{answer}");
+
+    daemon.signal("-TERM");
+    assert_eq!(daemon.ends_within(Duration::from_secs(6)).code(), Some(0));
 }
