@@ -42,7 +42,9 @@ def parser() -> argparse.ArgumentParser:
     c.add_argument("--minutes", type=float, required=True)
     c.add_argument("--size", type=int)
     c.add_argument("--set", default="bioimlab", choices=["bioimlab", "pki3"])
-    c.add_argument("--head", default="gap")
+    c.add_argument("--head", default="gap", choices=["none", "one-fc", "two-fc-dropout", "two-fc-bn", "conv-bn", "gap"])
+    c.add_argument("--width", type=int, default=4096, help="size of the fully connected layers, 2048 to 6000 as published; default %(default)s")
+    c.add_argument("--export", type=Path, metavar="DIR", help="write a model folder there afterwards")
     c.add_argument("--tune", default="whole", choices=["last", "whole"])
     c.add_argument("--weights", type=Path, help="torchvision state dict")
     c.add_argument("--steps", type=int)
@@ -83,11 +85,14 @@ def main(argv=None):
         train = recipes.train_all if a.command == "train-all" else recipes.TASKS[a.what][0]
         train(a.data, a.cache, a.runs, a.minutes, **more)
     elif a.command == "compare":
+        run = a.runs / a.what
         if a.what == "vgg19":
             items = list(readers.singles(a.data / a.set, a.set))
-            result = compare.train_vgg19(items, a.runs / a.what, a.minutes, a.size or 64, a.head, a.tune, a.weights, max_steps=a.steps)
+            result = compare.train_vgg19(items, run, a.minutes, a.size or 64, a.head, a.tune, a.weights, a.width, a.set, max_steps=a.steps)
         else:
-            result = compare.train_yolo(a.what, recipes.caches(a.data, a.cache)["coarse"], a.runs / a.what, a.minutes, a.size or 416, max_steps=a.steps)
+            result = compare.train_yolo(a.what, recipes.caches(a.data, a.cache)["coarse"], run, a.minutes, a.size or 416, a.weights, max_steps=a.steps)
+        if a.export:
+            compare.export(a.what, run, a.export / a.what)
         print(json.dumps({k: float(v) if hasattr(v, "item") else v for k, v in result.items()}, indent=1))
     elif a.command == "pack":
         pack.write(a.data, a.out, a.scale, a.quality)

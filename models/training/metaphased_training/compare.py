@@ -8,11 +8,15 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from . import boxes as bx, literature as lit
-from .cache import Cache
+from . import CLASSES, boxes as bx, crops, export as ex, literature as lit, readers
+from .cache import BACKGROUND, BACKGROUND_PERCENTILE, Cache
 from .classifier import Singles, singles_views
 from .detector import pad_to, sample
 from .run import Run, batches, seed_everything
+
+
+#: Every how many of the validation metaphases a YOLO is measured here; `metaphased evaluate` on its export takes all.
+VALIDATED = 4
 
 
 def three(grey: np.ndarray, size: int) -> torch.Tensor:
@@ -34,16 +38,47 @@ def scores(labels: np.ndarray, found: np.ndarray, classes: int = 24) -> dict:
     return dict(accuracy=hit.sum() / table.sum(), precision=precision[seen].mean(), recall=recall[seen].mean(), f1=f1[seen].mean())
 
 
+def export(name: str, run: Path, folder: Path):
+    """Writes a model folder of a finished comparison, so that the daemon's engines and `metaphased evaluate` run it."""
+    c = torch.load(run / "checkpoint.pt", map_location="cpu", weights_only=False)
+    config, size = c["config"], c["config"]["size"]
+    common = dict(layout="nchw", channels=3, mean=0.5, std=1.0, polarity="dark-on-bright")
+    notes, tolerance = dict(data=config["data"], licences=ex.licences(config["data"])), dict(f32=1e-3)
+    top = dict(name=name, version="0.1.0", description=f"{name} of the literature, for comparison only")
+    torch.manual_seed(0)
+    if name == "vgg19":
+        net = lit.Vgg19(24, config["head"], config["width"], size)
+        net.load_state_dict(c["average"])
+        files = ex.write_files(net, dict(image=torch.randn(2, 3, size, size)), "logits", {"image": {0: "n"}, "logits": {0: "n"}}, folder, tolerance)
+        top, table = dict(task="classifier", **top), dict(
+            tensor="image", **common, size=size, pad=255, stains=["g-band", "q-band"], mask="none", view="single",
+            crop=dict(margin=crops.MARGIN, floor=crops.FLOOR, supersample=2), trim=readers.BLANK, stretch=dict(percentile=crops.DARK_PERCENTILE, level=crops.DARK))
+        output = dict(decoding="logits", tensor="logits", classes=CLASSES, other=False)
+        more = dict(calibration=dict(temperature=1.0))
+    else:
+        net = lit.NETWORKS[name]()
+        net.load_state_dict(c["average"])
+        whole = lit.YoloExport(net.eval())
+        out = f"stride{whole.stride}"
+        files = ex.write_files(whole, dict(image=torch.randn(1, 3, 128, 160)), out, {"image": {0: "n", 2: "h", 3: "w"}, out: {0: "n", 2: "rows", 3: "columns"}}, folder, tolerance)
+        top, table = dict(task="detector", **top), dict(
+            tensor="image", **common, stride=32, max_side=2048, pad=BACKGROUND, stains=["g-band"],
+            background=dict(percentile=BACKGROUND_PERCENTILE, level=BACKGROUND), scale=dict(factor=c["config"]["scale"]))
+        output = dict(decoding="ltrb-grid", strides=[whole.stride], classes=CLASSES)
+        more = dict(thresholds=dict(score=0.4, candidate=0.02, nms_iou=0.6, nms_same_class_iou=0.5))
+    (folder / "model.toml").write_text(ex.manifest(top, files, dict(input=table, output=output, **more, trained=ex.trained(c, notes))))
+
+
 def train_vgg19(items: list, out: Path, minutes: float, size: int = 64, head: str = "gap", tune: str = "whole", weights: Path | None = None,
-                batch: int = 16, seed: int = 1, max_steps: int | None = None) -> dict:
+                width: int = 4096, data_name: str = "bioimlab", batch: int = 16, seed: int = 1, max_steps: int | None = None) -> dict:
     """VGG19 on singles; writes `result.json` with scores on the validation cells, minutes and milliseconds a chromosome."""
-    net = lit.Vgg19(24, head, size=size)
+    net = lit.Vgg19(24, head, width, size)
     if weights:
         lit.load_imagenet(net, weights)
     net.fine_tune(tune)
     data = Singles([([s for s in items if s.split == "train"], 1.0)], other=0.0)
     optimiser = torch.optim.AdamW([p for p in net.parameters() if p.requires_grad], lr=3e-4, weight_decay=0.02)
-    run = Run(out, dict(task="vgg19", size=size, head=head, tune=tune, seed=seed, minutes=minutes, net={}), net, optimiser, minutes, 3e-4)
+    run = Run(out, dict(task="vgg19", data=[data_name], size=size, head=head, width=width, tune=tune, seed=seed, minutes=minutes, net={}), net, optimiser, minutes, 3e-4)
     seed_everything(seed + run.step)
     stream = batches(lambda rng: data.draw(rng, batch), seed + run.step)
     while run.progress < 1 and (max_steps is None or run.step < max_steps):
@@ -71,12 +106,14 @@ def train_vgg19(items: list, out: Path, minutes: float, size: int = 64, head: st
     return result
 
 
-def train_yolo(name: str, cache_folder: Path, out: Path, minutes: float, size: int = 416, batch: int = 4, seed: int = 1, max_steps: int | None = None) -> dict:
+def train_yolo(name: str, cache_folder: Path, out: Path, minutes: float, size: int = 416, weights: Path | None = None, batch: int = 4, seed: int = 1, max_steps: int | None = None) -> dict:
     """Tiny YOLO or YOLOv2-ResNet50 on metaphases; writes `result.json` with AP50 on validation images."""
     cache = Cache(cache_folder)
     net = lit.NETWORKS[name]()
+    if weights:
+        lit.load_imagenet(net, weights)
     optimiser = torch.optim.AdamW(net.parameters(), lr=1e-3, weight_decay=0.02)
-    run = Run(out, dict(task=name, size=size, seed=seed, minutes=minutes, net={}), net, optimiser, minutes, 1e-3)
+    run = Run(out, dict(task=name, data=["cil"], scale=cache.scale, size=size, seed=seed, minutes=minutes, net={}), net, optimiser, minutes, 1e-3)
     seed_everything(seed + run.step)
     pool = cache.select("train")
 
@@ -104,7 +141,7 @@ def train_yolo(name: str, cache_folder: Path, out: Path, minutes: float, size: i
     net.eval()
     found, hits, total = [], [], 0
     held = cache.select("validation")
-    for i in held if len(held) else pool[:2]:
+    for i in held[::VALIDATED] if len(held) else pool[:2]:
         item = cache[i]
         grey = pad_to(item.pixels)
         with torch.no_grad():

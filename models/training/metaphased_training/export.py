@@ -126,13 +126,16 @@ def manifest(top: dict, files: list[dict], sections: dict[str, dict]) -> str:
 
 
 def write_files(net: nn.Module, inputs: dict, output: str, dynamic: dict, folder: Path, tolerance: dict) -> list[dict]:
-    """model.onnx and model.f16.onnx, each within its tolerance of PyTorch; their [[file]] tables."""
+    """model.onnx and, where a tolerance is given for f16, model.f16.onnx, each within it of PyTorch; their [[file]] tables."""
     folder.mkdir(parents=True, exist_ok=True)
     net = fold_batch_norm(net)
     to_onnx(net, inputs, output, dynamic, folder / "model.onnx")
-    to_half(folder / "model.onnx", folder / "model.f16.onnx")
     files = []
     for name, precision in (("model.onnx", "f32"), ("model.f16.onnx", "f16")):
+        if precision not in tolerance:
+            continue
+        if precision == "f16":
+            to_half(folder / "model.onnx", folder / name)
         error = parity(folder / name, net, inputs)
         if error > tolerance[precision]:
             raise ValueError(f"{folder / name}: differs from PyTorch by {error:.4g}, at most {tolerance[precision]} is allowed")

@@ -59,6 +59,10 @@ class Vgg19(nn.Module):
             raise ValueError(f"VGG19 halves its input five times: the side must be a multiple of 32, not {size}")
         self.features = vgg_features(colours)
         self.head = vgg_head(head, outputs, width, size // 32)
+        for m in self.modules():  # sixteen layers without batch norm learn nothing from smaller weights (He et al. 2015)
+            if isinstance(m, nn.Conv2d):
+                nn.init.kaiming_normal_(m.weight, nonlinearity="relu")
+                nn.init.zeros_(m.bias)
 
     def forward(self, image):
         return self.head(self.features(image))
@@ -202,6 +206,38 @@ def decode_yolo(raw: torch.Tensor, stride: int, anchors, classes: int = 24):
     size = raw[..., 2:4].clamp(max=math.log(1e3)).exp() * torch.tensor(anchors, device=raw.device)[:, None, None] * stride
     box = torch.cat([centre - size / 2, centre + size / 2], -1)
     return box.reshape(n, -1, 4), raw[..., 4].sigmoid().reshape(n, -1), raw[..., 5:].softmax(-1).reshape(n, -1, classes)
+
+
+class YoloExport(nn.Module):
+    """A YOLOv2 network as the daemon reads detectors: distances, confidence logit and class logits on one fine map.
+
+    Each cell of the network answers for five anchors. They are laid out as neighbouring cells of a map four times
+    finer (five of sixteen places, the rest silent), with distances counted from the middle of the place they got.
+    """
+
+    fine = 4
+
+    def __init__(self, net: nn.Module, anchors=ANCHORS):
+        super().__init__()
+        self.net, self.anchors = net, anchors
+        self.stride = net.stride // self.fine
+        self.channels = 5 + net.head.classes
+
+    def forward(self, image):
+        raw, places = self.net(image), []
+        for k in range(self.fine**2):
+            if k >= len(self.anchors):
+                places.append(torch.cat([raw[:, :4] * 0 + 1, raw[:, :1] * 0 - 20, raw[:, : self.channels - 5] * 0], 1))
+                continue
+            y, x = divmod(k, self.fine)
+            one = raw[:, k * self.channels : (k + 1) * self.channels]
+            middle = self.net.stride * torch.sigmoid(one[:, :2])
+            half = torch.exp(one[:, 2:4].clamp(max=math.log(1e3))) * (torch.tensor(self.anchors[k]).reshape(1, 2, 1, 1) * self.net.stride / 2)
+            place = torch.tensor([x + 0.5, y + 0.5]).reshape(1, 2, 1, 1) * self.stride
+            places.append(torch.cat([place - middle + half, middle - place + half, one[:, 4:]], 1))
+        # Channel c of place k to channel 16 c + k, as the shuffle wants it.
+        order = torch.arange(self.fine**2 * self.channels).reshape(self.fine**2, self.channels).T.reshape(-1)
+        return nn.functional.pixel_shuffle(torch.cat(places, 1)[:, order], self.fine)
 
 
 NETWORKS = {"vgg19": Vgg19, "tiny-yolo": TinyYolo, "yolov2-resnet50": YoloV2ResNet50}

@@ -209,6 +209,23 @@ def test_yolos_give_one_map_that_decodes(name):
     assert torch.isfinite(lit.yolo_loss(raw, truth, net.stride, lit.ANCHORS))
 
 
+@pytest.mark.parametrize("name", ["tiny-yolo", "yolov2-resnet50"])
+def test_an_exported_yolo_says_the_same_boxes_on_one_fine_map(name):
+    torch.manual_seed(1)
+    net = lit.NETWORKS[name]().eval()
+    x = torch.rand(1, 3, 64, 96)
+    whole = lit.YoloExport(net)
+    raw = whole(x)
+    assert raw.shape == (1, 29, 64 // whole.stride, 96 // whole.stride)
+    flat, centres = raw.flatten(2)[0].T, detector.grid(*raw.shape[2:], whole.stride, "cpu")
+    boxes = torch.cat([centres - flat[:, :2], centres + flat[:, 2:4]], 1)
+    want, confidence, _ = (t[0] for t in lit.decode_yolo(net(x), net.stride, lit.ANCHORS))
+    loud = flat[:, 4] > -15
+    assert loud.sum() == len(want)
+    by_place = lambda b, s: b[torch.argsort(s)]
+    assert torch.allclose(by_place(boxes[loud], flat[loud, 4].sigmoid()), by_place(want, confidence), atol=1e-2)
+
+
 def test_imagenet_weights_load_from_a_file_and_a_wrong_file_is_refused(tmp_path):
     net = lit.Vgg19(24, "gap", size=32)
     given = {"features.0.weight": torch.ones(64, 3, 3, 3), "features.0.bias": torch.full((64,), 2.0), "classifier.6.weight": torch.ones(3, 3)}
@@ -225,6 +242,15 @@ def test_imagenet_weights_load_from_a_file_and_a_wrong_file_is_refused(tmp_path)
 def test_the_literature_trains_for_a_step(cells, tmp_path):
     result = compare.train_yolo("tiny-yolo", tmp_path / "cells", tmp_path / "yolo", 5, size=64, batch=1, max_steps=1)
     assert 0 <= result["ap50"] <= 1
+    folder = tmp_path / "models/tiny-yolo"
+    compare.export("tiny-yolo", tmp_path / "yolo", folder)
+    m = tomllib.loads((folder / "model.toml").read_text())
+    assert m["output"]["strides"] == [8] and m["input"]["channels"] == 3 and len(m["file"]) == 1
+    dark = lambda h: np.pad(np.full((h, 12), 90, np.uint8), 3, constant_values=200)
+    items = [readers.Single(f"{i}", "c", "c", "train" if i < 10 else "validation", 0, i % 24, dark(20 + i)) for i in range(14)]
+    compare.train_vgg19(items, tmp_path / "vgg", 5, size=32, head="two-fc-bn", width=32, batch=4, max_steps=1)
+    compare.export("vgg19", tmp_path / "vgg", tmp_path / "models/vgg19")
+    assert tomllib.loads((tmp_path / "models/vgg19/model.toml").read_text())["input"]["size"] == 32
     table = compare.scores(np.array([0, 0, 1]), np.array([0, 1, 1]))
     assert table["accuracy"] == pytest.approx(2 / 3) and table["recall"] == pytest.approx(0.75)
 
