@@ -46,8 +46,8 @@ pub struct Analyze {
     #[arg(long, value_name = "I/N", value_parser = shard)]
     shard: Option<Shard>,
     /// Stain of the slides.
-    #[arg(long, value_enum, default_value_t = StainName::GBand)]
-    stain: StainName,
+    #[arg(long, value_enum, default_value_t = Stain::GBand)]
+    stain: Stain,
     /// Pixel size in micrometres of files that do not say it.
     #[arg(long, value_name = "UM")]
     um_per_px: Option<f64>,
@@ -65,26 +65,6 @@ enum Format {
     Jsonl,
     Csv,
     Table,
-}
-
-/// Stains as the command line has them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum StainName {
-    GBand,
-    Giemsa,
-    Dapi,
-    QBand,
-}
-
-impl From<StainName> for Stain {
-    fn from(name: StainName) -> Self {
-        match name {
-            StainName::GBand => Self::GBand,
-            StainName::Giemsa => Self::Giemsa,
-            StainName::Dapi => Self::Dapi,
-            StainName::QBand => Self::QBand,
-        }
-    }
 }
 
 /// One of several equal shares.
@@ -123,7 +103,7 @@ impl Analyze {
         crate::telemetry::start(&quiet(&loaded.config, global), None).map_err(|e| Failure::new(Exit::Config, e))?;
         let inputs = self.inputs()?;
         let mut sink = Sink::open(self.format, self.out.as_deref())?;
-        let mut stages = Stages::open(&loaded.config, loaded.file.as_deref(), self.stain.into())?;
+        let mut stages = Stages::open(&loaded.config, loaded.file.as_deref(), self.stain)?;
         for note in &stages.recognizer.basis().notes {
             eprintln!("metaphased: {note}");
         }
@@ -273,7 +253,7 @@ impl Stages {
         let recognition = Recognition::configured(&config.inference, stain);
         let recognizer = ComposedRecognizer::open(&recognition, &library, &engine)
             .map_err(|e| Failure::new(Exit::Unavailable, e))?;
-        let karyotype = KaryotypeSettings { sex: config.karyotype.sex, ..KaryotypeSettings::default() };
+        let karyotype = KaryotypeSettings::from_config(&config.karyotype);
         Ok(Self { triage: FrameTriage::new(&config.triage, stain), recognizer, karyotype, frames: 0 })
     }
 

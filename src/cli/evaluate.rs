@@ -102,7 +102,7 @@ impl Evaluate {
             model: self.model.as_deref(),
             precision: self.precision,
             stain: self.stain,
-            karyotype: KaryotypeSettings { sex: loaded.config.karyotype.sex, ..KaryotypeSettings::default() },
+            karyotype: KaryotypeSettings::from_config(&loaded.config.karyotype),
             edited: self.edited,
             progress: &progress,
         };

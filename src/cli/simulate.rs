@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use image::{ExtendedColorType, ImageEncoder, ImageFormat, codecs::png};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
@@ -31,11 +31,11 @@ pub struct Simulate {
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     cells: u32,
     /// What is scored on the slide.
-    #[arg(long, value_enum, default_value_t = AssayName::Karyotype)]
-    assay: AssayName,
+    #[arg(long, value_enum, default_value_t = Assay::Karyotype)]
+    assay: Assay,
     /// Stain; unset: g-band, or giemsa for the dicentric assay.
     #[arg(long, value_enum)]
-    stain: Option<StainName>,
+    stain: Option<Stain>,
     /// Karyotype of the cells (ISCN); several lines are weighed by their cells. Unset: a person by seed.
     #[arg(long, value_name = "ISCN")]
     karyotype: Option<String>,
@@ -54,31 +54,6 @@ pub struct Simulate {
     /// Bits of a sample; above 8 the images are 16-bit TIFF.
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u8).range(8..=16))]
     bits: u8,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum AssayName {
-    Karyotype,
-    Dicentric,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum StainName {
-    GBand,
-    Giemsa,
-    Dapi,
-    QBand,
-}
-
-impl From<StainName> for Stain {
-    fn from(name: StainName) -> Self {
-        match name {
-            StainName::GBand => Self::GBand,
-            StainName::Giemsa => Self::Giemsa,
-            StainName::Dapi => Self::Dapi,
-            StainName::QBand => Self::QBand,
-        }
-    }
 }
 
 fn size(text: &str) -> Result<[u32; 2], String> {
@@ -108,10 +83,7 @@ struct Dose {
 impl Simulate {
     /// Draws and writes the slide.
     pub fn run(&self) -> Result<Exit, Failure> {
-        let assay = match self.assay {
-            AssayName::Karyotype => Assay::Karyotype,
-            AssayName::Dicentric => Assay::Dicentric,
-        };
+        let assay = self.assay;
         if assay == Assay::Karyotype && self.dose_gy.is_some() {
             return Err(Failure::new(
                 Exit::Usage,
@@ -119,7 +91,7 @@ impl Simulate {
             ));
         }
         let usual = if assay == Assay::Dicentric { Stain::Giemsa } else { Stain::GBand };
-        let stain = self.stain.map_or(usual, Stain::from);
+        let stain = self.stain.unwrap_or(usual);
         let dose = Dose { dose_gy: self.dose_gy.unwrap_or(0.0), fraction: self.fraction.unwrap_or(1.0) };
         let settings = SlideSettings {
             seed: self.seed,

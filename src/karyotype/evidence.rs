@@ -2,7 +2,7 @@
 
 use crate::{
     cell::{BoundingBox, ChromosomeClass},
-    config::SexDisclosure,
+    config::{KaryotypeConfig, SexDisclosure},
 };
 
 use super::{
@@ -108,6 +108,13 @@ pub struct KaryotypeSettings {
     pub objectness: (f64, f64),
     /// IoU from which two boxes rival for one chromosome.
     pub rival_iou: f32,
+}
+
+impl KaryotypeSettings {
+    /// As configured.
+    pub fn from_config(config: &KaryotypeConfig) -> Self {
+        Self { sex: config.sex, ..Self::default() }
+    }
 }
 
 impl Default for KaryotypeSettings {

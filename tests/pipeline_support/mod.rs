@@ -11,7 +11,6 @@ use metaphased::{
     cell::{BoundingBox, Quality, Status},
     config::{Config, Mode, SourceConfig},
     frame::{FileStamp, Frame, FrameInfo, PixelFormat, Pixels},
-    karyotype::KaryotypeSettings,
     pipeline::{
         Parts, Pipeline, SourceParts,
         casebook::{CaseBook, CaseBookSettings},
@@ -191,15 +190,7 @@ impl Bench {
         let cases = CaseBook::new(CaseBookSettings::from_config(&config).expect("defaults"), store.clone());
         let pipeline = Pipeline::start(Parts {
             sources,
-            interpret: InterpretSettings {
-                station: config.station.clone(),
-                karyotype: KaryotypeSettings::default(),
-                keep_images: config.store.keep_images,
-                assay: config.assay,
-                accepted_centromeres: config.dicentric.accepted_centromeres,
-                thumbnails: config.mqtt.thumbnails,
-                outbox_full: config.mqtt.outbox_full,
-            },
+            interpret: InterpretSettings::from_config(&config),
             store: store.clone(),
             cases,
             health: health.clone(),

@@ -7,7 +7,7 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::daemon::BrokerChoice;
+use super::broker::BrokerChoice;
 use crate::{
     cell::NOTICE,
     config::Config,

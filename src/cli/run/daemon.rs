@@ -11,6 +11,7 @@ use sd_notify::NotifyState;
 use super::{
     Signals,
     banner::{Progress, banner},
+    broker::start_broker,
     facts::{birth, told},
     state_folder, store_failure,
 };
@@ -19,7 +20,7 @@ use crate::{
     config::{Config, Loaded, Mode},
     inference::{self, ModelLibrary},
     karyotype::KaryotypeSettings,
-    mqtt::{self, MqttSession},
+    mqtt::MqttSession,
     pipeline::{
         FrameTriage, Parts, Pipeline, SourceParts,
         casebook::{CaseBook, CaseBookSettings},
@@ -111,22 +112,14 @@ impl Daemon {
             });
         }
         let (outbox, commands) = command_channel(64);
-        let karyotype = KaryotypeSettings { sex: config.karyotype.sex, ..KaryotypeSettings::default() };
+        let karyotype = KaryotypeSettings::from_config(&config.karyotype);
         let cases = CaseBook::new(
             CaseBookSettings::from_config(&config).map_err(|e| Failure::new(Exit::Config, e))?,
             store.clone(),
         );
         let pipeline = Pipeline::start(Parts {
             sources: parts,
-            interpret: InterpretSettings {
-                station: config.station.clone(),
-                karyotype: karyotype.clone(),
-                keep_images: config.store.keep_images,
-                assay: config.assay,
-                accepted_centromeres: config.dicentric.accepted_centromeres,
-                thumbnails: config.mqtt.thumbnails,
-                outbox_full: config.mqtt.outbox_full,
-            },
+            interpret: InterpretSettings::from_config(&config),
             store: store.clone(),
             cases: cases.clone(),
             health: health.clone(),
@@ -307,36 +300,6 @@ impl Daemon {
             tracing::warn!(%error, "the log of the database stays beside it");
         }
     }
-}
-
-/// The broker to talk to.
-pub struct BrokerChoice {
-    pub settings: mqtt::Settings,
-    /// Port of the embedded broker, when it is ours.
-    pub embedded: Option<u16>,
-}
-
-fn start_broker(config: &Config) -> Result<Option<BrokerChoice>, Failure> {
-    let embedded = match config.mqtt.url.as_str() {
-        "off" => return Ok(None),
-        "embedded" => Some(embedded_broker(config)?),
-        _ => None,
-    };
-    let settings =
-        mqtt::Settings::new(&config.mqtt, &config.station, embedded).map_err(|e| Failure::new(Exit::Config, e))?;
-    Ok(Some(BrokerChoice { settings, embedded }))
-}
-
-#[cfg(feature = "embedded-broker")]
-fn embedded_broker(config: &Config) -> Result<u16, Failure> {
-    mqtt::EmbeddedBroker::start(config.mqtt.embedded_port)
-        .map(|broker| broker.port())
-        .map_err(|e| Failure::new(Exit::Unavailable, e))
-}
-
-#[cfg(not(feature = "embedded-broker"))]
-fn embedded_broker(_: &Config) -> Result<u16, Failure> {
-    Err(Failure::new(Exit::Config, "this build has no embedded broker: name one with mqtt.url, or use \"off\""))
 }
 
 fn contexts(config: &Config, health: &Health) -> Vec<Arc<SourceContext>> {

@@ -1,6 +1,7 @@
 //! `run`: the daemon.
 
 mod banner;
+mod broker;
 mod commands;
 mod daemon;
 mod facts;

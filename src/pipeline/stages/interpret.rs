@@ -7,7 +7,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 use super::{StageContext, commit};
 use crate::{
     cell::{Cell, Karyotype},
-    config::{Assay, KeepImages, OutboxFull, SourceKind},
+    config::{Assay, Config, KeepImages, OutboxFull, SourceKind},
     dicentric::Pieces,
     frame::FrameInfo,
     karyotype::KaryotypeSettings,
@@ -34,6 +34,21 @@ pub struct InterpretSettings {
     pub thumbnails: bool,
     /// What gives way when the outbox is full.
     pub outbox_full: OutboxFull,
+}
+
+impl InterpretSettings {
+    /// As configured.
+    pub fn from_config(config: &Config) -> Self {
+        Self {
+            station: config.station.clone(),
+            karyotype: KaryotypeSettings::from_config(&config.karyotype),
+            keep_images: config.store.keep_images,
+            assay: config.assay,
+            accepted_centromeres: config.dicentric.accepted_centromeres,
+            thumbnails: config.mqtt.thumbnails,
+            outbox_full: config.mqtt.outbox_full,
+        }
+    }
 }
 
 /// The interpret stage.

@@ -1,0 +1,38 @@
+//! Which broker the daemon talks to.
+
+use crate::{
+    cli::{Exit, Failure},
+    config::Config,
+    mqtt,
+};
+
+/// The broker to talk to.
+pub struct BrokerChoice {
+    pub settings: mqtt::Settings,
+    /// Port of the embedded broker, when it is ours.
+    pub embedded: Option<u16>,
+}
+
+/// The broker of the configuration; starts the embedded one.
+pub fn start_broker(config: &Config) -> Result<Option<BrokerChoice>, Failure> {
+    let embedded = match config.mqtt.url.as_str() {
+        "off" => return Ok(None),
+        "embedded" => Some(embedded_broker(config)?),
+        _ => None,
+    };
+    let settings =
+        mqtt::Settings::new(&config.mqtt, &config.station, embedded).map_err(|e| Failure::new(Exit::Config, e))?;
+    Ok(Some(BrokerChoice { settings, embedded }))
+}
+
+#[cfg(feature = "embedded-broker")]
+fn embedded_broker(config: &Config) -> Result<u16, Failure> {
+    mqtt::EmbeddedBroker::start(config.mqtt.embedded_port)
+        .map(|broker| broker.port())
+        .map_err(|e| Failure::new(Exit::Unavailable, e))
+}
+
+#[cfg(not(feature = "embedded-broker"))]
+fn embedded_broker(_: &Config) -> Result<u16, Failure> {
+    Err(Failure::new(Exit::Config, "this build has no embedded broker: name one with mqtt.url, or use \"off\""))
+}
