@@ -235,3 +235,31 @@ fn without_models_segmentation_finds_most_chromosomes_of_a_real_cell_and_names_n
     assert!((30..=70).contains(&found), "{found} pieces in a cell of 46");
     assert!(cell.candidates.iter().all(|c| c.log_probs.is_none()));
 }
+
+/// With the feature and no GPU: what is missing is named, and the fallback is a decision. scripts/test-tensorrt --engine
+/// names the folder of the libraries.
+#[cfg(feature = "tensorrt")]
+#[test]
+fn what_the_gpu_engine_lacks_is_told_and_the_configured_fallback_takes_over() {
+    use metaphased::config::{EngineName, Fallback};
+    let nowhere =
+        InferenceConfig { engine: EngineName::Tensorrt, library: Some("/nowhere/lib".into()), ..Default::default() };
+    if metaphased_tensorrt::headers().is_none() {
+        let error = metaphased::inference::choose(&nowhere).unwrap_err().to_string();
+        return assert!(error.contains("TENSORRT_INCLUDE_DIR"), "{error}");
+    }
+    let error = metaphased::inference::choose(&nowhere).unwrap_err().to_string();
+    assert!(error.contains("/nowhere") && error.contains("inference.library"), "{error}");
+    let allowed = InferenceConfig { fallback: Fallback::Cpu, ..nowhere };
+    let chosen = metaphased::inference::choose(&allowed).unwrap();
+    assert_eq!(chosen.engine.name(), "cpu");
+    assert!(chosen.fell_back.unwrap().contains("/nowhere"));
+    let Some(folder) = std::env::var_os("METAPHASED_TENSORRT_LIBRARIES") else {
+        return eprintln!("SKIPPED: the library without a driver needs METAPHASED_TENSORRT_LIBRARIES");
+    };
+    let here = InferenceConfig { engine: EngineName::Tensorrt, library: Some(folder.into()), ..Default::default() };
+    match metaphased::inference::choose(&here) {
+        Ok(chosen) => assert_eq!(chosen.engine.name(), "tensorrt"),
+        Err(error) => assert!(error.to_string().contains("CUDA driver"), "{error}"),
+    }
+}

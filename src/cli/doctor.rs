@@ -22,6 +22,12 @@ pub struct Doctor {
     /// Verify the GPU path on this machine: kernels, engine build, agreement, throughput.
     #[arg(long)]
     pub gpu_check: bool,
+    /// Frames over which --gpu-check watches the memory.
+    #[arg(long, value_name = "N", default_value_t = 10_000, requires = "gpu_check")]
+    pub frames: u32,
+    /// Where --gpu-check writes its report.
+    #[arg(long, value_name = "FILE", default_value = "metaphased-gpu-check.md", requires = "gpu_check")]
+    pub report: PathBuf,
 }
 
 /// Lines of the report, and what is broken.
@@ -58,7 +64,7 @@ impl Doctor {
     pub fn run(&self, global: &Global) -> Result<Exit, Failure> {
         let loaded = load(global, None)?;
         if self.gpu_check {
-            return gpu_check();
+            return self.gpu_check(&loaded);
         }
         let mut findings = Findings::default();
         findings.heading("Machine");
@@ -85,23 +91,43 @@ impl Doctor {
     }
 }
 
-fn gpu_check() -> Result<Exit, Failure> {
-    let reason = match (driver_version(), library("libcuda.so")) {
+impl Doctor {
+    #[cfg(feature = "tensorrt")]
+    fn gpu_check(&self, loaded: &crate::config::Loaded) -> Result<Exit, Failure> {
+        match no_gpu() {
+            Some(reason) => Err(nothing_to_check(reason)),
+            None => super::gpu_check::run(loaded, self.frames, &self.report),
+        }
+    }
+
+    #[cfg(not(feature = "tensorrt"))]
+    fn gpu_check(&self, _: &crate::config::Loaded) -> Result<Exit, Failure> {
+        let built = "this build has no GPU engine; build with --features tensorrt (docs/guide/gpu.md)";
+        Err(nothing_to_check(no_gpu().unwrap_or(built)))
+    }
+}
+
+/// What of a GPU is missing, seen without opening it.
+fn no_gpu() -> Option<&'static str> {
+    match (driver_version(), library("libcuda.so")) {
         (None, None) => {
-            "no NVIDIA driver is loaded (/proc/driver/nvidia/version is not there) and no libcuda was found"
+            Some("no NVIDIA driver is loaded (/proc/driver/nvidia/version is not there) and no libcuda was found")
         }
         (None, Some(_)) => {
-            "libcuda is installed, but no NVIDIA driver is loaded (/proc/driver/nvidia/version is not there)"
+            Some("libcuda is installed, but no NVIDIA driver is loaded (/proc/driver/nvidia/version is not there)")
         }
-        (Some(_), None) => "the NVIDIA driver is loaded, but its libcuda was not found",
-        (Some(_), Some(_)) => "this build has no GPU engine",
-    };
-    Err(Failure::new(
+        // libcuda may lie where only the loader knows; opening it decides.
+        (Some(_), _) => None,
+    }
+}
+
+fn nothing_to_check(reason: &str) -> Failure {
+    Failure::new(
         Exit::Unavailable,
         format!(
             "there is no GPU to check: {reason}. `metaphased doctor` without --gpu-check tells what the CPU engines need"
         ),
-    ))
+    )
 }
 
 fn processor() -> String {

@@ -11,6 +11,8 @@ mod doctor;
 mod dose;
 mod evaluate;
 mod exit;
+#[cfg(feature = "tensorrt")]
+mod gpu_check;
 mod iscn;
 mod output;
 mod run;

@@ -45,10 +45,7 @@ impl fmt::Debug for ChosenEngine {
 /// # Errors
 /// When what is asked for is not available and `fallback` is `deny`.
 pub fn choose(settings: &InferenceConfig) -> Result<ChosenEngine, EngineError> {
-    let threads = match settings.threads {
-        0 => std::thread::available_parallelism().map_or(1, usize::from),
-        n => n,
-    };
+    let threads = threads(settings);
     let cpu = |why: String| ChosenEngine { engine: Arc::new(CpuEngine::new(threads)), why, fell_back: None };
     let asked = |engine: Arc<dyn Engine>| ChosenEngine { engine, why: "asked for".to_owned(), fell_back: None };
     let chosen = match settings.engine {
@@ -61,38 +58,58 @@ pub fn choose(settings: &InferenceConfig) -> Result<ChosenEngine, EngineError> {
                     fell_back: None,
                 },
                 // A provider named in the configuration is no matter of taste.
-                Err(error) if settings.provider != Provider::Cpu => return fall_back(settings, error, cpu),
+                Err(error) if settings.provider != Provider::Cpu => return fall_back(settings, error),
                 Err(error) => cpu(format!("auto: built-in engine, since {error}")),
             });
         }
         EngineName::Onnxruntime => onnxruntime(settings, threads).map(asked),
-        EngineName::Tensorrt => Err(EngineError::Unavailable {
-            engine: "tensorrt",
-            reason: "this build has no TensorRT support".to_owned(),
-            remedy: "Build with --features tensorrt on a machine with an NVIDIA GPU, or use engine = \"auto\""
-                .to_owned(),
-        }),
+        EngineName::Tensorrt => tensorrt(settings).map(asked),
         EngineName::Kserve => Err(EngineError::Unavailable {
             engine: "kserve",
             reason: "this build has no KServe client".to_owned(),
             remedy: "Use engine = \"auto\"".to_owned(),
         }),
     };
-    chosen.or_else(|error| fall_back(settings, error, cpu))
+    chosen.or_else(|error| fall_back(settings, error))
 }
 
-fn fall_back(
-    settings: &InferenceConfig,
-    error: EngineError,
-    cpu: impl FnOnce(String) -> ChosenEngine,
-) -> Result<ChosenEngine, EngineError> {
+/// The engine that takes over when a running one is given up for that reason.
+pub fn fallback(settings: &InferenceConfig, reason: String) -> ChosenEngine {
+    ChosenEngine {
+        engine: Arc::new(CpuEngine::new(threads(settings))),
+        why: format!("fallback: {reason}"),
+        fell_back: Some(reason),
+    }
+}
+
+fn threads(settings: &InferenceConfig) -> usize {
+    match settings.threads {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        n => n,
+    }
+}
+
+fn fall_back(settings: &InferenceConfig, error: EngineError) -> Result<ChosenEngine, EngineError> {
     match settings.fallback {
         Fallback::Deny => Err(error),
-        Fallback::Cpu => {
-            let reason = error.to_string();
-            Ok(ChosenEngine { fell_back: Some(reason.clone()), ..cpu(format!("fallback: {reason}")) })
-        }
+        Fallback::Cpu => Ok(fallback(settings, error.to_string())),
     }
+}
+
+#[cfg(feature = "tensorrt")]
+fn tensorrt(settings: &InferenceConfig) -> Result<Arc<dyn Engine>, EngineError> {
+    use super::{plans::PlanCache, tensorrt};
+    let folder = tensorrt::folder_of(settings.library.as_deref());
+    Ok(Arc::new(tensorrt::TensorrtEngine::open(folder.as_deref(), PlanCache::usual())?))
+}
+
+#[cfg(not(feature = "tensorrt"))]
+fn tensorrt(_: &InferenceConfig) -> Result<Arc<dyn Engine>, EngineError> {
+    Err(EngineError::Unavailable {
+        engine: "tensorrt",
+        reason: "this build has no TensorRT support".to_owned(),
+        remedy: "Build with --features tensorrt on a machine with an NVIDIA GPU, or use engine = \"auto\"".to_owned(),
+    })
 }
 
 #[cfg(feature = "onnxruntime")]

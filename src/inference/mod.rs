@@ -5,6 +5,8 @@
 //! [`ModelLibrary`] finds it, [`ModelFolder`] checks it, an [`Engine`] turns it into a [`Session`]. Nothing about a
 //! model is known to the code but what its manifest says.
 
+#[cfg(any(test, feature = "tensorrt"))]
+mod bridged;
 mod choose;
 mod cpu;
 mod error;
@@ -12,8 +14,14 @@ mod folder;
 mod manifest;
 #[cfg(feature = "onnxruntime")]
 mod onnxruntime;
+#[cfg(any(test, feature = "tensorrt"))]
+mod plans;
+#[cfg(feature = "tensorrt")]
+mod tensorrt;
 
-pub use choose::{ChosenEngine, choose, installed_onnxruntime};
+#[cfg(any(test, feature = "tensorrt"))]
+pub use bridged::Bridged;
+pub use choose::{ChosenEngine, choose, fallback, installed_onnxruntime};
 pub use cpu::CpuEngine;
 pub use error::{EngineError, ModelError};
 pub use folder::{ModelFolder, ModelLibrary, sha256_of};
@@ -23,6 +31,10 @@ pub use manifest::{
 };
 #[cfg(feature = "onnxruntime")]
 pub use onnxruntime::OnnxRuntimeEngine;
+#[cfg(feature = "tensorrt")]
+pub use plans::PlanCache;
+#[cfg(feature = "tensorrt")]
+pub use tensorrt::TensorrtEngine;
 
 /// A tensor of 32-bit floats, row-major.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -58,6 +70,12 @@ pub trait Engine: Send + Sync {
     /// Precisions it can run, best first.
     fn precisions(&self) -> &'static [Precision];
 
+    /// The device that frames can be worked on without leaving it, where the engine has one.
+    #[cfg(any(test, feature = "tensorrt"))]
+    fn device(&self) -> Option<SharedDevice> {
+        None
+    }
+
     /// Loads one file of a model folder. The file's hash has been checked.
     ///
     /// # Errors
@@ -72,7 +90,36 @@ pub trait Session: Send {
     /// # Errors
     /// When an input is missing, has another shape than the network takes, or the engine fails.
     fn run(&mut self, inputs: &[Input<'_>]) -> Result<Outputs, EngineError>;
+
+    /// Runs the network on its engine's [`device`](Engine::device): inputs from and the one output to the device's memory.
+    /// Answers the output's shape.
+    ///
+    /// # Errors
+    /// As for [`run`](Self::run), and when the engine has no device.
+    #[cfg(any(test, feature = "tensorrt"))]
+    fn run_on(
+        &mut self,
+        device: &mut metaphased_cuda::Device,
+        inputs: &[DeviceInput<'_>],
+        output: &str,
+        into: &mut metaphased_cuda::Buffer,
+    ) -> Result<Vec<usize>, EngineError> {
+        let _ = (device, inputs, output, into);
+        Err(EngineError::Unavailable {
+            engine: "device",
+            reason: "this engine has no device of its own".to_owned(),
+            remedy: "Use engine = \"tensorrt\"".to_owned(),
+        })
+    }
 }
+
+/// An input tensor in a device's memory: name, length of each axis, values.
+#[cfg(any(test, feature = "tensorrt"))]
+pub type DeviceInput<'a> = (&'a str, &'a [usize], &'a metaphased_cuda::Buffer);
+
+/// A device, shared by the networks on it.
+#[cfg(any(test, feature = "tensorrt"))]
+pub type SharedDevice = std::sync::Arc<std::sync::Mutex<metaphased_cuda::Device>>;
 
 /// Loads the file of `model` that `engine` runs best (or the one of `precision`).
 ///

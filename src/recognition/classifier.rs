@@ -15,13 +15,16 @@ pub type LogProbs = [f32; ChromosomeClass::COUNT + 1];
 
 /// A classifier that is ready to run.
 pub struct Classifier {
-    session: Box<dyn Session>,
-    manifest: Manifest,
+    pub(super) session: Box<dyn Session>,
+    pub(super) manifest: Manifest,
     classes: Vec<ChromosomeClass>,
     label: String,
     crops: Vec<f32>,
-    sizes: Vec<f32>,
+    pub(super) sizes: Vec<f32>,
 }
+
+/// A look at a chromosome: its place in the list, and its orientation as in [`Doubt::turns`](crate::inference::Doubt::turns).
+pub(super) type Look = (usize, u8);
 
 /// What a batch of crops is cut from.
 pub struct Item<'a> {
@@ -77,15 +80,23 @@ impl Classifier {
     /// # Errors
     /// When the engine fails or gives another shape than the manifest says.
     pub fn classify(&mut self, items: &[Item<'_>], median: f32) -> Result<Vec<LogProbs>, EngineError> {
-        let first: Vec<(&Item<'_>, u8)> = items.iter().map(|item| (item, 0)).collect();
-        let mut answers = self.look(&first, median)?;
+        self.twice_in_doubt(items.len(), |classifier, views| classifier.look(items, views, median))
+    }
+
+    /// Looks at all, and at those in doubt again, with `look`: one batch each.
+    pub(super) fn twice_in_doubt(
+        &mut self,
+        count: usize,
+        mut look: impl FnMut(&mut Self, &[Look]) -> Result<Vec<LogProbs>, EngineError>,
+    ) -> Result<Vec<LogProbs>, EngineError> {
+        let first: Vec<Look> = (0..count).map(|i| (i, 0)).collect();
+        let mut answers = look(self, &first)?;
         let Some(doubt) = self.manifest.input.doubt.clone() else { return Ok(answers) };
         let least = doubt.below.ln();
         let doubtful: Vec<usize> =
             (0..answers.len()).filter(|i| answers[*i].iter().all(|log_prob| *log_prob < least)).collect();
-        let again: Vec<(&Item<'_>, u8)> =
-            doubtful.iter().flat_map(|i| doubt.turns.iter().map(|turn| (&items[*i], *turn))).collect();
-        let views = self.look(&again, median)?;
+        let again: Vec<Look> = doubtful.iter().flat_map(|i| doubt.turns.iter().map(|turn| (*i, *turn))).collect();
+        let views = look(self, &again)?;
         for (i, views) in doubtful.iter().zip(views.chunks(doubt.turns.len().max(1))) {
             let answer = &mut answers[*i];
             for view in views {
@@ -97,8 +108,8 @@ impl Classifier {
         Ok(answers)
     }
 
-    /// One batch: each chromosome in an orientation as in [`Doubt::turns`](crate::inference::Doubt::turns).
-    fn look(&mut self, views: &[(&Item<'_>, u8)], median: f32) -> Result<Vec<LogProbs>, EngineError> {
+    /// One batch.
+    fn look(&mut self, items: &[Item<'_>], views: &[Look], median: f32) -> Result<Vec<LogProbs>, EngineError> {
         if views.is_empty() {
             return Ok(Vec::new());
         }
@@ -107,15 +118,12 @@ impl Classifier {
         let one = spec.channels * side * side;
         self.crops.clear();
         self.crops.resize(views.len() * one, 0.0);
-        for ((item, orientation), crop) in views.iter().zip(self.crops.chunks_exact_mut(one)) {
-            cut(item, median, side, spec, crop);
+        for ((i, orientation), crop) in views.iter().zip(self.crops.chunks_exact_mut(one)) {
+            cut(&items[*i], median, side, spec, crop);
             crop.chunks_exact_mut(side * side).for_each(|channel| turn(channel, side, *orientation));
         }
-        self.sizes.clear();
-        for (item, orientation) in views {
-            let size = |feature: &SizeFeature| relative_size(&item.bounds, turned(*feature, *orientation), median);
-            self.sizes.extend(spec.sizes.iter().map(size));
-        }
+        self.measure(views.iter().map(|(i, orientation)| (&items[*i].bounds, *orientation)), median);
+        let spec = &self.manifest.input;
         let crop_shape = [views.len(), spec.channels, side, side];
         let size_shape = [views.len(), spec.sizes.len()];
         let mut inputs = vec![Input { name: &spec.tensor, shape: &crop_shape, data: &self.crops }];
@@ -132,24 +140,38 @@ impl Classifier {
                 found: names.join(", "),
             }
         })?;
+        self.read(&logits.shape, &logits.data, views.len())
+    }
+
+    /// Relative sizes of boxes in their orientations: the second input.
+    pub(super) fn measure<'a>(&mut self, boxes: impl Iterator<Item = (&'a BoundingBox, u8)>, median: f32) {
+        self.sizes.clear();
+        for (bounds, orientation) in boxes {
+            let size = |feature: &SizeFeature| relative_size(bounds, turned(*feature, orientation), median);
+            self.sizes.extend(self.manifest.input.sizes.iter().map(size));
+        }
+    }
+
+    /// Log probabilities from the logits of `count` crops.
+    pub(super) fn read(&self, shape: &[usize], logits: &[f32], count: usize) -> Result<Vec<LogProbs>, EngineError> {
         let expected = self.classes.len() + usize::from(self.manifest.output.other);
         let model = self.manifest.name.clone();
-        match logits.shape[..] {
-            [rows, found] if rows == views.len() && found == expected => {}
-            [rows, found] if rows == views.len() => {
+        match shape[..] {
+            [rows, found] if rows == count && found == expected => {}
+            [rows, found] if rows == count => {
                 return Err(ModelError::WrongClassCount { model, expected, found }.into());
             }
             _ => {
                 return Err(ModelError::WrongShape {
                     model,
-                    tensor: tensor.clone(),
-                    expected: format!("[{}, {expected}]", views.len()),
-                    found: format!("{:?}", logits.shape),
+                    tensor: self.manifest.output.tensor.clone(),
+                    expected: format!("[{count}, {expected}]"),
+                    found: format!("{shape:?}"),
                 }
                 .into());
             }
         }
-        Ok(logits.data.chunks_exact(expected).map(|row| self.log_probs(row)).collect())
+        Ok(logits.chunks_exact(expected).map(|row| self.log_probs(row)).collect())
     }
 
     fn log_probs(&self, row: &[f32]) -> LogProbs {
@@ -169,10 +191,15 @@ impl Classifier {
 /// Logarithm that stands for probability 0, so that sums stay finite.
 pub const IMPOSSIBLE: f32 = -30.0;
 
+/// Side in pixels of the square that is cut out around a box.
+pub(super) fn crop_side(bounds: &BoundingBox, median: f32, spec: &InputSpec) -> f32 {
+    (spec.crop.margin * bounds.width.max(bounds.height)).max(spec.crop.floor * median).max(1.0)
+}
+
 /// Cuts one chromosome out, after the model's crop rule.
 fn cut(item: &Item<'_>, median: f32, side: usize, spec: &InputSpec, out: &mut [f32]) {
     let b = &item.bounds;
-    let square = (spec.crop.margin * b.width.max(b.height)).max(spec.crop.floor * median).max(1.0);
+    let square = crop_side(b, median, spec);
     let (cx, cy) = (b.x - item.plane.left as f32 + b.width / 2.0, b.y - item.plane.top as f32 + b.height / 2.0);
     let n = spec.crop.supersample;
     let step = square / (side * n) as f32;

@@ -11,8 +11,8 @@ use crate::{
 };
 
 use super::{
-    Basis, Candidate, Classifier, Detection, Detector, Item, Plane, Recognised, RecognitionError, Recognizer, Region,
-    Segmented, Triage, TriageOptions, combine, median_diagonal, suppress,
+    Basis, Candidate, Classifier, Detection, Detector, Item, LogProbs, Plane, Recognised, RecognitionError, Recognizer,
+    Region, Segmented, Triage, TriageOptions, combine, median_diagonal, suppress,
 };
 
 /// How the frames of a source are to be recognised.
@@ -46,6 +46,9 @@ pub struct ComposedRecognizer {
     segmented: Segmented,
     triage: Triage,
     grey: GrayImage,
+    /// The steps on the engine's device, where it has one.
+    #[cfg(any(test, feature = "tensorrt"))]
+    on_device: Option<super::on_device::OnDevice>,
     /// A second plane, where the classifier wants other levels than the detector.
     crops_plane: Plane,
 }
@@ -81,6 +84,8 @@ impl ComposedRecognizer {
         }
         basis.engine = if basis.models.is_empty() { "segmentation" } else { chosen.engine.name() }.into();
         Ok(Self {
+            #[cfg(any(test, feature = "tensorrt"))]
+            on_device: super::on_device::OnDevice::open(engine, detector.as_ref(), classifier.as_ref()),
             detector,
             classifier,
             stain,
@@ -123,7 +128,15 @@ impl ComposedRecognizer {
         thickness_px: Option<f32>,
         floor: f32,
     ) -> Result<Vec<Detection>, RecognitionError> {
+        let scale = self.scale(frame, thickness_px);
         let Some(detector) = &mut self.detector else { return Ok(Vec::new()) };
+        self.plane.fill(&frame.pixels, window, self.stain, &detector.manifest().input);
+        Ok(detector.detect(&self.plane, scale, floor)?)
+    }
+
+    /// Input pixels of the detector for a frame pixel.
+    fn scale(&mut self, frame: &Frame, thickness_px: Option<f32>) -> f32 {
+        let Some(detector) = &self.detector else { return 1.0 };
         let rule = detector.manifest().input.scale;
         let known = rule.um_per_px.is_some() && frame.info.um_per_px.is_some();
         let width = match thickness_px {
@@ -135,9 +148,55 @@ impl ComposedRecognizer {
                 self.grey.view().ok().and_then(look)
             }
         };
-        self.plane.fill(&frame.pixels, window, self.stain, &detector.manifest().input);
-        let scale = scale_for(&rule, frame.info.um_per_px, width);
-        Ok(detector.detect(&self.plane, scale, floor)?)
+        scale_for(&rule, frame.info.um_per_px, width)
+    }
+
+    /// Answers after suppression: on the engine's device where it has one, else step by step on the host.
+    fn found(
+        &mut self,
+        frame: &Frame,
+        window: &BoundingBox,
+        thickness_px: Option<f32>,
+        floor: f32,
+        thresholds: &Thresholds,
+    ) -> Result<Vec<Detection>, RecognitionError> {
+        #[cfg(any(test, feature = "tensorrt"))]
+        if self.on_device.is_some() {
+            let scale = self.scale(frame, thickness_px);
+            if let (Some(on_device), Some(detector)) = (&mut self.on_device, &mut self.detector) {
+                return Ok(on_device.find(detector, frame, window, self.stain, scale, floor)?);
+            }
+        }
+        let answers = self.detect(frame, window, thickness_px, floor)?;
+        Ok(suppress(&answers, thresholds))
+    }
+
+    /// What the classifier says of boxes, one batch.
+    fn named(
+        &mut self,
+        frame: &Frame,
+        window: &BoundingBox,
+        boxes: &[BoundingBox],
+        median: f32,
+    ) -> Result<Vec<LogProbs>, RecognitionError> {
+        let Some(classifier) = &mut self.classifier else { return Ok(Vec::new()) };
+        let spec = &classifier.manifest().input;
+        let same = self.detector.as_ref().is_some_and(|detector| {
+            let other = &detector.manifest().input;
+            (other.polarity, other.background) == (spec.polarity, spec.background)
+        });
+        #[cfg(any(test, feature = "tensorrt"))]
+        if let Some(on_device) = &mut self.on_device {
+            return Ok(on_device.name(classifier, frame, window, self.stain, same, boxes, median)?);
+        }
+        let plane = if same {
+            &self.plane
+        } else {
+            self.crops_plane.fill(&frame.pixels, window, self.stain, spec);
+            &self.crops_plane
+        };
+        let items: Vec<Item<'_>> = boxes.iter().map(|bounds| Item { plane, bounds: *bounds, flipped: false }).collect();
+        Ok(classifier.classify(&items, median)?)
     }
 
     fn with_detector(&mut self, frame: &Frame, regions: &[Region]) -> Result<Vec<Recognised>, RecognitionError> {
@@ -150,8 +209,7 @@ impl ComposedRecognizer {
         let started = Instant::now();
         let floor = self.floor.map_or(thresholds.candidate, |floor| floor.min(thresholds.candidate));
         let thickness = regions.iter().find_map(|region| region.thickness_px);
-        let answers = self.detect(frame, &window, thickness, floor)?;
-        let kept = suppress(&answers, &thresholds);
+        let kept = self.found(frame, &window, thickness, floor, &thresholds)?;
         let detected = started.elapsed();
         let mut groups: Vec<Vec<Detection>> = regions.iter().map(|_| Vec::new()).collect();
         for detection in kept {
@@ -195,28 +253,11 @@ impl ComposedRecognizer {
     ) -> Result<Vec<Candidate>, RecognitionError> {
         let combined_temperature =
             self.detector.as_ref().map_or(1.0, |detector| detector.manifest().calibration.combined_temperature);
-        let mut named = Vec::new();
-        if let Some(classifier) = &mut self.classifier {
-            let spec = &classifier.manifest().input;
-            let same = self.detector.as_ref().is_some_and(|detector| {
-                let other = &detector.manifest().input;
-                (other.polarity, other.background) == (spec.polarity, spec.background)
-            });
-            let plane = if same {
-                &self.plane
-            } else {
-                self.crops_plane.fill(&frame.pixels, window, self.stain, spec);
-                &self.crops_plane
-            };
-            let accepted = detections.iter().filter(|d| d.score >= thresholds.score).map(|d| &d.bounds);
-            let median = median_diagonal(accepted);
-            let items: Vec<Item<'_>> = detections
-                .iter()
-                .take_while(|d| d.score >= thresholds.candidate)
-                .map(|d| Item { plane, bounds: d.bounds, flipped: false })
-                .collect();
-            named = classifier.classify(&items, median)?;
-        }
+        let accepted = detections.iter().filter(|d| d.score >= thresholds.score).map(|d| &d.bounds);
+        let median = median_diagonal(accepted);
+        let boxes: Vec<BoundingBox> =
+            detections.iter().take_while(|d| d.score >= thresholds.candidate).map(|d| d.bounds).collect();
+        let named = self.named(frame, window, &boxes, median)?;
         let told: Vec<BoundingBox> =
             detections.iter().filter(|d| d.score >= thresholds.score).map(|d| d.bounds).collect();
         let candidates = detections.into_iter().enumerate().map(|(i, detection)| {

@@ -42,7 +42,7 @@ pub fn log_softmax(logits: &mut [f32], temperature: f32) {
 }
 
 /// Highest number of answers that go on to suppression.
-const MOST: usize = 1000;
+pub(super) const MOST: usize = 1000;
 
 /// Every answer of one picture's map with a score of at least `floor`, best first. Boxes are in input pixels.
 ///
@@ -58,16 +58,13 @@ pub fn decode(
     let cells = rows * columns;
     let channel = |c: usize| &map.data[c * cells..(c + 1) * cells];
     let classes = manifest.output.classes.len();
-    let score_channel = match manifest.thresholds.score_channel {
-        ScoreChannel::Objectness => 4,
-        ScoreChannel::Single => 5 + classes + manifest.single_channel().unwrap_or(0),
-    };
+    let score_channel = score_channel(manifest);
     if channels < 5 + classes || channels <= score_channel {
         return Vec::new();
     }
     let scores = channel(score_channel);
     // Compared as logits: most cells are far below the floor.
-    let least = (floor.clamp(1e-6, 1.0 - 1e-6) / (1.0 - floor.clamp(1e-6, 1.0 - 1e-6))).ln();
+    let least = logit(floor);
     let mut order: Vec<usize> = (0..cells).filter(|&i| scores[i] >= least).collect();
     order.sort_unstable_by(|&a, &b| scores[b].total_cmp(&scores[a]).then(a.cmp(&b)));
     order.truncate(MOST);
@@ -93,6 +90,20 @@ pub fn decode(
             }
         })
         .collect()
+}
+
+/// The channel of a map that holds the score.
+pub(super) fn score_channel(manifest: &Manifest) -> usize {
+    match manifest.thresholds.score_channel {
+        ScoreChannel::Objectness => 4,
+        ScoreChannel::Single => 5 + manifest.output.classes.len() + manifest.single_channel().unwrap_or(0),
+    }
+}
+
+/// The logit of a score, which is kept a little away from 0 and 1.
+pub(super) fn logit(score: f32) -> f32 {
+    let score = score.clamp(1e-6, 1.0 - 1e-6);
+    (score / (1.0 - score)).ln()
 }
 
 /// Greedy suppression, best first: a box falls to a better one of any class above `nms_iou`, and to a better one of its

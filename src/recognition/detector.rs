@@ -2,9 +2,7 @@
 
 use crate::{
     cell::{BoundingBox, ChromosomeClass},
-    inference::{
-        Engine, EngineError, Input, Manifest, ModelError, ModelFolder, Precision, Session, Task, Tensor, load,
-    },
+    inference::{Engine, EngineError, Input, Manifest, ModelError, ModelFolder, Precision, Session, Task, load},
 };
 
 use super::{
@@ -14,9 +12,9 @@ use super::{
 
 /// A detector that is ready to run.
 pub struct Detector {
-    session: Box<dyn Session>,
-    manifest: Manifest,
-    classes: Vec<ChromosomeClass>,
+    pub(super) session: Box<dyn Session>,
+    pub(super) manifest: Manifest,
+    pub(super) classes: Vec<ChromosomeClass>,
     label: String,
     input: Vec<f32>,
 }
@@ -63,6 +61,15 @@ impl Detector {
         self.manifest.input.stride.unwrap_or(32)
     }
 
+    /// Width and height of a plane in the network's input, then those of the padded input.
+    pub(super) fn input_size(&self, width: usize, height: usize, scale: f32) -> (usize, usize, usize, usize) {
+        let longest = width.max(height).max(1) as f32;
+        let scale = scale.min(self.manifest.input.max_side.unwrap_or(4096) as f32 / longest);
+        let side = |pixels: usize| ((pixels as f32 * scale).round_ties_even() as usize).max(1);
+        let (width, height, multiple) = (side(width), side(height), self.multiple());
+        (width, height, width.next_multiple_of(multiple), height.next_multiple_of(multiple))
+    }
+
     /// Every answer with a score of at least `floor`, best first, before suppression. Boxes are in pixels of the frame,
     /// clipped to the plane. `scale` is the number of input pixels for a pixel of the plane; planes that would grow
     /// beyond the model's largest side are shrunk further.
@@ -70,14 +77,8 @@ impl Detector {
     /// # Errors
     /// When the engine fails or gives another shape than the manifest says.
     pub fn detect(&mut self, plane: &Plane, scale: f32, floor: f32) -> Result<Vec<Detection>, EngineError> {
+        let (width, height, stride, rows) = self.input_size(plane.width, plane.height, scale);
         let spec = &self.manifest.input;
-        let longest = plane.width.max(plane.height).max(1) as f32;
-        let most = spec.max_side.unwrap_or(4096) as f32;
-        let scale = scale.min(most / longest);
-        let side = |pixels: usize| ((pixels as f32 * scale).round_ties_even() as usize).max(1);
-        let (width, height) = (side(plane.width), side(plane.height));
-        let multiple = self.multiple();
-        let (stride, rows) = (width.next_multiple_of(multiple), height.next_multiple_of(multiple));
         let (mean, std) = (spec.mean, spec.std);
         self.input.clear();
         self.input.resize(stride * rows * spec.channels, (spec.pad / 255.0 - mean) / std);
@@ -101,7 +102,7 @@ impl Detector {
                     found: names.join(", "),
                 }
             })?;
-            self.check(&name, map, [rows / level, stride / level])?;
+            self.check(&name, &map.shape, [rows / level, stride / level])?;
             found.extend(decode(map, level, &self.manifest, &self.classes, floor));
         }
         if self.manifest.output.strides.len() > 1 {
@@ -119,23 +120,23 @@ impl Detector {
         Ok(found)
     }
 
-    fn check(&self, tensor: &str, map: &Tensor, [rows, columns]: [usize; 2]) -> Result<(), EngineError> {
+    pub(super) fn check(&self, tensor: &str, shape: &[usize], [rows, columns]: [usize; 2]) -> Result<(), EngineError> {
         let channels = self.manifest.map_channels();
         let model = self.manifest.name.clone();
-        if let [1, found, ..] = map.shape[..]
+        if let [1, found, ..] = shape[..]
             && found != channels
-            && map.shape.len() == 4
+            && shape.len() == 4
         {
             let others = 5 + self.manifest.output.extra.len();
             let (expected, found) = (self.manifest.output.classes.len(), found.saturating_sub(others));
             return Err(ModelError::WrongClassCount { model, expected, found }.into());
         }
-        if map.shape != [1, channels, rows, columns] || map.data.len() != channels * rows * columns {
+        if shape != [1, channels, rows, columns] {
             return Err(ModelError::WrongShape {
                 model,
                 tensor: tensor.to_owned(),
                 expected: format!("[1, {channels}, {rows}, {columns}]"),
-                found: format!("{:?}", map.shape),
+                found: format!("{shape:?}"),
             }
             .into());
         }

@@ -10,6 +10,8 @@ mod classifier;
 mod composed;
 mod decode;
 mod detector;
+#[cfg(any(test, feature = "tensorrt"))]
+mod on_device;
 mod plane;
 mod segmented;
 mod triage;

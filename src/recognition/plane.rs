@@ -27,16 +27,9 @@ impl Plane {
     /// left), turned to the polarity that `spec` wants and with its ground brought to the level that `spec` names.
     /// The plane's memory is used again.
     pub fn fill(&mut self, pixels: &Pixels, window: &BoundingBox, stain: Stain, spec: &InputSpec) {
-        let (frame_width, frame_height) = (pixels.width(), pixels.height());
-        let inside = window.clipped(frame_width as f32, frame_height as f32);
-        let mut left = inside.x.floor() as usize;
-        let mut top = inside.y.floor() as usize;
-        let mut right = (inside.right().ceil() as usize).min(frame_width);
-        let mut bottom = (inside.bottom().ceil() as usize).min(frame_height);
-        if left >= right || top >= bottom {
-            (left, top, right, bottom) = (0, 0, frame_width, frame_height);
-        }
-        (self.left, self.top, self.width, self.height) = (left, top, right - left, bottom - top);
+        let frame_width = pixels.width();
+        (self.left, self.top, self.width, self.height) = pixels_under(window, frame_width, pixels.height());
+        let (left, top, right, bottom) = (self.left, self.top, self.left + self.width, self.top + self.height);
         self.data.clear();
         self.data.reserve(self.width * self.height);
         let rows = top..bottom;
@@ -60,8 +53,7 @@ impl Plane {
                 }
             }
         }
-        let invert = stain.is_fluorescence() == (spec.polarity == Polarity::DarkOnBright);
-        self.normalise(invert, spec.background);
+        self.normalise(must_invert(stain, spec), spec.background);
     }
 
     fn normalise(&mut self, invert: bool, background: Option<Background>) {
@@ -109,6 +101,27 @@ impl Plane {
             }
         }
     }
+}
+
+/// The pixels of a frame under a window: left, top, width, height; the whole frame when nothing is left.
+pub(super) fn pixels_under(
+    window: &BoundingBox,
+    frame_width: usize,
+    frame_height: usize,
+) -> (usize, usize, usize, usize) {
+    let inside = window.clipped(frame_width as f32, frame_height as f32);
+    let (left, top) = (inside.x.floor() as usize, inside.y.floor() as usize);
+    let right = (inside.right().ceil() as usize).min(frame_width);
+    let bottom = (inside.bottom().ceil() as usize).min(frame_height);
+    if left >= right || top >= bottom {
+        return (0, 0, frame_width, frame_height);
+    }
+    (left, top, right - left, bottom - top)
+}
+
+/// Whether a frame of that stain must be inverted for a model.
+pub(super) fn must_invert(stain: Stain, spec: &InputSpec) -> bool {
+    stain.is_fluorescence() == (spec.polarity == Polarity::DarkOnBright)
 }
 
 /// Luma of a red, green, blue triple (ITU-R BT.601, as image libraries use it for grey).

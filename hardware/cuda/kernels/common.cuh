@@ -56,6 +56,7 @@ struct Crop {
     float square; // side of the square around it
     float half_width, half_height;
     float turn; // 1, or -1 for upside down
+    u32 orientation; // bit 0 mirrors left and right, bit 1 top and bottom, bit 2 transposes after that
 };
 
 #define CLASSES 24u

@@ -25,6 +25,14 @@ extern "C" __global__ void cut_crops(const Crops p, const Crop* crops, const u8*
     if (i >= area) return;
     const Crop crop = crops[blockIdx.y];
     u32 x = i % p.side, y = i / p.side, n = p.supersample;
+    // Where in the upright crop this pixel comes from.
+    if (crop.orientation & 4u) {
+        u32 other = x;
+        x = y;
+        y = other;
+    }
+    if (crop.orientation & 1u) x = p.side - 1 - x;
+    if (crop.orientation & 2u) y = p.side - 1 - y;
     float step = crop.square / (float)(p.side * n);
     float middle = (float)(p.side * n) / 2.0f;
     float value = 0.0f;

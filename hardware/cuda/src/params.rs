@@ -168,6 +168,8 @@ pub struct Crop {
     pub half_height: f32,
     /// 1, or -1 for a crop turned by 180 degrees.
     pub turn: f32,
+    /// Of the finished crop: bit 0 mirrors left and right, bit 1 top and bottom, bit 2 transposes after that.
+    pub orientation: u32,
 }
 
 /// One chromosome that the detector found.
