@@ -166,6 +166,7 @@ fn through_stages(frames: u64, stored: bool) -> Result<Ledger, Failure> {
             assess: Box::new(|| Box::new(Nod)),
             recognizer: Box::new(Nothing::default()),
             make: Box::new(|| Ok(Box::new(Nothing::default()))),
+            fall_back: None,
             window: None,
         }],
         interpret: InterpretSettings::from_config(&config),

@@ -21,7 +21,7 @@ use super::{
         capture::{CaptureStage, OpenSource},
         commit::CommitStage,
         interpret::{InterpretSettings, InterpretStage},
-        recognise::{Lane, MakeRecognizer, RecogniseStage},
+        recognise::{FallBack, Lane, MakeRecognizer, RecogniseStage},
         spawn,
         triage::{Assess, TriageStage},
     },
@@ -47,6 +47,8 @@ pub struct SourceParts {
     pub recognizer: Box<dyn Recognizer>,
     /// Makes its recognizer anew.
     pub make: MakeRecognizer,
+    /// What takes over when its engine breaks, where that is allowed.
+    pub fall_back: Option<FallBack>,
     /// How long frames of one scene are gathered; none: every frame goes on by itself.
     pub window: Option<Duration>,
 }
@@ -117,11 +119,11 @@ impl Pipeline {
         let mut contexts = Vec::new();
         let mut lanes = Vec::new();
         for source in sources {
-            let SourceParts { context: source_context, open, assess, recognizer, make, window } = source;
+            let SourceParts { context: source_context, open, assess, recognizer, make, fall_back, window } = source;
             let name = source_context.name.clone();
             let (frames, for_triage) = edges::edge(CAPTURE_TRIAGE, abandon.clone());
             let (selected, for_recognise) = edges::edge(TRIAGE_RECOGNISE, abandon.clone());
-            lanes.push(Lane { source: name.clone(), input: for_recognise, make, recognizer });
+            lanes.push(Lane { source: name.clone(), input: for_recognise, make, fall_back, recognizer });
             let triage = TriageStage {
                 context: context(format!("triage/{name}")),
                 make: assess,

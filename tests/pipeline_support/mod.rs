@@ -183,6 +183,7 @@ impl Bench {
                     assess: Box::new(|| Box::new(Nod)),
                     recognizer: network(),
                     make: Box::new(move || Ok(network())),
+                    fall_back: None,
                     window,
                 }
             })

@@ -1,7 +1,7 @@
 //! The daemon put together: store, page, broker and pipeline, watched until it ends.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, mpsc},
     time::{Duration, Instant},
 };
 
@@ -17,8 +17,8 @@ use super::{
 };
 use crate::{
     cli::{Exit, Failure},
-    config::{Config, Loaded, Mode},
-    inference::{self, ModelLibrary},
+    config::{Config, Fallback, Loaded, Mode},
+    inference::{self, ChosenEngine, ModelLibrary},
     karyotype::KaryotypeSettings,
     mqtt::MqttSession,
     pipeline::{
@@ -27,10 +27,13 @@ use crate::{
         clock::SystemClock,
         job::SourceContext,
         sources,
-        stages::interpret::InterpretSettings,
+        stages::{
+            interpret::InterpretSettings,
+            recognise::{FallBack, MakeRecognizer},
+        },
         supervisor::{self, Finding},
     },
-    recognition::{ComposedRecognizer, Recognition, Recognizer},
+    recognition::{ComposedRecognizer, Recognition},
     station::{CommandInbox, Health, Level, SourceState, command_channel},
     store::{Store, StoreOptions},
     web::{self, EventKind, LiveHub, LiveSource, WebOptions, WebParts},
@@ -91,15 +94,19 @@ impl Daemon {
                 .map(|c| LiveSource { name: c.name.clone(), bright_field: !c.config.stain.is_fluorescence() }),
         );
         let mut parts = Vec::new();
+        let _patience = Patience::ask();
         for context in &contexts {
             let open = sources::opener(context, config.assay, store.reader())
                 .map_err(|e| Failure::new(Exit::Unavailable, e))?;
             let recognition = Recognition::configured(&config.inference, context.config.stain);
-            let (library, engine) = (library.clone(), engine.clone());
-            let make = Box::new(move || {
-                ComposedRecognizer::open(&recognition, &library, &engine).map(|r| Box::new(r) as Box<dyn Recognizer>)
-            });
+            let mut make = maker(recognition.clone(), library.clone(), engine.clone());
             let recognizer = make().map_err(|e| Failure::new(Exit::Unavailable, e))?;
+            let may_fall_back = config.inference.fallback == Fallback::Cpu && engine.engine.name() != "cpu";
+            let fall_back = may_fall_back.then(|| {
+                let (library, inference) = (library.clone(), config.inference.clone());
+                let taken_over = move |why| maker(recognition, library, inference::fallback(&inference, why));
+                Box::new(taken_over) as FallBack
+            });
             told(&health, &*recognizer);
             let (triage, stain) = (config.triage.clone(), context.config.stain);
             parts.push(SourceParts {
@@ -108,6 +115,7 @@ impl Daemon {
                 assess: Box::new(move || Box::new(FrameTriage::new(&triage, stain)) as _),
                 recognizer,
                 make,
+                fall_back,
                 window: (context.mode == Mode::Freshest).then(|| Duration::from_millis(config.triage.window_ms)),
             });
         }
@@ -323,4 +331,32 @@ fn contexts(config: &Config, health: &Health) -> Vec<Arc<SourceContext>> {
 fn notify(states: &[NotifyState<'_>]) {
     // Nobody listens outside systemd.
     let _ = sd_notify::notify(states);
+}
+
+/// Makes recognizers of a source with an engine.
+fn maker(recognition: Recognition, library: ModelLibrary, engine: ChosenEngine) -> MakeRecognizer {
+    Box::new(move || ComposedRecognizer::open(&recognition, &library, &engine).map(|r| Box::new(r) as _))
+}
+
+/// Asks systemd for more time for as long as it lives: TensorRT may build for minutes at the first start.
+struct Patience(Option<mpsc::Sender<()>>);
+
+impl Patience {
+    fn ask() -> Self {
+        let (alive, ended) = mpsc::channel::<()>();
+        let ask = move || {
+            while ended.recv_timeout(Duration::from_secs(5)) == Err(mpsc::RecvTimeoutError::Timeout) {
+                notify(&[NotifyState::ExtendTimeoutUsec(30_000_000)]);
+            }
+        };
+        // Without the thread systemd's own limit holds.
+        let started = std::thread::Builder::new().name("patience".to_owned()).spawn(ask);
+        Self(started.ok().map(|_| alive))
+    }
+}
+
+impl Drop for Patience {
+    fn drop(&mut self) {
+        self.0.take();
+    }
 }

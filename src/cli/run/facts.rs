@@ -6,22 +6,15 @@ use sha2::{Digest, Sha256};
 use crate::{
     cell::NOTICE,
     config::{Assay, Loaded},
+    pipeline::stages::recognise::engine_state,
     recognition::Recognizer,
-    station::{Birth, EngineState, Health, HostFacts, Level, ModelFacts, SourceFacts},
+    station::{Birth, Health, HostFacts, ModelFacts, SourceFacts},
 };
 
 /// Tells what recognition rests on: in `state`, and in `birth`.
 pub fn told(health: &Health, recognizer: &dyn Recognizer) {
     let basis = recognizer.basis().clone();
-    health.engine(|e| {
-        *e = EngineState {
-            level: if basis.notes.is_empty() { Level::Ok } else { Level::Degraded },
-            name: basis.engine.clone(),
-            library: basis.library.clone(),
-            models: basis.models.clone(),
-            reason: basis.notes.join("; "),
-        };
-    });
+    health.engine(|e| *e = engine_state(&basis));
     health.set_birth(|birth| {
         birth.engine = basis.engine.clone();
         for (task, label) in &basis.models {

@@ -15,11 +15,14 @@ use crate::{
         job::Job,
     },
     recognition::{Basis, RecognitionError, Recognizer},
-    station::{DropReason, Level, RejectReason},
+    station::{DropReason, EngineState, Level, RejectReason},
 };
 
 /// Makes the recognizer of one source; again after a panic or an engine's failure.
 pub type MakeRecognizer = Box<dyn FnMut() -> Result<Box<dyn Recognizer>, RecognitionError> + Send>;
+
+/// Makes the recognizer that takes over when the engine is broken, given the reason; used at most once a source.
+pub type FallBack = Box<dyn FnOnce(String) -> MakeRecognizer + Send>;
 
 /// Waits between attempts to get a failed engine back.
 const RETRY: Duration = Duration::from_secs(2);
@@ -34,6 +37,8 @@ pub struct Lane {
     pub input: Receiver<Job>,
     /// Makes its recognizer.
     pub make: MakeRecognizer,
+    /// What takes over when the engine is broken, where the configuration allows it.
+    pub fall_back: Option<FallBack>,
     /// The recognizer, ready.
     pub recognizer: Box<dyn Recognizer>,
 }
@@ -109,11 +114,16 @@ impl RecogniseStage {
                         e.level = Level::Degraded;
                         e.reason = why.clone();
                     });
-                    let live = job.context.is_live();
-                    let back = self.rebuild(lane, basis, live);
-                    if failures >= TRIES || !back {
+                    // With something to fall back on, no cell waits for an engine that may not come back.
+                    let once = job.context.is_live() || self.lanes[lane].fall_back.is_some();
+                    let back = self.rebuild(lane, basis, once);
+                    if failures < TRIES && back {
+                        continue;
+                    }
+                    if !self.fall_back(lane, basis, &why) {
                         return self.refuse(job, RejectReason::EngineFailed, format!("the engine failed: {why}"));
                     }
+                    failures = 0;
                 }
                 Err(panicked) => {
                     self.context.tell_panic(&panicked.0);
@@ -126,26 +136,32 @@ impl RecogniseStage {
         }
     }
 
-    /// Makes the recognizer anew. A lossless source waits for the engine; a live one tries once.
-    fn rebuild(&mut self, lane: usize, basis: &mut Arc<Basis>, live: bool) -> bool {
+    /// Lets the fallback take over for good, where there is one: it stays until the daemon is started again.
+    fn fall_back(&mut self, lane: usize, basis: &mut Arc<Basis>, why: &str) -> bool {
+        let Some(fall_back) = self.lanes[lane].fall_back.take() else { return false };
+        tracing::error!(source = %self.lanes[lane].source, why, "the engine is given up; the fallback takes over");
+        self.lanes[lane].make = fall_back(why.to_owned());
+        self.rebuild(lane, basis, true)
+    }
+
+    /// Makes the recognizer anew; `once`: one attempt, else until the engine is back or the daemon stops.
+    fn rebuild(&mut self, lane: usize, basis: &mut Arc<Basis>, once: bool) -> bool {
         loop {
             match (self.lanes[lane].make)() {
                 Ok(recognizer) => {
                     *basis = Arc::new(recognizer.basis().clone());
                     self.lanes[lane].recognizer = recognizer;
-                    self.context.health.engine(|e| {
-                        e.level = Level::Ok;
-                        e.reason.clear();
-                    });
+                    self.context.health.engine(|e| *e = engine_state(basis));
                     return true;
                 }
                 Err(error) => {
                     let why = error.to_string();
                     self.context.health.engine(|e| {
-                        e.level = Level::Failed;
+                        // Cells wait, or are rejected with the reason: nothing is lost without a word.
+                        e.level = Level::Degraded;
                         e.reason = why;
                     });
-                    if live {
+                    if once {
                         return false;
                     }
                 }
@@ -171,6 +187,17 @@ impl RecogniseStage {
     }
 }
 
+/// What `state` tells of an engine and its models: degraded where there is anything to note.
+pub fn engine_state(basis: &Basis) -> EngineState {
+    EngineState {
+        level: if basis.notes.is_empty() { Level::Ok } else { Level::Degraded },
+        name: basis.engine.clone(),
+        library: basis.library.clone(),
+        models: basis.models.clone(),
+        reason: basis.notes.join("; "),
+    }
+}
+
 enum Probe {
     Open,
     Closed,
@@ -184,3 +211,6 @@ fn probe<T>(receiver: &Receiver<T>) -> Probe {
     // life keeps it open.)
     if select.try_ready().is_ok() && receiver.is_empty() { Probe::Closed } else { Probe::Open }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,172 @@
+//! An engine that breaks: no cell is lost without a word, and the state says what runs.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+    },
+    thread,
+    time::Duration,
+};
+
+use super::*;
+use crate::{
+    config::{Mode, SourceConfig, SourceKind},
+    frame::{Frame, FrameInfo, PixelBuffer, PixelFormat, Pixels},
+    inference::EngineError,
+    pipeline::{clock::SystemClock, edges, heart::Heart, job::SourceContext},
+    recognition::{Recognised, Region},
+    station::{Birth, Health, SourceState},
+};
+
+/// An engine that works while the switch says so.
+struct Breakable {
+    works: Arc<AtomicBool>,
+    basis: Basis,
+}
+
+fn broken() -> EngineError {
+    EngineError::Run { engine: "tensorrt", model: "detector".into(), reason: "the device fell off the bus".into() }
+}
+
+impl Recognizer for Breakable {
+    fn recognise(&mut self, _: &Frame, _: &[Region]) -> Result<Vec<Recognised>, RecognitionError> {
+        if self.works.load(SeqCst) { Ok(Vec::new()) } else { Err(broken().into()) }
+    }
+
+    fn basis(&self) -> &Basis {
+        &self.basis
+    }
+}
+
+/// The stage with one source, two frames in its queue and a switch for its engine.
+struct Bench {
+    works: Arc<AtomicBool>,
+    made: Arc<AtomicUsize>,
+    health: Health,
+    source: Arc<SourceContext>,
+    abandon: Arc<AtomicBool>,
+    recognised: Receiver<(Job, Arc<Basis>)>,
+    refused: Receiver<commit::Outcome>,
+    stage: thread::JoinHandle<()>,
+}
+
+fn run(mode: Mode, fall_back: Option<FallBack>) -> Bench {
+    let works = Arc::new(AtomicBool::new(false));
+    let made = Arc::new(AtomicUsize::new(0));
+    let health = Health::new(Birth::default());
+    let ledger = health.add_source("scope", SourceState::default());
+    let config = SourceConfig { kind: SourceKind::Folder, mode: Some(mode), ..SourceConfig::default() };
+    let source = SourceContext::new("scope", config, ledger);
+    let abandon = Arc::new(AtomicBool::new(false));
+    let (frames, input) = edges::edge(edges::TRIAGE_RECOGNISE, abandon.clone());
+    let (output, recognised) = edges::edge(edges::RECOGNISE_INTERPRET, abandon.clone());
+    let (refusals, refused) = edges::edge(edges::INTERPRET_COMMIT, abandon.clone());
+    for _ in 0..2 {
+        let pixels = Pixels::new(PixelBuffer::from_bytes(&[200; 64]), PixelFormat::Mono8, 8, 8, 8).unwrap();
+        let info = FrameInfo { file: Some("a.png".into()), ..FrameInfo::of_tool("test") };
+        let job = Job::new(Frame { info, pixels }, source.ledger.accept(), source.clone(), false);
+        frames.send(job, Mode::Lossless);
+    }
+    let clock: Arc<dyn crate::pipeline::clock::Clock> = Arc::new(SystemClock);
+    let context = StageContext {
+        heart: Heart::new("recognise", clock.clone()),
+        clock,
+        health: health.clone(),
+        stop: Arc::default(),
+        abandon: abandon.clone(),
+    };
+    let engine = works.clone();
+    let count = made.clone();
+    let make: MakeRecognizer = Box::new(move || {
+        count.fetch_add(1, SeqCst);
+        // The engine can be made only while it works, as a GPU that is gone cannot be opened.
+        if engine.load(SeqCst) {
+            Ok(Box::new(Breakable { works: engine.clone(), basis: Basis::default() }))
+        } else {
+            Err(broken().into())
+        }
+    });
+    let recognizer = Box::new(Breakable { works: works.clone(), basis: Basis::default() });
+    let lane = Lane { source: "scope".into(), input, make, fall_back, recognizer };
+    let stage = RecogniseStage { context, lanes: vec![lane], output, refusals };
+    let stage = thread::spawn(move || stage.run());
+    Bench { works, made, health, source, abandon, recognised, refused, stage }
+}
+
+const SOON: Duration = Duration::from_secs(20);
+
+#[test]
+fn a_lossless_source_waits_for_a_broken_engine_and_loses_no_cell() {
+    let bench = run(Mode::Lossless, None);
+    while bench.made.load(SeqCst) == 0 {
+        thread::sleep(Duration::from_millis(5));
+    }
+    assert!(bench.recognised.recv_timeout(Duration::from_millis(300)).is_err(), "it waits");
+    let state = bench.health.state(String::new());
+    assert_eq!((state.level, state.engine.level), (Level::Degraded, Level::Degraded));
+    assert!(state.engine.reason.contains("fell off the bus"), "{}", state.engine.reason);
+    bench.works.store(true, SeqCst);
+    for _ in 0..2 {
+        let (job, _) = bench.recognised.recv_timeout(SOON).expect("both frames come through");
+        job.ticket.stored();
+    }
+    assert_eq!(bench.health.state(String::new()).engine.level, Level::Ok);
+    let counts = bench.source.ledger.counts();
+    assert_eq!((counts.stored, counts.rejected_total(), counts.dropped_total()), (2, 0, 0));
+    assert!(bench.refused.is_empty());
+    end(bench);
+}
+
+#[test]
+fn a_live_source_rejects_with_the_reason_when_nothing_may_take_over() {
+    let bench = run(Mode::Freshest, None);
+    for _ in 0..2 {
+        match bench.refused.recv_timeout(SOON).expect("a refusal") {
+            commit::Outcome::Refused(refusal) => {
+                assert_eq!(refusal.reason, RejectReason::EngineFailed);
+                assert!(refusal.text.contains("fell off the bus"), "{}", refusal.text);
+                refusal.ticket.rejected(refusal.reason);
+            }
+            commit::Outcome::Cells { .. } => panic!("an empty slide"),
+        }
+    }
+    assert_eq!(bench.health.state(String::new()).engine.level, Level::Degraded);
+    assert!(bench.recognised.is_empty());
+    end(bench);
+}
+
+#[test]
+fn the_fallback_takes_over_a_running_engine_and_the_state_says_so() {
+    for mode in [Mode::Lossless, Mode::Freshest] {
+        let fall_back: FallBack = Box::new(|why| {
+            let basis = Basis { engine: "cpu".into(), notes: vec![format!("cpu runs: {why}")], ..Basis::default() };
+            Box::new(move || {
+                Ok(Box::new(Breakable { works: Arc::new(AtomicBool::new(true)), basis: basis.clone() }) as _)
+            })
+        });
+        let bench = run(mode, Some(fall_back));
+        for _ in 0..2 {
+            let (job, basis) = bench.recognised.recv_timeout(SOON).expect("both frames come through");
+            assert!(basis.notes[0].contains("fell off the bus"), "every cell tells: {:?}", basis.notes);
+            job.ticket.stored();
+        }
+        let state = bench.health.state(String::new());
+        assert_eq!((state.level, state.engine.name.as_str()), (Level::Degraded, "cpu"));
+        assert!(state.engine.reason.contains("fell off the bus"), "{}", state.engine.reason);
+        assert_eq!(bench.made.load(SeqCst), 1, "the broken engine was tried once more, then left alone");
+        end(bench);
+    }
+}
+
+/// Ends the stage, which lives for as long as its source may still send.
+fn end(bench: Bench) {
+    bench.abandon.store(true, SeqCst);
+    drop(bench.recognised);
+    drop(bench.refused);
+    let until = Instant::now() + SOON;
+    while !bench.stage.is_finished() && Instant::now() < until {
+        thread::sleep(Duration::from_millis(10));
+    }
+    assert!(bench.stage.is_finished(), "the source has ended, so the stage ends");
+}
