@@ -277,7 +277,7 @@ pub struct InferenceConfig {
     pub threads: usize,
     /// ONNX Runtime: execution provider.
     pub provider: Provider,
-    /// ONNX Runtime: its shared library; unset: searched.
+    /// ONNX Runtime: its shared library; TensorRT: the folder of its libraries; unset: searched.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub library: Option<PathBuf>,
 }
