@@ -63,7 +63,7 @@ fn a_real_cell_through_the_kernels_is_the_cell_of_the_host() {
 
 /// Grey values that no resampling leaves alone.
 fn texture(i: usize) -> u8 {
-    (90 + (i * 2_654_435_761 >> 13) % 140) as u8
+    (90 + ((i * 2_654_435_761) >> 13) % 140) as u8
 }
 
 fn frame_of(format: PixelFormat, width: usize, height: usize) -> Pixels {
