@@ -272,6 +272,9 @@ pub struct InferenceConfig {
     /// Folder that holds the model folders; unset: searched.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub models: Option<PathBuf>,
+    /// KServe: address of the server, `http://host:8000`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
     /// Threads for inference; 0: one a core.
     #[schemars(range(min = 0, max = 1024))]
     pub threads: usize,

@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{CpuEngine, Engine, EngineError};
+use super::{CpuEngine, Engine, EngineError, KserveEngine};
 use crate::config::{EngineName, Fallback, InferenceConfig, Provider};
 
 /// A provider as written in the configuration.
@@ -64,11 +64,7 @@ pub fn choose(settings: &InferenceConfig) -> Result<ChosenEngine, EngineError> {
         }
         EngineName::Onnxruntime => onnxruntime(settings, threads).map(asked),
         EngineName::Tensorrt => tensorrt(settings).map(asked),
-        EngineName::Kserve => Err(EngineError::Unavailable {
-            engine: "kserve",
-            reason: "this build has no KServe client".to_owned(),
-            remedy: "Use engine = \"auto\"".to_owned(),
-        }),
+        EngineName::Kserve => kserve(settings).map(asked),
     };
     chosen.or_else(|error| fall_back(settings, error))
 }
@@ -94,6 +90,15 @@ fn fall_back(settings: &InferenceConfig, error: EngineError) -> Result<ChosenEng
         Fallback::Deny => Err(error),
         Fallback::Cpu => Ok(fallback(settings, error.to_string())),
     }
+}
+
+fn kserve(settings: &InferenceConfig) -> Result<Arc<dyn Engine>, EngineError> {
+    let url = settings.url.as_deref().ok_or_else(|| EngineError::Unavailable {
+        engine: "kserve",
+        reason: "inference.url is not set".to_owned(),
+        remedy: "Set it to the server's address, http://host:8000 say, or use engine = \"auto\"".to_owned(),
+    })?;
+    Ok(Arc::new(KserveEngine::open(url)?))
 }
 
 #[cfg(feature = "tensorrt")]

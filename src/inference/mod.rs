@@ -11,6 +11,7 @@ mod choose;
 mod cpu;
 mod error;
 mod folder;
+mod kserve;
 mod manifest;
 #[cfg(feature = "onnxruntime")]
 mod onnxruntime;
@@ -25,6 +26,7 @@ pub use choose::{ChosenEngine, choose, fallback, installed_onnxruntime};
 pub use cpu::CpuEngine;
 pub use error::{EngineError, ModelError};
 pub use folder::{ModelFolder, ModelLibrary, sha256_of};
+pub use kserve::KserveEngine;
 pub use manifest::{
     Background, Calibration, CropRule, Decoding, Doubt, FileEntry, InputSpec, Manifest, MaskRule, OutputSpec, Polarity,
     Precision, ScaleRule, ScoreChannel, SizeFeature, Stretch, Task, Thresholds, View,
