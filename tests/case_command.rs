@@ -66,6 +66,7 @@ fn a_case_is_listed_shown_and_exported_while_the_daemon_runs() {
     assert_eq!(read(&format!("chromosomes/{cell}/00.png")), "png");
 
     assert_eq!(case(folder.path(), &["show", "nobody"]).status.code(), Some(66));
+    // Somebody has the store and tells no address.
     let busy = case(folder.path(), &["erase", "K/17", "--by", "kb"]);
     assert_eq!(busy.status.code(), Some(75), "{}", String::from_utf8_lossy(&busy.stderr));
 }

@@ -132,7 +132,7 @@ fn what_is_wrong_is_told_by_exit_codes() {
         (vec!["estimate", "--counts", "475,-24"], 65, "-24"),
         (vec!["estimate", "--cells", "0", "--dicentrics", "0"], 65, "no cells"),
         (vec!["estimate", "--cells", "5", "--dicentrics", "4000"], 65, "4000"),
-        (vec!["estimate", "--counts", "475,24", "--curve", "xray_29kv_alpha"], 65, "not published"),
+        (vec!["estimate", "--counts", "475,24", "--curve", "xray_29kv_alpha"], 65, "it lacks"),
         (vec!["estimate", "--counts", "475,24", "--curve", "mn_mayakannan2018"], 65, "micronuclei"),
         (vec!["estimate", "--counts", "475,24", "--curve", "co60_barquinero1996"], 66, "co60_barquinero1995"),
         (vec!["estimate", "--counts", "475,24", "--curve", "no/such.toml"], 66, "no/such.toml"),

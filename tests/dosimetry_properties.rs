@@ -104,6 +104,66 @@ proptest! {
     }
 
     #[test]
+    fn dose_points_may_come_in_any_order(
+        rows in prop::collection::vec((0.0..6.0f64, 100..5000u64, 0..400u64), 4..9),
+        turn in 1..8usize,
+    ) {
+        let points = |rows: &[(f64, u64, u64)]| -> Vec<FitPoint> {
+            let point = |&(dose, cells, x): &(f64, u64, u64)| FitPoint {
+                dose: Gray::new(dose).unwrap(),
+                sample: Sample::from_totals(cells, x).unwrap(),
+            };
+            rows.iter().map(point).collect()
+        };
+        let mut turned = rows.clone();
+        turned.rotate_left(turn % rows.len());
+        turned.reverse();
+        let (one, other) = (fit(&points(&rows), &FitOptions::default()), fit(&points(&turned), &FitOptions::default()));
+        prop_assert_eq!(one.is_ok(), other.is_ok());
+        if let (Ok(one), Ok(other)) = (one, other) {
+            for (a, b) in one.coefficients.iter().zip(other.coefficients) {
+                prop_assert!((a - b).abs() <= 1e-6 * (1.0 + a.abs()), "{a} and {b}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_yield_below_the_background_is_no_dose_with_an_upper_limit(
+        c in 0.0005..0.005f64,
+        cells in 1..5000u64,
+        share in 0.0..1.0f64,
+        method in prop_oneof![Just(Method::Likelihood), Just(Method::Merkle), Just(Method::Delta)],
+    ) {
+        let curve = Curve::new("c", Assay::Dicentrics, [c, 0.02, 0.06], None, None, About::default()).unwrap();
+        let sample = Sample::from_totals(cells, (c * share * cells as f64) as u64).unwrap();
+        let found = estimate(&sample, &curve, &Settings { method, ..Settings::default() }).unwrap();
+        prop_assert_eq!(found.dose_gy.value, 0.0);
+        prop_assert!(found.dose_gy.low.is_none_or(|low| low == 0.0));
+        prop_assert!(found.warnings.iter().any(|w| w.contains("background")), "{:?}", found.warnings);
+        if method != Method::Delta && found.dose_gy.high.unwrap() <= 0.0 {
+            prop_assert!(found.warnings.iter().any(|w| w.contains("does not fit")), "{:?}", found.dose_gy);
+        }
+    }
+
+    #[test]
+    fn covariances_of_any_kind_are_used_or_refused(
+        v in prop::array::uniform6(prop_oneof![Just(0.0), -1e-3..1e-3f64, Just(f64::NAN), Just(f64::INFINITY)]),
+        counts in histograms(),
+    ) {
+        let matrix = [[v[0], v[1], v[2]], [v[1], v[3], v[4]], [v[2], v[4], v[5]]];
+        match Curve::new("v", Assay::Dicentrics, [0.001, 0.02, 0.06], Some(matrix), None, About::default()) {
+            Err(error) => prop_assert!(error.to_string().contains("varianc"), "{error}"),
+            Ok(curve) => {
+                let Ok(sample) = Sample::from_histogram(counts) else { return Ok(()) };
+                if let Ok(found) = estimate(&sample, &curve, &Settings::default()) {
+                    let d = found.dose_gy;
+                    prop_assert!(in_order(d.value, d.low, d.high), "{d:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
     fn limits_grow_with_the_sample(cells in 1..3000u64, control in 0..30u64) {
         let control = Control::Counted(Sample::from_totals(1000, control).unwrap());
         let at = |n| characteristic_limits(&control, n, 0.05, 0.1, None).unwrap();
@@ -141,4 +201,13 @@ fn millions_of_cells_are_answered_soon() {
         assert!(in_order(found.dose_gy.value, found.dose_gy.low, found.dose_gy.high), "{x}/{n}: {:?}", found.dose_gy);
     }
     assert!(started.elapsed().as_secs() < 60, "{:?}", started.elapsed());
+}
+
+#[test]
+fn every_curve_taken_for_percent_is_refused() {
+    for listed in list().into_iter().filter(|c| c.refused.is_none() && c.assay == Assay::Dicentrics) {
+        let percent = listed.coefficients.map(|k| k.unwrap() * 100.0);
+        let found = Curve::new(listed.id.clone(), Assay::Dicentrics, percent, None, None, About::default());
+        assert!(found.is_err(), "{}: {percent:?} went through", listed.id);
+    }
 }

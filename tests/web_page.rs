@@ -11,7 +11,7 @@ use std::{
 
 use metaphased::{
     case::{AlarmState, DoseSettings, DoseTally},
-    cell::{DicentricRecord, Verdict},
+    cell::{DicentricRecord, Subject, Verdict},
     dosimetry::{Settings, built_in},
     store::Latest,
     web::{EventKind, WebOptions},
@@ -134,7 +134,7 @@ fn the_dose_of_a_case_follows_its_cells_and_its_alarm_is_told() {
             ..DicentricRecord::default()
         };
         (0..cells).for_each(|_| tally.add(&record));
-        tally.dose("lab-1", "p-7", alarm, &settings)
+        tally.dose(("lab-1", "p-7"), alarm, &settings, &Subject::default())
     };
     let first = score(200, 0, AlarmState::Clear);
     let latest = Latest {

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::{Buffers, Capture, Source, SourceError};
 use crate::{
-    cell::{DicentricRecord, TrueCell},
+    cell::{Damage, DicentricRecord, TrueCell},
     config::{Assay, SlidePath},
     frame::{Frame, FrameFlags, FrameId, FrameInfo, PixelFormat, Pixels},
     slide::{CellTruth, LivePath, Samples, ScanPath, SlideSettings, Stop, VirtualSlide},
@@ -137,5 +137,15 @@ fn told(cell: &CellTruth, assay: Assay) -> TrueCell {
         }
         record
     });
-    TrueCell { region: cell.region, karyotype: cell.karyotype.clone(), dicentric }
+    let aberrations = cell.chromosomes.iter().filter(|_| assay == Assay::Dicentric).filter_map(|c| {
+        let damage = match (c.centromeres.len(), c.ring) {
+            (0, _) => Damage::Fragment,
+            (1, true) => Damage::Ring,
+            (1, false) => return None,
+            _ => Damage::Dicentric,
+        };
+        Some((c.bounds, damage))
+    });
+    let aberrations = aberrations.collect();
+    TrueCell { region: cell.region, karyotype: cell.karyotype.clone(), dicentric, aberrations }
 }

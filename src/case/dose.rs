@@ -1,7 +1,7 @@
 //! The dose of a case as its cells arrive: the `dose/1` message.
 
 use super::alarm::AlarmState;
-use crate::cell::{DicentricRecord, NOTICE};
+use crate::cell::{DicentricRecord, NOTICE, Subject};
 use crate::dicentric::{NotCounted, counted};
 use crate::dosimetry::{Curve, DosimetryError, Estimate, Gray, Response, Sample, Scoring, Settings, estimate};
 use schemars::JsonSchema;
@@ -20,12 +20,14 @@ pub struct DoseSettings {
     pub triage_cells: u64,
     /// Cells, or dicentrics, of a full assay: whichever comes first.
     pub full: (u64, u64),
+    /// Whether the document tells the subject data that the dose uses.
+    pub publish_subject: bool,
 }
 
 impl DoseSettings {
     /// 50 cells for triage, 500 cells or 100 dicentrics for a full assay, +- 0.5 Gy.
     pub fn new(curve: Curve, settings: Settings) -> Self {
-        Self { curve, settings, half_width: Gray::of(0.5), triage_cells: 50, full: (500, 100) }
+        Self { curve, settings, half_width: Gray::of(0.5), triage_cells: 50, full: (500, 100), publish_subject: false }
     }
 }
 
@@ -126,9 +128,15 @@ impl DoseTally {
         self.cells.awaiting_review == 0
     }
 
-    /// What the counted cells say about the dose. The work is some hundred microseconds: ask once a second, not once
-    /// a cell.
-    pub fn dose(&self, station: &str, case: &str, alarm: AlarmState, settings: &DoseSettings) -> CaseDose {
+    /// What the counted cells say about the dose of this subject. The work is some hundred microseconds: ask once a
+    /// second, not once a cell.
+    pub fn dose(
+        &self,
+        (station, case): (&str, &str),
+        alarm: AlarmState,
+        settings: &DoseSettings,
+        subject: &Subject,
+    ) -> CaseDose {
         let histogram = self.histogram.clone();
         let dicentrics = histogram.iter().enumerate().map(|(k, c)| k as u64 * c).sum();
         let mut flags = Vec::new();
@@ -136,11 +144,14 @@ impl DoseTally {
         if self.cells.counted == 0 {
             flags.push("no cell counts yet: there is no dose".into());
         } else {
-            let scored = Sample::from_histogram(histogram.clone());
-            match scored.and_then(|sample| estimate(&sample, &settings.curve, &settings.settings)) {
+            match self.sample().and_then(|sample| of_subject(sample, settings, subject)) {
                 Ok(estimate) => found = Some(estimate),
                 Err(error) => flags.push(format!("no dose: {error}")),
             }
+        }
+        if !subject.is_empty() && !settings.publish_subject {
+            found = found.map(without_subject);
+            flags.push("the dose takes the subject data of the case into account, which are not published".into());
         }
         if self.by_machine > 0 && settings.curve.about().scoring == Some(Scoring::Manual) {
             flags.push(
@@ -170,6 +181,7 @@ impl DoseTally {
             progress,
             cells_needed: CellsNeeded { half_width_gy: settings.half_width.value(), cells: cells_needed },
             estimate: found,
+            subject: (settings.publish_subject && !subject.is_empty()).then_some(*subject),
             alarm,
             flags,
             notice: NOTICE.into(),
@@ -211,6 +223,9 @@ pub struct CaseDose {
     pub cells_needed: CellsNeeded,
     /// Yield, dose, dispersion, part of the body, limits, curve and warnings; none before the first counted cell.
     pub estimate: Option<Estimate>,
+    /// Subject data that the dose uses; only where `dose.publish_subject` is set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<Subject>,
     /// The alarm of the case.
     pub alarm: AlarmState,
     /// What a person should know beyond the estimate's warnings.
@@ -227,6 +242,37 @@ impl CaseDose {
     pub fn lower_limit(&self) -> Option<f64> {
         self.estimate.as_ref().and_then(|e| e.dose_gy.low)
     }
+}
+
+/// The estimate with what is known of the person: aberrations lost since the exposure, and those that an earlier
+/// exposure has left, which are no part of the dose asked for.
+fn of_subject(sample: Sample, settings: &DoseSettings, subject: &Subject) -> Result<Estimate, DosimetryError> {
+    let mut of_dose = settings.settings.clone();
+    if subject.months_since().is_some() {
+        of_dose.remaining = subject.remaining()?;
+    }
+    let sample = with_earlier(sample, &settings.curve, subject)?;
+    estimate(&sample, &settings.curve, &of_dose)
+}
+
+/// The sample with the aberrations that an earlier exposure of the subject has left told apart.
+///
+/// # Errors
+/// When their number makes no sense.
+pub fn with_earlier(sample: Sample, curve: &Curve, subject: &Subject) -> Result<Sample, DosimetryError> {
+    let Some(earlier) = subject.earlier_yield(curve) else { return Ok(sample) };
+    let left = sample.background() + earlier * sample.full_genome_cells();
+    let factor = sample.genome_factor();
+    sample.with_genome(factor, left)
+}
+
+/// The estimate without the figures that tell of the subject.
+fn without_subject(mut estimate: Estimate) -> Estimate {
+    estimate.input.remaining = None;
+    estimate.input.background = None;
+    estimate.yield_at_exposure = None;
+    estimate.dose_gy_uncorrected = None;
+    estimate
 }
 
 /// Cells until the limits are as near as asked: the error of the counts shrinks with them, that of the curve does not.
@@ -252,6 +298,10 @@ mod tests {
     use crate::dosimetry::{CellSurvival, Exposure, built_in};
     use rand::SeedableRng;
 
+    const LAB: (&str, &str) = ("lab", "7");
+    const NOBODY: Subject =
+        Subject { age: None, exposed: None, sampled: None, earlier_gy: None, earlier_exposed: None };
+
     fn settings() -> DoseSettings {
         DoseSettings::new(built_in("co60_barquinero1995").expect("curve"), Settings::default())
     }
@@ -274,7 +324,7 @@ mod tests {
         let records = exposed(2.0, 1.0, 1000);
         let mut widths = Vec::new();
         for cells in [20, 100, 1000] {
-            let dose = tally(&records[..cells]).dose("lab", "7", AlarmState::Clear, &settings());
+            let dose = tally(&records[..cells]).dose(LAB, AlarmState::Clear, &settings(), &NOBODY);
             let limits = dose.estimate.expect("an estimate").dose_gy;
             let (low, high) = (limits.low.expect("low"), limits.high.expect("high"));
             assert!(low < 2.0 && 2.0 < high, "{cells} cells: {low} to {high}");
@@ -285,7 +335,7 @@ mod tests {
 
     #[test]
     fn half_a_body_is_told_from_a_whole_one() {
-        let dose = tally(&exposed(4.0, 0.5, 1000)).dose("lab", "7", AlarmState::Clear, &settings());
+        let dose = tally(&exposed(4.0, 0.5, 1000)).dose(LAB, AlarmState::Clear, &settings(), &NOBODY);
         let estimate = dose.estimate.expect("an estimate");
         let part = estimate.partial_body.expect("u exceeds 1.96");
         assert!(part.dose_gy.low.expect("low") < 4.0 && 4.0 < part.dose_gy.high.expect("high"), "{part:?}");
@@ -309,13 +359,13 @@ mod tests {
 
     #[test]
     fn progress_goes_from_triage_to_a_full_assay() {
-        let at = |cells| tally(&exposed(0.5, 1.0, cells)).dose("lab", "7", AlarmState::Clear, &settings()).progress;
+        let at = |cells| tally(&exposed(0.5, 1.0, cells)).dose(LAB, AlarmState::Clear, &settings(), &NOBODY).progress;
         assert_eq!((at(10), at(50), at(500)), (Progress::Started, Progress::Triage, Progress::Full));
     }
 
     #[test]
     fn no_counted_cell_gives_no_dose_and_says_so() {
-        let dose = DoseTally::default().dose("lab", "7", AlarmState::Clear, &settings());
+        let dose = DoseTally::default().dose(LAB, AlarmState::Clear, &settings(), &NOBODY);
         assert_eq!((dose.estimate.is_none(), dose.lower_limit()), (true, None));
         assert!(dose.flags[0].contains("no cell counts"));
     }
@@ -326,7 +376,7 @@ mod tests {
         records.iter_mut().for_each(|r| r.scored_by = "machine".into());
         let running = tally(&records);
         assert!(!running.reviewed());
-        let dose = running.dose("lab", "7", AlarmState::Clear, &settings());
+        let dose = running.dose(LAB, AlarmState::Clear, &settings(), &NOBODY);
         assert!(dose.flags.iter().any(|f| f.contains("machine")));
         records.iter_mut().for_each(|r| r.scored_by = "review".into());
         assert!(tally(&records).reviewed());
@@ -334,12 +384,37 @@ mod tests {
 
     #[test]
     fn more_cells_are_needed_at_low_doses_for_narrow_limits() {
-        let dose = tally(&exposed(1.0, 1.0, 500)).dose("lab", "7", AlarmState::Clear, &settings());
+        let dose = tally(&exposed(1.0, 1.0, 500)).dose(LAB, AlarmState::Clear, &settings(), &NOBODY);
         let needed = dose.cells_needed.cells.expect("a number of cells");
         assert!((10..500).contains(&needed), "{needed}");
         let mut narrow = settings();
         narrow.half_width = Gray::of(0.01);
-        let dose = tally(&exposed(1.0, 1.0, 500)).dose("lab", "7", AlarmState::Clear, &narrow);
+        let dose = tally(&exposed(1.0, 1.0, 500)).dose(LAB, AlarmState::Clear, &narrow, &NOBODY);
         assert_eq!(dose.cells_needed.cells, None, "the curve alone is less sure than that");
+    }
+
+    #[test]
+    fn what_is_known_of_the_person_changes_the_dose_and_is_not_told() {
+        let tally = tally(&exposed(2.0, 1.0, 1000));
+        let of = |text: &str, settings: &DoseSettings| {
+            let subject: Subject = serde_json::from_str(text).expect("subject data");
+            tally.dose(LAB, AlarmState::Clear, settings, &subject)
+        };
+        let value = |dose: &CaseDose| dose.estimate.as_ref().expect("an estimate").dose_gy.value;
+        let plain = value(&of("{}", &settings()));
+        let late = of(r#"{"age":41,"exposed":"2025-01-01","sampled":"2026-01-01"}"#, &settings());
+        assert!(value(&late) > plain * 1.08, "{} after a year, {plain} at once", value(&late));
+        let before = of(r#"{"sampled":"2026-01-01","earlier_gy":1,"earlier_exposed":"2025-12-01"}"#, &settings());
+        assert!(value(&before) < plain - 0.2, "{} beside an earlier gray, {plain} without", value(&before));
+        for dose in [&late, &before] {
+            let told = serde_json::to_string(dose).expect("JSON");
+            for secret in ["2025-", "2026-", "\"age", "remaining", "\"background\"", "uncorrected", "subject\":"] {
+                assert!(!told.contains(secret), "{secret} in {told}");
+            }
+            assert!(dose.flags.iter().any(|f| f.contains("subject data")));
+        }
+        let open = DoseSettings { publish_subject: true, ..settings() };
+        let told = of(r#"{"age":41}"#, &open);
+        assert_eq!(told.subject.expect("told").age, Some(41.0));
     }
 }

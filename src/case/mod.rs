@@ -4,10 +4,11 @@ mod alarm;
 mod clones;
 mod dose;
 mod repeats;
+pub mod report;
 mod state;
 
 pub use alarm::{AcknowledgeError, Alarm, AlarmEvent, AlarmMessage, AlarmSettings, AlarmState};
-pub use dose::{CaseDose, CellsNeeded, DoseCells, DoseSettings, DoseTally, Progress};
+pub use dose::{CaseDose, CellsNeeded, DoseCells, DoseSettings, DoseTally, Progress, with_earlier};
 pub use state::{
     CaseCells, CaseSettings, CaseState, ChanceFinding, Clone, Excluded, ReviewRequest, Sample, mosaicism_excluded,
 };

@@ -19,6 +19,7 @@ impl From<&ExposedCell> for DicentricRecord {
             accepted_centromeres: [46, 46],
             first_division: Some(true),
             scored_by: "truth".into(),
+            reviewed: Vec::new(),
         }
     }
 }

@@ -5,8 +5,10 @@
 
 mod class;
 mod exposed;
+mod subject;
 
 pub use class::{ChromosomeClass, ParseClassError, Sex};
+pub use subject::{Subject, SubjectError};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -329,6 +331,9 @@ pub struct DicentricRecord {
     pub first_division: Option<bool>,
     /// Who counted: `truth` (simulator), `machine`, `review`, `import`.
     pub scored_by: String,
+    /// Called dicentrics that a person has accepted or rejected, by their `index` in the cell.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reviewed: Vec<u32>,
 }
 
 impl DicentricRecord {
@@ -336,6 +341,18 @@ impl DicentricRecord {
     pub fn dicentric_equivalents(&self) -> u32 {
         self.dicentrics + 2 * self.tricentrics + self.higher.iter().map(|k| k.saturating_sub(1)).sum::<u32>()
     }
+}
+
+/// What a person saw where a dicentric was called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Rejected {
+    /// One chromosome with one centromere.
+    OneChromosome,
+    /// Two chromosomes that lie end to end or across each other.
+    TwoChromosomes,
+    /// Nothing that can be told.
+    Unclear,
 }
 
 /// A cell as the virtual slide made it: what a simulated source knows beside its pixels.
@@ -347,6 +364,8 @@ pub struct TrueCell {
     pub karyotype: String,
     /// Its aberrations, in the dicentric assay.
     pub dicentric: Option<DicentricRecord>,
+    /// Where its dicentrics, rings and fragments lie.
+    pub aberrations: Vec<(BoundingBox, Damage)>,
 }
 
 /// A person's correction of a cell: who, when, what before, what after.

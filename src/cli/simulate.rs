@@ -42,7 +42,8 @@ pub struct Simulate {
     /// Absorbed dose in gray, 0 to 20 (dicentric assay).
     #[arg(long, value_name = "D")]
     dose_gy: Option<f64>,
-    /// Share of the cells that were exposed, 0 to 1 (dicentric assay).
+    /// Share of the body that was exposed, 0 to 1 (dicentric assay). Fewer of its cells come to metaphase, so that their
+    /// share on the slide is smaller.
     #[arg(long, value_name = "F", requires = "dose_gy")]
     fraction: Option<f64>,
     /// Width and height of an image in pixels.

@@ -363,6 +363,8 @@ pub struct DoseConfig {
     pub alarm_hysteresis_gy: f64,
     /// Hold the alarm until a person has reviewed the dicentrics.
     pub alarm_needs_review: bool,
+    /// Tell the subject data of a case (age, dates, earlier dose) in its `dose` message; otherwise they stay in the store.
+    pub publish_subject: bool,
 }
 
 impl Default for DoseConfig {
@@ -374,6 +376,7 @@ impl Default for DoseConfig {
             alarm_gy: None,
             alarm_hysteresis_gy: 0.1,
             alarm_needs_review: false,
+            publish_subject: false,
         }
     }
 }

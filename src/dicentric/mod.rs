@@ -7,4 +7,4 @@ mod count;
 mod pieces;
 
 pub use count::{NotCounted, counted};
-pub use pieces::{Pieces, Rejected, reject_dicentric};
+pub use pieces::{Pieces, correct_damage, reject_dicentric};

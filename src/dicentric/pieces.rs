@@ -1,6 +1,6 @@
 //! From the pieces of a cell to its record.
 
-use crate::cell::{Chromosome, Damage, DicentricRecord, Status};
+use crate::cell::{Chromosome, Damage, DicentricRecord, Rejected, Status};
 
 /// The pieces of one cell by their centromeres.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -60,6 +60,16 @@ impl Pieces {
             accepted_centromeres: accepted,
             first_division,
             scored_by: scored_by.into(),
+            reviewed: Vec::new(),
+        }
+    }
+
+    /// The record with these pieces in place of its own.
+    fn revised(self, record: &DicentricRecord) -> DicentricRecord {
+        let reviewed = record.reviewed.clone();
+        DicentricRecord {
+            reviewed,
+            ..self.record(record.accepted_centromeres, record.first_division, &record.scored_by)
         }
     }
 }
@@ -78,18 +88,7 @@ impl From<&DicentricRecord> for Pieces {
     }
 }
 
-/// What a person saw where the machine called a dicentric.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rejected {
-    /// One chromosome with one centromere.
-    OneChromosome,
-    /// Two chromosomes that lie end to end or across each other.
-    TwoChromosomes,
-    /// Nothing that can be told.
-    Unclear,
-}
-
-/// The record after a person rejected one called dicentric; none where it holds no dicentric.
+/// The record after a person rejected one called dicentric; none where it holds no dicentric. Who scored it stays.
 pub fn reject_dicentric(record: &DicentricRecord, seen: Rejected) -> Option<DicentricRecord> {
     let mut pieces = Pieces::from(record);
     pieces.dicentrics = pieces.dicentrics.checked_sub(1)?;
@@ -98,7 +97,29 @@ pub fn reject_dicentric(record: &DicentricRecord, seen: Rejected) -> Option<Dice
         Rejected::TwoChromosomes => pieces.monocentrics += 2,
         Rejected::Unclear => pieces.unclear += 1,
     }
-    Some(pieces.record(record.accepted_centromeres, record.first_division, "review"))
+    Some(pieces.revised(record))
+}
+
+/// The record after a person saw that a piece is damaged in another way than was thought. The rest of the record
+/// stays: it may rest on more than the boxes show.
+pub fn correct_damage(record: &DicentricRecord, before: Damage, now: Damage) -> DicentricRecord {
+    let mut pieces = Pieces::from(record);
+    let gone = match before {
+        Damage::Dicentric => &mut pieces.dicentrics,
+        Damage::Ring => &mut pieces.rings,
+        Damage::Fragment => &mut pieces.fragments,
+        // A piece that nobody could tell so far is told now.
+        _ if pieces.monocentrics == 0 => &mut pieces.unclear,
+        _ => &mut pieces.monocentrics,
+    };
+    *gone = gone.saturating_sub(1);
+    match now {
+        Damage::Dicentric => pieces.dicentrics += 1,
+        Damage::Ring => pieces.rings += 1,
+        Damage::Fragment => pieces.fragments += 1,
+        _ => pieces.monocentrics += 1,
+    }
+    pieces.revised(record)
 }
 
 #[cfg(test)]
@@ -134,9 +155,23 @@ mod tests {
     fn a_rejected_dicentric_gives_its_centromeres_to_what_was_seen() {
         let two = with_dicentrics(1, 44);
         let seen = reject_dicentric(&two, Rejected::TwoChromosomes).expect("a dicentric to reject");
-        assert!(seen.complete && seen.dicentric_equivalents() == 0 && seen.scored_by == "review");
+        assert!(seen.complete && seen.dicentric_equivalents() == 0);
         let one = reject_dicentric(&two, Rejected::OneChromosome).expect("a dicentric to reject");
         assert_eq!((one.centromeres, one.complete), (45, false));
         assert_eq!(reject_dicentric(&seen, Rejected::Unclear), None);
+    }
+
+    #[test]
+    fn a_ring_taken_for_a_dicentric_leaves_the_other_pieces_alone() {
+        let found = correct_damage(&with_dicentrics(2, 42), Damage::Dicentric, Damage::Ring);
+        assert_eq!((found.dicentrics, found.rings, found.monocentrics, found.centromeres), (1, 1, 42, 45));
+        assert!(!found.complete);
+    }
+
+    #[test]
+    fn a_piece_that_nobody_had_looked_at_is_told() {
+        let unseen = Pieces { unclear: 46, ..Pieces::default() }.record([46, 46], None, "machine");
+        let found = correct_damage(&unseen, Damage::None, Damage::Dicentric);
+        assert_eq!((found.unclear, found.dicentrics, found.centromeres), (45, 1, 2));
     }
 }

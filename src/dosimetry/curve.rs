@@ -302,6 +302,11 @@ impl Protraction {
         Ok(Self((n + pairs) / (n * n)))
     }
 
+    /// A factor that was computed before; none outside 0 to 1.
+    pub fn from_factor(g: f64) -> Option<Self> {
+        (0.0..=1.0).contains(&g).then_some(Self(g))
+    }
+
     /// The factor itself, 0 to 1.
     pub const fn value(self) -> f64 {
         self.0

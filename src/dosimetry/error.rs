@@ -15,7 +15,7 @@ pub enum DosimetryError {
     TooMany { found: u64, most: u64 },
     #[error("{aberrations} aberrations in {cells} cells are more than {most} in each: check the order of the counts")]
     ImpossibleYield { aberrations: u64, cells: u64, most: u64 },
-    #[error("curve {id}: {missing} is not published, so it gives no dose; take another curve or add the number")]
+    #[error("curve {id} gives no dose: it lacks {missing}; take another curve or add what is missing")]
     IncompleteCurve { id: String, missing: String },
     #[error(
         "curve {id}: {what} is {found}, which looks like a yield per 100 cells; divide by 100 or set unit = \"per 100 cells\""

@@ -2,7 +2,7 @@
 
 use super::whole_body::{WholeBody, YieldError};
 use super::{
-    Assay, Bounded, CellSurvival, CharacteristicLimits, Control, Curve, Dispersion, DosimetryError, Gray, Level,
+    About, Assay, Bounded, CellSurvival, CharacteristicLimits, Control, Curve, Dispersion, DosimetryError, Gray, Level,
     PartialBody, Protraction, Remaining, Response, Sample, Scoring, Uncertainty, Yield, characteristic_limits,
     compatibility, delta, dolphin, likelihood, merkle, merkle_scaled_by_dispersion,
 };
@@ -103,12 +103,14 @@ pub struct Input {
     pub assay: Assay,
     /// Factor on beta for an exposure that took time.
     pub protraction: f64,
-    /// Share of the aberrations left at sampling.
-    pub remaining: f64,
+    /// Share of the aberrations left at sampling; none where it is not told.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub remaining: Option<f64>,
     /// Share of the genome in which aberrations are seen.
     pub genome_factor: f64,
-    /// Aberrations expected without the exposure.
-    pub background: f64,
+    /// Aberrations expected without the exposure; none where they are not told.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub background: Option<f64>,
 }
 
 /// The curve behind a dose.
@@ -126,6 +128,9 @@ pub struct CurveUsed {
     pub beta: f64,
     /// Whether errors and covariances of the coefficients are known.
     pub uncertainty: Uncertainty,
+    /// Covariance of (c, alpha, beta), where there is one: with it the band can be drawn again.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub covariance: Option<[[f64; 3]; 3]>,
     /// How its cells were scored.
     pub scoring: Option<Scoring>,
     /// Calibrated doses in Gy.
@@ -144,10 +149,31 @@ impl From<&Curve> for CurveUsed {
             alpha,
             beta,
             uncertainty: curve.uncertainty(),
+            covariance: (curve.uncertainty() != Uncertainty::None).then(|| curve.covariance()),
             scoring: curve.about().scoring,
             dose_range_gy: curve.dose_range().map(|(low, high)| [low.value(), high.value()]),
             source: curve.about().source.clone(),
         }
+    }
+}
+
+impl CurveUsed {
+    /// The curve again, to draw it.
+    ///
+    /// # Errors
+    /// When the numbers make no curve.
+    pub fn curve(&self, assay: Assay) -> Result<Curve, DosimetryError> {
+        let range = match self.dose_range_gy {
+            Some([low, high]) => Some((Gray::new(low)?, Gray::new(high)?)),
+            None => None,
+        };
+        let about = About {
+            radiation: self.radiation.clone(),
+            scoring: self.scoring,
+            source: self.source.clone(),
+            ..About::default()
+        };
+        Curve::new(self.id.clone(), assay, [self.c, self.alpha, self.beta], self.covariance, range, about)
     }
 }
 
@@ -270,9 +296,9 @@ pub fn estimate(sample: &Sample, curve: &Curve, settings: &Settings) -> Result<E
             counts: sample.histogram().map(<[u64]>::to_vec),
             assay: settings.assay,
             protraction: settings.protraction.value(),
-            remaining: settings.remaining.value(),
+            remaining: Some(settings.remaining.value()),
             genome_factor: sample.genome_factor(),
-            background: sample.background(),
+            background: Some(sample.background()),
         },
         curve: curve.into(),
         yield_: whole.yield_.map(Yield::value),
@@ -317,6 +343,13 @@ fn whole_body(
             format!("the upper limit is not bounded by curve {}", response.curve().id())
         });
     }
+    if whole.dose.high.is_some_and(|high| high.value() <= 0.0) {
+        warnings.push(format!(
+            "even the upper limit of the yield lies below the background of curve {}: its background does not fit these \
+             cells",
+            response.curve().id()
+        ));
+    }
     let limits = DoseLimits {
         value: whole.dose.value.value(),
         low: whole.dose.low.map(Gray::value),
@@ -352,6 +385,11 @@ fn partial_body(
                     "u does not exceed 1.96: nothing speaks for an exposure of a part of the body, its estimate is \
                      given because it was asked for"
                         .into(),
+                );
+            }
+            if sample.background() > 0.0 {
+                warnings.push(
+                    "the partial-body estimate counts the aberrations that were there before the exposure, too".into(),
                 );
             }
             Some(PartialBodyEstimate {

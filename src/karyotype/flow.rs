@@ -20,9 +20,10 @@ pub(super) struct Flow {
     pub labels: Vec<usize>,
     /// Objects under each label.
     pub numbers: [usize; LABELS],
-    /// Cheapest price of one object changing from the first label to the second; infinite where there is none.
-    moves: [[f64; LABELS]; LABELS],
-    movers: [[usize; LABELS]; LABELS],
+    /// Cheapest price of one object changing from the first label to the second; infinite where there is none. On the
+    /// heap, for the search keeps a flow a level: ten kilobytes each would use up a thread's stack.
+    moves: Box<[[f64; LABELS]; LABELS]>,
+    movers: Box<[[usize; LABELS]; LABELS]>,
 }
 
 const NONE: usize = usize::MAX;
@@ -33,8 +34,8 @@ pub(super) fn solve(rows: &[Row], load: impl Fn(usize, usize) -> f64) -> Flow {
     let mut flow = Flow {
         labels: vec![NONE; rows.len()],
         numbers: [0; LABELS],
-        moves: [[f64::INFINITY; LABELS]; LABELS],
-        movers: [[NONE; LABELS]; LABELS],
+        moves: Box::new([[f64::INFINITY; LABELS]; LABELS]),
+        movers: Box::new([[NONE; LABELS]; LABELS]),
     };
     for new in 0..rows.len() {
         let mut distance = rows[new];
@@ -153,7 +154,7 @@ impl Flow {
     /// Cheapest price of taking one object from the first label and giving one to the second, others making room
     /// on the way (Floyd and Warshall).
     pub fn transfers(&self) -> [[f64; LABELS]; LABELS] {
-        let mut d = self.moves;
+        let mut d = *self.moves;
         for (label, row) in d.iter_mut().enumerate() {
             row[label] = 0.0;
         }

@@ -138,6 +138,9 @@ mod tests {
             ("start", "[1]", "no JSON object"),
             ("start", r#"{"id": "a", "sauce": "x"}"#, "unknown field"),
             ("fly", "", "unknown variant"),
+            // By HTTP alone.
+            ("erase", r#"{"by": "kb", "case": "K-17"}"#, "unknown variant"),
+            ("subject", r#"{"by": "kb", "case": "K-17", "subject": null}"#, "unknown variant"),
         ] {
             commands.take(received(name, payload));
             let result: CommandResult = serde_json::from_slice(&sent.try_recv().unwrap().payload).unwrap();

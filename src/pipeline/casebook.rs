@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::{
     case::{Alarm, AlarmMessage, AlarmSettings, CaseSettings, CaseState, DoseSettings, DoseTally},
-    cell::{Cell, DicentricRecord},
+    cell::{Cell, DicentricRecord, Subject},
     config::{Assay, Config},
     dosimetry::{self, DosimetryError, Gray, Method, Protraction, Settings},
     mqtt::{case_topic, dose_topic},
@@ -33,6 +33,8 @@ pub struct CaseBookSettings {
     pub dose: DoseSettings,
     /// Alarm, where one is configured.
     pub alarm: Option<AlarmSettings>,
+    /// Sums of centromeres that count as complete.
+    pub accepted_centromeres: [u32; 2],
 }
 
 /// A curve, method or level that cannot be used.
@@ -92,12 +94,34 @@ impl CaseBookSettings {
                 needs_review: dose.alarm_needs_review,
             }),
         };
+        let mut of_dose = DoseSettings::new(curve, settings);
+        of_dose.publish_subject = dose.publish_subject;
         Ok(Self {
             station: config.station.clone(),
             assay: config.assay,
             case: CaseSettings { cells: config.karyotype.cells_per_case, ..CaseSettings::default() },
-            dose: DoseSettings::new(curve, settings),
+            dose: of_dose,
             alarm,
+            accepted_centromeres: config.dicentric.accepted_centromeres,
+        })
+    }
+
+    /// What a dose rests on beside its cells, for the audit: the curve with its figures, method, levels, circumstances.
+    pub fn basis(&self) -> serde_json::Value {
+        let DoseSettings { curve, settings, half_width, triage_cells, full, .. } = &self.dose;
+        serde_json::json!({
+            "curve": dosimetry::CurveUsed::from(curve),
+            "method": settings.method,
+            "level": settings.level.unwrap_or(settings.method.usual_level()).value(),
+            "protraction": settings.protraction.value(),
+            "d0_gy": settings.survival.d0().value(),
+            "accepted_centromeres": self.accepted_centromeres,
+            "half_width_gy": half_width.value(),
+            "triage_cells": triage_cells,
+            "full": full,
+            "alarm_gy": self.alarm.map(|alarm| alarm.level.value()),
+            "alarm_hysteresis_gy": self.alarm.map(|alarm| alarm.hysteresis.value()),
+            "alarm_needs_review": self.alarm.map(|alarm| alarm.needs_review),
         })
     }
 }
@@ -110,6 +134,7 @@ struct Entry {
     places: HashMap<Uuid, usize>,
     tally: DoseTally,
     records: HashMap<Uuid, DicentricRecord>,
+    subject: Subject,
     alarm: Alarm,
     lower_limit: Option<f64>,
     dirty: bool,
@@ -146,10 +171,6 @@ pub struct CaseBook {
     entries: Arc<Mutex<BTreeMap<String, Entry>>>,
 }
 
-fn alarm_key(case: &str) -> String {
-    format!("alarm/{case}")
-}
-
 impl CaseBook {
     /// A book over the store; a case is read from it when its first cell comes.
     pub fn new(settings: CaseBookSettings, store: Store) -> Self {
@@ -166,27 +187,59 @@ impl CaseBook {
         for row in reader.cells_of_case(case)? {
             entry.put(&row.cell()?, self.settings.assay);
         }
-        if let Some(text) = reader.meta(&alarm_key(case))? {
+        if let Some(text) = reader.case(case)?.and_then(|record| record.subject) {
+            // Written by `set_subject` from the same struct; what another version wrote must not stop the dose.
+            entry.subject = serde_json::from_str(&text).unwrap_or_else(|error| {
+                tracing::warn!(case, %error, "the subject data cannot be read: the dose goes without");
+                Subject::default()
+            });
+        }
+        if let Some(text) = reader.meta(&Store::alarm_key(case))? {
             // An alarm that cannot be read starts anew: it would be raised again, never lost.
             entry.alarm = serde_json::from_str(&text).unwrap_or_default();
         }
         Ok(entry)
     }
 
-    /// Takes a new or corrected cell into its case. A case that cannot be read from the store is told and begun anew.
-    pub fn put(&self, cell: &Cell) {
-        let Some(case) = &cell.case else { return };
-        let mut entries = self.entries();
+    /// How cells become cases.
+    pub fn settings(&self) -> &CaseBookSettings {
+        &self.settings
+    }
+
+    /// The open case; read from the store when it was not open. One that cannot be read is told and begun anew.
+    fn open<'e>(&self, entries: &'e mut BTreeMap<String, Entry>, case: &str) -> &'e mut Entry {
         if !entries.contains_key(case) {
             let entry = self.load(case).unwrap_or_else(|error| {
                 tracing::error!(case, %error, "the case cannot be read from the store");
                 Entry::default()
             });
-            entries.insert(case.clone(), entry);
+            entries.insert(case.to_owned(), entry);
         }
-        if let Some(entry) = entries.get_mut(case) {
-            entry.put(cell, self.settings.assay);
+        entries.entry(case.to_owned()).or_default()
+    }
+
+    /// Takes a new or corrected cell into its case.
+    pub fn put(&self, cell: &Cell) {
+        if let Some(case) = &cell.case {
+            self.open(&mut self.entries(), case).put(cell, self.settings.assay);
         }
+    }
+
+    /// Uses these subject data for the dose from now on; they are in the store already.
+    pub fn set_subject(&self, case: &str, subject: Subject) {
+        let mut entries = self.entries();
+        let entry = self.open(&mut entries, case);
+        (entry.subject, entry.dirty) = (subject, true);
+    }
+
+    /// Lets go of a case that was erased.
+    pub fn forget(&self, case: &str) {
+        self.entries().remove(case);
+    }
+
+    /// Opens a case that is in the store, so that its documents are made anew with the settings of now.
+    pub fn refresh(&self, case: &str) {
+        self.open(&mut self.entries(), case).dirty = true;
     }
 
     /// Documents of the cases that changed since the last call, and what became of their alarms. `time` is RFC 3339.
@@ -208,10 +261,10 @@ impl CaseBook {
 
     fn dose(&self, case: &str, entry: &mut Entry, time: &str, messages: &mut Vec<Message>) -> Option<Latest> {
         let settings = &self.settings;
-        let mut dose = entry.tally.dose(&settings.station, case, entry.alarm.state(), &settings.dose);
+        let place = (settings.station.as_str(), case);
+        let mut dose = entry.tally.dose(place, entry.alarm.state(), &settings.dose, &entry.subject);
         entry.lower_limit = dose.lower_limit();
         if let Some(alarm) = &settings.alarm {
-            let place = (settings.station.as_str(), case);
             let told = entry.alarm.update(place, alarm, entry.lower_limit, entry.tally.reviewed(), time);
             self.keep_alarm(case, &entry.alarm);
             dose.alarm = entry.alarm.state();
@@ -221,22 +274,28 @@ impl CaseBook {
     }
 
     fn keep_alarm(&self, case: &str, alarm: &Alarm) {
-        let kept = serde_json::to_string(alarm).map(|text| self.store.set_meta(&alarm_key(case), &text));
+        let kept = serde_json::to_string(alarm).map(|text| self.store.set_meta(&Store::alarm_key(case), &text));
         if let Ok(Err(error)) = kept {
             tracing::warn!(case, %error, "the alarm's state is not kept: a restart would raise it again");
         }
     }
 
-    /// Somebody answers an alarm: of the named case, or of the only one that is raised.
+    /// Somebody answers an alarm: of the named case, or of the only one that is raised. Gives the case and what to
+    /// publish.
     ///
     /// # Errors
     /// When no such alarm is raised.
-    pub fn acknowledge(&self, case: Option<&str>, by: &str, time: &str) -> Result<FrameCommit, CommandError> {
+    pub fn acknowledge(&self, case: Option<&str>, by: &str, time: &str) -> Result<(String, FrameCommit), CommandError> {
         let Some(settings) = &self.settings.alarm else {
             return Err(CommandError::Refused("no alarm is configured (dose.alarm_gy)".into()));
         };
         let mut entries = self.entries();
         let named: Vec<String> = match case {
+            // A case of an earlier run is open no more, and its alarm may still stand.
+            Some(case) if self.store.reader().case(case).is_ok_and(|found| found.is_some()) => {
+                self.open(&mut entries, case);
+                vec![case.to_owned()]
+            }
             Some(case) => vec![case.to_owned()],
             None => entries
                 .iter()
@@ -250,7 +309,7 @@ impl CaseBook {
                 _ => CommandError::Refused(format!("several alarms are raised, name the case: {}", named.join(", "))),
             });
         };
-        let entry = entries.get_mut(case).ok_or_else(|| CommandError::NotFound(format!("no open case '{case}'")))?;
+        let entry = entries.get_mut(case).ok_or_else(|| CommandError::NotFound(format!("no case '{case}'")))?;
         let place = (self.settings.station.as_str(), case.as_str());
         let message = entry
             .alarm
@@ -258,7 +317,8 @@ impl CaseBook {
             .map_err(|error| CommandError::Refused(error.to_string()))?;
         entry.dirty = true;
         self.keep_alarm(case, &entry.alarm);
-        Ok(FrameCommit { messages: alarm_message(&message).into_iter().collect(), ..FrameCommit::default() })
+        let follow = FrameCommit { messages: alarm_message(&message).into_iter().collect(), ..FrameCommit::default() };
+        Ok((case.clone(), follow))
     }
 }
 

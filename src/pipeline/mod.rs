@@ -8,6 +8,7 @@ mod assess;
 pub mod casebook;
 pub mod clock;
 mod daemon;
+pub mod desk;
 pub mod edges;
 pub mod heart;
 pub mod job;

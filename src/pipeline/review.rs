@@ -1,8 +1,8 @@
 //! A person's correction of a cell: pure.
 
 use crate::{
-    cell::{Cell, ChromosomeClass, Review},
-    dicentric::Pieces,
+    cell::{Cell, ChromosomeClass, Damage, Rejected, Review, Status},
+    dicentric::{Pieces, correct_damage, reject_dicentric},
     karyotype::{KaryotypeSettings, recount},
     station::{CommandError, ReviewAction},
 };
@@ -43,13 +43,32 @@ pub fn reviewed(
             let at = place(*index)?;
             let before = std::mem::replace(&mut next.chromosomes[at].damage, *damage);
             if let Some(record) = &next.dicentric {
-                let pieces = Pieces::of(&next.chromosomes);
-                next.dicentric = Some(pieces.record(record.accepted_centromeres, record.first_division, "review"));
+                next.dicentric = Some(correct_damage(record, before, *damage));
+                judged(&mut next, *index);
+                count_damaged(&mut next);
             } else {
                 recount(&mut next, settings);
             }
-            let (now, before) = (word(damage), word(&before));
-            format!("chromosome {index}: damage {now} instead of {before}")
+            if before == *damage {
+                format!("chromosome {index}: accepted as {}", word(damage))
+            } else {
+                format!("chromosome {index}: damage {} instead of {}", word(damage), word(&before))
+            }
+        }
+        ReviewAction::RejectDicentric { index, seen } => {
+            let at = place(*index)?;
+            let called = next.chromosomes[at].damage == Damage::Dicentric;
+            let record = cell.dicentric.as_ref().filter(|_| called).and_then(|r| reject_dicentric(r, *seen));
+            next.dicentric = Some(record.ok_or_else(|| {
+                CommandError::Refused(format!("chromosome {index} of cell {} is not called a dicentric", cell.cell))
+            })?);
+            next.chromosomes[at].damage = Damage::None;
+            if *seen == Rejected::Unclear {
+                next.chromosomes[at].status = Status::Unclear;
+            }
+            judged(&mut next, *index);
+            count_damaged(&mut next);
+            format!("chromosome {index}: no dicentric, {}", word(seen).replace('_', " "))
         }
         ReviewAction::Verdict { verdict } => {
             let before = std::mem::replace(&mut next.karyotype.verdict, *verdict);
@@ -63,6 +82,8 @@ pub fn reviewed(
         }
         ReviewAction::Confirm => {
             if let Some(record) = &mut next.dicentric {
+                record.reviewed =
+                    cell.chromosomes.iter().filter(|c| c.damage == Damage::Dicentric).map(|c| c.index).collect();
                 record.scored_by = "review".into();
             }
             "confirmed".into()
@@ -73,6 +94,23 @@ pub fn reviewed(
     Ok(next)
 }
 
+/// Notes that a person has judged a called dicentric. The cell counts as scored by a person once none is left.
+fn judged(cell: &mut Cell, index: u32) {
+    let Some(record) = &mut cell.dicentric else { return };
+    if !record.reviewed.contains(&index) {
+        record.reviewed.push(index);
+        record.reviewed.sort_unstable();
+    }
+    let left = cell.chromosomes.iter().any(|c| c.damage == Damage::Dicentric && !record.reviewed.contains(&c.index));
+    if !left {
+        record.scored_by = "review".into();
+    }
+}
+
+fn count_damaged(cell: &mut Cell) {
+    cell.counts.damaged = cell.chromosomes.iter().filter(|c| c.damage != Damage::None).count() as u32;
+}
+
 fn named(class: Option<ChromosomeClass>) -> String {
     class.map_or_else(|| "no single chromosome".into(), |class| class.to_string())
 }
@@ -80,4 +118,55 @@ fn named(class: Option<ChromosomeClass>) -> String {
 /// The word that a value has in messages.
 fn word(value: &impl serde::Serialize) -> String {
     serde_json::to_value(value).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{cell::Verdict, testing::sample_cell};
+
+    const NOON: &str = "2026-11-22T12:00:00Z";
+
+    /// A cell in which a machine called chromosomes 3 and 8 dicentrics.
+    fn called() -> Cell {
+        let mut cell = sample_cell(1, Some("7"), Verdict::NotAssessable);
+        for index in [3, 8] {
+            cell.chromosomes[index].damage = Damage::Dicentric;
+        }
+        let pieces = Pieces { monocentrics: 42, dicentrics: 2, fragments: 2, ..Pieces::default() };
+        cell.dicentric = Some(pieces.record([46, 46], None, "machine"));
+        cell
+    }
+
+    fn after(cell: &Cell, change: ReviewAction) -> Cell {
+        reviewed(cell, "ana", &change, &KaryotypeSettings::default(), NOON).expect("a review")
+    }
+
+    #[test]
+    fn a_cell_counts_as_reviewed_when_every_called_dicentric_was_judged() {
+        let one = after(&called(), ReviewAction::Damage { index: 3, damage: Damage::Dicentric });
+        let record = one.dicentric.as_ref().expect("a record");
+        assert_eq!((record.scored_by.as_str(), record.dicentrics, &record.reviewed[..]), ("machine", 2, &[3][..]));
+        assert_eq!(one.review.as_ref().expect("a review").change, "chromosome 3: accepted as dicentric");
+        let both = after(&one, ReviewAction::RejectDicentric { index: 8, seen: Rejected::TwoChromosomes });
+        let record = both.dicentric.as_ref().expect("a record");
+        assert_eq!((record.scored_by.as_str(), record.dicentrics, record.complete), ("review", 1, true));
+        assert_eq!((both.revision, both.counts.damaged, both.chromosomes[8].damage), (3, 1, Damage::None));
+    }
+
+    #[test]
+    fn a_rejection_names_a_called_dicentric() {
+        let change = ReviewAction::RejectDicentric { index: 4, seen: Rejected::OneChromosome };
+        let refused = reviewed(&called(), "ana", &change, &KaryotypeSettings::default(), NOON);
+        assert!(matches!(refused, Err(CommandError::Refused(why)) if why.contains("not called a dicentric")));
+        let nowhere = ReviewAction::RejectDicentric { index: 99, seen: Rejected::Unclear };
+        assert!(reviewed(&called(), "ana", &nowhere, &KaryotypeSettings::default(), NOON).is_err());
+    }
+
+    #[test]
+    fn a_person_may_confirm_all_at_once() {
+        let cell = after(&called(), ReviewAction::Confirm);
+        let record = cell.dicentric.expect("a record");
+        assert_eq!((record.scored_by.as_str(), &record.reviewed[..]), ("review", &[3, 8][..]));
+    }
 }

@@ -57,7 +57,7 @@ pub fn look(hearts: &[Arc<Heart>], health: &Health) -> Finding {
     finding
 }
 
-/// Carries out a command that concerns sources. `None` for one that belongs elsewhere (reviews, alarms).
+/// Carries out a command that concerns sources. `None` for one that belongs elsewhere (cells and cases).
 pub fn control(command: &Command, sources: &[Arc<SourceContext>]) -> Option<Answer> {
     Some(match command {
         Command::Start { source } => pause(source.as_deref(), sources, false),
@@ -67,7 +67,9 @@ pub fn control(command: &Command, sources: &[Arc<SourceContext>]) -> Option<Answ
             want(source.as_deref(), sources, Wanted { trigger: Some(trigger.clone()), stage_um: *stage_um })
         }
         Command::Case { case, slide } => belong(case.as_deref(), slide.as_deref(), sources),
-        Command::Acknowledge { .. } | Command::Review { .. } => return None,
+        Command::Acknowledge { .. } | Command::Review { .. } | Command::Subject { .. } | Command::Erase { .. } => {
+            return None;
+        }
     })
 }
 

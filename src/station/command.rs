@@ -25,6 +25,13 @@ pub enum ReviewAction {
         /// The right damage.
         damage: crate::cell::Damage,
     },
+    /// What was called a dicentric is none.
+    RejectDicentric {
+        /// Index of the chromosome.
+        index: u32,
+        /// What it is.
+        seen: crate::cell::Rejected,
+    },
     /// The verdict over the cell.
     Verdict {
         /// The right verdict.
@@ -91,6 +98,24 @@ pub enum Command {
         revision: Option<u32>,
         /// What to change.
         change: ReviewAction,
+    },
+    /// Subject data of a case, for its dose; none removes them. By HTTP alone: they do not travel over a broker.
+    #[serde(skip)]
+    Subject {
+        /// Who.
+        by: String,
+        /// Case.
+        case: String,
+        /// The data.
+        subject: Option<crate::cell::Subject>,
+    },
+    /// A case goes for good. By HTTP alone.
+    #[serde(skip)]
+    Erase {
+        /// Who asks for it.
+        by: String,
+        /// Case.
+        case: String,
     },
 }
 

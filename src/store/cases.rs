@@ -113,6 +113,11 @@ impl Store {
         })
     }
 
+    /// Name of the value that keeps the alarm of a case; it goes with the case.
+    pub fn alarm_key(case: &str) -> String {
+        format!("alarm/{case}")
+    }
+
     /// Closes a case as of `time` (RFC 3339), or opens it again with none.
     ///
     /// # Errors
@@ -167,6 +172,7 @@ impl Store {
         let run = |statement: &str| transaction.execute(statement, [case]).map_err(&sql);
         let waiting = run("DELETE FROM outbox WHERE case_id = ?1")?;
         run("DELETE FROM reviews WHERE case_id = ?1")?;
+        transaction.execute("DELETE FROM meta WHERE key = ?1", [Self::alarm_key(case)]).map_err(&sql)?;
         let cells = run("DELETE FROM cells WHERE case_id = ?1")?;
         run("DELETE FROM cases WHERE id = ?1")?;
         self.0.depth.fetch_sub(waiting as u64, std::sync::atomic::Ordering::Relaxed);

@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use super::{App, problem::Problem};
 use crate::{
-    cell::StagePosition,
+    cell::{StagePosition, Subject},
     station::{Command, ReviewAction},
 };
 
@@ -50,12 +50,32 @@ pub struct CellReview {
     pub change: ReviewAction,
 }
 
+/// Body of `cases/{id}/subject`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CaseSubject {
+    /// Who.
+    pub by: String,
+    /// The data; none removes them.
+    pub subject: Option<Subject>,
+}
+
+/// Body of `cases/{id}/erase`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CaseErasure {
+    /// Who asks for it.
+    pub by: String,
+}
+
 /// The routes.
 pub fn routes() -> Router<App> {
     Router::new()
         .route("/trigger", post(trigger))
         .route("/commands/{name}", post(command))
         .route("/cells/{id}/review", post(review))
+        .route("/cases/{id}/subject", post(subject))
+        .route("/cases/{id}/erase", post(erase))
 }
 
 /// A scanner stands at a field: take it.
@@ -108,6 +128,37 @@ pub async fn review(
         return Err(Problem::bad_request("A review carries the name of the person in 'by'."));
     }
     Ok(Json(send(&app, Command::Review { by, cell, revision, change }).await?))
+}
+
+/// Subject data of a case, for its dose. They are never given out again over HTTP.
+#[utoipa::path(post, path = "/api/v1/cases/{id}/subject", tag = "commands",
+    params(("id" = String, Path, description = "Id of the case, percent-encoded")),
+    request_body = ref("#/components/schemas/CaseSubject"),
+    responses((status = 200, description = "Stored; the dose follows"),
+        (status = 404, description = "No such case", body = ref("#/components/schemas/Problem")),
+        (status = 409, description = "The data make no sense; says why", body = ref("#/components/schemas/Problem"))))]
+pub async fn subject(
+    State(app): State<App>,
+    Path(case): Path<String>,
+    Json(body): Json<CaseSubject>,
+) -> Result<Json<Value>, Problem> {
+    let CaseSubject { by, subject } = body;
+    Ok(Json(send(&app, Command::Subject { by, case, subject }).await?))
+}
+
+/// Erases a case for good: cells, pictures, reviews, subject data.
+#[utoipa::path(post, path = "/api/v1/cases/{id}/erase", tag = "commands",
+    params(("id" = String, Path, description = "Id of the case, percent-encoded")),
+    request_body = ref("#/components/schemas/CaseErasure"),
+    responses((status = 200, description = "Erased; how many cells and pictures"),
+        (status = 404, description = "No such case", body = ref("#/components/schemas/Problem")),
+        (status = 409, description = "It takes cells at this moment", body = ref("#/components/schemas/Problem"))))]
+pub async fn erase(
+    State(app): State<App>,
+    Path(case): Path<String>,
+    Json(body): Json<CaseErasure>,
+) -> Result<Json<Value>, Problem> {
+    Ok(Json(send(&app, Command::Erase { by: body.by, case }).await?))
 }
 
 async fn send(app: &App, command: Command) -> Result<Value, Problem> {

@@ -37,6 +37,9 @@ const PICTURES_KEPT: usize = 8;
 /// Events a client may lag behind before it misses some.
 const EVENTS_KEPT: usize = 256;
 
+/// Most finished cells told in a second.
+const CELLS_A_SECOND: f64 = 20.0;
+
 /// A source as the page needs to know it.
 #[derive(Debug, Clone)]
 pub struct LiveSource {
@@ -228,6 +231,8 @@ struct Inner {
     started: Instant,
     channels: BTreeMap<Arc<str>, Channel>,
     events: broadcast::Sender<Event>,
+    /// Cells that may be told at once, and when that was counted, in seconds since the start.
+    cells: Mutex<(f64, f64)>,
 }
 
 #[derive(Debug)]
@@ -273,7 +278,8 @@ impl LiveHub {
             })
             .collect();
         let (events, _) = broadcast::channel(EVENTS_KEPT);
-        Self { inner: Arc::new(Inner { started: Instant::now(), channels, events }) }
+        let cells = Mutex::new((CELLS_A_SECOND, 0.0));
+        Self { inner: Arc::new(Inner { started: Instant::now(), channels, events, cells }) }
     }
 
     /// Whether anyone watches `source`.
@@ -328,6 +334,25 @@ impl LiveHub {
             let told = Told { boxes, note: picture.as_ref().map(|p| &p.note) };
             self.send(EventKind::Boxes, Some(boxes.source.clone()), &told);
         }
+    }
+
+    /// Tells a finished cell to everyone who listens; beyond [`CELLS_A_SECOND`] (and as many at once) some are left out,
+    /// since nobody reads faster and a page must stay fluid. The store has them all.
+    pub fn tell_cell(&self, cell: &Cell) {
+        if !self.has_listeners() {
+            return;
+        }
+        let now = self.inner.started.elapsed().as_secs_f64();
+        {
+            let mut pace = lock(&self.inner.cells);
+            let (room, at) = *pace;
+            let room = (room + (now - at) * CELLS_A_SECOND).min(CELLS_A_SECOND);
+            *pace = (if room < 1.0 { room } else { room - 1.0 }, now);
+            if room < 1.0 {
+                return;
+            }
+        }
+        self.tell(EventKind::Cell, cell);
     }
 
     /// Tells everyone who listens. `what` is serialised once, and only when someone listens.
@@ -445,6 +470,22 @@ mod tests {
         assert_eq!(hub.picture("scope", None).map(|p| p.note.frame), Some(20));
         drop(watch);
         assert!(hub.picture("scope", None).is_none());
+    }
+
+    #[test]
+    fn a_flood_of_cells_is_thinned_out() {
+        let hub = hub();
+        let mut page = hub.listen();
+        let cell = crate::testing::sample_cell(1, None, crate::cell::Verdict::Normal);
+        for _ in 0..200 {
+            hub.tell_cell(&cell);
+        }
+        let mut told = 0;
+        while page.try_recv().is_ok() {
+            told += 1;
+        }
+        // The first are all told; what a slow test run lets in beside them is little.
+        assert!((CELLS_A_SECOND as usize..100).contains(&told), "{told}");
     }
 
     #[test]

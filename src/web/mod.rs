@@ -18,7 +18,6 @@ mod preview;
 mod probes;
 mod problem;
 mod rates;
-mod report;
 mod server;
 mod sources;
 mod status;

@@ -19,7 +19,8 @@ use crate::cell::Cell;
     paths(
         status::status, events::events, sources::sources, sources::frame, sources::push, cells::cells, cells::cell,
         cells::image, cells::thumbnail, cells::karyogram, cells::chromosome, cases::cases, cases::case,
-        cases::case_report, commands::trigger, commands::command, commands::review, probes::livez, probes::readyz
+        cases::case_report, commands::trigger, commands::command, commands::review,
+        commands::subject, commands::erase, probes::livez, probes::readyz
     ),
     modifiers(&Token),
     security((), ("token" = []))
@@ -61,6 +62,8 @@ pub fn document() -> Value {
     generator.subschema_for::<cases::Cases>();
     generator.subschema_for::<commands::Trigger>();
     generator.subschema_for::<commands::CellReview>();
+    generator.subschema_for::<commands::CaseSubject>();
+    generator.subschema_for::<commands::CaseErasure>();
     let schemas = generator.take_definitions(true);
     // A description made of plain structs always becomes JSON.
     let mut api = serde_json::to_value(Api::openapi()).unwrap_or_default();

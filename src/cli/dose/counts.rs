@@ -1,10 +1,11 @@
 //! Counts from options and CSV files.
 
 use super::{bad_data, read};
-use crate::case::DoseTally;
+use crate::case::{DoseTally, with_earlier};
+use crate::cell::Subject;
 use crate::cli::{Exit, Failure, Global, case, config, run::state_folder};
-use crate::dosimetry::{FitPoint, Gray, Sample};
-use crate::store::StoreError;
+use crate::dosimetry::{Assay, Curve, DosimetryError, FitPoint, Gray, Remaining, Sample, Settings};
+use crate::store::{CaseRecord, StoreError, StoreReader};
 use clap::Args;
 use std::path::{Path, PathBuf};
 
@@ -30,17 +31,43 @@ pub struct CountArgs {
     pub case: Option<String>,
 }
 
-/// A sample and the name its row gave it.
+/// A sample, the name its row gave it, and what is known of the person.
 pub struct Named {
     pub id: Option<String>,
     pub sample: Sample,
+    pub subject: Subject,
+}
+
+impl Named {
+    fn anonymous(id: Option<String>, sample: Sample) -> Self {
+        Self { id, sample, subject: Subject::default() }
+    }
+
+    /// The sample and the settings with what is known of the person: time since the exposure (where no option gives
+    /// it) and what an earlier exposure has left.
+    pub fn of_person(&self, curve: &Curve, settings: &Settings) -> Result<(Sample, Settings), DosimetryError> {
+        let mut settings = settings.clone();
+        if settings.remaining == Remaining::default() {
+            settings.remaining = self.subject.remaining()?;
+        }
+        let dicentrics = matches!(curve.assay(), Assay::Dicentrics | Assay::DicentricsAndRings);
+        if self.subject.earlier_gy.is_some() && !dicentrics {
+            return Err(DosimetryError::NotApplicable(format!(
+                "what an earlier exposure has left is known for dicentrics, not for {}: give it as --expected-background",
+                curve.assay()
+            )));
+        }
+        let sample = with_earlier(self.sample.clone(), curve, &self.subject)?;
+        Ok((sample, settings))
+    }
 }
 
 impl CountArgs {
     /// The samples; at least one.
     pub fn samples(&self, global: &Global) -> Result<Vec<Named>, Failure> {
         if let Some(id) = &self.case {
-            return Ok(vec![Named { id: Some(id.clone()), sample: stored(global, id)? }]);
+            let (sample, subject) = stored(global, id)?;
+            return Ok(vec![Named { id: Some(id.clone()), sample, subject }]);
         }
         if let Some(path) = &self.csv {
             return table(&read(path)?, path)?.samples();
@@ -61,7 +88,7 @@ impl CountArgs {
                 ));
             }
         };
-        Ok(vec![Named { id: None, sample: sample.map_err(bad_data)? }])
+        Ok(vec![Named::anonymous(None, sample.map_err(bad_data)?)])
     }
 
     /// True when any counts were given.
@@ -70,20 +97,42 @@ impl CountArgs {
     }
 }
 
-/// The counted cells of a stored case.
-pub fn stored(global: &Global, id: &str) -> Result<Sample, Failure> {
-    let store = case::open(&state_folder(&config::load(global, None)?.config)?)?;
-    if store.case(id).map_err(case::failure)?.is_none() {
-        return Err(case::failure(StoreError::NoSuchCase(id.into())));
-    }
+fn reader(global: &Global) -> Result<StoreReader, Failure> {
+    case::open(&state_folder(&config::load(global, None)?.config)?)
+}
+
+fn record(store: &StoreReader, id: &str) -> Result<CaseRecord, Failure> {
+    let found = store.case(id).map_err(case::failure)?;
+    found.ok_or_else(|| case::failure(StoreError::NoSuchCase(id.into())))
+}
+
+fn subject_in(record: &CaseRecord) -> Result<Subject, Failure> {
+    let Some(text) = &record.subject else { return Ok(Subject::default()) };
+    serde_json::from_str(text)
+        .map_err(|error| Failure::new(Exit::Data, format!("case {}: its subject data: {error}", record.id)))
+}
+
+/// The subject data of a stored case.
+pub fn subject(global: &Global, id: &str) -> Result<Subject, Failure> {
+    subject_in(&record(&reader(global)?, id)?)
+}
+
+/// The counted cells of a stored case, and its subject data.
+pub fn stored(global: &Global, id: &str) -> Result<(Sample, Subject), Failure> {
+    let store = reader(global)?;
+    let subject = subject_in(&record(&store, id)?)?;
     let mut tally = DoseTally::default();
     for row in store.cells_of_case(id).map_err(case::failure)? {
         if let Some(record) = row.cell().map_err(case::failure)?.dicentric {
             tally.add(&record);
         }
     }
-    let nothing = |error| Failure::new(Exit::Data, format!("case {id}: {error} that count (complete, first division)"));
-    tally.sample().map_err(nothing)
+    let seen = tally.cells().seen;
+    let nothing = |_| {
+        let text = format!("case {id}: none of its {seen} scored cells counts (complete, in the first division)");
+        Failure::new(Exit::Data, text)
+    };
+    Ok((tally.sample().map_err(nothing)?, subject))
 }
 
 /// A count: text that is no number is wrong usage, a number that is no count is bad data.
@@ -95,7 +144,10 @@ pub fn count(what: &str, text: &str) -> Result<u64, Failure> {
     match text.parse::<f64>() {
         Ok(number) if number.fract() == 0.0 && (0.0..1e15).contains(&number) => Ok(number as u64),
         Ok(_) => Err(Failure::new(Exit::Data, format!("{what}: {text} is no count; give a whole number, 0 or more"))),
-        Err(_) => Err(Failure::new(Exit::Usage, format!("{what}: {text:?} is no number"))),
+        Err(_) => {
+            let hint = if text.contains([';', ' ', ':']) { "; separate numbers by commas" } else { "" };
+            Err(Failure::new(Exit::Usage, format!("{what}: {text:?} is no number{hint}")))
+        }
     }
 }
 
@@ -201,14 +253,14 @@ impl Table<'_> {
                 histogram[k] += 1;
             }
             let sample = Sample::from_histogram(histogram).map_err(bad_data)?;
-            return Ok(vec![Named { id: None, sample }]);
+            return Ok(vec![Named::anonymous(None, sample)]);
         }
         let id = self.column("id");
         self.rows
             .iter()
             .map(|(line, row)| {
                 let id = id.and_then(|i| row.get(i)).filter(|id| !id.is_empty()).cloned();
-                Ok(Named { id, sample: self.sample(*line, row)? })
+                Ok(Named::anonymous(id, self.sample(*line, row)?))
             })
             .collect()
     }

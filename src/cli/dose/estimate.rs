@@ -1,6 +1,6 @@
 //! `metaphased dose estimate`.
 
-use super::counts::{CountArgs, Named};
+use super::counts::{self, CountArgs, Named};
 use super::extras::{Extras, ExtrasArgs};
 use super::{bad_data, bad_option, curve, parse, show, tell, tell_json};
 use crate::cli::{Exit, Failure, Global};
@@ -19,6 +19,9 @@ pub struct EstimateArgs {
     pub settings: SettingsArgs,
     #[command(flatten)]
     extras: ExtrasArgs,
+    /// Use the subject data of this stored case (age, dates, earlier dose) for counts from elsewhere.
+    #[arg(long, value_name = "ID", conflicts_with = "case")]
+    subject: Option<String>,
     /// One JSON object for each sample.
     #[arg(long)]
     json: bool,
@@ -167,14 +170,22 @@ struct Output<'a> {
 
 impl EstimateArgs {
     pub fn run(&self, global: &Global) -> Result<Exit, Failure> {
-        let samples = self.counts.samples(global)?;
-        let (curve, settings) = self.settings.resolve(self.extras.translocations())?;
-        for Named { id, sample } in samples {
+        let mut samples = self.counts.samples(global)?;
+        if let Some(id) = &self.subject {
+            let subject = counts::subject(global, id)?;
+            samples.iter_mut().for_each(|named| named.subject = subject);
+        }
+        let (curve, usual) = self.settings.resolve(self.extras.translocations())?;
+        for sample in samples {
+            let id = sample.id.clone();
             let named = |failure: Failure| match &id {
                 Some(id) => Failure::new(failure.exit, format!("sample {id}: {failure}")),
                 None => failure,
             };
-            let sample = self.extras.with_genome(sample).map_err(named)?;
+            let Named { sample: scored, subject, .. } = &sample;
+            let painted = self.extras.with_genome(scored.clone(), subject.age, curve.assay()).map_err(named)?;
+            let sample = Named { sample: painted, ..sample };
+            let (sample, settings) = sample.of_person(&curve, &usual).map_err(bad_data).map_err(named)?;
             let mut found = estimate(&sample, &curve, &settings).map_err(bad_data).map_err(named)?;
             let extras = self.extras.compute(&sample, &curve, &settings, &mut found.warnings).map_err(named)?;
             if self.json {
@@ -219,7 +230,8 @@ fn lines(e: &Estimate) -> String {
     };
     let mut text = String::new();
     let mut row = |name: &str, value: String| text += &format!("{name:<22}{value}\n");
-    row("curve", format!("{} ({})", e.curve.id, e.curve.radiation));
+    let radiation = Some(&e.curve.radiation).filter(|r| !r.is_empty()).map(|r| format!(" ({r})")).unwrap_or_default();
+    row("curve", format!("{}{radiation}", e.curve.id));
     row("cells", e.input.cells.to_string());
     row(e.input.assay.name(), e.input.dicentrics.to_string());
     row("yield per cell", range(e.yield_));

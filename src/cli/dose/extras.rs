@@ -57,7 +57,7 @@ pub struct ExtrasArgs {
     #[arg(long, value_name = "YEARS", value_parser = parse::number, conflicts_with = "expected_background")]
     age: Option<f64>,
     /// Translocations: groups that modify the rate by age, such as female,smoker,western-europe.
-    #[arg(long, value_name = "GROUP,...", value_delimiter = ',', requires = "age")]
+    #[arg(long, value_name = "GROUP,...", value_delimiter = ',')]
     groups: Vec<String>,
     /// Translocations: those expected in these cells without the exposure.
     #[arg(long, value_name = "COUNT", value_parser = parse::number)]
@@ -123,8 +123,10 @@ impl ExtrasArgs {
         self.genome_factor.is_some() || self.painted.is_some()
     }
 
-    /// The sample with the share of the genome that was seen.
-    pub fn with_genome(&self, sample: Sample) -> Result<Sample, Failure> {
+    /// The sample with the share of the genome that was seen. `age` is that of the person, where it is known and no
+    /// option gives it.
+    pub fn with_genome(&self, sample: Sample, age: Option<f64>, assay: Assay) -> Result<Sample, Failure> {
+        let known = age.filter(|_| assay == Assay::Translocations && self.expected_background.is_none());
         let factor = match (&self.painted, self.sex, self.genome_factor) {
             (Some(painted), Some(sex), _) => {
                 let colours: Vec<Vec<&str>> = painted.split('/').map(|c| c.split(',').collect()).collect();
@@ -137,7 +139,7 @@ impl ExtrasArgs {
             (_, _, Some(factor)) => factor,
             _ => 1.0,
         };
-        let background = match self.age {
+        let background = match self.age.or(known) {
             Some(age) => {
                 let mut modifier = 1.0;
                 for group in &self.groups {
@@ -146,6 +148,9 @@ impl ExtrasArgs {
                 }
                 let rate = translocation_rate(Person { age, modifier }).map_err(bad_option)?;
                 expected_translocations(sample.cells(), factor, rate)
+            }
+            None if !self.groups.is_empty() => {
+                return Err(Failure::new(Exit::Usage, "--groups modify the rate by age: give --age, too"));
             }
             None => self.expected_background.unwrap_or(0.0),
         };

@@ -160,7 +160,7 @@ impl Fit {
             let wrong = || Failure::new(Exit::Usage, format!("--case {text}: give a case and its dose, such as 7=0.5"));
             let (id, dose) = text.rsplit_once('=').ok_or_else(wrong)?;
             let dose = parse::gray(dose).map_err(|_| wrong())?;
-            points.push(FitPoint { dose, sample: counts::stored(global, id)? });
+            points.push(FitPoint { dose, sample: counts::stored(global, id)?.0 });
         }
         Ok(points)
     }

@@ -50,7 +50,8 @@ impl Plot {
             if samples.len() != 1 {
                 return Err(Failure::new(Exit::Data, "a drawing takes one sample; the file holds several"));
             }
-            Some(estimate(&samples[0].sample, &curve, &settings).map_err(bad_data)?)
+            let (sample, settings) = samples[0].of_person(&curve, &settings).map_err(bad_data)?;
+            Some(estimate(&sample, &curve, &settings).map_err(bad_data)?)
         } else {
             None
         };

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use sd_notify::NotifyState;
 
 use super::{
-    Signals,
+    PAGE_KEY, Signals,
     banner::{Progress, banner},
     broker::start_broker,
     facts::{birth, told},
@@ -25,6 +25,7 @@ use crate::{
         FrameTriage, Parts, Pipeline, SourceParts,
         casebook::{CaseBook, CaseBookSettings},
         clock::SystemClock,
+        desk::Desk,
         job::SourceContext,
         sources,
         stages::{
@@ -36,7 +37,7 @@ use crate::{
     recognition::{ComposedRecognizer, Recognition},
     station::{CommandInbox, Health, Level, SourceState, command_channel},
     store::{Store, StoreOptions},
-    web::{self, EventKind, LiveHub, LiveSource, WebOptions, WebParts},
+    web::{self, LiveHub, LiveSource, WebOptions, WebParts},
 };
 
 /// How often the supervisor looks.
@@ -61,9 +62,7 @@ pub struct Daemon {
     pub(super) session: Option<MqttSession>,
     pub(super) page: Option<(tokio::task::JoinHandle<()>, tokio::sync::oneshot::Sender<()>)>,
     pub(super) commands: CommandInbox,
-    pub(super) cases: CaseBook,
-    pub(super) karyotype: KaryotypeSettings,
-    pub(super) hub: LiveHub,
+    pub(super) desk: Desk,
     pub(super) progress: Progress,
     pub(super) runtime: tokio::runtime::Handle,
     pub(super) started: Instant,
@@ -85,6 +84,10 @@ impl Daemon {
 
         let health = Health::new(birth(loaded));
         let contexts = contexts(&config, &health);
+        // The page shows the case that the configuration names; of several sources the first that names one.
+        if let Some(belongs) = contexts.iter().map(|c| c.belongs()).find(|belongs| belongs.case.is_some()) {
+            health.set_case(belongs.case.as_deref().map(str::to_owned), belongs.slide.as_deref().map(str::to_owned));
+        }
         let engine = inference::choose(&config.inference).map_err(|e| Failure::new(Exit::Unavailable, e))?;
         tracing::info!(engine = engine.engine.name(), why = engine.why, "engine chosen");
         let library = ModelLibrary::find(config.inference.models.as_deref(), loaded.file.as_deref());
@@ -158,6 +161,10 @@ impl Daemon {
             }
         };
         banner(page.as_ref().map(|p| p.url()), broker.as_ref(), &config, &folder, &health);
+        // Commands of this machine that write while we hold the store find us by this.
+        if let Err(error) = store.set_meta(PAGE_KEY, &page.as_ref().map_or_else(String::new, |p| p.url())) {
+            tracing::warn!(%error, "where the page is cannot be kept: `metaphased case` will not find it");
+        }
         let page = page.map(|bound| {
             let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
             let parts = WebParts {
@@ -184,6 +191,7 @@ impl Daemon {
             (task, stop)
         });
         notify(&[NotifyState::Ready]);
+        let desk = Desk { store: store.clone(), cases, karyotype, hub };
         Ok(Self {
             config,
             health,
@@ -192,9 +200,7 @@ impl Daemon {
             session,
             page,
             commands,
-            cases,
-            karyotype,
-            hub,
+            desk,
             progress,
             runtime: runtime.handle().clone(),
             started: Instant::now(),
@@ -243,26 +249,7 @@ impl Daemon {
 
     /// Publishes the cases that changed.
     pub(super) fn tell_cases(&self) {
-        let changes = self.cases.take_changes(&Timestamp::now().to_string());
-        if changes.latest.is_empty() && changes.messages.is_empty() {
-            return;
-        }
-        for latest in &changes.latest {
-            let kind = if latest.topic.starts_with("dose/") { EventKind::Dose } else { EventKind::Case };
-            self.tell(kind, latest.payload.as_deref());
-        }
-        for message in &changes.messages {
-            self.tell(EventKind::Alarm, Some(&message.payload));
-        }
-        if let Err(error) = self.store.commit(std::slice::from_ref(&changes)) {
-            tracing::warn!(%error, "the state of a case could not be kept; it is told again with its next cell");
-        }
-    }
-
-    fn tell(&self, kind: EventKind, payload: Option<&str>) {
-        if let Some(value) = payload.and_then(|text| serde_json::from_str::<serde_json::Value>(text).ok()) {
-            self.hub.tell(kind, &value);
-        }
+        self.desk.tell_cases(&Timestamp::now().to_string());
     }
 
     fn clean(&self) {

@@ -21,6 +21,9 @@ use self::{banner::Progress, daemon::Daemon};
 use super::{Exit, Failure, Global, config};
 use crate::{config::Config, store::StoreError, telemetry};
 
+/// Name of the value in the store that tells where the page of the daemon is.
+pub const PAGE_KEY: &str = "page";
+
 /// Runs the daemon until a signal ends it.
 pub fn run(global: &Global) -> Result<Exit, Failure> {
     let loaded = config::load(global, None)?;

@@ -20,7 +20,7 @@ use crate::{
     },
     station::{DropReason, Level, RejectReason, Ticket},
     store::{FileMark, FileOutcome, FrameCommit, Message, Store, StoreError, may_drop},
-    web::{EventKind, LiveHub},
+    web::LiveHub,
 };
 
 /// Longest that a finished cell waits for others of its transaction.
@@ -264,7 +264,7 @@ impl CommitStage {
     fn tell(&self, frames: &[FrameCommit]) {
         let Some(hub) = self.hub.as_ref().filter(|hub| hub.has_listeners()) else { return };
         for cell in frames.iter().flat_map(|frame| &frame.cells) {
-            hub.tell(EventKind::Cell, &cell.cell);
+            hub.tell_cell(&cell.cell);
         }
     }
 }

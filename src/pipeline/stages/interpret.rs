@@ -6,7 +6,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 
 use super::{StageContext, commit};
 use crate::{
-    cell::{Cell, Karyotype},
+    cell::{BoundingBox, Cell, Damage, Karyotype},
     config::{Assay, Config, KeepImages, OutboxFull, SourceKind},
     dicentric::Pieces,
     frame::FrameInfo,
@@ -148,6 +148,8 @@ impl InterpretStage {
             Some(record) => {
                 let pieces = Pieces::from(record);
                 cell.dicentric = Some(pieces.record(accepted, record.first_division, "truth"));
+                truth.iter().flat_map(|t| &t.aberrations).for_each(|(place, damage)| mark(cell, place, *damage));
+                cell.counts.damaged = cell.chromosomes.iter().filter(|c| c.damage != Damage::None).count() as u32;
             }
             None => {
                 let mut pieces = Pieces::of(&cell.chromosomes);
@@ -206,5 +208,15 @@ impl InterpretStage {
         if let Some(refusal) = job.refuse(reason, text) {
             commit::refuse(&self.output, refusal);
         }
+    }
+}
+
+/// Marks the chromosome that lies where the simulator drew an aberration; one that was not found apart stays unmarked.
+fn mark(cell: &mut Cell, place: &BoundingBox, damage: Damage) {
+    let overlap = |c: &crate::cell::Chromosome| c.bounds.iou(place);
+    let nearest = cell.chromosomes.iter_mut().max_by(|a, b| overlap(a).total_cmp(&overlap(b)));
+    if let Some(chromosome) = nearest.filter(|c| overlap(c) >= 0.5) {
+        chromosome.damage = damage;
+        chromosome.evidence = Some("as the simulator drew it".into());
     }
 }

@@ -1,6 +1,6 @@
 // The case: cells done and still needed, findings so far; or the dose with its interval on the curve.
 
-import { api, byId, count, h, plural } from "./dom.js";
+import { api, byId, count, h, kept, plural } from "./dom.js";
 import { doseParts } from "./dose.js";
 import { open as openGallery } from "./gallery.js";
 
@@ -20,6 +20,7 @@ export async function use(id) {
   byId("case-end").hidden = current === null;
   byId("case-title").textContent = current === null ? "Case" : `Case ${current}`;
   shown = { state: null, dose: null };
+  byId("case-body").replaceChildren();
   if (current === null) {
     byId("case-body").replaceChildren(h("p", { class: "muted" }, "No case is open: cells stand alone."));
     return;
@@ -50,9 +51,44 @@ function draw(state, dose) {
     tellAlarm({ case: current, state: dose.alarm, reason });
   }
   const parts = [dose && doseParts(dose, () => openGallery(current)), state && cellParts(state)].filter(Boolean).flat();
-  byId("case-body").replaceChildren(
-    ...(parts.length > 0 ? parts.filter(Boolean) : [h("p", { class: "muted" }, "No cells yet.")]),
-    h("p", { class: "small" }, h("a", { href: `/api/v1/cases/${encodeURIComponent(current)}/report.html`, target: "_blank" }, "Report")));
+  const body = byId("case-body");
+  let now = body.querySelector(".case-now");
+  if (!now) {
+    now = h("div", { class: "case-now" });
+    // What stands below is not drawn anew with every cell: a person may be writing there.
+    body.replaceChildren(now, h("p", { class: "small" }, h("a", { href: `/api/v1/cases/${encodeURIComponent(current)}/report.html`, target: "_blank" }, "Report")));
+  }
+  if (dose && !body.querySelector(".subject-data")) now.after(subjectForm());
+  now.replaceChildren(...(parts.length > 0 ? parts.filter(Boolean) : [h("p", { class: "muted" }, "No cells yet.")]));
+}
+
+/** What the dose uses of a person. It can be set here, and is not shown again. */
+function subjectForm() {
+  const field = (name, text, attributes) => h("label", { class: "small" }, text, h("input", { name, ...attributes }));
+  const told = h("p", { class: "small", role: "status" });
+  const id = current;
+  const save = async (event) => {
+    event.preventDefault();
+    const { by, ...data } = Object.fromEntries([...new FormData(event.target)].filter(([, value]) => value !== ""));
+    for (const name of ["age", "earlier_gy"]) if (name in data) data[name] = Number(data[name]);
+    kept.set("by", by);
+    try {
+      await api(`cases/${encodeURIComponent(id)}/subject`, { by, subject: Object.keys(data).length > 0 ? data : null });
+      event.target.reset();
+      told.textContent = "Kept; the dose follows.";
+    } catch (error) {
+      told.textContent = error.message;
+    }
+  };
+  return h("details", { class: "subject-data" },
+    h("summary", { class: "small" }, "Subject data"),
+    h("form", { class: "subject", onsubmit: save },
+      h("p", { class: "muted small" }, "Used for the dose, kept in the store of this machine, not shown again. Saving replaces what was there."),
+      field("exposed", "Exposed", { type: "date" }), field("sampled", "Blood drawn", { type: "date" }),
+      field("age", "Age, years", { type: "number", min: 0, max: 120, step: "any" }),
+      field("earlier_gy", "Earlier dose, Gy", { type: "number", min: 0, step: "any" }), field("earlier_exposed", "Earlier exposure", { type: "date" }),
+      field("by", "Your name", { maxlength: 64, required: true, autocomplete: "name", value: kept.get("by", "") }),
+      h("button", { type: "submit", class: "quiet" }, "Save"), told));
 }
 
 function cellParts(state) {

@@ -23,8 +23,8 @@ export function doseParts(dose, look) {
       `Dispersion u ${found.dispersion.u.toFixed(2)}${found.dispersion.u > 1.96 ? ": more scatter than a whole-body exposure gives" : ""}`),
     found?.partial_body && h("p", {}, h("strong", {}, "If part of the body: "),
       `${gray(found.partial_body.dose_gy.value)} to ${percent(found.partial_body.fraction.value)} of it`),
-    dose.cells.awaiting_review > 0 && h("button", { type: "button", class: "wide", onclick: look },
-      `Look at the dicentrics of ${plural(dose.cells.awaiting_review, "cell")}`),
+    dose.dicentrics > 0 && h("button", { type: "button", class: dose.cells.awaiting_review > 0 ? "wide" : "wide quiet", onclick: look },
+      dose.cells.awaiting_review > 0 ? `Judge the dicentrics of ${plural(dose.cells.awaiting_review, "cell")}` : "Called dicentrics"),
     told.length > 0 && h("details", { class: "warnings small", open: told.length < 3 },
       h("summary", {}, plural(told.length, "thing to know", "things to know")), h("ul", {}, told.map((text) => h("li", {}, text)))),
   ];

@@ -1,22 +1,42 @@
 // The called dicentrics of a case: a person accepts or rejects each, and the dose follows.
 
-import { api, byId, cellUrl, h, kept, percent } from "./dom.js";
+import { api, byId, cellUrl, h, kept, percent, plural } from "./dom.js";
 
 const dialog = byId("gallery");
-const LOOKED_THROUGH = 500;
+const PAGE = 500;
+const SEEN = { one_chromosome: "One chromosome", two_chromosomes: "Two chromosomes", unclear: "Cannot tell" };
 
-/** Opens the called dicentrics of `name` that no person has looked at. */
-export async function open(name) {
+let name = null; // of the case that is shown
+let whole = false; // those that a person has judged, too
+
+/** Opens the called dicentrics of a case. */
+export async function open(id) {
+  name = id;
   dialog.replaceChildren(bar(), h("p", { class: "muted" }, "Looking …"));
   if (!dialog.open) dialog.showModal();
   try {
-    const { cells } = await api(`cells?${new URLSearchParams({ case: name, limit: LOOKED_THROUGH })}`);
-    const waiting = cells.filter((cell) => cell.dicentric?.scored_by === "machine" && cell.dicentric.dicentrics > 0);
-    draw(waiting);
+    draw(await called(id));
   } catch (error) {
     dialog.replaceChildren(bar(), h("p", { class: "problem", role: "alert" }, error.message));
   }
 }
+
+/** Cells with dicentrics that were called in the picture, newest first. */
+async function called(id) {
+  const found = [];
+  let after = null;
+  do {
+    const page = await api(`cells?${new URLSearchParams({ case: id, limit: PAGE, ...(after ? { after } : {}) })}`);
+    found.push(...page.cells.filter((cell) => cell.dicentric && boxes(cell).length > 0));
+    after = page.next;
+  } while (after);
+  return found;
+}
+
+const judgedIn = (cell) => cell.dicentric.reviewed ?? [];
+// A cell that a person scored as a whole needs no further word.
+const isJudged = (cell, c) => judgedIn(cell).includes(c.index) || (cell.dicentric.scored_by === "review" && judgedIn(cell).length === 0);
+const boxes = (cell) => cell.chromosomes.filter((c) => c.damage === "dicentric" || judgedIn(cell).includes(c.index));
 
 function bar() {
   return h("header", { class: "bar" }, h("h2", { id: "gallery-title", tabindex: "-1", autofocus: true }, "Called dicentrics"),
@@ -24,36 +44,59 @@ function bar() {
 }
 
 function draw(cells) {
-  const name = h("input", { maxlength: 64, required: true, autocomplete: "name", value: kept.get("by", "") });
-  const list = h("ul", { class: "gallery" }, cells.flatMap((cell) =>
-    cell.chromosomes.filter((c) => c.damage === "dicentric").map((c) => item(cell, c, name))));
+  const all = cells.flatMap((cell) => boxes(cell).map((c) => [cell, c]));
+  const waiting = () => all.filter(([cell, c]) => !isJudged(cell, c));
+  const shown = whole ? all : waiting();
+  const by = h("input", { maxlength: 64, required: true, autocomplete: "name", value: kept.get("by", "") });
+  const choose = (every, text) => h("button", { type: "button", "aria-pressed": whole === every, onclick: () => { whole = every; draw(cells); } }, text);
+  const left = choose(false, "");
+  const count = () => { left.textContent = `${waiting().length} not judged`; };
+  count();
   dialog.replaceChildren(bar(),
-    h("p", {}, h("label", {}, "Your name ", name)),
-    list.children.length > 0 ? list : h("p", { class: "muted" }, "None waits for a person."));
+    h("div", { class: "gallery-head" },
+      h("label", {}, "Your name ", by),
+      h("div", { class: "segments", role: "group", "aria-label": "Which dicentrics" },
+        left, choose(true, `All ${all.length}`))),
+    h("p", { class: "muted small" }, "Accept what holds two centromeres. What does not: say what it is, for it decides whether the cell is complete. The dose follows at once."),
+    shown.length > 0
+      ? h("ul", { class: "gallery" }, shown.map(([cell, c]) => item(cell, c, by, count)))
+      : h("p", { class: "muted" }, all.length > 0 ? "A person has judged every one." : "No dicentric was called in a picture of this case."));
 }
 
-function item(cell, c, name) {
-  const state = h("p", { class: "small muted", role: "status" }, `${percent(c.score)} sure${c.evidence ? `; ${c.evidence}` : ""}`);
-  const decide = async (damage, word) => {
-    if (!name.reportValidity()) return;
-    kept.set("by", name.value);
+function item(cell, c, by, told) {
+  const judged = () => cell.chromosomes.find((x) => x.index === c.index).damage === "dicentric" ? "Accepted" : "Rejected";
+  const state = h("p", { class: "small", role: "status" });
+  const element = h("li", {});
+  const show = (text, done) => {
+    state.textContent = text;
+    element.classList.toggle("done", done);
+    element.classList.toggle("rejected", done && text.startsWith("Rejected"));
+  };
+  const decide = async (change, word) => {
+    if (!by.reportValidity()) return;
+    kept.set("by", by.value);
     try {
-      const change = { action: "damage", index: c.index, damage };
-      const answer = await api(`cells/${cell.cell}/review`, { by: name.value, revision: cell.revision, change });
+      const answer = await api(`cells/${cell.cell}/review`, { by: by.value, revision: cell.revision, change: { index: c.index, ...change } });
       // Several chromosomes of one cell share its revision.
-      cell.revision = answer?.revision ?? cell.revision + 1;
-      element.classList.add("done");
-      state.textContent = word;
+      cell.revision = answer.revision;
+      cell.dicentric.reviewed = [...judgedIn(cell), c.index];
+      cell.chromosomes.find((x) => x.index === c.index).damage = change.action === "damage" ? "dicentric" : "none";
+      show(word, true);
+      told();
     } catch (error) {
-      state.textContent = error.message;
+      show(error.message, false);
     }
   };
-  const element = h("li", {},
-    h("img", { src: cellUrl(cell, `chromosomes/${c.index}.png`), alt: `Chromosome ${c.index} of the cell taken ${cell.captured.time}` }),
+  const reject = (seen) => h("button", { type: "button", class: "quiet", disabled: c.damage !== "dicentric",
+    onclick: () => decide({ action: "reject_dicentric", seen }, `Rejected: ${SEEN[seen].toLowerCase()}`) }, SEEN[seen]);
+  element.append(
+    h("img", { src: cellUrl(cell, `chromosomes/${c.index}.png`), loading: "lazy", alt: `Chromosome ${c.index} of the cell taken ${cell.captured.time}` }),
     state,
-    h("p", {}, h("button", { type: "button", onclick: () => decide("dicentric", "Accepted") }, "Accept"), " ",
-      h("button", { type: "button", class: "quiet", onclick: () => decide("none", "Rejected") }, "Reject"), " ",
-      h("a", { class: "small", href: `#cell/${cell.cell}`, onclick: () => dialog.close() }, "Cell")));
+    h("button", { type: "button", class: "wide", onclick: () => decide({ action: "damage", damage: "dicentric" }, "Accepted") }, "Dicentric"),
+    h("div", { class: "reject", role: "group", "aria-label": "No dicentric, but" }, Object.keys(SEEN).map(reject)),
+    h("a", { class: "small", href: `#cell/${cell.cell}`, onclick: () => dialog.close() },
+      `Cell with ${plural(cell.dicentric.dicentrics, "dicentric")}, ${cell.dicentric.complete ? "complete" : "not complete"}`));
+  show(isJudged(cell, c) ? judged() : c.evidence ?? `${percent(c.score)} sure`, isJudged(cell, c));
   return element;
 }
 

@@ -1,0 +1,152 @@
+//! The scoring sheet: one line a cell, with all that decides whether and how it counts.
+//!
+//! ISO 19238:2023 has such a sheet in its annex G. Its text was not at hand: the columns are what a dose rests on, to be
+//! compared with the standard by whoever has it.
+
+use std::fmt::Write as _;
+
+use super::{escape, place};
+use crate::{
+    cell::Cell,
+    dicentric::{NotCounted, counted},
+};
+
+/// Names of the columns of [`row`].
+pub const COLUMNS: [&str; 18] = [
+    "no",
+    "cell",
+    "slide",
+    "place",
+    "time",
+    "centromeres",
+    "monocentrics",
+    "dicentrics",
+    "tricentrics",
+    "higher",
+    "rings",
+    "fragments",
+    "excess_fragments",
+    "unclear",
+    "first_division",
+    "counted",
+    "scored_by",
+    "reviewed_by",
+];
+
+fn not_counted(why: NotCounted) -> &'static str {
+    match why {
+        NotCounted::Incomplete => "no: incomplete",
+        NotCounted::SecondDivision => "no: later division",
+        NotCounted::Unclear => "no: unclear pieces",
+    }
+}
+
+/// A cell as a line of the sheet; fields are empty where it was not scored.
+pub fn row(number: usize, cell: &Cell) -> [String; 18] {
+    let slide = cell.slide.clone().unwrap_or_default();
+    let by = cell.review.as_ref().map(|review| review.by.clone()).unwrap_or_default();
+    let start = [number.to_string(), cell.cell.to_string(), slide, place(cell), cell.captured.time.clone()];
+    let Some(d) = &cell.dicentric else {
+        let mut fields: [String; 18] = Default::default();
+        fields[..5].clone_from_slice(&start);
+        fields[17] = by;
+        return fields;
+    };
+    let [no, id, slide, place, time] = start;
+    // Each exchange and each ring leaves one fragment; what is over was lost without an exchange.
+    let excess = d.fragments.saturating_sub(d.dicentric_equivalents() + d.rings);
+    [
+        no,
+        id,
+        slide,
+        place,
+        time,
+        d.centromeres.to_string(),
+        d.monocentrics.to_string(),
+        d.dicentrics.to_string(),
+        d.tricentrics.to_string(),
+        d.higher.iter().map(u32::to_string).collect::<Vec<_>>().join(" "),
+        d.rings.to_string(),
+        d.fragments.to_string(),
+        excess.to_string(),
+        d.unclear.to_string(),
+        d.first_division.map_or("not known", |yes| if yes { "yes" } else { "no" }).to_owned(),
+        counted(d).map_or_else(not_counted, |()| "yes").to_owned(),
+        d.scored_by.clone(),
+        by,
+    ]
+}
+
+/// Writes the sheet.
+pub fn table(out: &mut String, cells: &[Cell]) {
+    let accepted = cells.iter().find_map(|cell| cell.dicentric.as_ref()).map(|d| d.accepted_centromeres);
+    let [low, high] = accepted.unwrap_or([46, 46]);
+    let range = if low == high { format!("{low}") } else { format!("{low} to {high}") };
+    let _ = write!(
+        out,
+        "<h2>Scoring sheet</h2><p class=\"small muted\">A cell counts when its centromeres add up to {range}, it is not in a \
+         later division, and a person has told the pieces that a machine could not. A dicentric holds two centromeres, a \
+         tricentric three; “higher” lists the centromeres of each piece with more.</p>\
+         <table class=\"sheet small\"><thead><tr>"
+    );
+    // The UUID and the monocentrics are in the CSV file.
+    const SHOWN: [(usize, &str); 15] = [
+        (0, "No"),
+        (2, "Slide"),
+        (3, "Place"),
+        (5, "Centro&shy;meres"),
+        (7, "Dicen&shy;trics"),
+        (8, "Tricen&shy;trics"),
+        (9, "Higher"),
+        (10, "Rings"),
+        (11, "Frag&shy;ments"),
+        (12, "Excess frag&shy;ments"),
+        (13, "Un&shy;clear"),
+        (14, "First division"),
+        (15, "Counted"),
+        (16, "Scored by"),
+        (17, "Reviewed by"),
+    ];
+    let number = |column: usize| if (5..=13).contains(&column) { " class=\"n\"" } else { "" };
+    // A column that says nothing in any cell is left out.
+    let rows: Vec<[String; 18]> = cells.iter().enumerate().map(|(i, cell)| row(i + 1, cell)).collect();
+    let said = |column: usize| !matches!(column, 2 | 9 | 17) || rows.iter().any(|row| !row[column].is_empty());
+    let shown: Vec<(usize, &str)> = SHOWN.into_iter().filter(|(column, _)| said(*column)).collect();
+    for (column, name) in &shown {
+        let _ = write!(out, "<th scope=\"col\"{}>{name}</th>", number(*column));
+    }
+    out.push_str("</tr></thead><tbody>");
+    for row in &rows {
+        out.push_str(if row[15] == "yes" { "<tr>" } else { "<tr class=\"out\">" });
+        for (column, _) in &shown {
+            let text = match (&row[*column], (7..=13).contains(column)) {
+                // Noughts would hide what there is.
+                (text, true) if text == "0" => "·".to_owned(),
+                (text, _) => escape(text),
+            };
+            let _ = write!(out, "<td{}>{text}</td>", number(*column));
+        }
+        out.push_str("</tr>");
+    }
+    out.push_str("</tbody></table>");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{cell::Verdict, dicentric::Pieces, testing::sample_cell};
+
+    #[test]
+    fn a_line_tells_why_a_cell_does_not_count() {
+        let mut cell = sample_cell(3, Some("7"), Verdict::NotAssessable);
+        let pieces = Pieces { monocentrics: 43, dicentrics: 1, fragments: 3, ..Pieces::default() };
+        cell.dicentric = Some(pieces.record([46, 46], Some(true), "review"));
+        let line = row(1, &cell);
+        let field = |name: &str| line[COLUMNS.iter().position(|c| *c == name).expect("a column")].as_str();
+        assert_eq!((field("centromeres"), field("counted")), ("45", "no: incomplete"));
+        assert_eq!((field("fragments"), field("excess_fragments"), field("first_division")), ("3", "2", "yes"));
+        let mut out = String::new();
+        table(&mut out, &[cell]);
+        assert!(out.contains("class=\"out\"") && out.contains("add up to 46"), "{out}");
+    }
+}

@@ -1,0 +1,142 @@
+//! `case export`: a case as files that a person and other programs can read.
+
+use std::{
+    fs::{self, File},
+    io::{self, BufWriter, Write},
+    path::Path,
+};
+
+use super::{case_json, failure, review_json, whole};
+use crate::{
+    case::report::{Report, scoring_sheet},
+    cell::Subject,
+    cli::{Exit, Failure},
+    config::Config,
+    karyotype::karyogram,
+    store::{CellRow, StoreReader},
+};
+
+/// Writes the case to the folder `out`.
+pub fn export(store: &StoreReader, config: &Config, id: &str, out: &Path) -> Result<Exit, Failure> {
+    let whole = whole(store, id)?;
+    let cannot = |path: &Path| {
+        let path = path.display().to_string();
+        move |error: io::Error| Failure::new(Exit::CannotCreate, format!("cannot write {path}: {error}"))
+    };
+    let lines = |name: &str, lines: &mut dyn Iterator<Item = String>| {
+        let path = out.join(name);
+        let write = || {
+            let mut file = BufWriter::new(File::create(&path)?);
+            for line in lines {
+                writeln!(file, "{line}")?;
+            }
+            file.flush()
+        };
+        write().map_err(cannot(&path))
+    };
+    fs::create_dir_all(out).map_err(cannot(out))?;
+    lines("case.json", &mut std::iter::once(case_json(&whole.case).to_string()))?;
+    lines("cells.jsonl", &mut whole.rows.iter().map(|row| row.document.clone()))?;
+    lines("reviews.jsonl", &mut whole.reviews.iter().map(|review| review_json(review).to_string()))?;
+
+    let path = out.join("cells.csv");
+    let broken = |error: csv::Error| Failure::new(Exit::CannotCreate, format!("cannot write a table: {error}"));
+    let mut table = csv::Writer::from_path(&path).map_err(broken)?;
+    table.write_record(COLUMNS).map_err(broken)?;
+    for row in &whole.rows {
+        let cell = row.cell().map_err(failure)?;
+        table.write_record(columns(&cell)).map_err(broken)?;
+        let folder = out.join("chromosomes").join(&row.id);
+        let pictures = store.crops(cell.cell).map_err(failure)?;
+        for (index, png) in &pictures {
+            fs::create_dir_all(&folder).map_err(cannot(&folder))?;
+            let path = folder.join(format!("{index:02}.png"));
+            fs::write(&path, png).map_err(cannot(&path))?;
+        }
+        if cell.chromosomes.iter().any(|c| c.class.is_some()) {
+            let folder = out.join("karyograms");
+            fs::create_dir_all(&folder).map_err(cannot(&folder))?;
+            let crops = karyogram::crops_of(&cell, &pictures);
+            let path = folder.join(format!("{}.svg", row.id));
+            fs::write(&path, karyogram::svg(&cell, &crops)).map_err(cannot(&path))?;
+            let path = folder.join(format!("{}.png", row.id));
+            let png = karyogram::png(&cell, &crops, 2)
+                .map_err(|error| Failure::new(Exit::CannotCreate, format!("{}: {error}", path.display())))?;
+            fs::write(&path, png).map_err(cannot(&path))?;
+        }
+    }
+    table.flush().map_err(cannot(&path))?;
+    let cells = whole.rows.iter().map(CellRow::cell).collect::<Result<Vec<_>, _>>().map_err(failure)?;
+    let subject = whole.case.subject.as_deref().and_then(|text| serde_json::from_str::<Subject>(text).ok());
+    let report = Report {
+        station: &config.station,
+        version: env!("CARGO_PKG_VERSION"),
+        case: &whole.case,
+        subject: subject.as_ref(),
+        cells: &cells,
+        reviews: &whole.reviews,
+    };
+    lines("report.html", &mut std::iter::once(report.html(None)))?;
+    if let Some(drawing) = report.drawing() {
+        lines("dose.svg", &mut std::iter::once(drawing))?;
+    }
+    if cells.iter().any(|cell| cell.dicentric.is_some()) {
+        let path = out.join("scoring.csv");
+        let mut table = csv::Writer::from_path(&path).map_err(broken)?;
+        table.write_record(scoring_sheet::COLUMNS).map_err(broken)?;
+        for (number, cell) in cells.iter().enumerate() {
+            table.write_record(scoring_sheet::row(number + 1, cell)).map_err(broken)?;
+        }
+        table.flush().map_err(cannot(&path))?;
+    }
+    eprintln!("{}: {} cells, {} reviews", out.display(), whole.rows.len(), whole.reviews.len());
+    Ok(Exit::Done)
+}
+
+const COLUMNS: [&str; 18] = [
+    "cell",
+    "revision",
+    "time",
+    "source",
+    "slide",
+    "file",
+    "stage_x_um",
+    "stage_y_um",
+    "detected",
+    "abnormal",
+    "damaged",
+    "verdict",
+    "iscn",
+    "reason",
+    "centromeres",
+    "dicentrics",
+    "rings",
+    "complete",
+];
+
+fn columns(cell: &crate::cell::Cell) -> [String; 18] {
+    let optional = |value: Option<String>| value.unwrap_or_default();
+    let stage = cell.captured.stage_um;
+    let dicentric = cell.dicentric.as_ref();
+    let verdict = serde_json::to_value(cell.karyotype.verdict).ok();
+    [
+        cell.cell.to_string(),
+        cell.revision.to_string(),
+        cell.captured.time.clone(),
+        cell.source.clone(),
+        optional(cell.slide.clone()),
+        optional(cell.captured.file.clone()),
+        optional(stage.map(|stage| stage.x.to_string())),
+        optional(stage.map(|stage| stage.y.to_string())),
+        cell.counts.detected.to_string(),
+        cell.counts.abnormal.to_string(),
+        cell.counts.damaged.to_string(),
+        optional(verdict.and_then(|verdict| verdict.as_str().map(str::to_owned))),
+        optional(cell.karyotype.iscn.clone()),
+        cell.karyotype.reason.clone(),
+        optional(dicentric.map(|d| d.centromeres.to_string())),
+        optional(dicentric.map(|d| d.dicentric_equivalents().to_string())),
+        optional(dicentric.map(|d| d.rings.to_string())),
+        optional(dicentric.map(|d| d.complete.to_string())),
+    ]
+}

@@ -1,0 +1,161 @@
+//! What people ask of the store: corrections, answers to alarms, subject data, erasure. What follows is stored and told.
+
+use serde_json::json;
+use uuid::Uuid;
+
+use super::{casebook::CaseBook, review};
+use crate::{
+    cell::{Cell, Subject},
+    config::Assay,
+    karyotype::KaryotypeSettings,
+    station::{Answer, Command, CommandError, ReviewAction},
+    store::{FrameCommit, Message, ReviewRecord, Store, StoreError},
+    web::{EventKind, LiveHub},
+};
+
+/// Carries out what concerns cells and cases, for the daemon and for commands that have the store to themselves.
+pub struct Desk {
+    /// The store.
+    pub store: Store,
+    /// The open cases.
+    pub cases: CaseBook,
+    /// How a corrected karyotype is read anew.
+    pub karyotype: KaryotypeSettings,
+    /// People who watch.
+    pub hub: LiveHub,
+}
+
+fn unavailable(error: StoreError) -> CommandError {
+    match error {
+        StoreError::NoSuchCase(_) | StoreError::NoSuchCell(_) => CommandError::NotFound(error.to_string()),
+        StoreError::Conflict { .. } => CommandError::Refused(error.to_string()),
+        other => CommandError::Unavailable(other.to_string()),
+    }
+}
+
+fn somebody(by: &str) -> Result<String, CommandError> {
+    match by.trim() {
+        "" => Err(CommandError::Refused("say who asks (`by`)".into())),
+        by => Ok(by.to_owned()),
+    }
+}
+
+impl Desk {
+    /// Carries out a command that concerns cells and cases; none for one that belongs elsewhere. `time` is RFC 3339.
+    pub fn carry_out(&self, command: &Command, time: &str) -> Option<Answer> {
+        Some(match command {
+            Command::Review { by, cell, revision, change } => self.review(by, *cell, *revision, change, time),
+            Command::Acknowledge { by, case } => self.acknowledge(by, case.as_deref(), time),
+            Command::Subject { by, case, subject } => self.subject(by, case, *subject, time),
+            Command::Erase { by, case } => self.erase(by, case),
+            Command::Start { .. }
+            | Command::Stop { .. }
+            | Command::Snapshot { .. }
+            | Command::Case { .. }
+            | Command::Trigger { .. } => return None,
+        })
+    }
+
+    fn review(&self, by: &str, id: Uuid, revision: Option<u32>, change: &ReviewAction, time: &str) -> Answer {
+        let row = self.store.reader().cell(id).map_err(unavailable)?;
+        let old = row.ok_or_else(|| unavailable(StoreError::NoSuchCell(id)))?.cell().map_err(unavailable)?;
+        if revision.is_some_and(|seen| seen != old.revision) {
+            return Err(CommandError::Refused(format!(
+                "cell {id} is at revision {} by now: look at it again before you correct it",
+                old.revision
+            )));
+        }
+        let new = review::reviewed(&old, by, change, &self.karyotype, time)?;
+        let json = |cell: &Cell| serde_json::to_string(cell).ok();
+        let record = ReviewRecord {
+            cell: Some(id),
+            revision: Some(new.revision),
+            change: new.review.as_ref().map(|r| r.change.clone()).unwrap_or_default(),
+            old: json(&old),
+            new: json(&new),
+            model: (!old.models.is_empty()).then(|| old.models.values().cloned().collect::<Vec<_>>().join(", ")),
+            ..self.line(by.trim(), new.case.clone(), time)
+        };
+        // A record holds nothing that JSON cannot say.
+        let messages = Message::cell(&new, None, false).into_iter().collect();
+        let follow = FrameCommit { messages, ..FrameCommit::default() };
+        self.store.review(&record, Some(&new), &follow).map_err(unavailable)?;
+        self.cases.put(&new);
+        self.hub.tell(EventKind::Cell, &new);
+        self.tell_cases(time);
+        Ok(json!({ "cell": id, "revision": new.revision }))
+    }
+
+    fn acknowledge(&self, by: &str, case: Option<&str>, time: &str) -> Answer {
+        let (case, follow) = self.cases.acknowledge(case, by, time)?;
+        let record =
+            ReviewRecord { change: "alarm acknowledged".into(), ..self.line(by.trim(), Some(case.clone()), time) };
+        self.store.review(&record, None, &follow).map_err(unavailable)?;
+        for message in &follow.messages {
+            self.tell(EventKind::Alarm, Some(&message.payload));
+        }
+        self.tell_cases(time);
+        Ok(json!({ "by": record.by, "case": case }))
+    }
+
+    fn subject(&self, by: &str, case: &str, subject: Option<Subject>, time: &str) -> Answer {
+        let by = somebody(by)?;
+        let found = self.store.reader().case(case).map_err(unavailable)?;
+        let old = found.ok_or_else(|| unavailable(StoreError::NoSuchCase(case.into())))?.subject;
+        let subject = subject.filter(|subject| !subject.is_empty());
+        subject.unwrap_or_default().check().map_err(|error| CommandError::Refused(error.to_string()))?;
+        let new = subject.and_then(|subject| serde_json::to_string(&subject).ok());
+        self.store.set_subject(case, new.as_deref()).map_err(unavailable)?;
+        let change = if new.is_some() { "subject data set" } else { "subject data removed" };
+        let record = ReviewRecord { change: change.into(), old, new, ..self.line(&by, Some(case.into()), time) };
+        self.store.review(&record, None, &FrameCommit::default()).map_err(unavailable)?;
+        self.cases.set_subject(case, subject.unwrap_or_default());
+        self.tell_cases(time);
+        Ok(json!({ "case": case }))
+    }
+
+    fn erase(&self, by: &str, case: &str) -> Answer {
+        let by = somebody(by)?;
+        let erased = self.store.erase_case(case, &by).map_err(unavailable)?;
+        self.cases.forget(case);
+        Ok(json!({ "case": case, "cells": erased.cells, "images": erased.images }))
+    }
+
+    /// A line of the audit with what the result rests on.
+    fn line(&self, by: &str, case: Option<String>, time: &str) -> ReviewRecord {
+        let settings = self.cases.settings();
+        let dose = settings.assay == Assay::Dicentric;
+        ReviewRecord {
+            time: time.into(),
+            by: by.into(),
+            case,
+            curve: dose.then(|| settings.dose.curve.id().to_owned()),
+            settings: dose.then(|| settings.basis().to_string()),
+            ..ReviewRecord::default()
+        }
+    }
+
+    /// Stores and publishes the cases that changed.
+    pub fn tell_cases(&self, time: &str) {
+        let changes = self.cases.take_changes(time);
+        if changes.latest.is_empty() && changes.messages.is_empty() {
+            return;
+        }
+        for latest in &changes.latest {
+            let kind = if latest.topic.starts_with("dose/") { EventKind::Dose } else { EventKind::Case };
+            self.tell(kind, latest.payload.as_deref());
+        }
+        for message in &changes.messages {
+            self.tell(EventKind::Alarm, Some(&message.payload));
+        }
+        if let Err(error) = self.store.commit(std::slice::from_ref(&changes)) {
+            tracing::warn!(%error, "the state of a case could not be kept; it is told again with its next cell");
+        }
+    }
+
+    fn tell(&self, kind: EventKind, payload: Option<&str>) {
+        if let Some(value) = payload.and_then(|text| serde_json::from_str::<serde_json::Value>(text).ok()) {
+            self.hub.tell(kind, &value);
+        }
+    }
+}
