@@ -41,7 +41,12 @@ impl Daemon {
     }
 
     fn start(folder: &Path, config: &str) -> Self {
-        let mut child = Self::command(folder, config).spawn().expect("it starts");
+        Self::of(Self::command(folder, config))
+    }
+
+    /// Waits for the banner.
+    fn of(mut command: Command) -> Self {
+        let mut child = command.spawn().expect("it starts");
         let stderr = child.stderr.take().expect("piped");
         let (tell, lines) = mpsc::channel();
         std::thread::spawn(move || {
@@ -283,4 +288,48 @@ fn commands_over_the_broker_are_carried_out_and_answered() {
 
     daemon.signal("-TERM");
     assert_eq!(daemon.ends_within(Duration::from_secs(6)).code(), Some(0));
+}
+
+#[test]
+fn every_configuration_that_ships_starts() {
+    let shipped = |name: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join("config").join(name);
+    let start = |name: &str, folder: &Path, settings: &[(&str, &str)]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_metaphased"));
+        command
+            .arg("--config")
+            .arg(shipped(name))
+            .args(["--engine", "cpu"])
+            .envs(settings.iter().copied())
+            .env("METAPHASED__STORE__PATH", folder.join("store"))
+            .env("METAPHASED__MQTT__EMBEDDED_PORT", free_port().to_string())
+            .env("METAPHASED__WEB__LISTEN", format!("127.0.0.1:{}", free_port()))
+            .current_dir(folder)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+        Daemon::of(command)
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let incoming = folder.path().display().to_string();
+    for (name, settings) in [
+        ("metaphased.toml", &[][..]),
+        ("scanner.toml", &[("METAPHASED__SOURCE__SCANNER__PATH", incoming.as_str())][..]),
+        ("radiation-station.toml", &[][..]),
+    ] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let daemon = start(name, folder.path(), settings);
+        assert_eq!(daemon.text("/livez").trim(), "ok", "{name}");
+        daemon.signal("-TERM");
+        assert_eq!(daemon.ends_within(Duration::from_secs(10)).code(), Some(0), "{name}");
+    }
+    if !cfg!(feature = "webcam") {
+        let told = Command::new(env!("CARGO_BIN_EXE_metaphased"))
+            .arg("--config")
+            .arg(shipped("live-feed.toml"))
+            .env("METAPHASED__STORE__PATH", folder.path())
+            .output()
+            .expect("it starts");
+        assert_eq!(told.status.code(), Some(69));
+        assert!(String::from_utf8_lossy(&told.stderr).contains("--features webcam"), "{told:?}");
+    }
 }
