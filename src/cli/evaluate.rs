@@ -15,7 +15,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::{Exit, Failure, Global, config::load};
 use crate::{
     config::Stain,
-    evaluate::{Confusion, DataError, DataSet, EvaluateError, Figure, Layout, Report, Setup, TASKS},
+    evaluate::{Averages, Confusion, DataError, DataSet, EvaluateError, Figure, Layout, Report, Setup, TASKS},
     inference::{EngineError, ModelLibrary, Precision, choose},
     karyotype::KaryotypeSettings,
     recognition::RecognitionError,
@@ -190,8 +190,9 @@ fn tables(report: &Report) -> String {
                 c.support.to_string(),
             ]);
         }
-        for (name, mean) in means(report) {
-            classes.add_row([name.to_owned(), number(mean[0]), number(mean[1]), number(mean[2]), String::new()]);
+        for (name, Averages { precision, recall, f1 }) in &report.averages {
+            let [precision, recall, f1] = [precision, recall, f1].map(|mean| number(Some(*mean)));
+            classes.add_row([(*name).to_owned(), precision, recall, f1, String::new()]);
         }
         let _ = writeln!(text, "{classes}");
     }
@@ -215,29 +216,6 @@ fn tables(report: &Report) -> String {
     }
     text.truncate(text.trim_end().len());
     text
-}
-
-/// Macro and weighted means of precision, recall and F1.
-fn means(report: &Report) -> [(&'static str, [Option<f64>; 3]); 2] {
-    let mean = |weight: &dyn Fn(u64) -> f64, pick: &dyn Fn(usize) -> Option<f64>| {
-        let (mut sum, mut total) = (0.0, 0.0);
-        for (i, class) in report.per_class.iter().enumerate() {
-            if let Some(value) = pick(i) {
-                sum += weight(class.support) * value;
-                total += weight(class.support);
-            }
-        }
-        (total > 0.0).then(|| sum / total)
-    };
-    let classes = &report.per_class;
-    let three = |weight: &dyn Fn(u64) -> f64| {
-        [
-            mean(weight, &|i| classes[i].precision),
-            mean(weight, &|i| classes[i].recall),
-            mean(weight, &|i| classes[i].f1),
-        ]
-    };
-    [("macro", three(&|n| f64::from(u8::from(n > 0)))), ("weighted", three(&|n| n as f64))]
 }
 
 fn table(columns: &[&str]) -> Table {

@@ -189,8 +189,7 @@ fn measure(answers: &[CellAnswers], report: &mut Report) {
             confusion.add(truth.index(), best(log_probs));
         }
     }
-    report.per_class = confusion.per_class();
-    report.confusion = Some(confusion);
+    report.set_confusion(confusion);
 }
 
 /// The sheet read last: its chromosomes come one after the other.

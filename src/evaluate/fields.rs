@@ -280,8 +280,7 @@ fn class_figures(outcomes: &[Outcome<'_>], report: &mut Report) {
     let right: Vec<Option<f64>> = outcomes.iter().map(|outcome| Some(f64::from(is_all_right(outcome)))).collect();
     report.figures.push("cells_right", bootstrap.mean(&right));
     report.figures.push("ms_per_cell", bootstrap.mean(&timed));
-    report.per_class = confusion.per_class();
-    report.confusion = Some(confusion);
+    report.set_confusion(confusion);
 }
 
 fn class_precision(outcomes: &[Outcome<'_>], class: ChromosomeClass) -> AveragePrecision {

@@ -1,6 +1,8 @@
 //! The figures. Each is a function of how often every patient counts, so that one definition serves the value and its
 //! bootstrap interval.
 
+use std::collections::BTreeMap;
+
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
@@ -237,6 +239,37 @@ pub struct ClassFigures {
     pub support: u64,
 }
 
+/// Means of precision, recall and F1 over the classes that occur; a class that was never answered has a precision of 0.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Averages {
+    /// Mean precision.
+    pub precision: f64,
+    /// Mean recall.
+    pub recall: f64,
+    /// Mean F1.
+    pub f1: f64,
+}
+
+impl Averages {
+    /// `macro` counts every class alike, `weighted` by its support; empty where no class occurs.
+    pub fn of(classes: &[ClassFigures]) -> BTreeMap<&'static str, Self> {
+        let mean = |weight: &dyn Fn(&ClassFigures) -> f64| {
+            let total: f64 = classes.iter().map(weight).sum();
+            let over = |pick: &dyn Fn(&ClassFigures) -> Option<f64>| {
+                classes.iter().map(|c| weight(c) * pick(c).unwrap_or(0.0)).sum::<f64>() / total
+            };
+            (total > 0.0).then(|| Self {
+                precision: over(&|c| c.precision),
+                recall: over(&|c| c.recall),
+                f1: over(&|c| c.f1),
+            })
+        };
+        let each = mean(&|c| f64::from(u8::from(c.support > 0)));
+        let weighted = mean(&|c| c.support as f64);
+        [("macro", each), ("weighted", weighted)].into_iter().filter_map(|(name, m)| Some((name, m?))).collect()
+    }
+}
+
 /// Counts of true class (row) against answered class (column).
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Confusion {
@@ -381,6 +414,10 @@ mod tests {
             (Some(1.0), Some(2.0 / 3.0), 3)
         );
         assert_eq!(per_class[1].f1, Some(2.0 / 3.0));
+        let averages = Averages::of(&per_class);
+        assert!((averages["macro"].recall - (2.0 / 3.0 + 1.0) / 2.0).abs() < 1e-12);
+        assert!((averages["weighted"].recall - 0.75).abs() < 1e-12);
+        assert!(Averages::of(&Confusion::new(vec!["a".into()]).per_class()).is_empty());
         let f1 = macro_f1([(0, 0, 2), (0, 1, 1), (1, 1, 1)].into_iter(), 2);
         assert!((f1 - (0.8 + 2.0 / 3.0) / 2.0).abs() < 1e-12);
     }

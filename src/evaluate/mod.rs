@@ -14,8 +14,8 @@ mod report;
 
 pub use dataset::{Content, DataError, DataSet, Field, Layout, SingleCell, SingleChromosome, Skipped, TruthBox};
 pub use metrics::{
-    Answer, AveragePrecision, Bootstrap, ClassFigures, Confusion, Figure, calibration_error, macro_f1, match_greedily,
-    match_perfectly,
+    Answer, AveragePrecision, Averages, Bootstrap, ClassFigures, Confusion, Figure, calibration_error, macro_f1,
+    match_greedily, match_perfectly,
 };
 pub use report::{Figures, Report};
 

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{
     Setup,
     dataset::Skipped,
-    metrics::{ClassFigures, Confusion, Figure},
+    metrics::{Averages, ClassFigures, Confusion, Figure},
 };
 use crate::cell::ChromosomeClass;
 
@@ -70,6 +70,8 @@ pub struct Report {
     pub figures: Figures,
     /// Precision, recall, F1 and support of every class; empty where the task knows no classes.
     pub per_class: Vec<ClassFigures>,
+    /// Means of the classes' figures: every class alike (`macro`), and by support (`weighted`).
+    pub averages: BTreeMap<&'static str, Averages>,
     /// Counts of true against answered class; none where the task knows no classes.
     pub confusion: Option<Confusion>,
     /// Parts of the set apart.
@@ -93,9 +95,19 @@ impl Report {
             engine: setup.engine.engine.describe(),
             figures: Figures::default(),
             per_class: Vec::new(),
+            averages: BTreeMap::new(),
             confusion: None,
             rows: Vec::new(),
         }
+    }
+}
+
+impl Report {
+    /// Takes over what a confusion says: the table itself, the figures of every class and their means.
+    pub fn set_confusion(&mut self, confusion: Confusion) {
+        self.per_class = confusion.per_class();
+        self.averages = Averages::of(&self.per_class);
+        self.confusion = Some(confusion);
     }
 }
 
