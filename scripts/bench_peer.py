@@ -285,7 +285,8 @@ def run_once(who, arguments, watch, count, rate, port):
         else:
             command = [sys.executable, __file__, "peer", "--frames", folder, "--count", str(count), "--port", str(port)]
             command += ["--rate", str(rate)] if rate else []
-        process = subprocess.Popen([str(part) for part in command], stdout=subprocess.DEVNULL)
+        said = open(pathlib.Path(work, "said"), "w+")
+        process = subprocess.Popen([str(part) for part in command], stdout=subprocess.DEVNULL, stderr=said)
         until = time.monotonic() + 60 + 2 * count
         while watch.frames() < count and time.monotonic() < until and process.poll() is None:
             time.sleep(0.02)
@@ -294,7 +295,8 @@ def run_once(who, arguments, watch, count, rate, port):
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode != 0:
-            sys.exit(f"{who} ended with {process.returncode}")
+            said.seek(0)
+            sys.exit(f"{who} ended with {process.returncode}: {said.read()}")
     time.sleep(0.3)
     with watch.lock:
         return list(watch.arrivals), watch.rejected, usage

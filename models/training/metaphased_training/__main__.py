@@ -58,6 +58,7 @@ def parser() -> argparse.ArgumentParser:
     e.add_argument("--version", default="0.1.0")
     e.add_argument("--test", action="store_true", help="also measure the development test split (once, at the end)")
     e.add_argument("--int8", type=Path, metavar="DIR", help="copy the written folders to DIR with an int8 file more each, and measure what that costs")
+    e.add_argument("--signed", action="store_true", help="with --int8: the form for TensorRT instead of the one for processors")
     return p
 
 
@@ -97,7 +98,7 @@ def main(argv=None):
     elif a.command == "pack":
         pack.write(a.data, a.out, a.scale, a.quality)
     elif a.int8:
-        quantise.export(a.what, a.models, a.int8, recipes.caches(a.data, a.cache), a.data)
+        quantise.export(a.what, a.models, a.int8, recipes.caches(a.data, a.cache), a.data, a.signed)
     else:
         release.export(a.what, a.data, a.cache, a.runs, a.models, a.version, a.test)
 

@@ -129,21 +129,25 @@ def test_the_detectors_own_boxes_are_collected_on_training_cells_and_drawn(cells
     assert set(labels) <= set(offered.labels) - {-1}
 
 
-def test_an_int8_file_is_signed_symmetric_and_close(cells, tmp_path):
+def test_an_int8_file_is_close_and_in_the_form_that_its_engine_runs(cells, tmp_path):
     classifier.train(dict(cache=cells), tmp_path / "run", 5, batch=8, max_steps=3, **TINY)
     export.classifier(tmp_path / "run", tmp_path / "m", ["g-band"], {}, {}, "1", "x", False, {})
     item = cells[0]
     views = classifier.box_views(item.pixels, item.boxes, classifier.median_diagonal(item.boxes))
     feed = dict(chromosome=classifier.to_input(*views[:2]).contiguous().numpy(), size=views[2])
-    quantise.to_int8(tmp_path / "m/model.onnx", tmp_path / "m/model.int8.onnx", [feed])
-    model = onnx.load(str(tmp_path / "m/model.int8.onnx"))
-    kinds = {t.name: t.data_type for t in model.graph.initializer}
-    pairs = [n for n in model.graph.node if n.op_type == "QuantizeLinear"]
-    zero = {t.name: onnx.numpy_helper.to_array(t) for t in model.graph.initializer}
-    assert pairs and all(kinds[n.input[2]] == onnx.TensorProto.INT8 and not zero[n.input[2]].any() for n in pairs)
-    assert onnx.TensorProto.INT32 not in {t.data_type for t in model.graph.initializer if t.name.endswith("bias_quantized")}
-    whole, small = (classifier.logits(quantise.Session(tmp_path / "m" / f), *views) for f in ("model.onnx", "model.int8.onnx"))
-    assert np.abs(whole - small).max() < 0.1 * max(1.0, np.abs(whole).max())
+    for signed in (False, True):
+        quantise.to_int8(tmp_path / "m/model.onnx", tmp_path / "m/model.int8.onnx", [feed], signed)
+        model = onnx.load(str(tmp_path / "m/model.int8.onnx"))
+        kinds = {t.name: t.data_type for t in model.graph.initializer}
+        pairs = [n for n in model.graph.node if n.op_type == "QuantizeLinear"]
+        zero = {t.name: onnx.numpy_helper.to_array(t) for t in model.graph.initializer}
+        kind = onnx.TensorProto.INT8 if signed else onnx.TensorProto.UINT8
+        assert pairs and all(kinds[n.input[2]] == kind for n in pairs)
+        assert not signed or not any(zero[n.input[2]].any() for n in pairs)
+        biases = {t.data_type for t in model.graph.initializer if t.name.endswith("bias_quantized")}
+        assert biases == (set() if signed else {onnx.TensorProto.INT32})
+        whole, small = (classifier.logits(quantise.Session(tmp_path / "m" / f), *views) for f in ("model.onnx", "model.int8.onnx"))
+        assert np.abs(whole - small).max() < 0.1 * max(1.0, np.abs(whole).max())
 
 
 def test_cross_validation_judges_every_chromosome_once_by_a_network_that_never_saw_its_cell(tmp_path):
