@@ -55,7 +55,7 @@ def parser() -> argparse.ArgumentParser:
     e = sub.add_parser("export", help="model folders from finished runs, thresholds frozen on validation")
     e.add_argument("what", nargs="+", choices=["detector", "metaphase", "single"])
     e.add_argument("--models", type=Path, default=HERE.parents[2], help="where the model folders lie; default %(default)s")
-    e.add_argument("--version", default="0.1.0")
+    e.add_argument("--version", default="0.2.0")
     e.add_argument("--test", action="store_true", help="also measure the development test split (once, at the end)")
     e.add_argument("--int8", type=Path, metavar="DIR", help="copy the written folders to DIR with an int8 file more each, and measure what that costs")
     e.add_argument("--signed", action="store_true", help="with --int8: the form for TensorRT instead of the one for processors")

@@ -271,11 +271,12 @@ CARDS = dict(
 cil leave 5 to 8 pixels around a chromosome, and so do these. Overlaps above the suppression's limit lose one box."""),
     metaphase=("Classifier for boxes of a metaphase", """Class of the chromosome in a box: 1 to 22, X, Y, or no single chromosome. The crop is a square around the box (see `crop` in model.toml), the second channel marks the box,
 and three sizes relative to the cell come beside it. Orientation is not assumed. Its log probabilities are added to the detector's (`class_weight` in the detector's model.toml).""",
-               """Trained on one hospital's images. "Other" was learnt from halves, pairs, shifted and empty boxes, not from real debris. A rearranged chromosome gets the class it looks most like."""),
+               """Trained on one hospital's images. "Other" was learnt from halves, pairs, shifted and empty boxes, and from
+what the detector offers on training cells beside the chromosomes. A chromosome in doubt is looked at in four orientations (`doubt` in model.toml). A rearranged chromosome gets the class it looks most like."""),
     single=("Classifier for cleaned single chromosomes", """Class of a chromosome that has been cut out and cleaned: G-banded (pki3) or Q-banded (BioImLab, inverted before). Upright (p arm up) works best; three quarters of the
 training examples were upright.""",
             """Not for boxes of a metaphase: neighbours were never seen. BioImLab names no patients, so its split is by cell. BioImLab's 119 cells are what the literature's "119 classes" are; here the classes are the 24 kinds.
-The test split was measured twice: the first time showed a fault in trimming, which was then found and mended on training cells (`docs/reference/training-notes.md`)."""))
+The first look at the test split showed a fault in trimming, which was then found and mended on training cells. A chromosome in doubt is looked at a second time, mirrored."""))
 
 
 def card(folder: Path, text: tuple[str, str, str], figures: dict, run: Path):
@@ -304,7 +305,8 @@ Sets and what is known of their licences are in `model.toml` under `[trained]`; 
 
 ## Figures
 Measured with PyTorch by `python -m metaphased_training export` on {datetime.date.today().isoformat()} (2 cores of a Xeon with AVX-512 and AMX), 95 % intervals by bootstrap over patients; what
-`metaphased evaluate` prints is what the daemon does. Prefix `validation`: thresholds and temperatures were chosen on these cells. Prefix `test`: the development test split, touched at the end.
+`metaphased evaluate` prints is what the daemon does. Prefix `validation`: thresholds and temperatures were chosen on these cells. Prefix `test`: the development test split. It is not fresh:
+earlier versions of these weights were measured on it too (`docs/reference/training-notes.md` says when and why), and nothing was chosen on it.
 
 | figure | value | 95 % interval |
 |---|---|---|
@@ -314,6 +316,6 @@ Measured with PyTorch by `python -m metaphased_training export` on {datetime.dat
 {limits}
 
 ## Training
-{config["minutes"]} minutes of one busy core (`config` of the run: {json.dumps({k: v for k, v in config.items() if k not in ("cache", "extra")})}); curves in `curves.csv`.
+{config["minutes"]} minutes on a shared machine, the last of the trainings whose epochs `model.toml` adds up (`config` of the run: {json.dumps({k: v for k, v in config.items() if k not in ("cache", "extra")})}); curves in `curves.csv`.
 Files: {", ".join(f"sha256 {s}..." for s in sha)} (model.onnx f32, model.f16.onnx typed f16).
 """)
