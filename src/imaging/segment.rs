@@ -67,6 +67,9 @@ pub struct SegmentOptions {
     pub chromosome_width: Option<f32>,
     /// Share of the darkness of the surroundings that a pixel must reach, 0 to 1.
     pub local_share: f32,
+    /// How far the ground between objects raises the threshold, in its own darkness; 0 where the ground is even. Glow
+    /// of fluorescence fills the gaps between chromosomes that lie close.
+    pub ground: f32,
     /// Share of the global (Otsu) threshold that a pixel must reach, 0 to 1.
     pub global_share: f32,
     /// Radius of a disc that fits into nuclei and not into clumps, in chromosome widths.
@@ -83,7 +86,10 @@ pub struct SegmentOptions {
 impl SegmentOptions {
     /// The options that fit a prepared picture.
     pub fn of(prepared: &Prepared) -> Self {
-        Self { reject_debris: prepared.polarity != Polarity::BrightOnDark, ..Self::default() }
+        match prepared.polarity {
+            Polarity::BrightOnDark => Self { reject_debris: false, ground: 1.0, local_share: 0.4, ..Self::default() },
+            _ => Self::default(),
+        }
     }
 }
 
@@ -92,6 +98,7 @@ impl Default for SegmentOptions {
         Self {
             chromosome_width: None,
             local_share: 0.5,
+            ground: 0.0,
             global_share: 0.4,
             nucleus_core: 1.6,
             nucleus_pale: 0.15,
@@ -152,6 +159,8 @@ pub struct Segmenter {
     parter: Parter,
     nuclei: Vec<u8>,
     local: LocalMaximum,
+    inverse: Vec<u8>,
+    between: LocalMaximum,
     filter: FilterScratch,
     components: Components,
     crop: Vec<u8>,
@@ -202,10 +211,51 @@ impl Segmenter {
         for i in 0..self.components.len() {
             self.take(i, plane, width, reference, options, Some(RegionKind::Nucleus));
         }
+        if options.reject_debris {
+            self.reject_dirt(width, reference);
+        } else {
+            self.reject_glow(reference);
+        }
         self.segmentation.regions.sort_unstable_by_key(|r| (r.bounds.top, r.bounds.left));
         self.segmentation.chromosome_width = Some(width);
         self.segmentation.threshold = otsu;
         &self.segmentation
+    }
+
+    /// Marks as debris what stands by itself and looks neither like a whole chromosome nor like several. The rest of a
+    /// parted clump may be a piece; it stays.
+    fn reject_dirt(&mut self, width: f32, threshold: f32) {
+        let lost = |region: &Region| {
+            let likeness = Likeness::of(&region.shape, width, threshold);
+            likeness.debris + likeness.fragment
+        };
+        let regions = &mut self.segmentation.regions;
+        let alone = |region: &&mut Region| region.kind.is_chromosome() && !region.parted;
+        let (mut dirty, mut all) = (0.0, 0.0);
+        for region in regions.iter_mut().filter(alone) {
+            all += 1.0;
+            dirty += f32::from(u8::from(lost(region) > DIRT));
+        }
+        if dirty > MOST_DIRT * all {
+            return;
+        }
+        for region in regions.iter_mut().filter(alone) {
+            let lost = lost(region);
+            if lost > DIRT {
+                (region.kind, region.score) = (RegionKind::Debris, lost);
+            }
+        }
+    }
+
+    /// Marks as debris what no chromosome of fluorescence is: cut by the picture's edge (a nucleus, as a rule), without an
+    /// edge of its own, or dim. Limits are the 1st or 99th percentile of chromosomes of training cells.
+    fn reject_glow(&mut self, threshold: f32) {
+        for region in self.segmentation.regions.iter_mut().filter(|region| region.kind.is_chromosome()) {
+            let shape = &region.shape;
+            if shape.cut > 0.03 || shape.edge > 0.9 || shape.darkness < 0.45 * threshold {
+                (region.kind, region.score) = (RegionKind::Debris, 0.7);
+            }
+        }
     }
 
     /// Measures the largest object of a plane that shows one object alone (a crop), and its width in pixels.
@@ -324,12 +374,26 @@ impl Segmenter {
         // Darkness of nuclei must not raise the threshold of what lies beside them: they are capped.
         let low = (f32::from(otsu) * options.global_share).max(5.0);
         self.local.find(&self.smooth.data, &self.nuclei, w, h, width, f32::from(otsu) * 2.2);
-        let share = options.local_share;
+        let (share, ground) = (options.local_share, options.ground);
+        if ground > 0.0 {
+            self.inverse.clear();
+            self.inverse.extend(self.smooth.data.iter().map(|d| 255 - d));
+            self.between.find(&self.inverse, &self.nuclei, w, h, width, 255.0);
+        }
         self.relative.resize(w * h, 0);
         let rows =
             self.mask.chunks_exact_mut(w).zip(self.relative.chunks_exact_mut(w)).zip(self.smooth.data.chunks_exact(w));
         for (y, ((line, relative), dark)) in rows.enumerate().take(h) {
             let level = self.local.row(y, w);
+            if ground > 0.0 {
+                let between = self.between.row(y, w);
+                for ((((m, r), &d), &l), &b) in line.iter_mut().zip(relative).zip(dark).zip(level).zip(between) {
+                    let (d, g) = (f32::from(d), 255.0 - b);
+                    *m = u8::from(d >= (ground * g + share * (l - g)).min(0.8 * l).max(low));
+                    *r = (d / l.max(1.0) * 128.0).min(255.0) as u8;
+                }
+                continue;
+            }
             vectorised(
                 #[inline(always)]
                 || {
@@ -402,6 +466,11 @@ impl Segmenter {
     }
 }
 
+/// Likelihood of dirt or a piece beyond which a region by itself is no chromosome; chosen on training cells.
+const DIRT: f32 = 0.5;
+/// Share of regions that may look like dirt; where more do, the network does not know the stain and has no say.
+const MOST_DIRT: f32 = 0.2;
+
 /// Typical width of the chromosomes of a prepared plane in pixels, or none when nothing like a chromosome is there.
 pub fn chromosome_width(plane: GrayView<'_>, segmenter: &mut Segmenter) -> Option<f32> {
     segmenter.segment(plane, &SegmentOptions { part: false, ..SegmentOptions::default() }).chromosome_width
@@ -418,7 +487,8 @@ fn weighted_median(pairs: &mut [(f32, f32)]) -> Option<f32> {
     })
 }
 
-fn threshold(input: &[u8], level: u8, out: &mut [u8]) {
+/// Writes 1 where a sample is at least `level`, else 0; as many as the shorter slice holds.
+pub fn threshold(input: &[u8], level: u8, out: &mut [u8]) {
     vectorised(
         #[inline(always)]
         || {
