@@ -1,4 +1,4 @@
-//! Smoothing: binomial, running mean, median of 3 x 3.
+//! Smoothing: binomial, median of 3 x 3.
 
 use super::{
     plane::{GrayImage, GrayView},
@@ -9,7 +9,6 @@ use super::{
 #[derive(Debug, Clone, Default)]
 pub struct FilterScratch {
     row: Vec<u16>,
-    sums: Vec<u32>,
     padded: Vec<u8>,
 }
 
@@ -41,42 +40,6 @@ fn binomial_row(above: &[u8], here: &[u8], below: &[u8], row: &mut [u16], out: &
     row[w + 1] = row[w];
     for (((o, &a), &b), &c) in out.iter_mut().zip(&row[..w]).zip(&row[1..=w]).zip(&row[2..]) {
         *o = ((a + 2 * b + c + 8) >> 4) as u8;
-    }
-}
-
-/// Mean over a square of side `2 * radius + 1`, edges repeated; time does not depend on the radius (at most 127).
-pub fn box_mean(input: GrayView<'_>, radius: usize, out: &mut GrayImage, scratch: &mut FilterScratch) {
-    let (w, h) = (input.width(), input.height());
-    let radius = radius.min(127);
-    out.reshape(w, h);
-    scratch.sums.clear();
-    scratch.sums.resize(w, 0);
-    let sums = &mut scratch.sums[..];
-    let row_at = |y: isize| input.row(y.clamp(0, h as isize - 1) as usize);
-    let reach = radius as isize;
-    for y in -reach..=reach {
-        for (s, &v) in sums.iter_mut().zip(row_at(y)) {
-            *s += u32::from(v);
-        }
-    }
-    let side = 2 * radius as u32 + 1;
-    let factor = 1.0 / (side * side) as f32;
-    for y in 0..h {
-        let edge = |x: isize| x.clamp(0, w as isize - 1) as usize;
-        let mut sum: u32 = (-reach..=reach).map(|x| sums[edge(x)]).sum();
-        for x in 0..w {
-            out.data[y * w + x] = (sum as f32 * factor + 0.5) as u8;
-            sum = sum + sums[edge(x as isize + reach + 1)] - sums[edge(x as isize - reach)];
-        }
-        let (gone, new) = (row_at(y as isize - reach), row_at(y as isize + reach + 1));
-        vectorised(
-            #[inline(always)]
-            || {
-                for ((s, &g), &n) in sums.iter_mut().zip(gone).zip(new) {
-                    *s = *s + u32::from(n) - u32::from(g);
-                }
-            },
-        );
     }
 }
 
@@ -165,23 +128,8 @@ mod tests {
     #[test]
     fn means_of_a_flat_picture_stay_flat() {
         let image = GrayImage { width: 9, height: 5, data: vec![77; 45] };
-        let (mut a, mut b, mut s) = Default::default();
+        let (mut a, mut s) = Default::default();
         binomial3(image.view().unwrap(), &mut a, &mut s);
-        box_mean(image.view().unwrap(), 3, &mut b, &mut s);
-        assert_eq!((a.data, b.data), (vec![77; 45], vec![77; 45]));
-    }
-
-    #[test]
-    fn the_running_mean_agrees_with_the_plain_one() {
-        let image = noise(23, 17);
-        let mut out = GrayImage::default();
-        box_mean(image.view().unwrap(), 2, &mut out, &mut FilterScratch::default());
-        let mut sum = 0u32;
-        for y in 8..13 {
-            for x in 5..10 {
-                sum += u32::from(image.data[y * 23 + x]);
-            }
-        }
-        assert_eq!(u32::from(out.data[10 * 23 + 7]), (sum as f32 / 25.0 + 0.5) as u32);
+        assert_eq!(a.data, vec![77; 45]);
     }
 }
