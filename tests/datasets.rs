@@ -98,6 +98,95 @@ fn every_task_gives_figures_on_a_small_set() {
     }
 }
 
+fn setup_of<'a>(set: &'a DataSet, library: &'a ModelLibrary, engine: &'a ChosenEngine) -> Setup<'a> {
+    Setup {
+        data: set,
+        library,
+        engine,
+        model: None,
+        precision: None,
+        stain: None,
+        karyotype: KaryotypeSettings::default(),
+        edited: None,
+        progress: &|_, _| {},
+    }
+}
+
+/// Dark bars, each `(left, top, width, height)`, on white.
+fn write_bars(path: &Path, size: (u32, u32), bars: &[(u32, u32, u32, u32)]) {
+    let mut grey = image::GrayImage::from_pixel(size.0, size.1, image::Luma([235]));
+    for &(left, top, width, height) in bars {
+        for y in top..top + height {
+            for x in left..left + width {
+                grey.put_pixel(x, y, image::Luma([70]));
+            }
+        }
+    }
+    fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+    grey.save(path).expect("written");
+}
+
+#[test]
+fn imaging_is_measured_without_any_model() {
+    let library = ModelLibrary::of(Vec::new());
+    let engine = ChosenEngine { engine: Arc::new(CpuEngine::new(1)), why: "test".into(), fell_back: None };
+    let run = |task: &str, set: &DataSet| {
+        let run = TASKS.iter().find(|(name, ..)| *name == task).expect("the task is there").2;
+        run(&setup_of(set, &library, &engine))
+    };
+
+    // Class maps: two bars that the map draws one pixel wider, and one that the picture does not show.
+    let maps = tempfile::tempdir().unwrap();
+    let cells = maps.path().join("cells");
+    let bars = [(40, 40, 9, 40), (90, 40, 9, 50), (140, 60, 40, 9)];
+    write_bars(&cells.join("a_dapi.png"), (240, 160), &bars);
+    let mut dapi = image::open(cells.join("a_dapi.png")).unwrap().into_luma8();
+    image::imageops::invert(&mut dapi);
+    dapi.save(cells.join("a_dapi.png")).unwrap();
+    let mut map = image::GrayImage::new(240, 160);
+    for (value, (left, top, width, height)) in (1u8..).zip([bars[0], bars[1], bars[2], (200, 100, 10, 30)]) {
+        for y in top - 1..top + height + 1 {
+            for x in left - 1..left + width + 1 {
+                map.put_pixel(x, y, image::Luma([value]));
+            }
+        }
+    }
+    map.save(cells.join("a_class.png")).unwrap();
+    let report = run("segmentation", &DataSet::open(maps.path(), None).unwrap()).unwrap();
+    let figure = |name: &str| report.figures.get(name).and_then(|f| f.value).expect(name);
+    assert!(figure("mask_iou_median") > 0.85, "{report:?}");
+    assert_eq!(figure("mask_iou_p10"), 0.0, "what no mask meets counts as nothing");
+    assert_eq!(figure("recall"), 0.75);
+    assert_eq!(figure("strays_per_cell"), 0.0);
+    assert!(run("triage", &DataSet::open(maps.path(), None).unwrap()).is_err(), "class maps are no labelled windows");
+
+    // One bar is one chromosome, two that cross are a cluster.
+    let crops = tempfile::tempdir().unwrap();
+    let mut table = "file,case,kind\nnothing.png,c1,chromosome\n".to_owned();
+    for i in 0..4u32 {
+        let (single, cluster) = (format!("c{i}/one.png"), format!("c{i}/two.png"));
+        write_bars(&crops.path().join(&single), (60, 90), &[(24, 10, 12, 40 + 8 * i)]);
+        write_bars(&crops.path().join(&cluster), (100, 100), &[(44, 10, 12, 80), (10, 40 + i, 80, 12)]);
+        table += &format!("{single},c{i},chromosome\n{cluster},c{i},cluster\n");
+    }
+    fs::write(crops.path().join("objects.csv"), table).unwrap();
+    let set = DataSet::open(crops.path(), None).unwrap();
+    assert_eq!((set.layout, set.len(), set.patients(), set.skipped.len()), (Layout::Objects, 8, 4, 1));
+    let report = run("segmentation", &set).unwrap();
+    assert_eq!(report.figures.get("auc").unwrap().value, Some(1.0), "{report:?}");
+
+    // A window with a spread against an empty one.
+    let fields = tempfile::tempdir().unwrap();
+    let spread: Vec<_> = (0..40).map(|i| (60 + i % 8 * 40, 60 + i / 8 * 60, 12, 38)).collect();
+    write_bars(&fields.path().join("f.png"), (1000, 400), &spread);
+    let rows = "file,x,y,width,height,label,group\nf.png,0,0,500,400,metaphase,s1\nf.png,500,0,500,400,none,s2\n\
+        f.png,1,1,0,5,none,s2\nf.png,5000,0,10,10,none,s2\n";
+    fs::write(fields.path().join("windows.csv"), rows).unwrap();
+    let report = run("triage", &DataSet::open(fields.path(), None).unwrap()).unwrap();
+    assert_eq!(report.figures.get("auc").unwrap().value, Some(1.0), "{report:?}");
+    assert_eq!(report.data.skipped.len(), 2, "{:?}", report.data.skipped);
+}
+
 #[test]
 fn voc_yolo_and_folders_of_singles_are_told_apart() {
     let voc = tempfile::tempdir().unwrap();
@@ -152,6 +241,7 @@ fn the_published_sets_load_unchanged() {
         let found: usize = match &set.content {
             Content::Fields(fields) => fields.iter().map(|field| field.truth.len()).sum(),
             Content::Singles(cells) => cells.iter().map(|cell| cell.chromosomes.len()).sum(),
+            Content::Labelled(pictures) => pictures.len(),
         };
         assert_eq!((set.layout, set.len()), (layout, items), "{name}: {:?}", set.skipped.first());
         assert!(found.abs_diff(boxes) <= boxes / 100, "{name}: {found} boxes");

@@ -32,7 +32,7 @@ pub struct Evaluate {
     /// Folder of annotated cells.
     #[arg(value_name = "DATA")]
     pub data: PathBuf,
-    /// Layout of the folder, when its top level does not tell: csv, sheets, mfish, voc, yolo, folders.
+    /// Layout of the folder, when its top level does not tell: csv, sheets, objects, windows, mfish, voc, yolo, folders.
     #[arg(long)]
     pub layout: Option<Layout>,
     /// Model to measure; by default the one that the daemon would take.
@@ -78,7 +78,9 @@ impl Evaluate {
             .iter()
             .find(|(name, ..)| *name == self.task)
             .ok_or_else(|| Failure::new(Exit::Usage, format!("no task '{}'", self.task)))?;
-        let mut data = DataSet::open(&self.data, self.layout).map_err(data_failure)?;
+        // Triage has windows of its own for folders that bring none.
+        let layout = self.layout.or((self.task == "triage").then_some(Layout::Windows));
+        let mut data = DataSet::open(&self.data, layout).map_err(data_failure)?;
         if let Some(list) = &self.list {
             data.keep(&names(list, self.only.as_deref())?);
         }
@@ -197,10 +199,19 @@ fn tables(report: &Report) -> String {
         let _ = writeln!(text, "{classes}");
     }
     for row in &report.rows {
-        let value = |key: &str| row[key]["value"].as_f64();
-        let shown: Vec<String> = ["perfect_cells", "cells_right", "count_mae"]
-            .iter()
-            .filter_map(|key| value(key).map(|v| format!("{key} {}", number(Some(v)))))
+        let value = |v: &serde_json::Value| v["value"].as_f64().or_else(|| v.as_f64());
+        let shown: Vec<String> = row
+            .as_object()
+            .into_iter()
+            .flatten()
+            .filter(|(key, _)| *key != "part" && *key != "cells")
+            .flat_map(|(key, v)| match v.as_object() {
+                // Counts by name stand for themselves.
+                Some(counts) if !counts.contains_key("value") => {
+                    counts.iter().map(|(name, n)| format!("{name} {n}")).collect()
+                }
+                _ => value(v).map(|v| format!("{key} {}", number(Some(v)))).into_iter().collect::<Vec<_>>(),
+            })
             .collect();
         let _ =
             writeln!(text, "{}: {} cells; {}", row["part"].as_str().unwrap_or("part"), row["cells"], shown.join(", "));

@@ -36,6 +36,7 @@ pub fn run(setup: &Setup<'_>) -> Result<Report, EvaluateError> {
     let view = match setup.data.content {
         Content::Fields(_) => View::Field,
         Content::Singles(_) => View::Single,
+        Content::Labelled(_) => return Err(setup.data.wrong("boxes or single chromosomes with a class").into()),
     };
     let stain = match &setup.data.content {
         Content::Singles(cells) if setup.stain.is_none() && ground_is_dark(cells) => Stain::QBand,
@@ -95,6 +96,7 @@ pub fn run(setup: &Setup<'_>) -> Result<Report, EvaluateError> {
                 take(&cell.name, answers, &mut report.data.skipped);
             }
         }
+        Content::Labelled(_) => {}
     }
     if answers.is_empty() {
         return Err(setup.data.empty().into());

@@ -31,11 +31,16 @@ pub enum Layout {
     Yolo,
     /// Folders of images of single chromosomes.
     Folders,
+    /// `objects.csv` (file, case, kind): crops of single chromosomes and of clusters.
+    Objects,
+    /// `windows.csv` (file, x, y, width, height, label, group): windows of fields with what a person saw in them.
+    Windows,
 }
 
 impl Layout {
     /// All layouts, in the order in which they are tried.
-    pub const ALL: [Self; 6] = [Self::Csv, Self::Sheets, Self::Mfish, Self::Voc, Self::Yolo, Self::Folders];
+    pub const ALL: [Self; 8] =
+        [Self::Csv, Self::Sheets, Self::Objects, Self::Windows, Self::Mfish, Self::Voc, Self::Yolo, Self::Folders];
 
     /// The name on the command line and in reports.
     pub fn name(self) -> &'static str {
@@ -46,6 +51,8 @@ impl Layout {
             Self::Voc => "voc",
             Self::Yolo => "yolo",
             Self::Folders => "folders",
+            Self::Objects => "objects",
+            Self::Windows => "windows",
         }
     }
 }
@@ -111,9 +118,26 @@ pub struct SingleCell {
     pub chromosomes: Vec<SingleChromosome>,
 }
 
+/// A picture, or a window of one, with one word for what a person saw in it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LabelledPicture {
+    /// Name within the set.
+    pub name: String,
+    /// The image.
+    pub path: PathBuf,
+    /// The window `[x, y, width, height]`; none: the whole image.
+    pub place: Option<[usize; 4]>,
+    /// Case or slide: what intervals are drawn over.
+    pub group: String,
+    /// `single` or `cluster`; `metaphase`, `none` or `partial`.
+    pub label: String,
+}
+
 /// What a set holds.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Content {
+    /// Pictures with a word each.
+    Labelled(Vec<LabelledPicture>),
     /// Fields with boxes.
     Fields(Vec<Field>),
     /// Cut-out chromosomes.
@@ -152,8 +176,8 @@ pub enum DataError {
     NotFound(PathBuf),
     /// No layout fits.
     #[error(
-        "{0} has none of the known layouts (annotations.csv + images/; index.csv + sheets; cells/*_class.png + *_dapi.png; \
-         VOC XML; YOLO text; folders of single chromosomes): name one with --layout"
+        "{0} has none of the known layouts (annotations.csv + images/; index.csv + sheets; objects.csv; windows.csv; \
+         cells/*_class.png + *_dapi.png; VOC XML; YOLO text; folders of single chromosomes): name one with --layout"
     )]
     UnknownLayout(PathBuf),
     /// A table cannot be read.
@@ -210,6 +234,8 @@ impl DataSet {
             Layout::Mfish => Content::Fields(readers::mfish::read(path, &cells, &mut skipped)),
             Layout::Sheets => Content::Singles(readers::singles::sheets(path, &cells, &mut skipped)?),
             Layout::Folders => Content::Singles(readers::singles::folders(path, &cells, &mut skipped)),
+            Layout::Objects => Content::Labelled(readers::labelled::objects(path, &mut skipped)?),
+            Layout::Windows => Content::Labelled(readers::labelled::windows(path, &mut skipped)?),
         };
         Ok(Self { path: path.to_owned(), layout, content, skipped, cells })
     }
@@ -223,6 +249,7 @@ impl DataSet {
         match &mut self.content {
             Content::Fields(fields) => fields.retain(|field| wanted(&field.name)),
             Content::Singles(cells) => cells.retain(|cell| wanted(&cell.name)),
+            Content::Labelled(pictures) => pictures.retain(|picture| wanted(&picture.name)),
         }
     }
 
@@ -231,6 +258,7 @@ impl DataSet {
         match &mut self.content {
             Content::Fields(fields) => fields.truncate(n),
             Content::Singles(cells) => cells.truncate(n),
+            Content::Labelled(pictures) => pictures.truncate(n),
         }
     }
 
@@ -242,13 +270,30 @@ impl DataSet {
         match &self.content {
             Content::Fields(fields) if !fields.is_empty() => Ok(fields),
             Content::Fields(_) => Err(self.empty()),
-            Content::Singles(_) => Err(DataError::WrongContent {
-                path: self.path.clone(),
-                layout: self.layout.name(),
-                found: "single chromosomes",
-                needed: "fields with boxes",
-            }),
+            Content::Singles(_) | Content::Labelled(_) => Err(self.wrong("fields with boxes")),
         }
+    }
+
+    /// The labelled pictures.
+    ///
+    /// # Errors
+    /// When the set holds something else, or nothing.
+    pub fn labelled(&self) -> Result<&[LabelledPicture], DataError> {
+        match &self.content {
+            Content::Labelled(pictures) if !pictures.is_empty() => Ok(pictures),
+            Content::Labelled(_) => Err(self.empty()),
+            _ => Err(self.wrong("pictures with a label each")),
+        }
+    }
+
+    /// The error for a set that holds other things than the task needs.
+    pub fn wrong(&self, needed: &'static str) -> DataError {
+        let found = match self.content {
+            Content::Fields(_) => "fields with boxes",
+            Content::Singles(_) => "single chromosomes",
+            Content::Labelled(_) => "pictures with a label each",
+        };
+        DataError::WrongContent { path: self.path.clone(), layout: self.layout.name(), found, needed }
     }
 
     /// The error for a set of which nothing is left.
@@ -262,6 +307,7 @@ impl DataSet {
         match &self.content {
             Content::Fields(fields) => fields.len(),
             Content::Singles(cells) => cells.len(),
+            Content::Labelled(pictures) => pictures.len(),
         }
     }
 
@@ -275,6 +321,7 @@ impl DataSet {
         let names: BTreeSet<&str> = match &self.content {
             Content::Fields(fields) => fields.iter().map(|field| field.patient.as_str()).collect(),
             Content::Singles(cells) => cells.iter().map(|cell| cell.patient.as_str()).collect(),
+            Content::Labelled(pictures) => pictures.iter().map(|picture| picture.group.as_str()).collect(),
         };
         names.len()
     }
@@ -287,6 +334,12 @@ fn detect(path: &Path) -> Option<Layout> {
     }
     if path.join("index.csv").is_file() {
         return Some(Layout::Sheets);
+    }
+    if path.join("objects.csv").is_file() {
+        return Some(Layout::Objects);
+    }
+    if path.join("windows.csv").is_file() {
+        return Some(Layout::Windows);
     }
     let names = |folder: &Path| -> Vec<String> {
         fs::read_dir(folder)

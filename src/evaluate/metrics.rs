@@ -152,6 +152,23 @@ impl AveragePrecision {
     }
 }
 
+/// Area under the receiver operating characteristic: how often something true scores above something false, ties half.
+/// Items are (score, true) with a weight each; NaN when one side is missing.
+pub fn roc_auc(items: &[(f64, bool)], weights: &[u32]) -> f64 {
+    let mut order: Vec<usize> = (0..items.len()).collect();
+    order.sort_by(|a, b| items[*a].0.total_cmp(&items[*b].0));
+    let (mut below, mut above, mut won) = (0.0, 0.0, 0.0);
+    for tied in order.chunk_by(|a, b| items[*a].0 == items[*b].0) {
+        let sum =
+            |side: bool| -> f64 { tied.iter().filter(|i| items[**i].1 == side).map(|i| f64::from(weights[*i])).sum() };
+        let (truths, others) = (sum(true), sum(false));
+        won += truths * (below + others / 2.0);
+        below += others;
+        above += truths;
+    }
+    won / (below * above)
+}
+
 /// For boxes, best first: which true box each takes, greedily the one with the highest overlap that is still free and at
 /// least `least`.
 pub fn match_greedily(found: &[BoundingBox], truth: &[BoundingBox], least: f32) -> Vec<Option<usize>> {
@@ -361,6 +378,15 @@ mod tests {
         assert!((ap.value(&[1]) - (1.0 + 0.75 + 0.75) / 4.0).abs() < 1e-12);
         assert!((ap.value(&[3]) - ap.value(&[1])).abs() < 1e-12, "counting all twice changes nothing");
         assert!(AveragePrecision::new(vec![], vec![0]).value(&[1]).is_nan());
+    }
+
+    #[test]
+    fn the_auc_counts_pairs_in_the_right_order() {
+        let items = [(0.1, false), (0.4, true), (0.4, false), (0.9, true)];
+        // Pairs: 0.4 against 0.1 won, against 0.4 half; 0.9 wins both.
+        assert!((roc_auc(&items, &[1; 4]) - 3.5 / 4.0).abs() < 1e-12);
+        assert!((roc_auc(&items, &[1, 0, 1, 1]) - 1.5 / 2.0).abs() < 1e-12);
+        assert!(roc_auc(&items[..1], &[1]).is_nan());
     }
 
     #[test]

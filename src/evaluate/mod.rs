@@ -11,17 +11,22 @@ mod karyotype;
 mod metrics;
 mod readers;
 mod report;
+mod segmentation;
+mod triage;
 
-pub use dataset::{Content, DataError, DataSet, Field, Layout, SingleCell, SingleChromosome, Skipped, TruthBox};
+pub use dataset::{
+    Content, DataError, DataSet, Field, LabelledPicture, Layout, SingleCell, SingleChromosome, Skipped, TruthBox,
+};
 pub use metrics::{
     Answer, AveragePrecision, Averages, Bootstrap, ClassFigures, Confusion, Figure, calibration_error, macro_f1,
-    match_greedily, match_perfectly,
+    match_greedily, match_perfectly, roc_auc,
 };
 pub use report::{Figures, Report};
 
 use crate::{
     config::Stain,
     frame::{Frame, FrameInfo},
+    imaging::{GrayImage, Rect, crop},
     inference::{ChosenEngine, EngineError, ModelError, ModelLibrary, Precision},
     karyotype::KaryotypeSettings,
     recognition::RecognitionError,
@@ -98,8 +103,24 @@ pub const TASKS: &[(&str, &str, Run)] = &[
     ("detector", "boxes, whatever their class", fields::detector),
     ("classifier", "classes of boxes or single chromosomes that a person cut", classifier::run),
     ("pipeline", "detect, classify and select together: a whole cell", fields::pipeline),
+    ("segmentation", "masks, boxes and kinds by imaging alone, without networks", segmentation::run),
+    ("triage", "metaphase or not, on labelled windows", triage::run),
     ("karyotype", "findings and verdicts of whole cells, real or edited", karyotype::run),
 ];
+
+/// A window `[x, y, width, height]` of an image file as a grey picture, cut to the image; none: all of it.
+fn grey_of(path: &std::path::Path, place: Option<[usize; 4]>) -> Result<GrayImage, String> {
+    let mut grey = GrayImage::default();
+    grey.read_frame(&frame_of(path)?.pixels);
+    let Some([x, y, width, height]) = place else { return Ok(grey) };
+    let mut window = GrayImage::default();
+    let view = grey.view().map_err(|error| error.to_string())?;
+    if x >= view.width() || y >= view.height() {
+        return Err(format!("a window at {x}, {y} lies outside the image of {} x {}", view.width(), view.height()));
+    }
+    crop(view, Rect { left: x, top: y, right: x + width, bottom: y + height }, &mut window);
+    Ok(window)
+}
 
 /// An image file as a frame outside any source, with what the file says about its scale.
 fn frame_of(path: &std::path::Path) -> Result<Frame, String> {

@@ -6,7 +6,9 @@ use crate::{
     cell::{BoundingBox, Status},
     config::Stain,
     frame::Frame,
-    imaging::{GrayImage, Polarity, PrepareOptions, Preparer, RegionKind, SegmentOptions, Segmenter},
+    imaging::{
+        GrayImage, Polarity, PrepareOptions, Prepared, Preparer, RegionKind, SegmentOptions, Segmentation, Segmenter,
+    },
 };
 
 use super::{Candidate, Recognised, Region, composed::owner};
@@ -26,9 +28,7 @@ impl Segmented {
         let (width, height) = (frame.pixels.width() as f32, frame.pixels.height() as f32);
         let mut groups: Vec<Vec<Candidate>> = regions.iter().map(|_| Vec::new()).collect();
         let mut typical_width = None;
-        if self.prepare(frame, stain) {
-            let Ok(plane) = self.preparer.prepared().plane.view() else { return Vec::new() };
-            let segmentation = self.segmenter.segment(plane, &SegmentOptions::default());
+        if let Some((_, segmentation)) = self.segment(frame, stain) {
             typical_width = segmentation.chromosome_width;
             for piece in segmentation.chromosomes() {
                 let b = piece.bounds;
@@ -68,10 +68,13 @@ impl Segmented {
             .collect()
     }
 
-    fn prepare(&mut self, frame: &Frame, stain: Stain) -> bool {
+    /// Prepares a frame and finds its regions; none when all its pixels are equal.
+    pub fn segment(&mut self, frame: &Frame, stain: Stain) -> Option<(&Prepared, &Segmentation)> {
         self.grey.read_frame(&frame.pixels);
         let polarity = if stain.is_fluorescence() { Polarity::BrightOnDark } else { Polarity::DarkOnBright };
         let options = PrepareOptions { polarity, ..PrepareOptions::default() };
-        self.grey.view().is_ok_and(|view| self.preparer.prepare(view, &options).is_ok())
+        let prepared = self.preparer.prepare(self.grey.view().ok()?, &options).ok()?;
+        let segmentation = self.segmenter.segment(prepared.plane.view().ok()?, &SegmentOptions::of(prepared));
+        Some((prepared, segmentation))
     }
 }

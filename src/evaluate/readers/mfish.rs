@@ -2,7 +2,10 @@
 
 use std::{fs, path::Path};
 
-use crate::cell::{BoundingBox, ChromosomeClass};
+use crate::{
+    cell::{BoundingBox, ChromosomeClass},
+    imaging::Rect,
+};
 
 use super::{
     super::dataset::{Field, Skipped, TruthBox},
@@ -79,6 +82,89 @@ fn pieces(map: &[u8], width: usize, height: usize) -> Vec<TruthBox> {
     truth
 }
 
+/// A chromosome of a class map with its mask.
+pub struct Lone {
+    /// The smallest rectangle around it.
+    pub bounds: Rect,
+    /// `bounds.width() * bounds.height()` zeros and ones.
+    pub mask: Vec<u8>,
+}
+
+/// How far a lone chromosome is from everything else, in pixels.
+const CLEAR: usize = 3;
+
+/// The chromosomes of a class map that lie alone: connected pieces of one class of at least 20 pixels, at least 3 pixels
+/// from any other class, from pixels of overlap and from the border.
+pub fn lone(map: &[u8], width: usize, height: usize) -> Vec<Lone> {
+    let mut found = Vec::new();
+    let mut seen = vec![false; map.len()];
+    let mut open = Vec::new();
+    let mut piece = Vec::new();
+    for start in 0..map.len() {
+        let value = map[start];
+        if seen[start] || !(1..=24).contains(&value) {
+            continue;
+        }
+        piece.clear();
+        open.push(start);
+        seen[start] = true;
+        while let Some(at) = open.pop() {
+            piece.push(at);
+            let (x, y) = (at % width, at / width);
+            for ny in y.saturating_sub(1)..(y + 2).min(height) {
+                for nx in x.saturating_sub(1)..(x + 2).min(width) {
+                    let next = ny * width + nx;
+                    if !seen[next] && map[next] == value {
+                        seen[next] = true;
+                        open.push(next);
+                    }
+                }
+            }
+        }
+        if piece.len() < SMALLEST_PIECE {
+            continue;
+        }
+        let mut own = vec![0u8; map.len()];
+        piece.iter().for_each(|&at| own[at] = 1);
+        let alone = piece.iter().all(|&at| {
+            let (x, y) = (at % width, at / width);
+            let inside = x >= CLEAR && y >= CLEAR && x + CLEAR < width && y + CLEAR < height;
+            // Nearer than `CLEAR`: squared distance below its square.
+            inside
+                && (y - CLEAR + 1..y + CLEAR).all(|ny| {
+                    (x - CLEAR + 1..x + CLEAR).all(|nx| {
+                        let near = nx.abs_diff(x).pow(2) + ny.abs_diff(y).pow(2) < CLEAR * CLEAR;
+                        let other = map[ny * width + nx] != 0 && own[ny * width + nx] == 0;
+                        !(near && other)
+                    })
+                })
+        });
+        if !alone {
+            continue;
+        }
+        let columns = || piece.iter().map(|at| at % width);
+        let rows = || piece.iter().map(|at| at / width);
+        let bounds = Rect {
+            left: columns().min().unwrap_or(0),
+            top: rows().min().unwrap_or(0),
+            right: columns().max().unwrap_or(0) + 1,
+            bottom: rows().max().unwrap_or(0) + 1,
+        };
+        let mask = (bounds.top..bounds.bottom)
+            .flat_map(|y| own[y * width + bounds.left..y * width + bounds.right].iter().copied())
+            .collect();
+        found.push(Lone { bounds, mask });
+    }
+    found
+}
+
+/// The class map of a cell whose DAPI plane is `dapi`, with its size.
+pub fn map_of(dapi: &Path, name: &str) -> Option<(Vec<u8>, usize, usize)> {
+    let map = image::open(dapi.with_file_name(format!("{name}_class.png"))).ok()?.into_luma8();
+    let (width, height) = (map.width() as usize, map.height() as usize);
+    Some((map.into_raw(), width, height))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -97,5 +183,24 @@ mod tests {
         assert_eq!(truth.len(), 2, "{truth:?}");
         let row = truth.iter().find(|t| t.class == ChromosomeClass::autosome(1)).unwrap();
         assert_eq!(row.bounds, BoundingBox { x: 0.0, y: 15.0, width: 31.0, height: 1.0 });
+    }
+
+    #[test]
+    fn only_what_keeps_clear_of_all_else_lies_alone() {
+        let (w, h) = (60, 30);
+        let mut map = vec![0u8; w * h];
+        let mut bar = |left: usize, value: u8| {
+            for y in 8..20 {
+                map[y * w + left..y * w + left + 5].fill(value);
+            }
+        };
+        bar(1, 1); // at the border
+        bar(12, 2);
+        bar(19, 3); // two pixels from the one before
+        bar(40, 4);
+        let alone = lone(&map, w, h);
+        assert_eq!(alone.len(), 1);
+        assert_eq!(alone[0].bounds, Rect { left: 40, top: 8, right: 45, bottom: 20 });
+        assert!(alone[0].mask.iter().all(|m| *m == 1));
     }
 }

@@ -1,6 +1,7 @@
 //! Readers of the published layouts. What is wrong with a single annotation is listed, never fatal.
 
 pub(super) mod boxes;
+pub(super) mod labelled;
 pub(super) mod mfish;
 pub(super) mod singles;
 
