@@ -2,7 +2,9 @@
 
 use clap::{Args, Subcommand};
 
-use super::{Exit, Failure, Global, bench_engines::BenchEngines, bench_pipeline::BenchPipeline};
+use super::{
+    Exit, Failure, Global, bench_engines::BenchEngines, bench_imaging::BenchImaging, bench_pipeline::BenchPipeline,
+};
 
 /// Figures of this machine.
 #[derive(Debug, Args)]
@@ -17,6 +19,8 @@ enum What {
     Engines(BenchEngines),
     /// Time frames through every edge of the pipeline with stages that do nothing and full queues.
     Pipeline(BenchPipeline),
+    /// Time the operations of imaging on one picture, one core.
+    Imaging(BenchImaging),
 }
 
 impl Bench {
@@ -25,6 +29,7 @@ impl Bench {
         match &self.what {
             What::Engines(args) => args.run(global),
             What::Pipeline(args) => args.run(global),
+            What::Imaging(args) => args.run(),
         }
     }
 }

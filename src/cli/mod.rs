@@ -3,6 +3,7 @@
 mod analyze;
 mod bench;
 mod bench_engines;
+mod bench_imaging;
 mod bench_pipeline;
 mod cameras;
 mod case;

@@ -2,7 +2,7 @@
 
 use crate::frame::{PixelView, Pixels};
 
-use super::simd::vectorised;
+use super::simd::{nearest, vectorised};
 
 /// Sides beyond this are refused: no sensor of a microscope has them, and 32-bit counts stay safe.
 const LONGEST_SIDE: usize = 32_768;
@@ -207,6 +207,14 @@ impl GrayImage {
     pub fn read(&mut self, view: PixelView<'_>, width: usize, height: usize, valid_bits: u8) {
         self.reshape(width, height);
         let out = &mut self.data[..];
+        let given = match view {
+            PixelView::Mono8(samples) => samples.len(),
+            PixelView::Rgb8(samples) => samples.len() / 3,
+            PixelView::Mono16(samples) => samples.len(),
+        };
+        if let Some(missing) = out.get_mut(given..) {
+            missing.fill(0);
+        }
         match view {
             PixelView::Mono8(samples) => {
                 let n = samples.len().min(out.len());
@@ -222,7 +230,7 @@ impl GrayImage {
                     #[inline(always)]
                     || {
                         for (o, &v) in out.iter_mut().zip(samples) {
-                            *o = (f32::from(v) * scale + 0.5).min(255.0) as u8;
+                            *o = nearest((f32::from(v) * scale).min(255.0));
                         }
                     },
                 );
@@ -287,6 +295,14 @@ mod tests {
         let mut image = GrayImage::default();
         image.read(PixelView::Mono16(&[3; 64]), 8, 8, 16);
         assert_eq!(image.data, [0; 64]);
+    }
+
+    #[test]
+    fn what_a_frame_lacks_is_black_and_not_the_frame_before() {
+        let mut image = GrayImage::default();
+        image.read(PixelView::Mono8(&[9; 12]), 4, 3, 8);
+        image.read(PixelView::Mono8(&[7; 5]), 4, 3, 8);
+        assert_eq!(image.data, [7, 7, 7, 7, 7, 0, 0, 0, 0, 0, 0, 0]);
     }
 
     #[test]

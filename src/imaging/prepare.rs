@@ -4,7 +4,7 @@
 use super::{
     Background, BackgroundScratch, FilterScratch, Histogram, median3,
     plane::{GrayImage, GrayView, ImagingError, Rect},
-    simd::vectorised,
+    simd::{nearest, vectorised},
 };
 
 /// Level of the background in a prepared plane.
@@ -211,20 +211,24 @@ fn fluorescence_gain(histogram: &Histogram, level: u8) -> f32 {
 #[inline(always)]
 fn ratio_row(input: &[u8], [a, b, c]: [f32; 3], out: &mut [u8]) {
     let level = f32::from(BACKGROUND);
-    for (x, (o, &v)) in out.iter_mut().zip(input).enumerate() {
-        let x = x as u32 as f32;
-        let light = (a + x * (b + x * c)).max(8.0);
-        *o = (f32::from(v) * level / light + 0.5).min(255.0) as u8;
+    let n = input.len().min(out.len());
+    let (input, out) = (&input[..n], &mut out[..n]);
+    for x in 0..n {
+        let place = x as i32 as f32;
+        let light = (a + place * (b + place * c)).max(8.0);
+        out[x] = nearest((f32::from(input[x]) * level / light).min(255.0));
     }
 }
 
 #[inline(always)]
 fn difference_row(input: &[u8], [a, b, c]: [f32; 3], gain: f32, out: &mut [u8]) {
     let level = f32::from(BACKGROUND);
-    for (x, (o, &v)) in out.iter_mut().zip(input).enumerate() {
-        let x = x as u32 as f32;
-        let light = a + x * (b + x * c);
-        *o = (level - gain * (light - f32::from(v)) + 0.5).clamp(0.0, 255.0) as u8;
+    let n = input.len().min(out.len());
+    let (input, out) = (&input[..n], &mut out[..n]);
+    for x in 0..n {
+        let place = x as i32 as f32;
+        let light = a + place * (b + place * c);
+        out[x] = nearest((level - gain * (light - f32::from(input[x]))).clamp(0.0, 255.0));
     }
 }
 

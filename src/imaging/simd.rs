@@ -6,3 +6,10 @@
 pub(crate) fn vectorised<R>(work: impl FnOnce() -> R) -> R {
     pulp::Arch::new().dispatch(work)
 }
+
+/// The whole number nearest to `value`, which lies from 0 to 255. Adding 2^23 leaves it in the last bits of the fraction: a
+/// plain cast checks for saturation, which costs many times the rest of a loop over pixels.
+#[inline(always)]
+pub(crate) fn nearest(value: f32) -> u8 {
+    (value + 8_388_608.0).to_bits() as u8
+}
