@@ -45,6 +45,9 @@ pub struct Analyze {
     /// Only this share of the files: I of N, I from 0, chosen by a hash of the path within its folder.
     #[arg(long, value_name = "I/N", value_parser = shard)]
     shard: Option<Shard>,
+    /// Write what each stage made of every picture into this folder, a contact sheet each.
+    #[arg(long, value_name = "DIR")]
+    stages: Option<PathBuf>,
     /// Stain of the slides.
     #[arg(long, value_enum, default_value_t = Stain::GBand)]
     stain: Stain,
@@ -205,7 +208,15 @@ impl Analyze {
                 flags: FrameFlags::default(),
             };
             let frame = Frame { info, pixels: page.pixels };
-            match stages.cells(&frame, &labels, self.no_triage) {
+            let cells = stages.cells(&frame, &labels, self.no_triage);
+            if let Some(folder) = &self.stages {
+                let told = cells.as_deref().unwrap_or_default();
+                stages
+                    .sheets
+                    .write(folder, &name, &frame, self.stain, told)
+                    .map_err(|text| Failure::new(Exit::CannotCreate, text))?;
+            }
+            match cells {
                 Ok(cells) => {
                     for cell in cells {
                         sink.cell(&cell)?;
@@ -243,6 +254,7 @@ struct Stages {
     triage: FrameTriage,
     recognizer: ComposedRecognizer,
     karyotype: KaryotypeSettings,
+    sheets: super::stages::Stages,
     frames: u64,
 }
 
@@ -254,7 +266,8 @@ impl Stages {
         let recognizer = ComposedRecognizer::open(&recognition, &library, &engine)
             .map_err(|e| Failure::new(Exit::Unavailable, e))?;
         let karyotype = KaryotypeSettings::from_config(&config.karyotype);
-        Ok(Self { triage: FrameTriage::new(&config.triage, stain), recognizer, karyotype, frames: 0 })
+        let sheets = super::stages::Stages::default();
+        Ok(Self { triage: FrameTriage::new(&config.triage, stain), recognizer, karyotype, sheets, frames: 0 })
     }
 
     fn cells(

@@ -19,6 +19,7 @@ mod output;
 mod run;
 mod schema;
 mod simulate;
+mod stages;
 mod status;
 
 pub use exit::{Exit, Failure};

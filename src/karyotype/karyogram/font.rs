@@ -1,7 +1,7 @@
 //! A small bitmap font for labels on the PNG: 5 x 7 pixels, the characters that karyograms need.
 
 /// Rows of a glyph from the top, the leftmost pixel in bit 4; none for a character without one.
-pub(super) fn glyph(c: char) -> Option<[u8; 7]> {
+pub fn glyph(c: char) -> Option<[u8; 7]> {
     Some(match c {
         ' ' => [0; 7],
         '0' => [0b01110, 0b10001, 0b10011, 0b10101, 0b11001, 0b10001, 0b01110],

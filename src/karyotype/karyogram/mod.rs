@@ -4,7 +4,7 @@
 //! chromosome (in percent; a question mark below 80), empty places dashed, classes of findings marked, and a scale
 //! bar where the pixel size is known. Both forms are drawn from one layout.
 
-mod font;
+pub mod font;
 mod layout;
 mod raster;
 mod svg;
