@@ -13,7 +13,7 @@ use crate::{
     config::Stain,
     frame::Frame,
     karyotype::{Evidence, KaryotypeSettings, interpret, recount},
-    recognition::{ComposedRecognizer, Recognizer, Region, choose},
+    recognition::{ComposedRecognizer, Recognizer, Region, choose, left_out},
 };
 
 use super::{
@@ -195,7 +195,8 @@ fn judged(
     let evidence: Option<Vec<Evidence>> = candidates.iter().map(|c| c.evidence()).collect();
     let boxes = candidates.iter().map(|c| (c.bounds, c.objectness));
     let mut cell = blank(boxes, [frame.pixels.width() as u32, frame.pixels.height() as u32]);
-    interpret(&mut cell, evidence.as_deref().unwrap_or_default(), settings);
+    let left_out = left_out(&recognised, &chosen, settings);
+    interpret(&mut cell, evidence.as_deref().unwrap_or_default(), &left_out, settings);
     Ok((cell, begun.elapsed().as_secs_f64() * 1e3))
 }
 

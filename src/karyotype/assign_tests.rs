@@ -19,8 +19,10 @@ pub(crate) fn cell(numbers: &[(&str, usize)], doubt: f32) -> Vec<Evidence> {
     objects
 }
 
+/// As for a clear cell, of which no box was left out.
 fn settings() -> KaryotypeSettings {
-    KaryotypeSettings::default()
+    let usual = KaryotypeSettings::default();
+    KaryotypeSettings { prices: usual.prices.with_left_out(&crate::karyotype::LeftOut::default()), ..usual }
 }
 
 fn changed(assignment: &Assignment) -> Vec<(String, u8)> {

@@ -60,6 +60,18 @@ pub struct Candidate {
     pub evidence: Evidence,
 }
 
+/// What the selection left out: boxes that may still hold a chromosome of the cell.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct LeftOut {
+    /// Those that overlap none of the chosen: any may be a chromosome of its own.
+    pub apart: Vec<Evidence>,
+    /// Objectness of all of them together. The more there is, the likelier a chromosome is hidden among others.
+    pub objectness: f64,
+}
+
+/// Objectness left out of a cell of which half miss a chromosome.
+const USUAL_LEFT_OUT: f64 = 1.5;
+
 /// Prices in nats: minus the natural logarithm of how probable each deviation is, beside the usual.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Prices {
@@ -71,8 +83,10 @@ pub struct Prices {
     pub sex: f64,
     /// Three sets instead of two; four cost twice as much.
     pub ploidy: f64,
-    /// A chromosome that is there but was not found.
+    /// A chromosome that is there but was not found, where boxes of a total objectness of 1.5 were left out.
     pub miss: f64,
+    /// How much cheaper `miss` becomes with each whole box left out beyond that.
+    pub left_out: f64,
     /// Two boxes on one chromosome that do not overlap much.
     pub duplicate: f64,
     /// How much cheaper "no chromosome" becomes for an object that shares its area with others.
@@ -83,7 +97,25 @@ pub struct Prices {
 
 impl Default for Prices {
     fn default() -> Self {
-        Self { gain: 4.6, loss: 5.8, sex: 4.0, ploidy: 6.0, miss: 7.5, duplicate: 9.0, overlap: 3.0, rivals: 16.0 }
+        Self {
+            gain: 3.95,
+            loss: 4.3,
+            sex: 4.0,
+            ploidy: 6.0,
+            miss: 4.98,
+            left_out: 1.6,
+            duplicate: 6.6,
+            overlap: 3.0,
+            rivals: 8.0,
+        }
+    }
+}
+
+impl Prices {
+    /// The same for a cell of which so much was left out.
+    pub(super) fn with_left_out(&self, left_out: &LeftOut) -> Self {
+        let miss = self.miss - self.left_out * (left_out.objectness - USUAL_LEFT_OUT);
+        Self { miss: miss.clamp(1.5, 12.0), ..self.clone() }
     }
 }
 
@@ -102,6 +134,9 @@ pub struct KaryotypeSettings {
     pub morphology: f64,
     /// A finding is told from this posterior on.
     pub finding_posterior: f32,
+    /// A gain is told from this posterior on: lower, since a chromosome that was found is there, while one that was not
+    /// may only be hidden.
+    pub gain_posterior: f32,
     /// A cell is called normal from this posterior of a normal karyotype on.
     pub normal_posterior: f32,
     /// Slope and intercept that turn the detector's logit into the logit of a true probability.
@@ -122,13 +157,14 @@ impl Default for KaryotypeSettings {
         Self {
             sex: SexDisclosure::Shown,
             prices: Prices::default(),
-            class_temperature: 1.0,
+            class_temperature: 1.05,
             temperature: 1.0,
             morphology: 0.0,
-            finding_posterior: 0.7,
-            normal_posterior: 0.7,
-            objectness: (4.0, 1.0),
-            rival_iou: 0.35,
+            finding_posterior: 0.75,
+            gain_posterior: 0.5,
+            normal_posterior: 0.95,
+            objectness: (3.17, 2.96),
+            rival_iou: 0.34,
         }
     }
 }

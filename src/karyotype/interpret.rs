@@ -7,7 +7,7 @@ use crate::{
 
 use super::{
     assign::{Assignment, assign},
-    evidence::{Evidence, KaryotypeSettings},
+    evidence::{Evidence, KaryotypeSettings, LeftOut},
     iscn::{Base, CellLine, Item, SexChromosomes, SexComplement, Sign, Span},
     structure::{self, Structural},
     syndromes::syndrome,
@@ -22,7 +22,9 @@ const INCOMPLETE: u32 = 3;
 ///
 /// `evidence` goes with `cell.chromosomes`, one each. Without class evidence (segmentation alone: an empty
 /// slice, or one of another length) the cell is not assessable, which is said; what is counted is counted.
-pub fn interpret(cell: &mut Cell, evidence: &[Evidence], settings: &KaryotypeSettings) {
+///
+/// `left_out` makes a loss less sure: the chromosome may be there, but not chosen or not found.
+pub fn interpret(cell: &mut Cell, evidence: &[Evidence], left_out: &LeftOut, settings: &KaryotypeSettings) {
     if evidence.len() != cell.chromosomes.len() || evidence.is_empty() {
         let found = cell.chromosomes.len();
         let reason = match found {
@@ -33,7 +35,14 @@ pub fn interpret(cell: &mut Cell, evidence: &[Evidence], settings: &KaryotypeSet
         cell.counts = Counts { detected: found as u32, unclear: found as u32, ..Counts::default() };
         return;
     }
-    let assignment = assign(evidence, settings);
+    let all: Vec<Evidence> = evidence.iter().chain(&left_out.apart).cloned().collect();
+    let mut assignment =
+        assign(&all, &KaryotypeSettings { prices: settings.prices.with_left_out(left_out), ..settings.clone() });
+    // What the record does not show was not found.
+    for class in assignment.classes.split_off(evidence.len()).into_iter().flatten() {
+        assignment.found[class.index()] -= 1;
+    }
+    assignment.scores.truncate(evidence.len());
     for ((chromosome, evidence), (class, score)) in
         cell.chromosomes.iter_mut().zip(evidence).zip(assignment.classes.iter().zip(&assignment.scores))
     {
@@ -83,13 +92,19 @@ fn complete(cell: &mut Cell, assignment: &Assignment, settings: &KaryotypeSettin
     findings.extend(structural.iter().map(|s| s.finding.clone()));
     findings.extend(damage(&cell.chromosomes));
     let (verdict, reason) = judge(cell, assignment, &findings, settings);
-    findings.retain(|f| f.posterior >= settings.finding_posterior || in_karyotype(f, assignment));
+    findings.retain(|f| is_sure(f, settings) || in_karyotype(f, assignment));
     let iscn = (verdict != Verdict::NotAssessable).then(|| written(assignment, &findings, &structural, settings));
     cell.karyotype = Karyotype { iscn, posterior: Some(assignment.posterior), verdict, reason, findings };
     if settings.sex == SexDisclosure::Undisclosed {
         withhold_sex(cell);
     }
     cell.counts = counts(cell);
+}
+
+/// Whether a finding is sure enough to be told.
+fn is_sure(finding: &Finding, settings: &KaryotypeSettings) -> bool {
+    let least = if finding.kind == FindingKind::Gain { settings.gain_posterior } else { settings.finding_posterior };
+    finding.posterior >= least
 }
 
 /// Whether a gain or loss is part of the most probable karyotype, sure or not.
@@ -245,10 +260,9 @@ fn judge(
     if (found as usize) < FEWEST {
         return not_assessable(format!("only {found} chromosomes were found: a piece of a cell"));
     }
-    let sure = |f: &&Finding| f.posterior >= settings.finding_posterior;
     let losses: u32 = findings
         .iter()
-        .filter(|f| f.kind == FindingKind::Loss)
+        .filter(|f| f.kind == FindingKind::Loss && is_sure(f, settings))
         .map(|f| f.iscn.as_ref().map_or(1, |i| i.split(',').count() as u32))
         .sum();
     if losses + assignment.missing() >= INCOMPLETE {
@@ -256,7 +270,7 @@ fn judge(
             "incomplete: {found} chromosomes found, several classes lack one; chance losses are likely"
         ));
     }
-    let strong: Vec<&Finding> = findings.iter().filter(sure).collect();
+    let strong: Vec<&Finding> = findings.iter().filter(|f| is_sure(f, settings)).collect();
     let only_losses = strong.iter().all(|f| f.kind == FindingKind::Loss);
     if assignment.missing() > 0 && only_losses {
         let absent: Vec<&str> = ChromosomeClass::all()
@@ -312,7 +326,7 @@ fn written(
             continue;
         }
         // A question mark where the gain or loss is the most probable reading, but not a sure one.
-        let uncertain = finding.posterior < settings.finding_posterior;
+        let uncertain = !is_sure(finding, settings);
         items.extend(std::iter::repeat_n(Item { uncertain, ..Item::whole(sign, class) }, times));
     }
     items.extend(structural.iter().filter_map(|s| s.item.clone()));

@@ -17,7 +17,7 @@ mod structure;
 mod syndromes;
 
 pub use assign::{Assignment, Change, assign, assign_closed};
-pub use evidence::{Candidate, Evidence, KaryotypeSettings, Prices};
+pub use evidence::{Candidate, Evidence, KaryotypeSettings, LeftOut, Prices};
 pub use interpret::{SEX_WITHHELD, interpret, is_withheld, recount};
 pub use morphology::{Morphology, morphology};
 pub use select::{Selection, select};
@@ -26,7 +26,7 @@ pub use syndromes::{Syndrome, syndrome, syndromes};
 /// For tests of other rooms: interpreted cells with chosen numbers of chromosomes.
 #[cfg(test)]
 pub(crate) mod tests_support {
-    use super::{KaryotypeSettings, interpret};
+    use super::{KaryotypeSettings, LeftOut, interpret};
     use crate::cell::Cell;
 
     /// A clear cell with the given numbers of some classes, else 46,XX.
@@ -34,7 +34,7 @@ pub(crate) mod tests_support {
         let mut evidence = super::assign::tests::cell(numbers, 0.00001);
         evidence.iter_mut().for_each(|e| e.objectness = 0.999);
         let mut cell = super::interpret::tests::record(&evidence);
-        interpret(&mut cell, &evidence, &KaryotypeSettings::default());
+        interpret(&mut cell, &evidence, &LeftOut::default(), &KaryotypeSettings::default());
         cell
     }
 }

@@ -15,7 +15,7 @@ use crate::{
     cell::{BoundingBox, Captured, Cell, Chromosome, Counts, Damage, Karyotype, NOTICE, TrueCell},
     frame::{Frame, PixelView, Pixels},
     karyotype::{Evidence, KaryotypeSettings, interpret, karyogram, measure},
-    recognition::{Basis, Candidate, Recognised, choose},
+    recognition::{Basis, Candidate, Recognised, choose, left_out},
 };
 
 /// Longer side of a thumbnail in pixels.
@@ -44,8 +44,9 @@ pub fn record(
     id: Uuid,
 ) -> Cell {
     let info = &frame.info;
-    let chosen: Vec<&Candidate> =
-        choose(recognised, settings).iter().map(|c| &recognised.candidates[c.candidate]).collect();
+    let selected = choose(recognised, settings);
+    let left_out = left_out(recognised, &selected, settings);
+    let chosen: Vec<&Candidate> = selected.iter().map(|c| &recognised.candidates[c.candidate]).collect();
     let mut cell = Cell {
         schema: Cell::SCHEMA.into(),
         station: labels.station.clone(),
@@ -79,7 +80,7 @@ pub fn record(
     let crops: Vec<_> = chosen.iter().map(|candidate| crop(&frame.pixels, &candidate.bounds)).collect();
     let shapes = measure::shapes(&crops);
     measure::lengths(&mut cell, &shapes);
-    interpret(&mut cell, evidence.as_deref().unwrap_or_default(), settings);
+    interpret(&mut cell, evidence.as_deref().unwrap_or_default(), &left_out, settings);
     measure::orient(&mut cell, &shapes);
     if basis.models.is_empty() {
         cell.karyotype.reason = "no model was found: chromosomes are segmented and counted, not classified".into();

@@ -2,7 +2,7 @@
 
 use crate::{
     cell::ChromosomeClass,
-    karyotype::{Candidate as Rival, Evidence, KaryotypeSettings, select},
+    karyotype::{Candidate as Rival, Evidence, KaryotypeSettings, LeftOut, select},
 };
 
 use super::{Candidate, LogProbs, Recognised};
@@ -29,6 +29,23 @@ impl Candidate {
     /// What the assignment over the cell is told; none where no network knows classes.
     pub fn evidence(&self) -> Option<Evidence> {
         self.log_probs.as_ref().map(|log_probs| evidence(log_probs, self.objectness))
+    }
+}
+
+/// Lowest objectness of a box that is weighed after the selection left it out.
+const SPARE: f32 = 0.05;
+
+/// The boxes that the selection left out; any may still hold a chromosome.
+pub fn left_out(recognised: &Recognised, chosen: &[Chosen], settings: &KaryotypeSettings) -> LeftOut {
+    let taken = |i: usize| chosen.iter().any(|c| c.candidate == i);
+    let apart = |candidate: &Candidate| {
+        chosen.iter().all(|c| recognised.candidates[c.candidate].bounds.iou(&candidate.bounds) < settings.rival_iou)
+    };
+    let considered = recognised.candidates.iter().take(recognised.considered).enumerate();
+    let others: Vec<&Candidate> = considered.filter(|(i, _)| !taken(*i)).map(|(_, candidate)| candidate).collect();
+    LeftOut {
+        apart: others.iter().filter(|c| c.objectness >= SPARE && apart(c)).filter_map(|c| c.evidence()).collect(),
+        objectness: others.iter().map(|c| f64::from(c.objectness)).sum(),
     }
 }
 

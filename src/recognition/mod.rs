@@ -18,7 +18,7 @@ mod triage;
 
 use std::{collections::BTreeMap, time::Duration};
 
-pub use choose::{Chosen, choose, evidence};
+pub use choose::{Chosen, choose, evidence, left_out};
 pub use classifier::{Classifier, IMPOSSIBLE, Item, LogProbs, combine, median_diagonal};
 pub use composed::{ComposedRecognizer, Recognition};
 pub use decode::{ClassLogProbs, Detection, argmax, decode, log_softmax, suppress};
