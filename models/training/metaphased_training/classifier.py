@@ -17,7 +17,7 @@ from .run import Run, batches, seed_everything
 
 WHITE = 255
 #: Which answers the daemon asks again and how it turns them (bits as in `augment.dihedral_image`): chosen on validation.
-DOUBT = dict(below=0.9, turns=[3, 4, 7])
+DOUBT = dict(below=0.8, turns=[3])
 #: Of singles, which mostly come upright, only the mirror image.
 SINGLE_DOUBT = dict(below=0.9, turns=[1])
 

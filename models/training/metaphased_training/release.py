@@ -272,7 +272,7 @@ cil leave 5 to 8 pixels around a chromosome, and so do these. Overlaps above the
     metaphase=("Classifier for boxes of a metaphase", """Class of the chromosome in a box: 1 to 22, X, Y, or no single chromosome. The crop is a square around the box (see `crop` in model.toml), the second channel marks the box,
 and three sizes relative to the cell come beside it. Orientation is not assumed. Its log probabilities are added to the detector's (`class_weight` in the detector's model.toml).""",
                """Trained on one hospital's images. "Other" was learnt from halves, pairs, shifted and empty boxes, and from
-what the detector offers on training cells beside the chromosomes. A chromosome in doubt is looked at in four orientations (`doubt` in model.toml). A rearranged chromosome gets the class it looks most like."""),
+what the detector offers on training cells beside the chromosomes. A chromosome in doubt is looked at again upside down (`doubt` in model.toml). A rearranged chromosome gets the class it looks most like."""),
     single=("Classifier for cleaned single chromosomes", """Class of a chromosome that has been cut out and cleaned: G-banded (pki3) or Q-banded (BioImLab, inverted before). Upright (p arm up) works best; three quarters of the
 training examples were upright.""",
             """Not for boxes of a metaphase: neighbours were never seen. BioImLab names no patients, so its split is by cell. BioImLab's 119 cells are what the literature's "119 classes" are; here the classes are the 24 kinds.
