@@ -311,11 +311,17 @@ fn the_daemon_on_a_simulated_exposure_finds_its_dose_and_does_what_people_ask() 
          [dose]\nalarm_gy = 0.5\n[web]\nlisten = \"127.0.0.1:0\"\n[mqtt]\nurl = \"off\"\n",
     );
     let dose = || daemon.get("cases/exercise%201").map(|case| case["dose"].clone()).unwrap_or_default();
+    // Until nothing is on its way any more: the dose must not move by itself while a person judges.
     daemon.wait("the scan ends", || {
-        daemon.get("sources").is_some_and(|found| found["sources"][0]["state"]["activity"] == "finished")
+        daemon.get("sources").is_some_and(|found| {
+            let source = &found["sources"][0];
+            source["state"]["activity"] == "finished" && source["stats"]["in_flight"] == 0
+        })
     });
-    daemon.wait("a dose", || dose()["cells"]["counted"].as_u64() >= Some(5));
+    let stored = daemon.get("cells?case=exercise%201&limit=100").unwrap()["cells"].as_array().unwrap().len() as u64;
+    daemon.wait("the dose of all cells", || dose()["cells"]["seen"].as_u64() == Some(stored));
     let found = dose();
+    assert!(found["cells"]["counted"].as_u64() >= Some(5), "{found:#}");
     let limit = |name: &str| found["estimate"]["dose_gy"][name].as_f64().unwrap();
     assert!(limit("low") < 3.0 && 3.0 < limit("high"), "{found:#}");
     assert_eq!(found["alarm"], "raised", "{found:#}");

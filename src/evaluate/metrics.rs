@@ -385,7 +385,8 @@ mod tests {
         let items = [(0.1, false), (0.4, true), (0.4, false), (0.9, true)];
         // Pairs: 0.4 against 0.1 won, against 0.4 half; 0.9 wins both.
         assert!((roc_auc(&items, &[1; 4]) - 3.5 / 4.0).abs() < 1e-12);
-        assert!((roc_auc(&items, &[1, 0, 1, 1]) - 1.5 / 2.0).abs() < 1e-12);
+        // Without the last item 0.4 stands alone: one pair won, one half.
+        assert!((roc_auc(&items, &[1, 1, 1, 0]) - 1.5 / 2.0).abs() < 1e-12);
         assert!(roc_auc(&items[..1], &[1]).is_nan());
     }
 

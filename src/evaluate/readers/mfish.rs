@@ -196,7 +196,7 @@ mod tests {
         };
         bar(1, 1); // at the border
         bar(12, 2);
-        bar(19, 3); // two pixels from the one before
+        bar(18, 3); // its nearest pixel is two columns from the one before
         bar(40, 4);
         let alone = lone(&map, w, h);
         assert_eq!(alone.len(), 1);
