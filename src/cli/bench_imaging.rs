@@ -64,7 +64,9 @@ impl BenchImaging {
         }
         let rows = self.measure(&grey).map_err(|e| Failure::new(Exit::Internal, e.to_string()))?;
         if self.json {
-            output::print(&json!({"picture": {"width": width, "height": height}, "rows": rows}).to_string())?;
+            let picture = json!({"width": width, "height": height});
+            let found = json!({"schema": "bench/1", "bench": "imaging", "picture": picture, "rows": rows});
+            output::print(&found.to_string())?;
             return Ok(Exit::Done);
         }
         let mut table = Table::new();
