@@ -81,7 +81,8 @@ fn fusions(chromosomes: &[Chromosome], assignment: &Assignment) -> Vec<Structura
 
 /// `?der(a;b)(q10;q10)`.
 fn robertsonian(a: ChromosomeClass, b: ChromosomeClass) -> Item {
-    let centromere = || vec![Breakpoint { arm: Some(Arm::Long), band: "10".into(), until: None, or: None }];
+    let centromere =
+        || vec![Breakpoint { uncertain: false, arm: Some(Arm::Long), band: "10".into(), until: None, or: None }];
     let segment = Segment {
         uncertain: false,
         pseudo: false,

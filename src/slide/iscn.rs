@@ -90,6 +90,8 @@ fn apply(item: &Item, constitutional: bool, plans: &mut Vec<Plan>) -> Option<()>
     let constitutional = constitutional && item.constitutional.is_none();
     let times = item.times.unwrap_or(1);
     match item.body() {
+        // Where it came from is not seen.
+        Body::Structural(segments) if segments[0].kind == Abbreviation::Upd => Some(()),
         Body::Whole(chromosome) => {
             let class = chromosome.class?;
             for _ in 0..times {
@@ -123,7 +125,7 @@ fn apply(item: &Item, constitutional: bool, plans: &mut Vec<Plan>) -> Option<()>
         }
         // Length variants of heterochromatin are left as they are; incomplete analysis changes nothing seen.
         Body::Variant { .. } | Body::Incomplete => Some(()),
-        Body::ArmShorthand { .. } | Body::Acentric(_) => None,
+        Body::ArmShorthand { .. } | Body::Acentric { .. } => None,
     }
 }
 

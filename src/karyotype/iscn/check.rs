@@ -64,6 +64,22 @@ fn breakpoints(item: &Item, known: &mut HashSet<String>, faults: &mut Vec<Fault>
             {
                 faults.push(Fault::convention("an isochromosome's breakpoint is p10 or q10 (idic otherwise)"));
             }
+            if segment.kind == Abbreviation::Upd && item.inheritance.is_none() {
+                faults.push(Fault::convention(format!("{} says whose both are: mat or pat", segment.head())));
+            }
+            let unsaid = segment.breakpoints.is_empty() && !described && !known.contains(&segment.head());
+            if segment.kind == Abbreviation::Ring && unsaid && item.sign.is_none() {
+                faults.push(Fault::convention(format!(
+                    "breakpoints missing at the first mention of {}: (p?q?) where they are not known",
+                    segment.head()
+                )));
+            }
+            if segment.kind.is_breakage() {
+                faults.push(Fault::convention(format!(
+                    "{} is no part of a karyotype: breaks, gaps and exchanges belong to the aberration record",
+                    segment.head()
+                )));
+            }
             if segment.kind == Abbreviation::Rob
                 && segment.chromosomes.iter().any(|c| c.class.is_some_and(|class| !class.is_acrocentric()))
             {
@@ -103,6 +119,8 @@ fn takes(segment: &Segment, at: usize) -> (usize, usize) {
         A::Ins if chromosomes == 2 && at == 0 => (1, 1),
         A::Ins => (2, 2),
         A::Trc if at == 1 => (2, 2),
+        A::Complex | A::Var => (1, 2),
+        A::Upd => (0, 0),
         A::Trans | A::Dic | A::Tas if chromosomes > 2 => (1, 2),
         A::Hsr => (1, 4),
         A::Neo => (1, 2),
@@ -125,6 +143,8 @@ fn chromosomes_fit(segment: &Segment) -> Result<(), String> {
         A::Rob => number == 2,
         A::Trc => number == 3,
         A::Ins => number <= 3,
+        A::Chte | A::Chre | A::Quadriradial | A::Complex => number >= 2,
+        A::Triradial => (2..=3).contains(&number),
         A::Der | A::Ring | A::Rec => true,
         _ => number == 1,
     };
@@ -138,6 +158,9 @@ fn segment_breakpoints(segment: &Segment, described: bool, known: &HashSet<Strin
         matches!(segment.kind, Abbreviation::Der | Abbreviation::Rec) && segment.chromosomes.len() == 1;
     if segment.breakpoints.is_empty() {
         let arms_say_enough = segment.chromosomes.iter().all(|c| c.arm.is_some());
+        if segment.kind == Abbreviation::Upd || segment.kind == Abbreviation::Ring {
+            return Ok(());
+        }
         if described || arms_say_enough || known.contains(&segment.head()) {
             return Ok(());
         }
@@ -160,7 +183,7 @@ fn segment_breakpoints(segment: &Segment, described: bool, known: &HashSet<Strin
     }
     for (at, (group, chromosome)) in segment.breakpoints.iter().zip(&segment.chromosomes).enumerate() {
         let (least, most) = takes(segment, at);
-        let unknown = group.iter().any(|b| b.arm.is_none());
+        let unknown = group.iter().any(|b| b.arm.is_none() || b.uncertain);
         if group.len() > most || (group.len() < least && !unknown) {
             let needed = match (least, most) {
                 (1, 1) => "one breakpoint".to_owned(),
@@ -242,7 +265,7 @@ fn arithmetic(lines: &[CellLine], partial: &[bool], faults: &mut Vec<Fault>) {
 /// What people forget most, said with the count.
 fn why(line: &CellLine) -> &'static str {
     let has = |wanted: fn(&Body) -> bool| line.items.iter().any(|i| i.sign.is_none() && wanted(i.body()));
-    if has(|b| matches!(b, Body::Unidentified { kind: Unidentified::DoubleMinute, .. } | Body::Acentric(_))) {
+    if has(|b| matches!(b, Body::Unidentified { kind: Unidentified::DoubleMinute, .. } | Body::Acentric { .. })) {
         ": double minutes and fragments are not counted"
     } else if line.items.iter().any(|item| abnormal_sex(item, line) > 0) {
         ": the complement lists the normal sex chromosomes, the abnormal one counts beside it"
@@ -334,7 +357,7 @@ fn key(item: &Item) -> (u32, bool, u32, &'static str) {
         Body::Structural(segments) => (of(&segments[0].chromosomes[0]), acquired, 2, segments[0].kind.name()),
         Body::Variant { chromosome, .. } | Body::ArmShorthand { chromosome, .. } => (of(chromosome), acquired, 2, ""),
         Body::Unidentified { kind, .. } => (UNKNOWN + 1 + *kind as u32, true, 0, ""),
-        Body::Acentric(_) => (UNKNOWN + 5, true, 0, ""),
+        Body::Acentric { .. } => (UNKNOWN + 5, true, 0, ""),
         Body::Incomplete => (UNKNOWN + 6, true, 0, ""),
     }
 }
@@ -369,7 +392,9 @@ fn order(line: &CellLine, faults: &mut Vec<Fault>) {
 fn first_is_lowest(segment: &Segment) -> bool {
     use Abbreviation as A;
     // In trc the order is that of the pieces; in psu dic the active centromere comes first; ins names the recipient first.
-    if segment.pseudo || !matches!(segment.kind, A::Trans | A::Der | A::Dic | A::Rob | A::Tas) {
+    if segment.pseudo
+        || !matches!(segment.kind, A::Chte | A::Chre | A::Quadriradial | A::Trans | A::Der | A::Dic | A::Rob | A::Tas)
+    {
         return true;
     }
     let ranks: Option<Vec<u32>> = segment.chromosomes.iter().map(|c| c.class.map(rank)).collect();
@@ -399,8 +424,8 @@ fn conventions(line: &CellLine, faults: &mut Vec<Fault>) {
                     "constitutional sex aneuploidy takes no sign: 47,XXX (the signed form needs a cell number)",
                 ));
             }
-            (Body::Acentric(_), _) => faults.push(Fault::convention(
-                "acentric fragments (ace) are no part of the karyotype: they belong to the aberration record",
+            (Body::Acentric { .. }, _) => faults.push(Fault::convention(
+                "acentric fragments (ace, min) are no part of the karyotype: they belong to the aberration record",
             )),
             (Body::Structural(segments), Some(Sign::Gain)) => {
                 let head = &segments[0];

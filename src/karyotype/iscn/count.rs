@@ -87,9 +87,9 @@ pub(super) fn change(item: &Item, line: &CellLine) -> Option<i64> {
             Some(sign) => Some(signed(sign)),
             None => Some(times * (abnormal_sex(item, line) - taken(&segments[0]))),
         },
-        Body::Unidentified { kind: Unidentified::DoubleMinute, .. } | Body::Acentric(_) => Some(0),
+        Body::Unidentified { kind: Unidentified::DoubleMinute, .. } | Body::Acentric { .. } => Some(0),
         Body::Unidentified { quantity, .. } => match quantity {
-            Some(Span { high: Some(_), .. }) => None,
+            Some(Span { high: Some(_), .. } | Span { about: true, .. }) => None,
             Some(Span { low, .. }) => Some(i64::from(*low) * signed(item.sign?)),
             None => Some(signed(item.sign?)),
         },
@@ -115,6 +115,7 @@ pub(super) fn abnormal_sex(item: &Item, line: &CellLine) -> i64 {
         return 0;
     }
     match item.body() {
+        Body::Structural(segments) if segments[0].kind.leaves_number() => 0,
         Body::Structural(segments) => segments[0].chromosomes.iter().filter(|c| c.is_sex()).count() as i64,
         Body::Variant { chromosome, .. } => i64::from(chromosome.is_sex()),
         _ => 0,

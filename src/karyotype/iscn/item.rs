@@ -18,7 +18,8 @@ pub(super) struct ReadItem {
 pub(super) fn read_item(text: &str) -> Result<ReadItem, String> {
     let strict = Reader::new(text, false).item();
     let Err(reason) = strict else { return strict };
-    if !text.contains(char::is_whitespace) || text.replace(' ', "").contains("derdic") {
+    let spaced = text.contains(char::is_whitespace) && !text.contains(" or ");
+    if !spaced || text.replace(' ', "").contains("derdic") {
         return Err(reason);
     }
     // With stray spaces: read it without them, or what stands before the first.
@@ -78,16 +79,20 @@ impl<'a> Reader<'a> {
         digits.parse().map(Some).map_err(|_| format!("number {digits} is too large"))
     }
 
+    /// `3`, `3~5`, `~50`.
     fn span(&mut self) -> Read<Option<Span>> {
-        let Some(low) = self.number()? else { return Ok(None) };
-        if !self.take("~") {
-            return Ok(Some(Span::exact(low)));
+        let about = self.take("~");
+        let Some(low) = self.number()? else {
+            return if about { Err("number missing after the tilde".into()) } else { Ok(None) };
+        };
+        if about || !self.take("~") {
+            return Ok(Some(Span { about, ..Span::exact(low) }));
         }
         let high = self.number()?.ok_or("range end missing")?;
         if high <= low {
             return Err(format!("range {low}~{high} is reversed"));
         }
-        Ok(Some(Span { low, high: Some(high) }))
+        Ok(Some(Span { low, high: Some(high), about: false }))
     }
 
     fn item(mut self) -> Read<ReadItem> {
@@ -105,7 +110,17 @@ impl<'a> Reader<'a> {
         }
         uncertain |= self.take("?");
         let mut readings = vec![self.body(sign)?];
+        let mut signed_each = false;
         while self.take(" or ") || (self.squeezed && self.take("or")) {
+            let again = match sign {
+                Some(Sign::Gain) => self.take("+"),
+                Some(Sign::Loss) => self.take("-"),
+                None => false,
+            };
+            if readings.len() > 1 && again != signed_each {
+                return Err("the sign stands before all readings or before the first alone".into());
+            }
+            signed_each = again;
             readings.push(self.body(sign)?);
         }
         let times = if self.take("x") {
@@ -133,7 +148,10 @@ impl<'a> Reader<'a> {
         if !self.rest.is_empty() {
             return Err(self.left_over(whole));
         }
-        let item = Item { sign, uncertain, readings, times, constitutional, inheritance, cells };
+        if times.is_some() && matches!(readings[0], Body::Whole(_)) {
+            self.notes.push("x counts copies of rearranged chromosomes: a whole one is written each time".into());
+        }
+        let item = Item { sign, uncertain, readings, signed_each, times, constitutional, inheritance, cells };
         self.sign_fits(&item)?;
         Ok(ReadItem { item, notes: self.notes, partial: false })
     }
@@ -157,7 +175,9 @@ impl<'a> Reader<'a> {
         let mut inheritance = None;
         if self.take("?c") {
             constitutional = Some(Constitutional::Uncertain);
-        } else if let Some((name, kind)) = INHERITANCE.iter().find(|(name, _)| self.rest.starts_with(name)) {
+        } else if let Some((name, kind)) =
+            INHERITANCE.iter().filter(|(name, _)| self.rest.starts_with(name)).max_by_key(|(name, _)| name.len())
+        {
             self.take(name);
             inheritance = Some(*kind);
         } else if self.take("c") {
@@ -194,16 +214,24 @@ impl<'a> Reader<'a> {
         }
         let start = self.rest;
         // A quantity before mar, r, dmin, ace; else a chromosome number, read again below.
-        let quantity = if self.peek().is_some_and(|c| c.is_ascii_digit()) { self.span()? } else { None };
+        let quantity = if self.peek().is_some_and(|c| c.is_ascii_digit() || c == '~') { self.span()? } else { None };
         if self.take("ace") {
-            return Ok(Body::Acentric(quantity));
+            return Ok(Body::Acentric { quantity, minute: false });
+        }
+        if self.take("min") {
+            return Ok(Body::Acentric { quantity, minute: true });
         }
         for kind in [Unidentified::Marker, Unidentified::DoubleMinute, Unidentified::Ring] {
             let ring_of_something = kind == Unidentified::Ring
                 && self.rest.strip_prefix('r').is_some_and(|rest| rest.starts_with(['(', 'o', 'e']));
+            let ring_of_something = ring_of_something && !self.rest.starts_with("r(?)");
             if !ring_of_something && self.take(kind.name()) {
                 if quantity.is_some_and(|q| q.low == 0) {
                     return Err(format!("zero {}", kind.name()));
+                }
+                // A ring of unknown origin may say so.
+                if kind == Unidentified::Ring {
+                    self.take("(?)");
                 }
                 let index = self.number()?;
                 return Ok(Body::Unidentified { kind, quantity, index });
@@ -228,36 +256,52 @@ impl<'a> Reader<'a> {
         if arm.is_none() && !cen {
             return Ok(Body::Whole(chromosome));
         }
-        let feature = if self.take("stk") {
-            Some(VariantFeature::Stalk)
-        } else if self.take("h") {
-            Some(VariantFeature::Heterochromatin)
-        } else if self.take("s") {
-            Some(VariantFeature::Satellite)
+        if let Some(arm) = arm
+            && self.rest.starts_with(['+', '-'])
+        {
+            let longer = self.rest.starts_with('+');
+            self.rest = &self.rest[1..];
+            let (form, letter) = (if longer { "add" } else { "del" }, arm.letter());
+            self.notes
+                .push(format!("arm shorthand is for text only: write {form}({chromosome})({letter}..) with the band"));
+            if sign.is_some() {
+                return Err(format!("two signs on {chromosome}{letter}"));
+            }
+            return Ok(Body::ArmShorthand { chromosome, arm, longer });
+        }
+        let mut parts = vec![self.variant(&chromosome, arm)?];
+        while self.peek().is_some_and(|c| matches!(c, 'p' | 'q' | 'c')) && !self.rest.starts_with("pat") {
+            let arm = self.arm();
+            if arm.is_none() && !(self.rest.starts_with("cenh") && self.take("cen")) {
+                break;
+            }
+            parts.push(self.variant(&chromosome, arm)?);
+        }
+        // One stretch of heterochromatin that every chromosome has says nothing without its size; 9ph means p alone.
+        if let [Variant { feature: VariantFeature::Heterochromatin, larger: None, arm, band: None, .. }] = parts[..]
+            && arm != Some(Arm::Short)
+        {
+            return Err(format!("what happened to {}: + or - is missing", Body::Variant { chromosome, parts }));
+        }
+        Ok(Body::Variant { chromosome, parts })
+    }
+
+    /// Band, feature and size of a heteromorphism, after its arm.
+    fn variant(&mut self, chromosome: &ChromosomeRef, arm: Option<Arm>) -> Read<Variant> {
+        let band = self.take_while(|c| c.is_ascii_digit() || c == '.');
+        let features = [VariantFeature::Stalk, VariantFeature::Heterochromatin, VariantFeature::Satellite];
+        let Some(feature) = features.into_iter().find(|feature| self.take(feature.name())) else {
+            return Err(format!("what happened to {chromosome}{} is not said", self.rest));
+        };
+        let double = feature != VariantFeature::Heterochromatin && self.take(feature.name());
+        let larger = if self.take("+") {
+            Some(true)
+        } else if self.take("-") {
+            Some(false)
         } else {
             None
         };
-        let larger = match self.peek() {
-            Some('+') => true,
-            Some('-') => false,
-            _ => return Err(format!("what happened to {chromosome}{} is not said", self.rest)),
-        };
-        self.rest = &self.rest[1..];
-        match (feature, arm) {
-            (Some(feature), arm) => Ok(Body::Variant { chromosome, arm, feature, larger }),
-            (None, Some(arm)) => {
-                let form = if larger { "add" } else { "del" };
-                let arm_letter = arm.letter();
-                self.notes.push(format!(
-                    "arm shorthand is for text only: write {form}({chromosome})({arm_letter}..) with the band"
-                ));
-                if sign.is_some() {
-                    return Err(format!("two signs on {chromosome}{arm_letter}"));
-                }
-                Ok(Body::ArmShorthand { chromosome, arm, longer: larger })
-            }
-            (None, None) => Err("cen is followed by h".into()),
-        }
+        Ok(Variant { arm, band: (!band.is_empty()).then(|| band.to_owned()), feature, double, larger })
     }
 
     /// Number or letter, with a question mark before and an arm after it where given.
@@ -329,6 +373,13 @@ impl<'a> Reader<'a> {
     }
 
     fn segment(&mut self, uncertain: bool) -> Read<Segment> {
+        for old in ["inv ", "dir "] {
+            let then = self.rest.strip_prefix(old).unwrap_or_default();
+            if ["dup(", "ins(", "trp("].iter().any(|kind| then.starts_with(kind)) {
+                self.take(old);
+                self.notes.push(format!("{old}is no longer written: the order of the bands tells the direction"));
+            }
+        }
         let mut pseudo = self.take("psu ");
         if !pseudo && self.rest.starts_with("psu") {
             self.take("psu");
@@ -405,6 +456,7 @@ impl<'a> Reader<'a> {
         if self.peek().is_some_and(|c| c.is_ascii_digit() || matches!(c, 'X' | 'Y')) {
             return Err("the chromosome is not repeated among the breakpoints in the short system".into());
         }
+        let uncertain = ["?p", "?q"].iter().any(|doubt| self.rest.starts_with(doubt)) && self.take("?");
         let arm = match self.peek() {
             Some('p') => Some(Arm::Short),
             Some('q') => Some(Arm::Long),
@@ -428,7 +480,7 @@ impl<'a> Reader<'a> {
         } else {
             None
         };
-        Ok(Breakpoint { arm, band, until, or })
+        Ok(Breakpoint { uncertain, arm, band, until, or })
     }
 
     fn band(&mut self) -> Read<String> {

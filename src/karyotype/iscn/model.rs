@@ -22,19 +22,21 @@ pub enum Origin {
     Chimera,
 }
 
-/// A whole number, or a range `low~high`.
+/// A whole number, a range `low~high`, or a rough number `~50`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Span {
     /// The number, or the lower end.
     pub low: u32,
     /// The upper end of a range.
     pub high: Option<u32>,
+    /// A tilde before the number: about so many.
+    pub about: bool,
 }
 
 impl Span {
     /// A single number.
     pub fn exact(number: u32) -> Self {
-        Self { low: number, high: None }
+        Self { low: number, high: None, about: false }
     }
 }
 
@@ -142,6 +144,8 @@ pub struct Item {
     pub uncertain: bool,
     /// What it is; more than one when joined by `or`.
     pub readings: Vec<Body>,
+    /// The sign stands before every reading: `+8 or +9`.
+    pub signed_each: bool,
     /// `x2`: copies.
     pub times: Option<u32>,
     /// `c` or `?c`.
@@ -159,6 +163,7 @@ impl Item {
             sign,
             uncertain: false,
             readings: vec![body],
+            signed_each: false,
             times: None,
             constitutional: None,
             inheritance: None,
@@ -190,8 +195,8 @@ pub enum Inheritance {
     DeNovo,
 }
 
-/// Suffixes as written, longest first so that `dmat` is not read as something else.
-pub(super) const INHERITANCE: [(&str, Inheritance); 7] = [
+/// Suffixes as written; the first of a kind is the one that is printed.
+pub(super) const INHERITANCE: [(&str, Inheritance); 8] = [
     ("dmat", Inheritance::DerivedMaternal),
     ("dpat", Inheritance::DerivedPaternal),
     ("dinh", Inheritance::DerivedInherited),
@@ -199,6 +204,7 @@ pub(super) const INHERITANCE: [(&str, Inheritance); 7] = [
     ("pat", Inheritance::Paternal),
     ("inh", Inheritance::Inherited),
     ("dn", Inheritance::DeNovo),
+    ("dnv", Inheritance::DeNovo),
 ];
 
 /// What an abnormality is.
@@ -217,16 +223,12 @@ pub enum Body {
         /// Number after it, a name: `mar1`.
         index: Option<u32>,
     },
-    /// A heteromorphism: `16qh+`, `21ps-`.
+    /// A heteromorphism: `16qh+`, `21ps-`, `14cenh+pstk+ps+`.
     Variant {
         /// On which chromosome.
         chromosome: ChromosomeRef,
-        /// Arm, none for the centromere (`cenh`).
-        arm: Option<Arm>,
-        /// `h`, `s`, `stk`.
-        feature: VariantFeature,
-        /// Larger or smaller.
-        larger: bool,
+        /// What varies on it, in the order written.
+        parts: Vec<Variant>,
     },
     /// `inc`: incomplete analysis.
     Incomplete,
@@ -239,8 +241,13 @@ pub enum Body {
         /// Longer (`+`) or shorter (`-`).
         longer: bool,
     },
-    /// `ace`: readable, but no part of a karyotype.
-    Acentric(Option<Span>),
+    /// `ace`, `min`: readable, but no part of a karyotype.
+    Acentric {
+        /// Number before it.
+        quantity: Option<Span>,
+        /// A minute one (`min`).
+        minute: bool,
+    },
 }
 
 /// Pieces without a chromosome number.
@@ -265,6 +272,21 @@ impl Unidentified {
     }
 }
 
+/// One thing that varies on a chromosome.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Variant {
+    /// Arm, none for the centromere (`cenh`).
+    pub arm: Option<Arm>,
+    /// Band that carries it: `1q41h+`.
+    pub band: Option<String>,
+    /// `h`, `s`, `stk`.
+    pub feature: VariantFeature,
+    /// Written twice: `13pss`, two satellites.
+    pub double: bool,
+    /// Larger (true) or smaller (false); none where it is only said to be there: `17ps`.
+    pub larger: Option<bool>,
+}
+
 /// What a heteromorphism varies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum VariantFeature {
@@ -274,6 +296,17 @@ pub enum VariantFeature {
     Stalk,
     /// `s`.
     Satellite,
+}
+
+impl VariantFeature {
+    /// As written.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Heterochromatin => "h",
+            Self::Stalk => "stk",
+            Self::Satellite => "s",
+        }
+    }
 }
 
 /// Short or long arm.
@@ -336,6 +369,8 @@ pub struct Segment {
 /// A breakpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Breakpoint {
+    /// A question mark before a known arm: `?q21`.
+    pub uncertain: bool,
     /// Arm; none for `?`.
     pub arm: Option<Arm>,
     /// Band after the arm, with question marks as written: `21.3`, `2?`, `?`, `ter`.
@@ -371,8 +406,31 @@ macro_rules! abbreviations {
     };
 }
 
+impl Abbreviation {
+    /// Breakage of chromosomes or chromatids, as clastogens make it: what is scored, not what a clone has.
+    pub fn is_breakage(self) -> bool {
+        use Abbreviation as A;
+        matches!(
+            self,
+            A::Chtb | A::Chte | A::Chtg | A::Chrb | A::Chre | A::Chrg | A::Complex | A::Quadriradial | A::Triradial
+        )
+    }
+
+    /// Says something of a chromosome that is there anyway: an X or Y so named does not count beside the complement.
+    pub(super) fn leaves_number(self) -> bool {
+        self.is_breakage() || self == Self::Upd
+    }
+}
+
 abbreviations! {
     Add "add" "added material",
+    Chrb "chrb" "chromosome break",
+    Chre "chre" "chromosome exchange",
+    Chrg "chrg" "chromosome gap",
+    Chtb "chtb" "chromatid break",
+    Chte "chte" "chromatid exchange",
+    Chtg "chtg" "chromatid gap",
+    Complex "cx" "complex rearrangement",
     Del "del" "deletion",
     Der "der" "derivative",
     Dic "dic" "dicentric",
@@ -387,11 +445,15 @@ abbreviations! {
     Inv "inv" "inversion",
     Neo "neo" "neocentromere",
     Qdp "qdp" "quadruplication",
+    Quadriradial "qr" "quadriradial",
     Ring "r" "ring",
     Rec "rec" "recombinant",
     Rob "rob" "Robertsonian",
     Trans "t" "translocation",
     Tas "tas" "telomeric association",
+    Triradial "tr" "triradial",
     Trc "trc" "tricentric",
     Trp "trp" "triplication",
+    Upd "upd" "uniparental disomy",
+    Var "var" "variant",
 }

@@ -27,7 +27,7 @@ impl fmt::Display for CellLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.count)?;
         if let Some(ploidy) = self.ploidy {
-            write!(f, "<{ploidy}n>")?;
+            if ploidy == 1 { f.write_str("<n>")? } else { write!(f, "<{ploidy}n>")? }
         }
         match &self.base {
             Base::Sex(sex) => write!(f, ",{sex}")?,
@@ -63,7 +63,7 @@ impl fmt::Display for Times {
 
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.low)?;
+        write!(f, "{}{}", if self.about { "~" } else { "" }, self.low)?;
         self.high.map_or(Ok(()), |high| write!(f, "~{high}"))
     }
 }
@@ -97,17 +97,18 @@ fn constitutional(c: Option<Constitutional>) -> &'static str {
 
 impl fmt::Display for Item {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.sign {
-            Some(Sign::Gain) => f.write_str("+")?,
-            Some(Sign::Loss) => f.write_str("-")?,
-            None => {}
-        }
+        let sign = match self.sign {
+            Some(Sign::Gain) => "+",
+            Some(Sign::Loss) => "-",
+            None => "",
+        };
+        f.write_str(sign)?;
         if self.uncertain {
             f.write_str("?")?;
         }
         for (i, body) in self.readings.iter().enumerate() {
             if i > 0 {
-                f.write_str(" or ")?;
+                write!(f, " or {}", if self.signed_each { sign } else { "" })?;
             }
             write!(f, "{body}")?;
         }
@@ -141,29 +142,36 @@ impl fmt::Display for Body {
                 f.write_str(kind.name())?;
                 index.map_or(Ok(()), |i| write!(f, "{i}"))
             }
-            Self::Variant { chromosome, arm, feature, larger } => {
+            Self::Variant { chromosome, parts } => {
                 write!(f, "{chromosome}")?;
-                match arm {
-                    Some(arm) => write!(f, "{}", arm.letter())?,
-                    None => f.write_str("cen")?,
-                }
-                f.write_str(match feature {
-                    VariantFeature::Heterochromatin => "h",
-                    VariantFeature::Stalk => "stk",
-                    VariantFeature::Satellite => "s",
-                })?;
-                f.write_str(if *larger { "+" } else { "-" })
+                parts.iter().try_for_each(|part| write!(f, "{part}"))
             }
             Self::Incomplete => f.write_str("inc"),
             Self::ArmShorthand { chromosome, arm, longer } => {
                 write!(f, "{chromosome}{}{}", arm.letter(), if *longer { '+' } else { '-' })
             }
-            Self::Acentric(quantity) => {
+            Self::Acentric { quantity, minute } => {
                 if let Some(quantity) = quantity {
                     write!(f, "{quantity}")?;
                 }
-                f.write_str("ace")
+                f.write_str(if *minute { "min" } else { "ace" })
             }
+        }
+    }
+}
+
+impl fmt::Display for Variant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.arm {
+            Some(arm) => write!(f, "{}{}", arm.letter(), self.band.as_deref().unwrap_or_default())?,
+            None => f.write_str("cen")?,
+        }
+        let name = self.feature.name();
+        write!(f, "{name}{}", if self.double { name } else { "" })?;
+        match self.larger {
+            Some(true) => f.write_str("+"),
+            Some(false) => f.write_str("-"),
+            None => Ok(()),
         }
     }
 }
@@ -206,7 +214,7 @@ impl fmt::Display for Segment {
 impl fmt::Display for Breakpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(arm) = self.arm {
-            write!(f, "{}", arm.letter())?;
+            write!(f, "{}{}", if self.uncertain { "?" } else { "" }, arm.letter())?;
         }
         f.write_str(&self.band)?;
         if let Some((arm, band)) = &self.until {

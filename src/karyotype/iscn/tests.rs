@@ -96,6 +96,49 @@ fn forms_beside_the_table_are_judged_by_the_same_rules() {
         "46,XX,del(13)(q?14q22)",
         "46,XY[12]//46,XX[8]",
         "43,XY,psu dic(9;4)(q34;q35)x2,dic(17;20)(p11.2;q11.2)[3]",
+        "46,XY,upd(15)mat",
+        "46,XX,upd(X)pat",
+        "46,XX,t(2;5)(p12;q31)dnv",
+        "47,XX,+mar dnv",
+        "49,XX,+3mar,~50dmin[10]",
+        "47,XX,+8 or +9",
+        "47,XX,+8 or 9",
+        "47,XX,+mar or +r[5]",
+        "47,XX,+r(8)",
+        "47,XX,+r(?)[4]",
+        "48,XX,+mar1x2[5]",
+        "46,XX,14cenh+pstk+ps+",
+        "46,XY,9phqh",
+        "46,XY,9ph",
+        "46,XX,17ps",
+        "46,X,Yqs",
+        "46,XX,1q41h+",
+        "46,XX,13pss",
+        "46,XX,14pstkstk",
+        "46,XX,15cenh+mat,15ps+pat",
+        "46,XX,var(13)(p13)",
+        "46,XX,del(1)(?q21)",
+        "46,XX,del(1)(q2?1)",
+        "46,XX,del(1)(q21?)",
+        "26<n>,X,+4,+6,+21[12]",
+        "46,XY,t(9;22)(q34;q11.2)[3]/46,sl,t(3;6)(q21;p21)[4]/45,sdl1,-7[5]/46,sdl2,+8[6]",
+        "47,XX,+8[2]/46,XX[10]//46,XY[8]",
+        "46,XX,der(5)add(5)(p15)del(5)(q13)",
+        "46,XX,der(1)t(1;3)(p32;q21)t(1;11)(q25;q13)",
+        "46,XX,der(8)ins(8;?)(q22;?)",
+        "46,XX,der(14)del(14)(q24q32)neo(14)(q24)",
+        "46,XX,der(1)hsr(1)(p22)hsr(1)(q31)",
+        "45,XX,psu dic(15;13)(q12;q12)mat",
+        "46,X,psu idic(Y)(q11.2)",
+        "46,t(X;Y)(p22.3;p11.3)",
+        "47,XY,+?8",
+        "46,XX,inv(2)(p11.2q13)mat",
+        "46,XY,t(2;7;5)(p21;q22;q23)",
+        "46,XX,t(5;14;9;22)(q13;q24;p12;q11.2)",
+        "46,XX,i(18)(p10)",
+        "70,XXY,+8[5]",
+        "75~79<3n>,XXX,+8[cp5]",
+        "46,XX,t(9;22)(q34;q11.2)[12]/92,idemx2[3]",
     ] {
         assert_eq!(severity(text), None, "{text}: {:?}", check(text).reason);
     }
@@ -113,6 +156,14 @@ fn forms_beside_the_table_are_judged_by_the_same_rules() {
         "46,XX,del(5p)",
         "46,XX/46,XY",
         "46,XX,+8,-7,i(17)(q10)[10]",
+        "46,XX,upd(15)",
+        "48,XX,+8x2[10]",
+        "46,XX,r(7)",
+        "46,XX,chtb(4)(q25)",
+        "46,XX,chte(4;10)(q25;q22)",
+        "46,XX,chrg(X)(q22)",
+        "46,XX,2min",
+        "46,XX,inv dup(15)(q11.2q13)",
     ] {
         assert_eq!(severity(text), Some(Severity::Convention), "{text}: {:?}", check(text).reason);
     }
@@ -142,6 +193,16 @@ fn forms_beside_the_table_are_judged_by_the_same_rules() {
         "46,XX,der(1)",
         "é,XX",
         "46,XXé",
+        "46,XX,~dmin",
+        "47,XX,+8 or -9",
+        "48,XX,+8 or 9 or +10",
+        "46,XX,16qh",
+        "46,XX,13pst+",
+        "46,XX,upd(15;15)mat",
+        "46,XX,chte(4)(q25)",
+        "46,XX,~50mar",
+        "45,XX,+r(8)",
+        "46,XX,upd(15)(q11)mat",
     ] {
         assert_eq!(severity(text), Some(Severity::Fatal), "{text}: {:?}", check(text).reason);
     }
@@ -168,7 +229,8 @@ fn breakpoint() -> impl Strategy<Value = Breakpoint> {
         Just("10".to_owned()),
         Just("ter".to_owned())
     ];
-    (arm(), band, prop::option::of(arm())).prop_map(|(arm, band, until)| Breakpoint {
+    (arm(), band, prop::option::of(arm()), any::<bool>()).prop_map(|(arm, band, until, uncertain)| Breakpoint {
+        uncertain,
         arm: Some(arm),
         band,
         until: until.map(|arm| (arm, "13".to_owned())),
@@ -212,7 +274,47 @@ fn item() -> impl Strategy<Value = Item> {
         item.inheritance = inheritance;
         item
     });
-    prop_oneof![whole, structural, marker]
+    let sign = prop_oneof![Just(Sign::Gain), Just(Sign::Loss)];
+    let either = (sign, 0..22_usize, any::<bool>()).prop_map(|(sign, i, signed_each)| {
+        let other = crate::cell::ChromosomeClass::from_index(i + 1).unwrap();
+        let mut item = Item::whole(sign, crate::cell::ChromosomeClass::from_index(i).unwrap());
+        item.readings.push(Body::Whole(ChromosomeRef::known(other)));
+        Item { signed_each, ..item }
+    });
+    let minutes = (1..90_u32, any::<bool>(), prop::option::of(1..9_u32)).prop_map(|(low, about, more)| {
+        let high = more.filter(|_| !about).map(|more| low + more);
+        let quantity = Some(Span { low, high, about });
+        Item::new(None, Body::Unidentified { kind: Unidentified::DoubleMinute, quantity, index: None })
+    });
+    let feature =
+        prop::sample::select(vec![VariantFeature::Heterochromatin, VariantFeature::Stalk, VariantFeature::Satellite]);
+    let part =
+        (prop::option::of(arm()), prop::option::of(Just("41".to_owned())), feature, any::<bool>(), any::<bool>())
+            .prop_map(|(arm, band, feature, double, larger)| {
+                let heterochromatin = feature == VariantFeature::Heterochromatin;
+                match arm {
+                    Some(arm) => Variant {
+                        arm: Some(arm),
+                        band,
+                        feature,
+                        double: double && !heterochromatin,
+                        larger: Some(larger),
+                    },
+                    // The centromere has heterochromatin alone.
+                    None => Variant {
+                        arm,
+                        band: None,
+                        feature: VariantFeature::Heterochromatin,
+                        double: false,
+                        larger: Some(larger),
+                    },
+                }
+            });
+    let variant = (0..24_usize, prop::collection::vec(part, 1..4)).prop_map(|(i, parts)| {
+        let class = crate::cell::ChromosomeClass::from_index(i).unwrap();
+        Item::new(None, Body::Variant { chromosome: ChromosomeRef::known(class), parts })
+    });
+    prop_oneof![whole, structural, marker, either, minutes, variant]
 }
 
 proptest! {

@@ -126,23 +126,34 @@ fn body_words(item: &Item, body: &Body) -> String {
                 (None, None) => name.into(),
             }
         }
-        Body::Variant { chromosome, arm, feature, larger } => format!(
-            "{} {} of {chromosome}{} (heteromorphism)",
-            if *larger { "longer" } else { "shorter" },
-            match feature {
-                VariantFeature::Heterochromatin => "heterochromatin",
-                VariantFeature::Stalk => "stalk",
-                VariantFeature::Satellite => "satellite",
-            },
-            arm.map_or(String::new(), |a| a.letter().to_string())
-        ),
+        Body::Variant { chromosome, parts } => {
+            let parts: Vec<String> = parts.iter().map(|part| variant_words(chromosome, part)).collect();
+            format!("{} (heteromorphism)", parts.join(" and "))
+        }
         Body::Incomplete => "incomplete analysis".into(),
         Body::ArmShorthand { chromosome, arm, longer } => {
             let what = if *longer { "added material on" } else { "deletion of" };
             format!("{what} {chromosome}{}", arm.letter())
         }
-        Body::Acentric(_) => "acentric fragment".into(),
+        Body::Acentric { minute: true, .. } => "minute acentric fragment".into(),
+        Body::Acentric { .. } => "acentric fragment".into(),
     }
+}
+
+fn variant_words(chromosome: &ChromosomeRef, part: &Variant) -> String {
+    let size = match part.larger {
+        Some(true) => "longer ",
+        Some(false) => "shorter ",
+        None => "",
+    };
+    let feature = match part.feature {
+        VariantFeature::Heterochromatin => "heterochromatin",
+        VariantFeature::Stalk => "stalk",
+        VariantFeature::Satellite => "satellite",
+    };
+    let arm = part.arm.map_or(String::new(), |arm| arm.letter().to_string());
+    let band = part.band.as_deref().unwrap_or_default();
+    format!("{size}{}{feature} of {chromosome}{arm}{band}", if part.double { "double " } else { "" })
 }
 
 fn structural_words(segments: &[Segment]) -> String {
