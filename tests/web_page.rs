@@ -71,6 +71,64 @@ fn a_cell_appears_its_detail_opens_and_a_correction_is_kept() {
 }
 
 #[test]
+fn a_chromosome_dragged_to_another_place_changes_the_karyotype_and_leaves_a_review() {
+    let name = "a_chromosome_dragged_to_another_place_changes_the_karyotype_and_leaves_a_review";
+    let Some(browser) = Browser::open(name, (1400, 1000)) else { return };
+    let server = PageServer::start();
+    let field = drawing::field(9, &["21".parse().unwrap()], Verdict::Abnormal);
+    server.commit(&field);
+    browser.go(&format!("{}/#cell/{}", server.url(), field.cell.cell));
+    browser.wait("document.querySelector('dialog[open] h2')?.textContent === '47,XX,+21'");
+    browser.wait("document.querySelectorAll('.karyogram canvas').length === 47");
+
+    // With the mouse: a 21 becomes a 22.
+    let moved = browser.run("return Number(document.querySelector('.place[data-class=\"21\"] button').dataset.index)");
+    browser.drag(&format!(".karyogram [data-index=\"{moved}\"]"), ".place[data-class=\"22\"] .number");
+    browser.wait("document.querySelectorAll('.place[data-class=\"22\"] button').length === 3");
+    browser.wait("document.querySelector('.pending').textContent.includes('21 → 22')");
+    browser.run(
+        "document.querySelector('.pending input').value = 'K. Berg';
+         document.querySelector('.pending button[type=submit]').click();",
+    );
+    browser.wait("document.querySelector('dialog[open] h2')?.textContent === '47,XX,+22'");
+    let index = moved.as_u64().unwrap();
+    let stored = || server.store.reader().cell(field.cell.cell).unwrap().unwrap().cell().unwrap();
+    let cell = stored();
+    let review = cell.review.clone().unwrap();
+    assert_eq!(
+        (cell.karyotype.iscn.as_deref(), review.by.as_str(), review.change),
+        (Some("47,XX,+22"), "K. Berg", format!("chromosome {index}: 22 instead of 21"))
+    );
+    let [kept] = &server.store.reader().reviews_of_cell(field.cell.cell).unwrap()[..] else { panic!("one review") };
+    assert_eq!((kept.by.as_str(), kept.revision), ("K. Berg", Some(2)));
+    assert!(
+        kept.old.as_ref().unwrap().to_string().contains("21") && kept.new.as_ref().unwrap().to_string().contains("22")
+    );
+    assert!(kept.time.to_string().contains('T'), "{}", kept.time);
+
+    // With the keyboard alone: to the list by M, and back to 21 by an arrow.
+    browser.run(&format!("document.querySelector('.karyogram [data-index=\"{index}\"]').focus()"));
+    browser.press_with("\u{e00a}", "\u{e012}"); // Alt, arrow left
+    browser.wait("document.querySelectorAll('.place[data-class=\"21\"] button').length === 3");
+    browser.wait(&format!("document.activeElement.dataset.index === '{index}'"));
+    browser.press("m");
+    browser.wait("document.activeElement.matches('.correct select')");
+    browser.press("\u{e012}"); // arrow left: from 21 to 20 in the list
+    browser.wait("document.querySelectorAll('.place[data-class=\"20\"] button').length === 3");
+    browser.wait("document.activeElement.matches('.correct select')");
+    browser.press("\u{e014}"); // arrow right: 21 again
+    browser.wait("document.querySelectorAll('.place[data-class=\"21\"] button').length === 3");
+    browser.run("document.querySelector('.pending button[type=submit]').click()");
+    browser.wait("document.querySelector('dialog[open] h2')?.textContent === '47,XX,+21'");
+    assert_eq!((stored().revision, server.store.reader().reviews_of_cell(field.cell.cell).unwrap().len()), (3, 2));
+
+    // What is no chromosome goes to the place for that.
+    browser.drag(&format!(".karyogram [data-index=\"{index}\"]"), ".place.loose .number");
+    browser.wait("document.querySelectorAll('.place.loose button').length === 1");
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+}
+
+#[test]
 fn the_live_field_shows_its_boxes_and_they_can_be_switched_off_by_key() {
     let Some(browser) =
         Browser::open("the_live_field_shows_its_boxes_and_they_can_be_switched_off_by_key", (1400, 1000))

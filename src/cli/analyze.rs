@@ -13,7 +13,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
-use super::{Exit, Failure, Global, config};
+use super::{Exit, Failure, Global, config, write_karyogram};
 use crate::{
     camera::{
         files::{ImageFile, is_image_name},
@@ -23,7 +23,7 @@ use crate::{
     config::{Config, Stain},
     frame::{Frame, FrameFlags, FrameId, FrameInfo, PixelBuffer},
     inference::{self, ModelLibrary},
-    karyotype::KaryotypeSettings,
+    karyotype::{KaryotypeSettings, karyogram::Posture},
     mqtt::Rejected,
     pipeline::{FrameTriage, record, stages::triage::Assess},
     recognition::{ComposedRecognizer, Recognition, Recognizer, Region, Regions},
@@ -48,6 +48,12 @@ pub struct Analyze {
     /// Write what each stage made of every picture into this folder, a contact sheet each.
     #[arg(long, value_name = "DIR")]
     stages: Option<PathBuf>,
+    /// Write the karyogram of every classified cell into this folder, as SVG and PNG.
+    #[arg(long, value_name = "DIR")]
+    karyogram: Option<PathBuf>,
+    /// Make the chromosomes of karyograms straight along their middle line.
+    #[arg(long, requires = "karyogram")]
+    straighten: bool,
     /// Stain of the slides.
     #[arg(long, value_enum, default_value_t = Stain::GBand)]
     stain: Stain,
@@ -218,8 +224,13 @@ impl Analyze {
             }
             match cells {
                 Ok(cells) => {
-                    for cell in cells {
-                        sink.cell(&cell)?;
+                    let several = cells.len() > 1;
+                    for (number, cell) in cells.iter().enumerate() {
+                        if let Some(folder) = &self.karyogram {
+                            let name = if several { format!("{name}.{number}") } else { name.clone() };
+                            self.karyogram(folder, &name, &frame, cell)?;
+                        }
+                        sink.cell(cell)?;
                     }
                 }
                 Err((reason, text)) => {
@@ -229,6 +240,18 @@ impl Analyze {
             }
         }
         Ok(good)
+    }
+}
+
+impl Analyze {
+    /// Writes the karyogram of a cell in which something has a class.
+    fn karyogram(&self, folder: &Path, name: &str, frame: &Frame, cell: &Cell) -> Result<(), Failure> {
+        if cell.chromosomes.iter().all(|c| c.class.is_none()) {
+            return Ok(());
+        }
+        let crops = record::crops(&frame.pixels, cell);
+        let posture = if self.straighten { Posture::Straight } else { Posture::Upright };
+        write_karyogram(folder, name, cell, &crops, posture)
     }
 }
 

@@ -15,6 +15,7 @@ mod exit;
 #[cfg(feature = "tensorrt")]
 mod gpu_check;
 mod iscn;
+mod karyogram;
 mod output;
 mod run;
 mod schema;
@@ -23,6 +24,7 @@ mod stages;
 mod status;
 
 pub use exit::{Exit, Failure};
+use karyogram::write_karyogram;
 
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;

@@ -13,7 +13,7 @@ use crate::{
         AxisScratch, GrayImage, GrayView, MedialAxis, Polarity, Rect, RegionKind, Segmentation, draw_box,
         draw_mask_outline, scale_to, to_rgb,
     },
-    karyotype::karyogram::font::glyph,
+    karyotype::karyogram::font,
     recognition::{Segmented, Triage, TriageOptions},
 };
 
@@ -239,22 +239,19 @@ fn sheet(panels: &[Panel]) -> (usize, Vec<u8>) {
 
 /// Letters of 5 x 7 dots, `size` pixels a dot; what lies outside is left out.
 fn text(rgb: &mut [u8], width: usize, left: usize, top: usize, size: usize, words: &str, ink: [u8; 3]) {
-    let mut left = left;
-    for c in words.chars() {
-        let rows = glyph(c).or_else(|| glyph(c.to_ascii_uppercase())).unwrap_or([0; 7]);
-        for (row, bits) in rows.iter().enumerate() {
-            for column in (0..5).filter(|column| bits >> (4 - column) & 1 != 0) {
-                for (dx, dy) in (0..size).flat_map(|dx| (0..size).map(move |dy| (dx, dy))) {
-                    let (x, y) = (left + column * size + dx, top + row * size + dy);
-                    let at = (y * width + x) * 3;
-                    if x < width && at + 3 <= rgb.len() {
-                        rgb[at..at + 3].copy_from_slice(&ink);
-                    }
-                }
+    // A bitmap letter was seven units tall; the line of text is about ten.
+    let tall = 10.0 * size as f32;
+    font::draw(words, tall, left as f32, top as f32 + 0.75 * tall, |x, y, cover| {
+        if x < 0 || y < 0 || x as usize >= width {
+            return;
+        }
+        let at = (y as usize * width + x as usize) * 3;
+        if at + 3 <= rgb.len() {
+            for (channel, ink) in rgb[at..at + 3].iter_mut().zip(ink) {
+                *channel = (f32::from(*channel) * (1.0 - cover) + f32::from(ink) * cover).round() as u8;
             }
         }
-        left += 6 * size;
-    }
+    });
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use uuid::Uuid;
 use super::{App, blocking, pictures, problem::Problem};
 use crate::{
     cell::{Cell, Verdict},
+    karyotype::karyogram::Posture,
     store::{CellQuery, CellRow},
 };
 
@@ -49,6 +50,13 @@ enum Order {
     #[default]
     Newest,
     Oldest,
+}
+
+/// Query of `karyogram.svg`.
+#[derive(Debug, Default, Deserialize)]
+pub struct Standing {
+    #[serde(default)]
+    straight: bool,
 }
 
 /// The routes.
@@ -191,14 +199,20 @@ pub async fn chromosome(State(app): State<App>, Path((id, file)): Path<(Uuid, St
 
 /// The karyogram: the chromosomes arranged by class, each with its score, as one drawing with the pictures inside.
 #[utoipa::path(get, path = "/api/v1/cells/{id}/karyogram.svg", tag = "cells",
-    params(("id" = String, Path, description = "UUID of the cell")),
+    params(("id" = String, Path, description = "UUID of the cell"),
+        ("straight" = Option<bool>, Query, description = "Made straight along their middle line; false without")),
     responses((status = 200, description = "SVG", content_type = "image/svg+xml"),
         (status = 404, description = "No such cell", body = ref("#/components/schemas/Problem"))))]
-pub async fn karyogram(State(app): State<App>, Path(id): Path<Uuid>) -> Result<Response, Problem> {
+pub async fn karyogram(
+    State(app): State<App>,
+    Path(id): Path<Uuid>,
+    Query(standing): Query<Standing>,
+) -> Result<Response, Problem> {
+    let posture = if standing.straight { Posture::Straight } else { Posture::Upright };
     let record = row(&app, id).await?.cell()?;
     let crops = app.read(move |store| store.crops(id)).await?;
     let bright = app.parts.hub.sources().any(|source| *source.name == *record.source && !source.bright_field);
-    let svg = blocking(move || pictures::karyogram(&record, &crops, bright)).await?;
+    let svg = blocking(move || pictures::karyogram(&record, &crops, bright, posture)).await?;
     let mut answer = picture("image/svg+xml", svg.into_bytes());
     // The drawing brings its own styles and holds its pictures as data; opened alone it may use them, and nothing else.
     let policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'";

@@ -5,7 +5,10 @@ use std::{io::Cursor, path::Path};
 use image::{DynamicImage, GrayImage, ImageFormat, ImageReader, Luma, imageops};
 
 use super::preview::spread;
-use crate::{cell::Cell, karyotype::karyogram};
+use crate::{
+    cell::Cell,
+    karyotype::karyogram::{self, Posture},
+};
 
 /// A picture that cannot be shown.
 #[derive(Debug, thiserror::Error)]
@@ -69,7 +72,7 @@ pub fn compose(cell: &Cell, crops: &[(u32, Vec<u8>)]) -> Result<Vec<u8>, Picture
 
 /// The karyogram of a cell as SVG. `bright`: the chromosomes are bright on dark ground. A crop that cannot be read is
 /// left out.
-pub fn karyogram(cell: &Cell, crops: &[(u32, Vec<u8>)], bright: bool) -> String {
+pub fn karyogram(cell: &Cell, crops: &[(u32, Vec<u8>)], bright: bool, posture: Posture) -> String {
     let read = |bytes: &[u8]| {
         let picture = image::load_from_memory_with_format(bytes, ImageFormat::Png).ok()?.into_luma8();
         let (width, height) = (picture.width() as usize, picture.height() as usize);
@@ -77,7 +80,7 @@ pub fn karyogram(cell: &Cell, crops: &[(u32, Vec<u8>)], bright: bool) -> String 
     };
     let of = |index: u32| crops.iter().find(|(i, _)| *i == index).and_then(|(_, bytes)| read(bytes));
     let pictures: Vec<_> = cell.chromosomes.iter().map(|chromosome| of(chromosome.index)).collect();
-    karyogram::svg(cell, &pictures)
+    karyogram::svg(cell, &pictures, posture)
 }
 
 fn edge(picture: &GrayImage) -> impl Iterator<Item = u8> + '_ {

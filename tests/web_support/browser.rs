@@ -81,6 +81,45 @@ impl Browser {
         self.send("/actions", &json!({ "actions": [{ "type": "key", "id": "keys", "actions": actions }] }));
     }
 
+    /// Drags one element to another, as a person with a mouse would.
+    pub fn drag(&self, from: &str, to: &str) {
+        let middle = |selector: &str| {
+            let script = format!(
+                "const e = document.querySelector({selector:?}); e.scrollIntoView({{ block: 'center' }});
+                 const b = e.getBoundingClientRect(); return [b.x + b.width / 2, b.y + b.height / 2];"
+            );
+            let at = self.run(&script);
+            [at[0].as_f64().unwrap().round(), at[1].as_f64().unwrap().round()]
+        };
+        // The second may scroll the first away: places are taken once both have been shown.
+        middle(from);
+        let [to_x, to_y] = middle(to);
+        let b = self.run(&format!(
+            "const b = document.querySelector({from:?}).getBoundingClientRect(); return [b.x + b.width / 2, b.y + b.height / 2];"
+        ));
+        let (x, y) = (b[0].as_f64().unwrap().round(), b[1].as_f64().unwrap().round());
+        let steps = json!([
+            { "type": "pointerMove", "x": x, "y": y },
+            { "type": "pointerDown", "button": 0 },
+            { "type": "pointerMove", "duration": 100, "x": x + 6.0, "y": y + 6.0 },
+            { "type": "pointerMove", "duration": 200, "x": to_x, "y": to_y },
+            { "type": "pointerMove", "duration": 50, "x": to_x + 1.0, "y": to_y },
+            { "type": "pointerUp", "button": 0 },
+        ]);
+        let mouse =
+            json!({ "type": "pointer", "id": "mouse", "parameters": { "pointerType": "mouse" }, "actions": steps });
+        self.send("/actions", &json!({ "actions": [mouse] }));
+    }
+
+    /// Presses a key while another is held.
+    pub fn press_with(&self, held: &str, key: &str) {
+        let actions = json!([
+            { "type": "keyDown", "value": held }, { "type": "keyDown", "value": key },
+            { "type": "keyUp", "value": key }, { "type": "keyUp", "value": held },
+        ]);
+        self.send("/actions", &json!({ "actions": [{ "type": "key", "id": "keys", "actions": actions }] }));
+    }
+
     /// What the browser itself complained about: script errors, refused content.
     pub fn complaints(&self) -> Vec<String> {
         let log = self.send("/se/log", &json!({ "type": "browser" }));

@@ -18,8 +18,10 @@ use std::{
 
 use jiff::Timestamp;
 use metaphased::{
-    cell::{Cell, Quality, Review},
+    cell::{Cell, Quality},
     frame::{FrameFlags, FrameId, FrameInfo},
+    karyotype::KaryotypeSettings,
+    pipeline::review::reviewed,
     station::{
         Birth, Command, CommandError, CommandInbox, EngineState, Health, Level, RejectReason, ReviewAction,
         SourceFacts, SourceState, command_channel,
@@ -187,27 +189,21 @@ fn review(
     change: ReviewAction,
 ) -> Result<Value, CommandError> {
     let row = store.reader().cell(id).unwrap().ok_or_else(|| CommandError::NotFound(format!("no cell {id}")))?;
-    let mut cell = row.cell().unwrap();
-    if revision.is_some_and(|revision| revision != cell.revision) {
-        return Err(CommandError::Refused(format!("the cell is at revision {} by now", cell.revision)));
+    let old = row.cell().unwrap();
+    if revision.is_some_and(|revision| revision != old.revision) {
+        return Err(CommandError::Refused(format!("the cell is at revision {} by now", old.revision)));
     }
-    let words = match change {
-        ReviewAction::Class { index, class } => {
-            let chromosome = cell.chromosomes.iter_mut().find(|c| c.index == index).unwrap();
-            chromosome.class = class;
-            format!("box {index} is {}", class.map_or("none", |c| c.name()))
-        }
-        _ => "confirmed".to_owned(),
-    };
-    cell.revision += 1;
-    cell.review = Some(Review { by: by.clone(), time: Timestamp::now().to_string(), change: words.clone() });
+    let time = Timestamp::now().to_string();
+    let cell = reviewed(&old, &by, &change, &KaryotypeSettings::default(), &time)?;
     let record = ReviewRecord {
-        time: Timestamp::now().to_string(),
+        time,
         by,
         cell: Some(id),
         case: cell.case.clone(),
         revision: Some(cell.revision),
-        change: words,
+        change: cell.review.as_ref().unwrap().change.clone(),
+        old: serde_json::to_string(&old).ok(),
+        new: serde_json::to_string(&cell).ok(),
         ..ReviewRecord::default()
     };
     store.review(&record, Some(&cell), &FrameCommit::default()).unwrap();

@@ -10,9 +10,9 @@ use super::{case_json, failure, review_json, whole};
 use crate::{
     case::report::{Report, scoring_sheet},
     cell::Subject,
-    cli::{Exit, Failure},
+    cli::{Exit, Failure, write_karyogram},
     config::Config,
-    karyotype::karyogram,
+    karyotype::karyogram::{self, Posture},
     store::{CellRow, StoreReader},
 };
 
@@ -55,14 +55,8 @@ pub fn export(store: &StoreReader, config: &Config, id: &str, out: &Path) -> Res
         }
         if cell.chromosomes.iter().any(|c| c.class.is_some()) {
             let folder = out.join("karyograms");
-            fs::create_dir_all(&folder).map_err(cannot(&folder))?;
             let crops = karyogram::crops_of(&cell, &pictures);
-            let path = folder.join(format!("{}.svg", row.id));
-            fs::write(&path, karyogram::svg(&cell, &crops)).map_err(cannot(&path))?;
-            let path = folder.join(format!("{}.png", row.id));
-            let png = karyogram::png(&cell, &crops, 2)
-                .map_err(|error| Failure::new(Exit::CannotCreate, format!("{}: {error}", path.display())))?;
-            fs::write(&path, png).map_err(cannot(&path))?;
+            write_karyogram(&folder, &row.id, &cell, &crops, Posture::Upright)?;
         }
     }
     table.flush().map_err(cannot(&path))?;

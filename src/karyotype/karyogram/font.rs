@@ -1,69 +1,62 @@
-//! A small bitmap font for labels on the PNG: 5 x 7 pixels, the characters that karyograms need.
+//! Letters for pictures: DejaVu Sans, cut down to the signs that drawings need, drawn smooth.
 
-/// Rows of a glyph from the top, the leftmost pixel in bit 4; none for a character without one.
-pub fn glyph(c: char) -> Option<[u8; 7]> {
-    Some(match c {
-        ' ' => [0; 7],
-        '0' => [0b01110, 0b10001, 0b10011, 0b10101, 0b11001, 0b10001, 0b01110],
-        '1' => [0b00100, 0b01100, 0b00100, 0b00100, 0b00100, 0b00100, 0b01110],
-        '2' => [0b01110, 0b10001, 0b00001, 0b00110, 0b01000, 0b10000, 0b11111],
-        '3' => [0b01110, 0b10001, 0b00001, 0b00110, 0b00001, 0b10001, 0b01110],
-        '4' => [0b00010, 0b00110, 0b01010, 0b10010, 0b11111, 0b00010, 0b00010],
-        '5' => [0b11111, 0b10000, 0b11110, 0b00001, 0b00001, 0b10001, 0b01110],
-        '6' => [0b01110, 0b10000, 0b10000, 0b11110, 0b10001, 0b10001, 0b01110],
-        '7' => [0b11111, 0b00001, 0b00010, 0b00100, 0b01000, 0b01000, 0b01000],
-        '8' => [0b01110, 0b10001, 0b10001, 0b01110, 0b10001, 0b10001, 0b01110],
-        '9' => [0b01110, 0b10001, 0b10001, 0b01111, 0b00001, 0b00001, 0b01110],
-        'A' => [0b01110, 0b10001, 0b10001, 0b11111, 0b10001, 0b10001, 0b10001],
-        'B' => [0b11110, 0b10001, 0b10001, 0b11110, 0b10001, 0b10001, 0b11110],
-        'C' => [0b01110, 0b10001, 0b10000, 0b10000, 0b10000, 0b10001, 0b01110],
-        'D' => [0b11110, 0b10001, 0b10001, 0b10001, 0b10001, 0b10001, 0b11110],
-        'E' => [0b11111, 0b10000, 0b10000, 0b11110, 0b10000, 0b10000, 0b11111],
-        'F' => [0b11111, 0b10000, 0b10000, 0b11110, 0b10000, 0b10000, 0b10000],
-        'G' => [0b01110, 0b10001, 0b10000, 0b10111, 0b10001, 0b10001, 0b01110],
-        'N' => [0b10001, 0b11001, 0b10101, 0b10011, 0b10001, 0b10001, 0b10001],
-        'R' => [0b11110, 0b10001, 0b10001, 0b11110, 0b10100, 0b10010, 0b10001],
-        'U' => [0b10001, 0b10001, 0b10001, 0b10001, 0b10001, 0b10001, 0b01110],
-        'X' => [0b10001, 0b10001, 0b01010, 0b00100, 0b01010, 0b10001, 0b10001],
-        'Y' => [0b10001, 0b10001, 0b01010, 0b00100, 0b00100, 0b00100, 0b00100],
-        'a' => [0b00000, 0b00000, 0b01110, 0b00001, 0b01111, 0b10001, 0b01111],
-        'b' => [0b10000, 0b10000, 0b11110, 0b10001, 0b10001, 0b10001, 0b11110],
-        'c' => [0b00000, 0b00000, 0b01110, 0b10000, 0b10000, 0b10000, 0b01110],
-        'd' => [0b00001, 0b00001, 0b01111, 0b10001, 0b10001, 0b10001, 0b01111],
-        'e' => [0b00000, 0b00000, 0b01110, 0b10001, 0b11111, 0b10000, 0b01110],
-        'f' => [0b00110, 0b01000, 0b11100, 0b01000, 0b01000, 0b01000, 0b01000],
-        'g' => [0b00000, 0b01111, 0b10001, 0b10001, 0b01111, 0b00001, 0b01110],
-        'h' => [0b10000, 0b10000, 0b11110, 0b10001, 0b10001, 0b10001, 0b10001],
-        'i' => [0b00100, 0b00000, 0b01100, 0b00100, 0b00100, 0b00100, 0b01110],
-        'k' => [0b10000, 0b10000, 0b10010, 0b10100, 0b11000, 0b10100, 0b10010],
-        'l' => [0b01100, 0b00100, 0b00100, 0b00100, 0b00100, 0b00100, 0b01110],
-        'm' => [0b00000, 0b00000, 0b11010, 0b10101, 0b10101, 0b10101, 0b10101],
-        'n' => [0b00000, 0b00000, 0b11110, 0b10001, 0b10001, 0b10001, 0b10001],
-        'o' => [0b00000, 0b00000, 0b01110, 0b10001, 0b10001, 0b10001, 0b01110],
-        'p' => [0b00000, 0b11110, 0b10001, 0b10001, 0b11110, 0b10000, 0b10000],
-        'q' => [0b00000, 0b01111, 0b10001, 0b10001, 0b01111, 0b00001, 0b00001],
-        'r' => [0b00000, 0b00000, 0b10110, 0b11000, 0b10000, 0b10000, 0b10000],
-        's' => [0b00000, 0b00000, 0b01111, 0b10000, 0b01110, 0b00001, 0b11110],
-        't' => [0b01000, 0b01000, 0b11100, 0b01000, 0b01000, 0b01000, 0b00110],
-        'u' => [0b00000, 0b00000, 0b10001, 0b10001, 0b10001, 0b10001, 0b01111],
-        'v' => [0b00000, 0b00000, 0b10001, 0b10001, 0b01010, 0b01010, 0b00100],
-        'w' => [0b00000, 0b00000, 0b10101, 0b10101, 0b10101, 0b10101, 0b01010],
-        'x' => [0b00000, 0b00000, 0b10001, 0b01010, 0b00100, 0b01010, 0b10001],
-        'y' => [0b00000, 0b10001, 0b10001, 0b01111, 0b00001, 0b10001, 0b01110],
-        'z' => [0b00000, 0b00000, 0b11111, 0b00010, 0b00100, 0b01000, 0b11111],
-        '.' => [0b00000, 0b00000, 0b00000, 0b00000, 0b00000, 0b01100, 0b01100],
-        ',' => [0b00000, 0b00000, 0b00000, 0b00000, 0b01100, 0b00100, 0b01000],
-        ';' => [0b00000, 0b01100, 0b01100, 0b00000, 0b01100, 0b00100, 0b01000],
-        ':' => [0b00000, 0b01100, 0b01100, 0b00000, 0b01100, 0b01100, 0b00000],
-        '+' => [0b00000, 0b00100, 0b00100, 0b11111, 0b00100, 0b00100, 0b00000],
-        '-' => [0b00000, 0b00000, 0b00000, 0b11111, 0b00000, 0b00000, 0b00000],
-        '?' => [0b01110, 0b10001, 0b00001, 0b00110, 0b00100, 0b00000, 0b00100],
-        '(' => [0b00010, 0b00100, 0b01000, 0b01000, 0b01000, 0b00100, 0b00010],
-        ')' => [0b01000, 0b00100, 0b00010, 0b00010, 0b00010, 0b00100, 0b01000],
-        '%' => [0b11000, 0b11001, 0b00010, 0b00100, 0b01000, 0b10011, 0b00011],
-        '/' => [0b00000, 0b00001, 0b00010, 0b00100, 0b01000, 0b10000, 0b00000],
-        '~' => [0b00000, 0b00000, 0b01000, 0b10101, 0b00010, 0b00000, 0b00000],
-        'µ' => [0b00000, 0b00000, 0b10001, 0b10001, 0b10011, 0b11101, 0b10000],
-        _ => return None,
-    })
+use std::sync::LazyLock;
+
+use ab_glyph::{Font, FontRef, PxScale, ScaleFont};
+
+/// The same file that the dose's drawings use (licence beside it).
+static FONT: LazyLock<FontRef<'static>> = LazyLock::new(|| {
+    let bytes = include_bytes!("../../dosimetry/font/DejaVuSans-subset.ttf").as_slice();
+    FontRef::try_from_slice(bytes).expect("the font in the source tree is whole")
+});
+
+/// Width of a line of text in pixels; `size` is its height from the highest to the lowest letter.
+pub fn width(text: &str, size: f32) -> f32 {
+    let font = FONT.as_scaled(PxScale::from(size));
+    let mut before = None;
+    text.chars()
+        .map(|c| {
+            let id = font.glyph_id(c);
+            let kern = before.replace(id).map_or(0.0, |b| font.kern(b, id));
+            kern + font.h_advance(id)
+        })
+        .sum()
+}
+
+/// Hands every pixel of a line of text to `plot` with how much of it is covered, 0 to 1. `left` and `base` are where the
+/// first letter begins and what the letters stand on.
+pub fn draw(text: &str, size: f32, left: f32, base: f32, mut plot: impl FnMut(i64, i64, f32)) {
+    let font = FONT.as_scaled(PxScale::from(size));
+    let (mut x, mut before) = (left, None);
+    for c in text.chars() {
+        let id = font.glyph_id(c);
+        x += before.replace(id).map_or(0.0, |b| font.kern(b, id));
+        let glyph = id.with_scale_and_position(PxScale::from(size), ab_glyph::point(x, base));
+        if let Some(outline) = font.outline_glyph(glyph) {
+            let bounds = outline.px_bounds();
+            let (x0, y0) = (bounds.min.x as i64, bounds.min.y as i64);
+            outline.draw(|dx, dy, cover| plot(x0 + i64::from(dx), y0 + i64::from(dy), cover.clamp(0.0, 1.0)));
+        }
+        x += font.h_advance(id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_text_covers_what_its_width_says() {
+        let (mut left, mut right, mut ink) = (f32::MAX, f32::MIN, 0.0);
+        let text = "46,XX,t(9;22)(q34;q11.2) µ";
+        draw(text, 20.0, 5.0, 30.0, |x, y, cover| {
+            assert!((8..40).contains(&y), "{y}");
+            if cover > 0.1 {
+                (left, right) = (left.min(x as f32), right.max(x as f32));
+                ink += cover;
+            }
+        });
+        assert!(left >= 4.0 && (right - left - width(text, 20.0)).abs() < 6.0 && ink > 300.0, "{left} {right} {ink}");
+        assert!(width("mm", 20.0) > width("ii", 20.0));
+    }
 }

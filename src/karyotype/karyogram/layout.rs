@@ -4,6 +4,8 @@ use crate::cell::{Cell, ChromosomeClass};
 
 use super::{
     super::{is_withheld, morphology},
+    Posture,
+    parted::parted,
     upright::{Crop, Upright},
 };
 
@@ -71,12 +73,17 @@ pub(super) struct Sheet {
 /// Scores below this are marked as doubtful.
 const DOUBTFUL: f32 = 0.8;
 
-pub(super) fn sheet(cell: &Cell, crops: &[Option<Crop>]) -> Sheet {
+pub(super) fn sheet(cell: &Cell, crops: &[Option<Crop>], posture: Posture) -> Sheet {
+    let stand = match posture {
+        Posture::Upright => Upright::of,
+        Posture::Straight => Upright::straight,
+    };
+    let crops = parted(cell, crops);
     let mut images: Vec<Option<Upright>> = cell
         .chromosomes
         .iter()
         .enumerate()
-        .map(|(i, c)| crops.get(i)?.as_ref().and_then(|crop| Upright::of(crop, c.upright_angle)))
+        .map(|(i, c)| crops.get(i)?.as_ref().and_then(|crop| stand(crop, c.upright_angle)))
         .collect();
     let sex_withheld = cell.chromosomes.iter().any(is_withheld);
     let tallest = images.iter().flatten().map(|i| i.height).max().unwrap_or(100) as f32;
@@ -150,7 +157,8 @@ fn place_row(sheet: &mut Sheet, row: Vec<(&'static str, Vec<Slot>)>, top: f32) -
     let scale = sheet.scale;
     let widths = |slot: &Slot| -> f32 {
         let drawn: f32 = slot.placed.iter().map(|p| p.image.width as f32 * scale + BETWEEN).sum();
-        (drawn + slot.missing.len() as f32 * (24.0 + BETWEEN)).max(48.0)
+        let label = if slot.class.is_none() { 90.0 } else { 48.0 };
+        (drawn + slot.missing.len() as f32 * (24.0 + BETWEEN)).max(label)
     };
     let tallest = row
         .iter()
@@ -166,7 +174,7 @@ fn place_row(sheet: &mut Sheet, row: Vec<(&'static str, Vec<Slot>)>, top: f32) -
     let base = top + tallest.max(expected);
     let slots_wide: f32 = row.iter().flat_map(|(_, slots)| slots).map(widths).sum();
     let gaps = row.iter().map(|(_, slots)| slots.len()).sum::<usize>() + row.len().saturating_sub(1);
-    let gap = ((sheet.width - 2.0 * MARGIN - slots_wide) / gaps.max(1) as f32).clamp(6.0, 60.0);
+    let gap = ((sheet.width - 2.0 * MARGIN - slots_wide) / gaps.max(1) as f32).clamp(6.0, 96.0);
     let mut x = MARGIN;
     for (name, slots) in row {
         let from = x;

@@ -6,6 +6,7 @@
 
 pub mod font;
 mod layout;
+mod parted;
 mod raster;
 mod svg;
 mod upright;
@@ -14,11 +15,21 @@ pub use upright::Crop;
 
 use crate::cell::Cell;
 
+/// How the chromosomes stand.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Posture {
+    /// Turned upright, bent as they are.
+    #[default]
+    Upright,
+    /// Made straight along their middle line.
+    Straight,
+}
+
 /// The karyogram as an SVG document with the chromosomes embedded. `crops` go with `cell.chromosomes`, one each;
 /// none where there is no picture. Each chromosome is a group with `data-index`, each class one with `data-class`,
 /// so that a page can let them be dragged.
-pub fn svg(cell: &Cell, crops: &[Option<Crop>]) -> String {
-    svg::draw(cell, &layout::sheet(cell, crops))
+pub fn svg(cell: &Cell, crops: &[Option<Crop>], posture: Posture) -> String {
+    svg::draw(cell, &layout::sheet(cell, crops, posture))
 }
 
 /// Crops from the PNG pictures of a cell's chromosomes, `(index, PNG)`; none where there is no readable picture.
@@ -35,8 +46,8 @@ pub fn crops_of(cell: &Cell, pictures: &[(u32, Vec<u8>)]) -> Vec<Option<Crop>> {
 ///
 /// # Errors
 /// What the PNG encoder said.
-pub fn png(cell: &Cell, crops: &[Option<Crop>], zoom: u32) -> Result<Vec<u8>, image::ImageError> {
-    raster::draw(cell, &layout::sheet(cell, crops), zoom.clamp(1, 8))
+pub fn png(cell: &Cell, crops: &[Option<Crop>], posture: Posture, zoom: u32) -> Result<Vec<u8>, image::ImageError> {
+    raster::draw(cell, &layout::sheet(cell, crops, posture), zoom.clamp(1, 8))
 }
 
 /// Length of the scale bar in micrometres.
@@ -58,6 +69,21 @@ fn subtitle(cell: &Cell, sheet: &layout::Sheet) -> String {
     };
     let withheld = if sheet.sex_withheld { ", sex chromosomes not shown" } else { "" };
     format!("{verdict}, {} chromosomes found{withheld}", cell.counts.detected)
+}
+
+/// Under the sheet: what the numbers mean.
+const LEGEND: &str = "Under each chromosome the probability of its class in %, ? below 80.";
+
+/// Which cell it is.
+fn identity(cell: &Cell) -> String {
+    let mut parts = Vec::new();
+    parts.extend(cell.case.as_ref().map(|case| format!("case {case}")));
+    parts.extend(cell.slide.as_ref().map(|slide| format!("slide {slide}")));
+    parts.push(cell.captured.file.clone().unwrap_or_else(|| format!("cell {}", cell.cell)));
+    if let Some(review) = &cell.review {
+        parts.push(format!("reviewed by {}", review.by));
+    }
+    parts.join(", ")
 }
 
 /// The title: the karyotype, or that there is none.

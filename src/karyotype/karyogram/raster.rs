@@ -3,8 +3,7 @@
 use image::{ExtendedColorType, ImageEncoder, ImageError, codecs::png::PngEncoder};
 
 use super::{
-    bar,
-    font::glyph,
+    LEGEND, bar, font, identity,
     layout::{MARGIN, Sheet},
     subtitle, title,
 };
@@ -59,7 +58,8 @@ pub(super) fn draw(cell: &Cell, sheet: &Sheet, zoom: u32) -> Result<Vec<u8>, Ima
         canvas.line(right - length, right, 28.0, 3.0, BLACK);
         canvas.text(&format!("{} µm", super::BAR_UM), right, 37.0, 1.3, GREY, Align::Right);
     }
-    canvas.text(NOTICE, MARGIN, sheet.height - 22.0, 1.2, GREY, Align::Left);
+    canvas.text(&format!("{NOTICE} {LEGEND}"), MARGIN, sheet.height - 22.0, 1.1, GREY, Align::Left);
+    canvas.text(&identity(cell), sheet.width - MARGIN, sheet.height - 22.0, 1.1, GREY, Align::Right);
     let mut out = Vec::new();
     PngEncoder::new(&mut out).write_image(&canvas.rgb, width as u32, height as u32, ExtendedColorType::Rgb8)?;
     Ok(out)
@@ -95,26 +95,17 @@ impl Canvas {
         self.rectangle(from, y - thick / 2.0, to - from, thick, colour);
     }
 
-    /// `size` 1 makes letters 7 units high.
+    /// `size` 1 makes capitals about 7 units high; `y` is their top.
     fn text(&mut self, text: &str, x: f32, y: f32, size: f32, colour: [u8; 3], align: Align) {
-        let advance = 6.0 * size;
-        let width = text.chars().count() as f32 * advance - size;
-        let mut left = match align {
-            Align::Left => x,
-            Align::Middle => x - width / 2.0,
-            Align::Right => x - width,
+        let tall = 11.0 * size * self.zoom;
+        let width = font::width(text, tall);
+        let left = match align {
+            Align::Left => x * self.zoom,
+            Align::Middle => x * self.zoom - width / 2.0,
+            Align::Right => x * self.zoom - width,
         };
-        for c in text.chars() {
-            let rows = glyph(c).or_else(|| glyph(c.to_ascii_lowercase())).unwrap_or([0b11111; 7]);
-            for (row, bits) in rows.iter().enumerate() {
-                for column in 0..5 {
-                    if bits >> (4 - column) & 1 == 1 {
-                        self.rectangle(left + column as f32 * size, y + row as f32 * size, size, size, colour);
-                    }
-                }
-            }
-            left += advance;
-        }
+        let base = (y + 7.0 * size) * self.zoom;
+        font::draw(text, tall, left, base.round(), |x, y, cover| self.blend(x, y, colour, cover));
     }
 
     fn dashed(&mut self, x: f32, y: f32, w: f32, h: f32) {

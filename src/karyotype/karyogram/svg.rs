@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::{
-    bar,
+    LEGEND, bar, identity,
     layout::{MARGIN, Sheet},
     subtitle, title,
     upright::Upright,
@@ -93,8 +93,11 @@ pub(super) fn draw(cell: &Cell, sheet: &Sheet) -> String {
     }
     let _ = write!(
         out,
-        "<text class=\"small\" x=\"{MARGIN}\" y=\"{:.1}\">{NOTICE} Numbers under the chromosomes: probability of the class in %.</text></svg>",
-        h - 12.0
+        "<text class=\"small\" x=\"{MARGIN}\" y=\"{y:.1}\">{NOTICE} {LEGEND}</text>\
+         <text class=\"small\" text-anchor=\"end\" x=\"{right}\" y=\"{y:.1}\">{}</text></svg>",
+        escape(&identity(cell)),
+        y = h - 12.0,
+        right = sheet.width - MARGIN,
     );
     out
 }

@@ -1,5 +1,7 @@
 //! One chromosome cut out and turned upright.
 
+use crate::imaging::{AxisScratch, BACKGROUND, GrayImage, MedialAxis, Rect};
+
 /// A grey crop around one chromosome, as recognition cut it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Crop {
@@ -83,6 +85,61 @@ impl Piece {
         axis(&self.mask, self.width)
     }
 
+    /// The line along its middle, following its bends; none where the piece is about as wide as long.
+    pub fn middle_line(&self) -> Option<MedialAxis> {
+        let mask: Vec<u8> = self.mask.iter().map(|m| u8::from(*m)).collect();
+        let mut axis = MedialAxis::default();
+        let bounds = Rect { left: 0, top: 0, right: self.width, bottom: self.height };
+        axis.trace(&mask, bounds, &mut AxisScratch::default());
+        let (first, last) = (axis.points.first()?, axis.points.last()?);
+        let widest = axis.widths.iter().copied().fold(0.0, f32::max);
+        let apart = (first[0] - last[0]).hypot(first[1] - last[1]);
+        (apart >= widest && axis.length >= 2.0 * widest).then_some(axis)
+    }
+
+    /// Whether it reaches no edge of the crop and fills it: nearer to each side than `margin` pixels. Else a neighbour hangs on
+    /// to it, or a part is missing.
+    pub fn is_apart(&self, margin: f32) -> bool {
+        let (mut left, mut right, mut top, mut bottom) = (self.width, 0, self.height, 0);
+        for (i, _) in self.mask.iter().enumerate().filter(|(_, m)| **m) {
+            let (x, y) = (i % self.width, i / self.width);
+            (left, right, top, bottom) = (left.min(x), right.max(x + 1), top.min(y), bottom.max(y + 1));
+        }
+        let sides = [left, top, self.width.saturating_sub(right), self.height.saturating_sub(bottom)];
+        sides.iter().all(|side| *side > 0 && *side as f32 <= margin)
+    }
+
+    /// Area of the largest hole that it encloses, in units of its own area.
+    pub fn hole(&self) -> f32 {
+        let mut seen = self.mask.clone();
+        let mut largest = 0;
+        // What is open to the edge is no hole.
+        let mut stack = Vec::new();
+        for start in 0..seen.len() {
+            if seen[start] {
+                continue;
+            }
+            seen[start] = true;
+            stack.push(start);
+            let (mut size, mut open) = (0_usize, false);
+            while let Some(i) = stack.pop() {
+                size += 1;
+                let (x, y) = (i % self.width, i / self.width);
+                open |= x == 0 || y == 0 || x + 1 == self.width || y + 1 == self.height;
+                for j in neighbours(i, self.width, self.height) {
+                    if !seen[j] {
+                        seen[j] = true;
+                        stack.push(j);
+                    }
+                }
+            }
+            if !open {
+                largest = largest.max(size);
+            }
+        }
+        largest as f32 / self.area().max(1) as f32
+    }
+
     /// Darkness at a place (255 - grey); none outside.
     pub fn darkness(&self, x: f32, y: f32) -> Option<f32> {
         let (x, y) = (x.round(), y.round());
@@ -101,6 +158,37 @@ impl Upright {
         let (centre, axis) = piece.axis()?;
         let turn = degrees.map_or(-axis, f32::to_radians);
         Some(turned(&piece.grey, &piece.mask, piece.width, piece.height, centre, turn))
+    }
+
+    /// Unbent along its middle line, the end up that `degrees` (clockwise) would bring up; none: the upper one. What has
+    /// no such line is only turned.
+    pub fn straight(crop: &Crop, degrees: Option<f32>) -> Option<Self> {
+        let piece = crop.piece()?;
+        let (width, height) = (piece.width, piece.height);
+        let Some(axis) = piece.middle_line() else { return Self::of(crop, degrees) };
+        let (first, last) = (axis.points.first()?, axis.points.last()?);
+        let (dx, dy) = (first[0] - last[0], first[1] - last[1]);
+        // Where the first end lies once the crop is turned; y runs down.
+        let turn = degrees.unwrap_or(0.0).to_radians();
+        let upside_down = dx * turn.sin() + dy * turn.cos() > 0.0;
+        let mut widths = axis.widths.clone();
+        widths.sort_unstable_by(f32::total_cmp);
+        let half = (0.8 * widths[widths.len() / 2]).ceil() as usize + 2;
+        let along = |plane: Vec<u8>| {
+            let mut out = GrayImage::default();
+            let plane = GrayImage { width, height, data: plane };
+            axis.straighten(plane.view().ok()?, half, &mut out);
+            Some(out)
+        };
+        let grey = along(piece.grey.clone())?;
+        // Outside of the crop the plane reads as background: so does what is not the chromosome's.
+        let outside = along(piece.mask.iter().map(|m| if *m { 0 } else { BACKGROUND }).collect())?;
+        let opaque = |v: u8| ((1.0 - f32::from(v) / f32::from(BACKGROUND)).clamp(0.0, 1.0) * 255.0).round() as u8;
+        let mut pixels: Vec<[u8; 2]> = grey.data.iter().zip(&outside.data).map(|(g, o)| [*g, opaque(*o)]).collect();
+        if upside_down {
+            pixels.reverse();
+        }
+        Some(trimmed(pixels.as_flattened(), grey.width, grey.height))
     }
 
     /// Grey and alpha at a place.
@@ -201,7 +289,6 @@ fn turned(grey: &[u8], mask: &[bool], width: usize, height: usize, centre: (f32,
         value
     };
     let mut samples = vec![0_u8; 2 * side * side];
-    let (mut left, mut right, mut top, mut bottom) = (side, 0, side, 0);
     for y in 0..side {
         for x in 0..side {
             // Clockwise by `turn` on the screen (y down): the source lies turned back.
@@ -211,15 +298,23 @@ fn turned(grey: &[u8], mask: &[bool], width: usize, height: usize, centre: (f32,
             let i = 2 * (y * side + x);
             samples[i] = sample(&|i| f32::from(grey[i]), sx, sy, 255.0).round().clamp(0.0, 255.0) as u8;
             samples[i + 1] = (255.0 * alpha).round().clamp(0.0, 255.0) as u8;
-            if alpha > 0.25 {
-                (left, right, top, bottom) = (left.min(x), right.max(x + 1), top.min(y), bottom.max(y + 1));
-            }
+        }
+    }
+    trimmed(&samples, side, side)
+}
+
+/// The part of a picture (grey and alpha) that holds the chromosome.
+fn trimmed(samples: &[u8], width: usize, height: usize) -> Upright {
+    let (mut left, mut right, mut top, mut bottom) = (width, 0, height, 0);
+    for y in 0..height {
+        for x in (0..width).filter(|x| samples[2 * (y * width + x) + 1] > 64) {
+            (left, right, top, bottom) = (left.min(x), right.max(x + 1), top.min(y), bottom.max(y + 1));
         }
     }
     let (w, h) = (right.saturating_sub(left).max(1), bottom.saturating_sub(top).max(1));
-    let (left, top) = (left.min(side - w), top.min(side - h));
+    let (left, top) = (left.min(width - w), top.min(height - h));
     let rows =
-        (top..top + h).flat_map(|y| samples[2 * (y * side + left)..2 * (y * side + left + w)].to_vec()).collect();
+        (top..top + h).flat_map(|y| samples[2 * (y * width + left)..2 * (y * width + left + w)].to_vec()).collect();
     Upright { width: w, height: h, samples: rows }
 }
 
@@ -262,6 +357,35 @@ mod tests {
         for degrees in [25.0, -65.0, 90.0] {
             let upright = Upright::of(&bar(degrees), None).unwrap();
             assert!(upright.height > 3 * upright.width, "{degrees}");
+        }
+    }
+
+    #[test]
+    fn a_bent_chromosome_is_made_straight_with_the_same_end_up() {
+        // A quarter of a circle from the right (lighter) up to the top.
+        let side = 90_usize;
+        let mut pixels = vec![230; side * side];
+        for y in 0..side {
+            for x in 0..side {
+                let (dx, dy) = (x as f32 - 15.0, 75.0 - y as f32);
+                let angle = dy.atan2(dx);
+                if (dx.hypot(dy) - 50.0).abs() < 6.0 && (0.0..1.6).contains(&angle) {
+                    pixels[y * side + x] = if angle < 0.5 { 150 } else { 40 };
+                }
+            }
+        }
+        let crop = Crop { width: side, height: side, pixels, mask: Vec::new(), bright: false };
+        for (degrees, light_is_up) in [(None, false), (Some(0.0), false), (Some(180.0), true), (Some(-90.0), true)] {
+            let straight = Upright::straight(&crop, degrees).unwrap();
+            assert!(
+                (70..=92).contains(&straight.height) && straight.width < 22,
+                "{} {}",
+                straight.width,
+                straight.height
+            );
+            let (up, _) = straight.at(straight.width / 2, 10);
+            let (down, _) = straight.at(straight.width / 2, straight.height - 11);
+            assert_eq!(up > down, light_is_up, "{degrees:?}: {up} {down}");
         }
     }
 

@@ -80,8 +80,10 @@ function draw() {
         facts()),
       h("section", { "aria-label": "Karyogram" },
         karyogram(),
-        h("p", { class: "muted small" }, "Choose a chromosome for its scores. Drag it to another place, or choose another class, to correct it. ",
-          h("a", { href: cellUrl(cell, "karyogram.svg"), download: `karyogram-${cell.cell}.svg` }, "Karyogram as SVG")),
+        h("p", { class: "muted small" }, "Choose a chromosome for its scores. To correct it, drag it to another place or choose another class; ",
+          "by keyboard M goes to its class, Alt with an arrow moves it to the next place. Karyogram as SVG: ",
+          h("a", { href: cellUrl(cell, "karyogram.svg"), download: `karyogram-${cell.cell}.svg` }, "as it lies"), ", ",
+          h("a", { href: `${cellUrl(cell, "karyogram.svg")}&straight=true`, download: `karyogram-straight-${cell.cell}.svg` }, "made straight")),
         h("div", { id: "inspector" }),
         h("div", { id: "pending" }))),
     h("details", { class: "all" }, h("summary", {}, `All ${cell.chromosomes.length} boxes`), table()));
@@ -136,9 +138,9 @@ function karyogram() {
   const last = rows.at(-1);
   last.append(h("div", { class: "group sex", role: "group", "aria-label": "Sex chromosomes" },
     h("div", { class: "places" }, place("X", scale), place("Y", scale))));
+  // The place for what is no chromosome is always there, so that something can be dragged to it.
   const loose = cell.chromosomes.filter((c) => classOf(c) === null);
-  return h("div", { class: "karyogram" }, rows,
-    loose.length > 0 && h("div", { class: "row" }, place(null, scale)));
+  return h("div", { class: `karyogram ${loose.length === 0 ? "complete" : ""}` }, rows, h("div", { class: "row" }, place(null, scale)));
 }
 
 /** Pixels of the karyogram per pixel of a crop: the longest chromosome stands about 104 pixels tall. */
@@ -177,13 +179,26 @@ function chromosome(c, scale) {
   }, image);
   button.addEventListener("dragstart", (event) => {
     event.dataTransfer.setData("text/plain", String(c.index));
-    pick(c.index);
+    event.dataTransfer.effectAllowed = "move";
+    pick(c.index, true);
+  });
+  button.addEventListener("keydown", (event) => {
+    const step = event.altKey && { ArrowLeft: -1, ArrowUp: -1, ArrowRight: 1, ArrowDown: 1 }[event.key];
+    if (step) {
+      const now = CLASSES.indexOf(classOf(c));
+      setClass(c.index, CLASSES[Math.min(Math.max(now + step, 0), CLASSES.length - 1)]);
+    } else if (event.key.toLowerCase() === "m" && !event.ctrlKey && !event.metaKey && !event.altKey) {
+      pick(c.index, true);
+      dialog.querySelector(".correct select").focus();
+    } else return;
+    event.preventDefault();
+    event.stopPropagation();
   });
   return button;
 }
 
-function pick(index) {
-  picked = picked === index ? null : index;
+function pick(index, keep = false) {
+  picked = picked === index && !keep ? null : index;
   for (const button of dialog.querySelectorAll(".karyogram [data-index]")) {
     button.setAttribute("aria-pressed", Number(button.dataset.index) === picked);
   }
@@ -229,7 +244,10 @@ function setClass(index, name) {
   if (c.class === name) changes.delete(`${index} class`);
   else changes.set(`${index} class`, { action: "class", index, class: name });
   picked = index;
+  // The page is drawn anew: who works by keyboard stays where they were, at the list or at the chromosome.
+  const atList = document.activeElement?.closest(".correct") !== null;
   draw();
+  dialog.querySelector(atList ? ".correct select" : `.karyogram [data-index="${index}"]`)?.focus({ preventScroll: true });
 }
 
 function setDamage(index, damage) {

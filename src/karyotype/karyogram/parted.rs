@@ -1,0 +1,123 @@
+//! Chromosomes cut out without the neighbours that reach into their boxes.
+
+use super::Crop;
+use crate::{
+    cell::{BoundingBox, Cell},
+    imaging::{BACKGROUND, GrayImage, Rect, Separator},
+};
+
+/// A piece that fills less of its box than this is another one than was meant: then the dark piece in the middle stands.
+const FIT: f32 = 0.55;
+
+/// The crops with masks, where neighbours could be told apart; those that have one keep it. `crops` go with
+/// `cell.chromosomes`.
+pub(super) fn parted(cell: &Cell, crops: &[Option<Crop>]) -> Vec<Option<Crop>> {
+    let boxes: Vec<&BoundingBox> = cell.chromosomes.iter().map(|c| &c.bounds).collect();
+    let mut widths: Vec<f32> = crops.iter().flatten().filter_map(width).collect();
+    widths.sort_unstable_by(f32::total_cmp);
+    let Some(width) = widths.get(widths.len() / 2).copied() else { return crops.to_vec() };
+    let mut separator = Separator::default();
+    let mask = |crop: &Crop, separator: &mut Separator, own: usize| {
+        let (w, h) = (crop.width, crop.height);
+        let plane = GrayImage { width: w, height: h, data: toned(crop)? };
+        let whole = Rect { left: 0, top: 0, right: w, bottom: h };
+        let (left, top) = (boxes[own].x.max(0.0).floor(), boxes[own].y.max(0.0).floor());
+        let others: Vec<Rect> = boxes
+            .iter()
+            .enumerate()
+            .filter(|(i, _)| *i != own)
+            .filter_map(|(_, b)| within((b.x - left, b.y - top, b.right() - left, b.bottom() - top), w, h))
+            .collect();
+        if others.is_empty() {
+            return None;
+        }
+        let found = separator.separate(plane.view().ok()?, whole, &others, width).filter(|found| found.fit > FIT)?;
+        let mut mask = vec![0_u8; w * h];
+        let b = found.bounds;
+        for (y, row) in found.mask.chunks_exact(b.width()).enumerate() {
+            for x in row.iter().enumerate().filter(|(_, m)| **m > 0).map(|(x, _)| x) {
+                // A pixel more all around: the outline's half tones belong to the chromosome.
+                let (x, y) = (b.left + x, b.top + y);
+                for (x, y) in [(x, y), (x.wrapping_sub(1), y), (x + 1, y), (x, y.wrapping_sub(1)), (x, y + 1)] {
+                    if x < w && y < h {
+                        mask[y * w + x] = 1;
+                    }
+                }
+            }
+        }
+        Some(mask)
+    };
+    let part = |(own, crop): (usize, &Option<Crop>)| {
+        let mut crop = crop.clone()?;
+        if crop.mask.is_empty()
+            && own < boxes.len()
+            && let Some(mask) = mask(&crop, &mut separator, own)
+        {
+            crop.mask = mask;
+        }
+        Some(crop)
+    };
+    crops.iter().enumerate().map(part).collect()
+}
+
+/// About how wide the chromosome of a crop is, in pixels.
+fn width(crop: &Crop) -> Option<f32> {
+    let diagonal = (crop.width as f32).hypot(crop.height as f32);
+    Some(crop.piece()?.area() as f32 / diagonal)
+}
+
+/// Dark on [`BACKGROUND`], as segmentation wants it; none for a crop without samples.
+fn toned(crop: &Crop) -> Option<Vec<u8>> {
+    let dark: Vec<u8> = crop.pixels.iter().map(|p| if crop.bright { 255 - p } else { *p }).collect();
+    let mut sorted = dark.clone();
+    sorted.sort_unstable();
+    let ground = f32::from(*sorted.get(sorted.len() * 19 / 20)?).max(1.0);
+    let tone = |v: &u8| (f32::from(*v) * f32::from(BACKGROUND) / ground).min(255.0) as u8;
+    Some(dark.iter().map(tone).collect())
+}
+
+/// The part of a box inside the crop; none when there is next to none.
+fn within((left, top, right, bottom): (f32, f32, f32, f32), width: usize, height: usize) -> Option<Rect> {
+    let clip = |v: f32, most: usize| v.round().clamp(0.0, most as f32) as usize;
+    let r = Rect {
+        left: clip(left, width),
+        top: clip(top, height),
+        right: clip(right, width),
+        bottom: clip(bottom, height),
+    };
+    (r.right > r.left + 1 && r.bottom > r.top + 1).then_some(r)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::karyotype::tests_support::cell_with;
+
+    #[test]
+    fn a_neighbour_that_reaches_into_the_box_is_cut_off() {
+        let mut cell = cell_with(&[]);
+        cell.chromosomes.truncate(2);
+        // A slanted bar that fills its box, and one beside it that reaches into the box's corner.
+        cell.chromosomes[0].bounds = BoundingBox { x: 0.0, y: 0.0, width: 44.0, height: 90.0 };
+        cell.chromosomes[1].bounds = BoundingBox { x: 32.0, y: 4.0, width: 70.0, height: 22.0 };
+        let (w, h) = (44, 90);
+        let mut pixels = vec![235_u8; w * h];
+        for y in 0..h {
+            for x in 0..w {
+                let middle = 10.0 + 24.0 * (y as f32 - 5.0) / 80.0;
+                let own = (x as f32 - middle).abs() < 6.0 && (5..85).contains(&y);
+                let other = x >= 35 && (8..22).contains(&y);
+                if own || other {
+                    pixels[y * w + x] = 70;
+                }
+            }
+        }
+        let crops = [Some(Crop { width: w, height: h, pixels, mask: Vec::new(), bright: false }), None];
+        let parted = parted(&cell, &crops);
+        let mask = &parted[0].as_ref().unwrap().mask;
+        assert_eq!(mask.len(), w * h, "the neighbour was told apart");
+        let at = |x: usize, y: usize| mask[y * w + x];
+        assert_eq!((at(22, 45), at(11, 8), at(33, 80), at(41, 15)), (1, 1, 1, 0));
+        assert!(parted[1].is_none());
+    }
+}
