@@ -9,6 +9,7 @@ use super::{
     assign::{Assignment, assign},
     evidence::{Evidence, KaryotypeSettings, LeftOut},
     iscn::{Base, CellLine, Item, SexChromosomes, SexComplement, Sign, Span},
+    look::CANDIDATE,
     structure::{self, Structural},
     syndromes::syndrome,
 };
@@ -90,13 +91,25 @@ fn complete(cell: &mut Cell, assignment: &Assignment, settings: &KaryotypeSettin
     let structural = structure::candidates(&cell.chromosomes, assignment);
     let mut findings = numerical(&cell.chromosomes, assignment, &structural, settings);
     findings.extend(structural.iter().map(|s| s.finding.clone()));
-    findings.extend(damage(&cell.chromosomes));
+    findings.extend(damage(&cell.chromosomes, false));
     let (verdict, reason) = judge(cell, assignment, &findings, settings);
     findings.retain(|f| is_sure(f, settings) || in_karyotype(f, assignment));
     let iscn = (verdict != Verdict::NotAssessable).then(|| written(assignment, &findings, &structural, settings));
     cell.karyotype = Karyotype { iscn, posterior: Some(assignment.posterior), verdict, reason, findings };
     if settings.sex == SexDisclosure::Undisclosed {
         withhold_sex(cell);
+    }
+    tell_candidates(cell);
+}
+
+/// Tells what [`super::look`] saw beside the verdict, which rests on numbers alone: most candidates in normal cells are none, so
+/// they ask for a look and decide nothing. Counts follow.
+pub(super) fn tell_candidates(cell: &mut Cell) {
+    let candidates = damage(&cell.chromosomes, true);
+    if !candidates.is_empty() {
+        let told: Vec<&str> = candidates.iter().map(|f| f.text.as_str()).collect();
+        cell.karyotype.reason = format!("{}; to be looked at: {}", cell.karyotype.reason, told.join("; "));
+        cell.karyotype.findings.extend(candidates);
     }
     cell.counts = counts(cell);
 }
@@ -219,8 +232,13 @@ fn sex_finding(
     })
 }
 
-fn damage(chromosomes: &[Chromosome]) -> Vec<Finding> {
-    let damaged = chromosomes.iter().filter(|c| c.damage != Damage::None);
+/// Probability of a structural candidate by its look: they are rare, and normal cells have some.
+const CANDIDATE_POSTERIOR: f32 = 0.1;
+
+/// Damaged chromosomes: the candidates by their look, or those that a person or another stage has marked.
+fn damage(chromosomes: &[Chromosome], candidates: bool) -> Vec<Finding> {
+    let by_look = |c: &Chromosome| c.evidence.as_deref().is_some_and(|e| e.starts_with(CANDIDATE));
+    let damaged = chromosomes.iter().filter(|c| c.damage != Damage::None && by_look(c) == candidates);
     damaged
         .map(|c| {
             let kind = match c.damage {
@@ -234,12 +252,17 @@ fn damage(chromosomes: &[Chromosome]) -> Vec<Finding> {
             };
             let place = c.class.map_or(String::new(), |class| format!(" on a {class}"));
             let why = c.evidence.as_ref().map_or(String::new(), |e| format!(": {e}"));
+            let structural = candidates && c.damage == Damage::Other;
             Finding {
-                kind: FindingKind::Damage,
+                kind: if structural { FindingKind::Structural } else { FindingKind::Damage },
                 class: c.class,
                 iscn: None,
-                posterior: c.score.clamp(0.0, 1.0),
-                text: format!("candidate {kind}{place}{why}"),
+                posterior: if candidates { CANDIDATE_POSTERIOR } else { c.score.clamp(0.0, 1.0) },
+                text: if candidates {
+                    c.evidence.clone().unwrap_or_default()
+                } else {
+                    format!("candidate {kind}{place}{why}")
+                },
                 chromosomes: vec![c.index],
                 syndrome: None,
             }

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::{
     cell::{BoundingBox, Captured, Cell, Chromosome, Counts, Damage, Karyotype, NOTICE, TrueCell},
     frame::{Frame, PixelView, Pixels},
-    karyotype::{Evidence, KaryotypeSettings, interpret, karyogram, measure},
+    karyotype::{Evidence, KaryotypeSettings, interpret, karyogram, look, measure},
     recognition::{Basis, Candidate, Recognised, choose, left_out},
 };
 
@@ -43,10 +43,40 @@ pub fn record(
     settings: &KaryotypeSettings,
     id: Uuid,
 ) -> Cell {
-    let info = &frame.info;
     let selected = choose(recognised, settings);
     let left_out = left_out(recognised, &selected, settings);
     let chosen: Vec<&Candidate> = selected.iter().map(|c| &recognised.candidates[c.candidate]).collect();
+    let (mut cell, shapes) = measured(frame, recognised, &chosen, basis, labels, id);
+    let evidence: Option<Vec<Evidence>> = chosen.iter().map(|candidate| candidate.evidence()).collect();
+    interpret(&mut cell, evidence.as_deref().unwrap_or_default(), &left_out, settings);
+    measure::orient(&mut cell, &shapes);
+    look(&mut cell, &shapes);
+    if basis.models.is_empty() {
+        cell.karyotype.reason = "no model was found: chromosomes are segmented and counted, not classified".into();
+    }
+    cell
+}
+
+/// The record of one cell whose classes nobody asks for: every piece over the detector's threshold, measured. Dicentrics,
+/// rings and fragments fit no class, so the selection by classes would leave them out.
+pub fn unclassified(frame: &Frame, recognised: &Recognised, basis: &Basis, labels: &Labels, id: Uuid) -> Cell {
+    let chosen: Vec<&Candidate> = recognised.accepted().collect();
+    let (mut cell, _) = measured(frame, recognised, &chosen, basis, labels, id);
+    cell.counts.detected = chosen.len() as u32;
+    cell.counts.unclear = chosen.len() as u32;
+    cell
+}
+
+/// The chosen pieces of a frame with their lengths, before anything is said of them.
+fn measured(
+    frame: &Frame,
+    recognised: &Recognised,
+    chosen: &[&Candidate],
+    basis: &Basis,
+    labels: &Labels,
+    id: Uuid,
+) -> (Cell, Vec<Option<measure::Shape>>) {
+    let info = &frame.info;
     let mut cell = Cell {
         schema: Cell::SCHEMA.into(),
         station: labels.station.clone(),
@@ -76,16 +106,9 @@ pub fn record(
         review: None,
         notice: NOTICE.into(),
     };
-    let evidence: Option<Vec<Evidence>> = chosen.iter().map(|candidate| candidate.evidence()).collect();
-    let crops: Vec<_> = chosen.iter().map(|candidate| crop(&frame.pixels, &candidate.bounds)).collect();
-    let shapes = measure::shapes(&crops);
+    let shapes = measure::shapes(&crops(&frame.pixels, &cell));
     measure::lengths(&mut cell, &shapes);
-    interpret(&mut cell, evidence.as_deref().unwrap_or_default(), &left_out, settings);
-    measure::orient(&mut cell, &shapes);
-    if basis.models.is_empty() {
-        cell.karyotype.reason = "no model was found: chromosomes are segmented and counted, not classified".into();
-    }
-    cell
+    (cell, shapes)
 }
 
 fn chromosome(index: usize, candidate: &Candidate) -> Chromosome {
@@ -110,6 +133,11 @@ fn chromosome(index: usize, candidate: &Candidate) -> Chromosome {
 pub fn crop(pixels: &Pixels, bounds: &BoundingBox) -> Option<karyogram::Crop> {
     let (samples, width, height) = grey(pixels, rect(bounds, pixels)?, 1);
     Some(karyogram::Crop::new(width, height, samples))
+}
+
+/// The pictures of a cell's chromosomes, one each.
+pub fn crops(pixels: &Pixels, cell: &Cell) -> Vec<Option<karyogram::Crop>> {
+    cell.chromosomes.iter().map(|chromosome| crop(pixels, &chromosome.bounds)).collect()
 }
 
 /// A rectangle of whole pixels inside the frame.

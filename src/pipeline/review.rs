@@ -33,7 +33,7 @@ pub fn reviewed(
             let at = place(*index)?;
             let before = std::mem::replace(&mut next.chromosomes[at].class, *class);
             next.chromosomes[at].score = 1.0;
-            next.chromosomes[at].evidence = Some("as a person saw it".into());
+            next.chromosomes[at].evidence = Some(SEEN.into());
             if next.dicentric.is_none() {
                 recount(&mut next, settings);
             }
@@ -42,6 +42,10 @@ pub fn reviewed(
         ReviewAction::Damage { index, damage } => {
             let at = place(*index)?;
             let before = std::mem::replace(&mut next.chromosomes[at].damage, *damage);
+            if next.dicentric.is_none() {
+                // From now on it is what a person saw, no candidate.
+                next.chromosomes[at].evidence = Some(SEEN.into());
+            }
             if let Some(record) = &next.dicentric {
                 next.dicentric = Some(correct_damage(record, before, *damage));
                 judged(&mut next, *index);
@@ -93,6 +97,9 @@ pub fn reviewed(
     next.review = Some(Review { by: by.trim().to_owned(), time: time.to_owned(), change: words });
     Ok(next)
 }
+
+/// Evidence of what a person corrected.
+const SEEN: &str = "as a person saw it";
 
 /// Notes that a person has judged a called dicentric. The cell counts as scored by a person once none is left.
 fn judged(cell: &mut Cell, index: u32) {

@@ -4,10 +4,11 @@ mod polarity;
 mod straighten;
 
 pub use polarity::polarity;
+pub(super) use straighten::standardise;
 pub use straighten::{SAMPLES, Shape};
 
 use super::{karyogram::Crop, morphology};
-use crate::cell::{Cell, ChromosomeClass, Status};
+use crate::cell::{Cell, Chromosome, ChromosomeClass, Status};
 
 /// Measures each crop; none where there is no picture or no piece that could be one chromosome.
 pub fn shapes(crops: &[Option<Crop>]) -> Vec<Option<Shape>> {
@@ -20,21 +21,20 @@ pub fn shapes(crops: &[Option<Crop>]) -> Vec<Option<Shape>> {
 /// `shapes` go with `cell.chromosomes`; pixels of the crops are pixels of the frame.
 pub fn lengths(cell: &mut Cell, shapes: &[Option<Shape>]) {
     let um_per_px = cell.captured.um_per_px.filter(|um| um.is_finite() && *um > 0.0);
-    let whole = |i: usize, cell: &Cell| cell.chromosomes[i].status != Status::Crossing;
-    // What one percent is: over the classes that are known, measured length against usual length; else the mean.
-    let mut measured = 0.0;
-    let mut usual = 0.0;
-    for (i, shape) in shapes.iter().enumerate().take(cell.chromosomes.len()) {
-        let Some(shape) = shape.as_ref().filter(|_| whole(i, cell)) else { continue };
-        match cell.chromosomes[i].class {
-            Some(class) if !class.is_sex() => {
-                measured += shape.length;
-                usual += morphology(class).relative_length;
-            }
-            _ => {}
-        }
+    // What one percent is: over the classes that are known, measured length against usual length, by those that lie apart
+    // where these are enough; else the mean.
+    let scale = |wanted: &dyn Fn(&Chromosome, &Shape) -> bool| {
+        let known = cell.chromosomes.iter().zip(shapes).filter_map(|(chromosome, shape)| {
+            let (shape, class) = (shape.as_ref()?, chromosome.class.filter(|c| !c.is_sex())?);
+            wanted(chromosome, shape).then(|| (shape.length, morphology(class).relative_length))
+        });
+        known.fold((0.0_f32, 0.0_f32), |(measured, usual), (m, u)| (measured + m, usual + u))
+    };
+    let (mut measured, mut usual) = scale(&|_, shape| shape.apart && shape.hole < 0.01);
+    if usual < 30.0 {
+        (measured, usual) = scale(&|chromosome, _| chromosome.status != Status::Crossing);
     }
-    if usual < 50.0 {
+    if usual < 30.0 {
         let all: Vec<f32> = shapes.iter().flatten().map(|s| s.length).collect();
         measured = all.iter().sum();
         // The mean chromosome of a complete cell: two haploid sets of 100 % and the sex chromosomes, over 46.

@@ -118,10 +118,16 @@ impl InterpretStage {
             .filter(|recognised| job.wanted || recognised.accepted().next().is_some())
             .map(|recognised| {
                 let id = record::new_id(job.frame.info.time);
-                let mut cell = record::record(&job.frame, recognised, basis, &labels, &self.settings.karyotype, id);
-                if self.settings.assay == Assay::Dicentric {
-                    self.score(&job.frame.info, &mut cell);
-                }
+                let cell = match self.settings.assay {
+                    Assay::Karyotype => {
+                        record::record(&job.frame, recognised, basis, &labels, &self.settings.karyotype, id)
+                    }
+                    Assay::Dicentric => {
+                        let mut cell = record::unclassified(&job.frame, recognised, basis, &labels, id);
+                        self.score(&job.frame.info, &mut cell);
+                        cell
+                    }
+                };
                 self.show(&cell, job);
                 let pixels = &job.frame.pixels;
                 let crops = cell
