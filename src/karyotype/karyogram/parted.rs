@@ -1,6 +1,6 @@
 //! Chromosomes cut out without the neighbours that reach into their boxes.
 
-use super::Crop;
+use super::{Crop, upright::neighbours};
 use crate::{
     cell::{BoundingBox, Cell},
     imaging::{BACKGROUND, GrayImage, Rect, Separator},
@@ -8,6 +8,9 @@ use crate::{
 
 /// A piece that fills less of its box than this is another one than was meant: then the dark piece in the middle stands.
 const FIT: f32 = 0.55;
+
+/// How far the dark ground around a mask joins it, in pixels.
+const GROWTH: usize = 2;
 
 /// The crops with masks, where neighbours could be told apart; those that have one keep it. `crops` go with
 /// `cell.chromosomes`.
@@ -35,16 +38,16 @@ pub(super) fn parted(cell: &Cell, crops: &[Option<Crop>]) -> Vec<Option<Crop>> {
         let mut mask = vec![0_u8; w * h];
         let b = found.bounds;
         for (y, row) in found.mask.chunks_exact(b.width()).enumerate() {
-            for x in row.iter().enumerate().filter(|(_, m)| **m > 0).map(|(x, _)| x) {
-                // A pixel more all around: the outline's half tones belong to the chromosome.
-                let (x, y) = (b.left + x, b.top + y);
-                for (x, y) in [(x, y), (x.wrapping_sub(1), y), (x + 1, y), (x, y.wrapping_sub(1)), (x, y + 1)] {
-                    if x < w && y < h {
-                        mask[y * w + x] = 1;
-                    }
-                }
-            }
+            let at = (b.top + y) * w + b.left;
+            mask[at..at + row.len()].copy_from_slice(row);
         }
+        // Light bands and the outline's half tones belong to the chromosome: the dark ground around the mask joins it.
+        let wide = crop.dark();
+        for _ in 0..GROWTH {
+            grow(&mut mask, w, |i| wide[i]);
+        }
+        grow(&mut mask, w, |_| true);
+        keep_the_largest(&mut mask, w);
         Some(mask)
     };
     let part = |(own, crop): (usize, &Option<Crop>)| {
@@ -58,6 +61,41 @@ pub(super) fn parted(cell: &Cell, crops: &[Option<Crop>]) -> Vec<Option<Crop>> {
         Some(crop)
     };
     crops.iter().enumerate().map(part).collect()
+}
+
+/// Adds the neighbours of a mask's pixels that are wanted.
+fn grow(mask: &mut [u8], width: usize, wanted: impl Fn(usize) -> bool) {
+    let height = mask.len() / width;
+    let beside = |i: usize| neighbours(i, width, height).any(|j| mask[j] > 0);
+    let added: Vec<usize> = (0..mask.len()).filter(|i| mask[*i] == 0 && wanted(*i) && beside(*i)).collect();
+    added.into_iter().for_each(|i| mask[i] = 1);
+}
+
+/// Drops pieces that hang together with less than a sixth of the mask: specks and corners of neighbours.
+fn keep_the_largest(mask: &mut [u8], width: usize) {
+    let height = mask.len() / width;
+    let all = mask.iter().filter(|m| **m > 0).count();
+    let mut seen = vec![false; mask.len()];
+    for start in 0..mask.len() {
+        if seen[start] || mask[start] == 0 {
+            continue;
+        }
+        seen[start] = true;
+        let mut piece = vec![start];
+        let mut next = 0;
+        while let Some(i) = piece.get(next).copied() {
+            next += 1;
+            for j in neighbours(i, width, height) {
+                if mask[j] > 0 && !seen[j] {
+                    seen[j] = true;
+                    piece.push(j);
+                }
+            }
+        }
+        if 6 * piece.len() < all {
+            piece.into_iter().for_each(|i| mask[i] = 0);
+        }
+    }
 }
 
 /// About how wide the chromosome of a crop is, in pixels.

@@ -51,6 +51,14 @@ impl Crop {
         Self { width, height, pixels, mask: Vec::new(), bright }
     }
 
+    /// Where it is clearly darker than the ground.
+    pub(super) fn dark(&self) -> Vec<bool> {
+        let tone = |p: &u8| if self.bright { 255 - p } else { *p };
+        let grey: Vec<u8> = self.pixels.iter().map(tone).collect();
+        let threshold = ground_level(&grey);
+        grey.iter().map(|g| *g <= threshold).collect()
+    }
+
     /// Cuts the chromosome out, by its mask or as the dark piece in the middle; none for a crop of no size.
     pub(crate) fn piece(&self) -> Option<Piece> {
         let area = self.width.checked_mul(self.height)?;
@@ -156,7 +164,10 @@ impl Upright {
     pub fn of(crop: &Crop, degrees: Option<f32>) -> Option<Self> {
         let piece = crop.piece()?;
         let (centre, axis) = piece.axis()?;
-        let turn = degrees.map_or(-axis, f32::to_radians);
+        // The angle was measured on the piece in the middle of the box; one that was cut out better stands by its own axis, the
+        // same end up.
+        let upside_down = degrees.is_some_and(|d| (d.to_radians() + axis).cos() < 0.0);
+        let turn = if upside_down { std::f32::consts::PI - axis } else { -axis };
         Some(turned(&piece.grey, &piece.mask, piece.width, piece.height, centre, turn))
     }
 
@@ -227,7 +238,8 @@ fn piece_in_the_middle(grey: &[u8], width: usize, height: usize) -> Vec<bool> {
     piece
 }
 
-fn neighbours(i: usize, width: usize, height: usize) -> impl Iterator<Item = usize> {
+/// Places above, below and beside one.
+pub(super) fn neighbours(i: usize, width: usize, height: usize) -> impl Iterator<Item = usize> {
     let (x, y) = (i % width, i / width);
     [
         (x > 0).then(|| i - 1),
