@@ -3,12 +3,16 @@
 use crate::{
     cell::{BoundingBox, ChromosomeClass},
     inference::{
-        Engine, EngineError, Input, InputSpec, Manifest, MaskRule, ModelError, ModelFolder, Precision, Session,
-        SizeFeature, Task, Thresholds, load,
+        Engine, EngineError, Input, Manifest, ModelError, ModelFolder, Precision, Session, SizeFeature, Task,
+        Thresholds, load,
     },
 };
 
-use super::{decode::log_softmax, plane::Plane};
+use super::{
+    crop::{Cutter, turn},
+    decode::log_softmax,
+    plane::Plane,
+};
 
 /// Natural logarithms of the probabilities of the 24 classes and, last, of being no single chromosome.
 pub type LogProbs = [f32; ChromosomeClass::COUNT + 1];
@@ -20,6 +24,7 @@ pub struct Classifier {
     classes: Vec<ChromosomeClass>,
     label: String,
     crops: Vec<f32>,
+    cutter: Cutter,
     pub(super) sizes: Vec<f32>,
 }
 
@@ -55,8 +60,15 @@ impl Classifier {
             .chromosome_classes()
             .map_err(|reason| ModelError::Manifest { path: model.path.join("model.toml"), reason })?;
         let session = load(engine, model, precision)?;
-        let mut classifier =
-            Self { session, classes, label: model.label(), manifest, crops: Vec::new(), sizes: Vec::new() };
+        let mut classifier = Self {
+            session,
+            classes,
+            label: model.label(),
+            manifest,
+            crops: Vec::new(),
+            cutter: Cutter::default(),
+            sizes: Vec::new(),
+        };
         let empty = Plane { data: vec![220; 64], width: 8, height: 8, left: 0, top: 0 };
         let bounds = BoundingBox::from_corners(0.0, 0.0, 8.0, 8.0);
         classifier.classify(&[Item { plane: &empty, bounds, flipped: false }], 8.0)?;
@@ -119,7 +131,7 @@ impl Classifier {
         self.crops.clear();
         self.crops.resize(views.len() * one, 0.0);
         for ((i, orientation), crop) in views.iter().zip(self.crops.chunks_exact_mut(one)) {
-            cut(&items[*i], median, side, spec, crop);
+            self.cutter.cut(&items[*i], median, side, spec, crop);
             crop.chunks_exact_mut(side * side).for_each(|channel| turn(channel, side, *orientation));
         }
         self.measure(views.iter().map(|(i, orientation)| (&items[*i].bounds, *orientation)), median);
@@ -191,76 +203,6 @@ impl Classifier {
 /// Logarithm that stands for probability 0, so that sums stay finite.
 pub const IMPOSSIBLE: f32 = -30.0;
 
-/// Side in pixels of the square that is cut out around a box.
-pub(super) fn crop_side(bounds: &BoundingBox, median: f32, spec: &InputSpec) -> f32 {
-    (spec.crop.margin * bounds.width.max(bounds.height)).max(spec.crop.floor * median).max(1.0)
-}
-
-/// Cuts one chromosome out, after the model's crop rule.
-fn cut(item: &Item<'_>, median: f32, side: usize, spec: &InputSpec, out: &mut [f32]) {
-    let b = &item.bounds;
-    let square = crop_side(b, median, spec);
-    let (cx, cy) = (b.x - item.plane.left as f32 + b.width / 2.0, b.y - item.plane.top as f32 + b.height / 2.0);
-    let n = spec.crop.supersample;
-    let step = square / (side * n) as f32;
-    let turn = if item.flipped { -1.0 } else { 1.0 };
-    let middle = (side * n) as f32 / 2.0;
-    let gain = 1.0 / (255.0 * spec.std * (n * n) as f32);
-    let shift = -spec.mean / spec.std;
-    let pad = spec.pad.clamp(0.0, 255.0) as u8;
-    let area = side * side;
-    // Columns of the lattice are the same in every row.
-    let columns: Vec<(isize, f32)> =
-        (0..side * n).map(|i| split(cx + turn * (i as f32 + 0.5 - middle) * step)).collect();
-    for y in 0..side {
-        for j in 0..n {
-            let row = split(cy + turn * ((y * n + j) as f32 + 0.5 - middle) * step);
-            let line = &mut out[y * side..(y + 1) * side];
-            for (value, columns) in line.iter_mut().zip(columns.chunks_exact(n)) {
-                *value += columns.iter().map(|column| bilinear(item.plane, *column, row, pad)).sum::<f32>();
-            }
-        }
-    }
-    for value in &mut out[..area] {
-        *value = *value * gain + shift;
-    }
-    match spec.mask {
-        MaskRule::None => {
-            for channel in 1..spec.channels {
-                out.copy_within(..area, channel * area);
-            }
-        }
-        MaskRule::Box => {
-            let distance = |i: usize| (((i as f32 + 0.5) / side as f32 - 0.5) * square).abs();
-            for y in 0..side {
-                for x in 0..side {
-                    let inside = distance(y) <= b.height / 2.0 && distance(x) <= b.width / 2.0;
-                    out[area + y * side + x] = f32::from(inside);
-                }
-            }
-        }
-    }
-}
-
-/// Brings a square of `side` values into an orientation: bit 0 mirrors left and right, bit 1 top and bottom, bit 2
-/// transposes after that.
-fn turn(channel: &mut [f32], side: usize, orientation: u8) {
-    if orientation & 1 != 0 {
-        channel.chunks_exact_mut(side).for_each(<[f32]>::reverse);
-    }
-    if orientation & 2 != 0 {
-        let (upper, lower) = channel.split_at_mut(side / 2 * side);
-        upper.chunks_exact_mut(side).zip(lower.rchunks_exact_mut(side)).for_each(|(a, b)| a.swap_with_slice(b));
-    }
-    if orientation & 4 != 0 {
-        for y in 0..side {
-            for x in 0..y {
-                channel.swap(y * side + x, x * side + y);
-            }
-        }
-    }
-}
-
 /// What a measure of the upright box is called after the turn.
 fn turned(feature: SizeFeature, orientation: u8) -> SizeFeature {
     match feature {
@@ -268,20 +210,6 @@ fn turned(feature: SizeFeature, orientation: u8) -> SizeFeature {
         SizeFeature::Height if orientation & 4 != 0 => SizeFeature::Width,
         same => same,
     }
-}
-
-/// A place on an axis as the pixel whose middle lies before it and the share of the next one.
-fn split(place: f32) -> (isize, f32) {
-    let before = (place - 0.5).floor();
-    (before as isize, place - 0.5 - before)
-}
-
-/// Linear interpolation between the middles of four pixels.
-fn bilinear(plane: &Plane, (x, wx): (isize, f32), (y, wy): (isize, f32), pad: u8) -> f32 {
-    let value = |dx: isize, dy: isize| f32::from(plane.at(x + dx, y + dy, pad));
-    let upper = value(0, 0) * (1.0 - wx) + value(1, 0) * wx;
-    let lower = value(0, 1) * (1.0 - wx) + value(1, 1) * wx;
-    upper * (1.0 - wy) + lower * wy
 }
 
 /// Median diagonal of boxes; 1 for none.
@@ -363,49 +291,6 @@ mod tests {
     }
 
     #[test]
-    fn a_turn_mirrors_first_and_transposes_then() {
-        let square: Vec<f32> = (0..9).map(|i| i as f32).collect();
-        let after = |orientation| {
-            let mut square = square.clone();
-            turn(&mut square, 3, orientation);
-            square.iter().map(|v| *v as u8).collect::<Vec<_>>()
-        };
-        assert_eq!(after(0), [0, 1, 2, 3, 4, 5, 6, 7, 8]);
-        assert_eq!(after(1), [2, 1, 0, 5, 4, 3, 8, 7, 6]);
-        assert_eq!(after(2), [6, 7, 8, 3, 4, 5, 0, 1, 2]);
-        assert_eq!(after(3), [8, 7, 6, 5, 4, 3, 2, 1, 0]);
-        assert_eq!(after(4), [0, 3, 6, 1, 4, 7, 2, 5, 8]);
-        assert_eq!(after(5), [2, 5, 8, 1, 4, 7, 0, 3, 6]);
-        assert_eq!(turned(SizeFeature::Width, 5), SizeFeature::Height);
-        assert_eq!(turned(SizeFeature::Width, 3), SizeFeature::Width);
-    }
-
-    #[test]
-    fn a_crop_is_centred_on_its_box_and_its_mask_is_the_box() {
-        let mut plane = Plane { data: vec![220; 400], width: 20, height: 20, left: 100, top: 50 };
-        for y in 8..12 {
-            for x in 6..14 {
-                plane.data[y * 20 + x] = 20;
-            }
-        }
-        let manifest = Manifest::parse(include_str!("../../tests/data/models/tiny-classifier/model.toml")).unwrap();
-        let crop = crate::inference::CropRule { margin: 2.0, floor: 0.0, supersample: 2 };
-        let spec = InputSpec { mean: 0.0, std: 1.0 / 255.0, size: Some(16), crop, ..manifest.input };
-        let bounds = BoundingBox { x: 106.0, y: 58.0, width: 8.0, height: 4.0 };
-        let mut out = vec![0.0; 2 * 256];
-        cut(&Item { plane: &plane, bounds, flipped: false }, 1.0, 16, &spec, &mut out);
-        let dark = |x: usize, y: usize| out[y * 16 + x] < 80.0;
-        assert!(dark(4, 6) && dark(11, 9) && !dark(3, 6) && !dark(4, 5) && !dark(12, 9));
-        let mask: f32 = out[256..].iter().sum();
-        assert_eq!(mask, 32.0);
-        assert!(out[256 + 6 * 16 + 4] == 1.0 && out[256 + 5 * 16 + 4] == 0.0);
-        let mut turned = vec![0.0; 2 * 256];
-        cut(&Item { plane: &plane, bounds, flipped: true }, 1.0, 16, &spec, &mut turned);
-        let back: Vec<f32> = turned[..256].iter().rev().copied().collect();
-        assert!(out[..256].iter().zip(&back).all(|(a, b)| (a - b).abs() < 1e-3));
-    }
-
-    #[test]
     fn what_is_in_doubt_is_looked_at_again_and_the_views_are_averaged() {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/models/tiny-classifier");
         let model = ModelFolder::open(&folder).unwrap();
@@ -425,6 +310,12 @@ mod tests {
         let mut mean: Vec<f32> = upright.iter().zip(flipped).map(|(a, b)| a + b).collect();
         log_softmax(&mut mean, 2.0);
         assert!(both.iter().zip(mean).all(|(a, b)| (a - b).abs() < 1e-3), "{both:?}");
+    }
+
+    #[test]
+    fn a_transposed_box_swaps_its_sides() {
+        assert_eq!(turned(SizeFeature::Width, 5), SizeFeature::Height);
+        assert_eq!(turned(SizeFeature::Width, 3), SizeFeature::Width);
     }
 
     #[test]

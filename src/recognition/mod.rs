@@ -8,6 +8,7 @@
 mod choose;
 mod classifier;
 mod composed;
+mod crop;
 mod decode;
 mod detector;
 #[cfg(any(test, feature = "tensorrt"))]

@@ -15,7 +15,8 @@ use crate::{
 
 use super::{
     Classifier, Detection, Detector, LogProbs,
-    classifier::{Look, crop_side},
+    classifier::Look,
+    crop::crop_side,
     decode::{MOST, logit, score_channel},
     plane::{must_invert, pixels_under},
 };
