@@ -191,6 +191,28 @@ fn every_file_of_a_folder_ends_as_a_cell_or_a_rejection_and_is_not_read_twice() 
 }
 
 #[test]
+fn a_second_signal_does_not_wait_for_what_is_in_the_queues() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let slides = folder.path().join("slides");
+    let made = Command::new(env!("CARGO_BIN_EXE_metaphased"))
+        .args(["simulate", "--cells", "8", "--seed", "3", "--out"])
+        .arg(&slides)
+        .output()
+        .expect("simulate runs");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    for (signal, code) in [("-INT", 130), ("-TERM", 143)] {
+        let config = "[source.scope]\nkind = \"folder\"\npath = \"slides\"\nrepeat = \"loop\"\num_per_px = 0.0645\n\
+                      [mqtt]\nurl = \"off\"\n[shutdown]\ntimeout = 60.0\n";
+        let daemon = Daemon::start(folder.path(), config);
+        daemon.wait("full queues", |source| source["stats"]["in_flight"].as_u64() >= Some(4));
+        daemon.signal(signal);
+        while !daemon.lines.recv_timeout(Duration::from_secs(20)).expect("it says so").contains("stopping") {}
+        daemon.signal(signal);
+        assert_eq!(daemon.ends_within(Duration::from_secs(2)).code(), Some(code));
+    }
+}
+
+#[test]
 fn a_second_daemon_on_the_same_store_is_told_to_try_again() {
     let folder = tempfile::tempdir().expect("a folder");
     let config = format!("{SIMULATOR}[mqtt]\nurl = \"off\"\n");
