@@ -114,7 +114,7 @@ fn a_frame_allocates_nothing_from_capture_to_triage() {
     while let Ok(job) = for_recognise.recv_timeout(Duration::from_secs(120)) {
         job.ticket.stored();
         went_on += 1;
-        if went_on >= WARM && (went_on - WARM) % WINDOW == 0 && blocks.len() <= WINDOWS {
+        if went_on >= WARM && (went_on - WARM).is_multiple_of(WINDOW) && blocks.len() <= WINDOWS {
             blocks.push(dhat::HeapStats::get().total_blocks);
         }
     }
