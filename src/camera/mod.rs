@@ -4,11 +4,13 @@
 //! slower is decided behind it, by the edges of the pipeline.
 
 pub mod files;
+mod flat;
 mod folder;
 mod simulator;
 #[cfg(feature = "webcam")]
 mod webcam;
 
+pub use flat::{FlatFielded, differs as flat_field_differs, load_flat_field};
 pub use folder::{FolderSettings, FolderSource, IsDone, list as list_files};
 pub use simulator::{SimulatorSettings, SimulatorSource};
 #[cfg(feature = "webcam")]

@@ -17,11 +17,12 @@ use super::{Exit, Failure, Global, config, write_karyogram};
 use crate::{
     camera::{
         files::{ImageFile, is_image_name},
-        list_files,
+        flat_field_differs, list_files, load_flat_field,
     },
     cell::{Cell, Verdict},
     config::{Config, Stain},
     frame::{Frame, FrameFlags, FrameId, FrameInfo, PixelBuffer},
+    imaging::FlatField,
     inference::{self, ModelLibrary},
     karyotype::{KaryotypeSettings, karyogram::Posture},
     mqtt::Rejected,
@@ -60,6 +61,9 @@ pub struct Analyze {
     /// Pixel size in micrometres of files that do not say it.
     #[arg(long, value_name = "UM")]
     um_per_px: Option<f64>,
+    /// Light of the empty field, as `flat-field` writes it: divided out of every picture.
+    #[arg(long, value_name = "FILE")]
+    flat_field: Option<PathBuf>,
     /// Case that the cells belong to.
     #[arg(long)]
     case: Option<String>,
@@ -113,6 +117,9 @@ impl Analyze {
         let inputs = self.inputs()?;
         let mut sink = Sink::open(self.format, self.out.as_deref())?;
         let mut stages = Stages::open(&loaded.config, loaded.file.as_deref(), self.stain)?;
+        if let Some(path) = &self.flat_field {
+            stages.flat = Some(load_flat_field(path).map_err(|e| Failure::new(Exit::NoInput, e))?);
+        }
         for note in &stages.recognizer.basis().notes {
             eprintln!("metaphased: {note}");
         }
@@ -190,7 +197,7 @@ impl Analyze {
         let mut good = true;
         for page in 0..file.pages() {
             let name = if file.pages() > 1 { format!("{}#{page}", input.name) } else { input.name.clone() };
-            let page = match file.read(page, |bytes| Some(PixelBuffer::unpooled(bytes))) {
+            let mut page = match file.read(page, |bytes| Some(PixelBuffer::unpooled(bytes))) {
                 Ok(page) => page,
                 Err(error) => {
                     refuse(sink, &name, error.reason(), error.to_string())?;
@@ -198,6 +205,11 @@ impl Analyze {
                     continue;
                 }
             };
+            if let Some(Err(error)) = stages.flat.as_ref().map(|flat| flat.correct(&mut page.pixels)) {
+                refuse(sink, &name, RejectReason::Unsupported, flat_field_differs(&error))?;
+                good = false;
+                continue;
+            }
             stages.frames += 1;
             let info = FrameInfo {
                 id: FrameId(stages.frames),
@@ -278,6 +290,7 @@ struct Stages {
     recognizer: ComposedRecognizer,
     karyotype: KaryotypeSettings,
     sheets: super::stages::Stages,
+    flat: Option<FlatField>,
     frames: u64,
 }
 
@@ -290,7 +303,14 @@ impl Stages {
             .map_err(|e| Failure::new(Exit::Unavailable, e))?;
         let karyotype = KaryotypeSettings::from_config(&config.karyotype);
         let sheets = super::stages::Stages::default();
-        Ok(Self { triage: FrameTriage::new(&config.triage, stain), recognizer, karyotype, sheets, frames: 0 })
+        Ok(Self {
+            triage: FrameTriage::new(&config.triage, stain),
+            recognizer,
+            karyotype,
+            sheets,
+            flat: None,
+            frames: 0,
+        })
     }
 
     fn cells(

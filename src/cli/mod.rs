@@ -12,6 +12,7 @@ mod doctor;
 mod dose;
 mod evaluate;
 mod exit;
+mod flat_field;
 #[cfg(feature = "tensorrt")]
 mod gpu_check;
 mod iscn;
@@ -75,6 +76,8 @@ pub enum Command {
     PrintConfig(config::PrintConfig),
     /// Estimate absorbed dose from counts of dicentrics.
     Dose(dose::Dose),
+    /// Record the light of the empty field, to be divided out of every frame.
+    FlatField(flat_field::FlatFieldCommand),
     /// Say what is here, what will be used and why, what is missing and how to get it.
     Doctor(doctor::Doctor),
     /// Measure the daemon's stages on annotated cells.
@@ -121,6 +124,7 @@ fn run(cli: Cli) -> Result<Exit, Failure> {
         Some(Command::PrintConfig(args)) => args.run(&cli.global),
         Some(Command::Dose(args)) => args.run(&cli.global),
         Some(Command::Doctor(args)) => args.run(&cli.global),
+        Some(Command::FlatField(args)) => args.run(&cli.global),
         Some(Command::Evaluate(args)) => args.run(&cli.global),
         Some(Command::Iscn(args)) => args.run(),
         Some(Command::Simulate(args)) => args.run(),

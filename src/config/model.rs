@@ -146,6 +146,9 @@ pub struct SourceConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0.001, max = 100.0))]
     pub um_per_px: Option<f64>,
+    /// Measured light of an empty field, as `metaphased flat-field` writes it; divided out of every frame, dust with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flat_field: Option<PathBuf>,
     /// Case that its cells belong to, until a command names another.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub case: Option<String>,

@@ -16,6 +16,7 @@ pub fn anchor(config: &mut Config, layers: &Layers, folder: &Path, credentials: 
     };
     for (name, source) in &mut config.source {
         put(&format!("source.{name}.path"), &mut source.path);
+        put(&format!("source.{name}.flat_field"), &mut source.flat_field);
     }
     put("inference.models", &mut config.inference.models);
     put("inference.library", &mut config.inference.library);

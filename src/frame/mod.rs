@@ -77,6 +77,17 @@ pub enum PixelView<'a> {
     Rgb8(&'a [u8]),
 }
 
+/// Pixels of a frame, to change in place; rows are dense.
+#[derive(Debug)]
+pub enum PixelViewMut<'a> {
+    /// 8-bit grey.
+    Mono8(&'a mut [u8]),
+    /// 16-bit grey, right-aligned.
+    Mono16(&'a mut [u16]),
+    /// 8-bit colour, interleaved, red first.
+    Rgb8(&'a mut [u8]),
+}
+
 impl Pixels {
     /// Wraps a filled buffer of exactly `width * height` pixels of `format`. `valid_bits` is the number of bits that
     /// the camera really delivers in a 16-bit sample (8 for the 8-bit formats).
@@ -125,6 +136,15 @@ impl Pixels {
             PixelFormat::Mono8 => PixelView::Mono8(self.buffer.bytes()),
             PixelFormat::Mono16 => PixelView::Mono16(self.buffer.words()),
             PixelFormat::Rgb8 => PixelView::Rgb8(self.buffer.bytes()),
+        }
+    }
+
+    /// The samples, to change.
+    pub fn view_mut(&mut self) -> PixelViewMut<'_> {
+        match self.format {
+            PixelFormat::Mono8 => PixelViewMut::Mono8(self.buffer.bytes_mut()),
+            PixelFormat::Mono16 => PixelViewMut::Mono16(self.buffer.words_mut()),
+            PixelFormat::Rgb8 => PixelViewMut::Rgb8(self.buffer.bytes_mut()),
         }
     }
 }

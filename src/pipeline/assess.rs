@@ -21,8 +21,13 @@ impl FrameTriage {
     /// With the configured thresholds, for slides of that stain.
     pub fn new(config: &TriageConfig, stain: Stain) -> Self {
         let polarity = if stain.is_fluorescence() { Polarity::BrightOnDark } else { Polarity::DarkOnBright };
-        let options =
-            TriageOptions { metaphase: config.metaphase, focus: config.focus, spread: config.spread, polarity };
+        let options = TriageOptions {
+            metaphase: config.metaphase,
+            focus: config.focus,
+            spread: config.spread,
+            polarity,
+            ..TriageOptions::default()
+        };
         Self { triage: Triage::default(), options, grey: GrayImage::default() }
     }
 }

@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use super::{job::SourceContext, stages::capture::OpenSource};
 use crate::{
-    camera::{FolderSettings, FolderSource, SimulatorSettings, SimulatorSource, SourceError},
-    config::{Assay, Repeat, SourceKind},
+    camera::{
+        FlatFielded, FolderSettings, FolderSource, SimulatorSettings, SimulatorSource, SourceError, load_flat_field,
+    },
+    config::{Assay, Mode, Repeat, SourceConfig, SourceKind},
     slide::{Exposure, SlideSettings},
     store::StoreReader,
 };
@@ -16,10 +18,46 @@ const SIMULATOR_RATE: f64 = 10.0;
 /// How to open the source; `store` knows which files were processed before.
 ///
 /// # Errors
-/// When this build or this version cannot drive such a source.
+/// When this build or this version cannot drive such a source, or its flat field cannot be read.
 pub fn opener(context: &Arc<SourceContext>, assay: Assay, store: StoreReader) -> Result<OpenSource, SourceError> {
+    let config = &context.config;
+    let mut open = match config.kind {
+        SourceKind::Folder => folder(context, store),
+        _ => camera(&context.name, config, assay)?,
+    };
+    let Some(path) = &config.flat_field else { return Ok(open) };
+    let flat = Arc::new(load_flat_field(path)?);
+    Ok(Box::new(move || Ok(Box::new(FlatFielded::new(open()?, flat.clone())) as _)))
+}
+
+fn folder(context: &Arc<SourceContext>, store: StoreReader) -> OpenSource {
     let config = context.config.clone();
     let name = context.name.clone();
+    let path = config.path.clone().unwrap_or_default();
+    Box::new(move || {
+        let marks = store
+            .marks(&name)
+            .map_err(|error| SourceError::Device(format!("cannot read which files were processed: {error}")))?;
+        let source = FolderSource::open(FolderSettings {
+            name: name.clone(),
+            path: path.clone(),
+            repeat: config.repeat.unwrap_or(Repeat::Once),
+            rate_hz: config.rate_hz,
+            um_per_px: config.um_per_px,
+            is_done: Box::new(move |file, stamp| {
+                marks.get(file).is_some_and(|m| m.bytes == stamp.bytes && m.mtime_ns == stamp.mtime_ns)
+            }),
+        })?;
+        Ok(Box::new(source) as _)
+    })
+}
+
+/// How to open a source that needs no store: a camera or the simulator, as it is, without a flat field.
+///
+/// # Errors
+/// When this build or this version cannot drive such a source.
+pub fn camera(name: &Arc<str>, config: &SourceConfig, assay: Assay) -> Result<OpenSource, SourceError> {
+    let (name, config) = (name.clone(), config.clone());
     match config.kind {
         SourceKind::Simulator => {
             let defaults = SlideSettings::default();
@@ -39,7 +77,7 @@ pub fn opener(context: &Arc<SourceContext>, assay: Assay, store: StoreReader) ->
             // Tried once here, so that a wrong karyotype is told at the start and not again and again.
             crate::slide::VirtualSlide::new(slide.clone())
                 .map_err(|error| SourceError::Unsupported(format!("source '{name}': {error}")))?;
-            let live = context.is_live();
+            let live = config.mode() == Mode::Freshest;
             Ok(Box::new(move || {
                 let source = SimulatorSource::open(SimulatorSettings {
                     name: name.clone(),
@@ -50,26 +88,7 @@ pub fn opener(context: &Arc<SourceContext>, assay: Assay, store: StoreReader) ->
                 Ok(Box::new(source) as _)
             }))
         }
-        SourceKind::Folder => {
-            let path = config.path.clone().unwrap_or_default();
-            Ok(Box::new(move || {
-                let marks = store
-                    .marks(&name)
-                    .map_err(|error| SourceError::Device(format!("cannot read which files were processed: {error}")))?;
-                let source = FolderSource::open(FolderSettings {
-                    name: name.clone(),
-                    path: path.clone(),
-                    repeat: config.repeat.unwrap_or(Repeat::Once),
-                    rate_hz: config.rate_hz,
-                    um_per_px: config.um_per_px,
-                    is_done: Box::new(move |file, stamp| {
-                        marks.get(file).is_some_and(|m| m.bytes == stamp.bytes && m.mtime_ns == stamp.mtime_ns)
-                    }),
-                })?;
-                Ok(Box::new(source) as _)
-            }))
-        }
-        SourceKind::Webcam => webcam(context),
+        SourceKind::Webcam => webcam(name, config),
         kind => Err(SourceError::Unsupported(format!(
             "source '{name}': kind \"{}\" is not built yet in this version; use simulator, folder or webcam",
             kind.name()
@@ -78,9 +97,7 @@ pub fn opener(context: &Arc<SourceContext>, assay: Assay, store: StoreReader) ->
 }
 
 #[cfg(feature = "webcam")]
-fn webcam(context: &Arc<SourceContext>) -> Result<OpenSource, SourceError> {
-    let config = context.config.clone();
-    let name = context.name.clone();
+fn webcam(name: Arc<str>, config: SourceConfig) -> Result<OpenSource, SourceError> {
     Ok(Box::new(move || {
         let settings = crate::camera::WebcamSettings {
             name: name.clone(),
@@ -94,9 +111,8 @@ fn webcam(context: &Arc<SourceContext>) -> Result<OpenSource, SourceError> {
 }
 
 #[cfg(not(feature = "webcam"))]
-fn webcam(context: &Arc<SourceContext>) -> Result<OpenSource, SourceError> {
+fn webcam(name: Arc<str>, _: SourceConfig) -> Result<OpenSource, SourceError> {
     Err(SourceError::Unsupported(format!(
-        "source '{}': this build drives no webcam; build it with --features webcam",
-        context.name
+        "source '{name}': this build drives no webcam; build it with --features webcam"
     )))
 }

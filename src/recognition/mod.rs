@@ -15,6 +15,7 @@ mod detector;
 mod on_device;
 mod plane;
 mod segmented;
+mod spreads;
 mod triage;
 
 use std::{collections::BTreeMap, time::Duration};
@@ -27,7 +28,8 @@ pub use detector::Detector;
 pub use plane::Plane;
 pub use segmented::Segmented;
 use smallvec::SmallVec;
-pub use triage::{Assessment, Spread, SpreadFeatures, Triage, TriageOptions, TriageVerdict};
+pub use spreads::SpreadFeatures;
+pub use triage::{Assessment, Spread, Triage, TriageOptions, TriageVerdict};
 
 use crate::{
     cell::{BoundingBox, ChromosomeClass, Quality, Status},

@@ -8,10 +8,12 @@ use std::fmt;
 use crate::{
     cell::{BoundingBox, Quality},
     imaging::{
-        BACKGROUND, Components, Exposure, GrayImage, GrayView, Histogram, ImagingError, Polarity, PrepareOptions,
-        Preparer, Rect, downscale, focus_score, sharpness,
+        BACKGROUND, Components, EdgeWidths, Exposure, GrayImage, GrayView, Histogram, ImagingError, Polarity,
+        PrepareOptions, Preparer, Rect, downscale, focus_score, sharpness,
     },
 };
+
+use super::spreads::{Objects, SpreadFeatures};
 
 /// What triage decides, with why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -87,13 +89,15 @@ pub struct TriageOptions {
     pub focus: f32,
     /// Least score of spread.
     pub spread: f32,
+    /// Log odds of being two cells from which a group of chromosomes is parted; infinite: never.
+    pub two_cells: f32,
     /// Which way chromosomes differ from the background.
     pub polarity: Polarity,
 }
 
 impl Default for TriageOptions {
     fn default() -> Self {
-        Self { metaphase: 0.5, focus: 0.2, spread: 0.1, polarity: Polarity::Auto }
+        Self { metaphase: 0.5, focus: 0.2, spread: 0.1, two_cells: 1.0, polarity: Polarity::Auto }
     }
 }
 
@@ -108,27 +112,6 @@ pub struct Spread {
     pub chromosomes: f32,
     /// What was measured: the input of the score.
     pub features: SpreadFeatures,
-}
-
-/// What is measured of a group of objects.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct SpreadFeatures {
-    /// Objects in the group.
-    pub objects: f32,
-    /// Chromosomes by area: sum of area / (4.5 thickness^2), at least one an object.
-    pub chromosomes: f32,
-    /// Share of the area in objects the size of one chromosome.
-    pub single_share: f32,
-    /// Dark area over the area of the group's box.
-    pub fill: f32,
-    /// Spread of the objects' thickness over its mean.
-    pub thickness_spread: f32,
-    /// Mean elongation of the objects: area / thickness^2.
-    pub elongation: f32,
-    /// Typical thickness in pixels of the frame.
-    pub thickness: f32,
-    /// Mean darkness of the objects.
-    pub darkness: f32,
 }
 
 /// What triage says of a frame.
@@ -148,16 +131,6 @@ pub struct Assessment {
     pub chromosome_width: Option<f32>,
 }
 
-#[derive(Debug, Clone, Copy, Default)]
-struct Object {
-    bounds: Rect,
-    area: f32,
-    thickness: f32,
-    darkness: f32,
-    group: u32,
-    candidate: bool,
-}
-
 /// Looks at frames; keeps its buffers, so that the second frame of a size allocates nothing.
 #[derive(Debug, Clone, Default)]
 pub struct Triage {
@@ -165,13 +138,28 @@ pub struct Triage {
     preparer: Preparer,
     mask: Vec<u8>,
     components: Components,
-    objects: Vec<Object>,
-    order: Vec<(f32, f32)>,
+    objects: Objects,
     assessment: Assessment,
 }
 
-/// Objects looked at; more than this is dirt.
-const MOST_OBJECTS: usize = 600;
+/// Chromosomes thinner than this many pixels of the small plane are looked at again at the frame's own scale.
+const FINE: f32 = 4.0;
+
+/// A spread with less than this share of its area in objects the size of one chromosome is looked at again, too.
+const CLUMPS: f32 = 0.5;
+
+/// One or two objects are a cell in one heap from this many chromosomes' area on; below, a torn nucleus.
+const SMALLEST_HEAP: f32 = 12.0;
+
+/// Edges wider than this many pixels, or than this share of the thickness of objects where a camera samples more finely,
+/// are out of focus. Of 22 Giemsa frames the one that its makers call out of focus has 13.3 px, the others 5.2 to 11.3.
+const WIDEST_EDGE: (f32, f32) = (12.0, 0.3);
+
+/// How far the width of edges speaks for focus, 0 to 1: half at the widest edge, steep, so that it says nothing of the rest.
+fn edge_score(edge: f32, thickness: f32) -> f32 {
+    let (px, share) = WIDEST_EDGE;
+    1.0 / (1.0 + (edge / px.max(share * thickness)).powi(16))
+}
 
 impl Triage {
     /// Looks at a frame; the answer lives until the next call.
@@ -190,6 +178,25 @@ impl Triage {
 
     fn look(&mut self, frame: GrayView<'_>, options: &TriageOptions) -> Result<TriageVerdict, ImagingError> {
         let factor = ((frame.width().max(frame.height()) + 350) / 700).clamp(1, 8);
+        let seen = self.look_at(frame, options, factor)?;
+        // On a small plane the chromosomes of a search lens vanish, and those that lie close run together.
+        let fine = self.objects.thickness().is_none_or(|thickness| thickness < FINE);
+        let clumps = self.assessment.spreads.first().is_some_and(|best| best.quality.spread < CLUMPS);
+        if factor > 1 && self.objects.any() && (fine || clumps) {
+            return self.look_at(frame, options, 1);
+        }
+        Ok(seen)
+    }
+
+    /// Looks at the frame on a plane shrunk by `factor`.
+    fn look_at(
+        &mut self,
+        frame: GrayView<'_>,
+        options: &TriageOptions,
+        factor: usize,
+    ) -> Result<TriageVerdict, ImagingError> {
+        self.assessment.spreads.clear();
+        self.objects.clear();
         downscale(frame, factor, &mut self.small);
         let prepared = self
             .preparer
@@ -213,16 +220,13 @@ impl Triage {
         let level = BACKGROUND - threshold.min(BACKGROUND);
         self.mask.clear();
         self.mask.extend(prepared.plane.data.iter().map(|&v| u8::from(v < level)));
-        let (w, h) = (prepared.plane.width, prepared.plane.height);
-        self.components.find(&self.mask, w);
-        self.measure(w, h);
-        let Some(thickness) = self.group() else {
-            let any = self.objects.iter().any(|o| o.area > 20.0);
-            return Ok(if any { TriageVerdict::NoMetaphase } else { TriageVerdict::Empty });
+        self.components.find(&self.mask, prepared.plane.width);
+        self.objects.measure(&prepared.plane, &self.mask, &self.components);
+        let Some(thickness) = self.objects.group(options.two_cells) else {
+            return Ok(if self.objects.any() { TriageVerdict::NoMetaphase } else { TriageVerdict::Empty });
         };
-        let scale = factor as f32;
-        self.assessment.chromosome_width = Some(thickness * scale);
-        self.rate(frame, options, scale, threshold, thickness);
+        self.assessment.chromosome_width = Some(thickness * factor as f32);
+        self.rate(frame, options, factor, threshold, thickness);
         let Some(best) = self.assessment.spreads.first() else {
             return Ok(TriageVerdict::NoMetaphase);
         };
@@ -236,116 +240,14 @@ impl Triage {
         })
     }
 
-    /// Area, thickness and darkness of every component.
-    fn measure(&mut self, w: usize, h: usize) {
-        self.objects.clear();
-        let plane = self.preparer.prepared();
-        for i in 0..self.components.len() {
-            let area = self.components.area(i);
-            if area < 6 || self.objects.len() >= MOST_OBJECTS {
-                continue;
-            }
-            let (mut border, mut dark) = (0u32, 0u64);
-            for run in self.components.runs(i) {
-                let (y, from, to) = (run.y as usize, run.start as usize, run.end as usize);
-                border += 2.min(run.end - run.start);
-                dark += plane.plane.data[y * w + from..y * w + to]
-                    .iter()
-                    .map(|&v| u64::from(BACKGROUND.saturating_sub(v)))
-                    .sum::<u64>();
-                if to - from > 2 {
-                    let inner = from + 1..to - 1;
-                    for x in inner {
-                        let closed =
-                            y > 0 && y + 1 < h && self.mask[(y - 1) * w + x] != 0 && self.mask[(y + 1) * w + x] != 0;
-                        border += u32::from(!closed);
-                    }
-                }
-            }
-            self.objects.push(Object {
-                bounds: self.components.bounds(i),
-                area: area as f32,
-                thickness: 2.0 * area as f32 / border as f32,
-                darkness: dark as f32 / area as f32,
-                group: 0,
-                candidate: false,
-            });
-        }
-    }
-
-    /// Finds the typical thickness, marks what may be chromosomes and joins those that lie close. None when nothing
-    /// may be.
-    fn group(&mut self) -> Option<f32> {
-        self.order.clear();
-        for o in &self.objects {
-            let long = o.area / (o.thickness * o.thickness);
-            if long > 1.2 && o.thickness >= 1.5 && o.thickness < 30.0 {
-                self.order.push((o.thickness, (o.area / o.thickness).min(60.0 * o.thickness)));
-            }
-        }
-        self.order.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
-        let half = self.order.iter().map(|p| p.1).sum::<f32>() / 2.0;
-        let mut seen = 0.0;
-        let thickness = self.order.iter().find_map(|p| {
-            seen += p.1;
-            (seen >= half).then_some(p.0)
-        })?;
-        for (i, o) in self.objects.iter_mut().enumerate() {
-            o.group = i as u32;
-            let long = o.area / (o.thickness * o.thickness);
-            o.candidate =
-                (0.5..1.8).contains(&(o.thickness / thickness)) && o.area > 0.8 * thickness * thickness && long > 0.7;
-        }
-        let reach = (3.5 * thickness) as usize + 1;
-        for i in 0..self.objects.len() {
-            for j in 0..i {
-                let (a, b) = (self.objects[i], self.objects[j]);
-                if !(a.candidate && b.candidate) || a.group == b.group {
-                    continue;
-                }
-                let gap = |l: usize, r: usize, l2: usize, r2: usize| l.saturating_sub(r2).max(l2.saturating_sub(r));
-                let (dx, dy) = (
-                    gap(a.bounds.left, a.bounds.right, b.bounds.left, b.bounds.right),
-                    gap(a.bounds.top, a.bounds.bottom, b.bounds.top, b.bounds.bottom),
-                );
-                if dx.max(dy) <= reach {
-                    let (low, high) = (a.group.min(b.group), a.group.max(b.group));
-                    for o in &mut self.objects {
-                        if o.group == high {
-                            o.group = low;
-                        }
-                    }
-                }
-            }
-        }
-        Some(thickness)
-    }
-
-    fn rate(&mut self, frame: GrayView<'_>, options: &TriageOptions, scale: f32, threshold: u8, thickness: f32) {
-        for g in 0..self.objects.len() as u32 {
-            let members = || self.objects.iter().filter(|o| o.candidate && o.group == g);
-            let objects = members().count() as f32;
-            if objects == 0.0 {
-                continue;
-            }
-            let area: f32 = members().map(|o| o.area).sum();
-            let one = 4.5 * thickness * thickness;
-            let chromosomes: f32 = members().map(|o| (o.area / one).max(1.0)).sum();
-            let single: f32 = members().filter(|o| o.area < 2.2 * one).map(|o| o.area).sum();
-            let bounds = members().map(|o| o.bounds).reduce(|a, b| a.union(&b)).unwrap_or_default();
-            let mean = members().map(|o| o.thickness).sum::<f32>() / objects;
-            let spread = (members().map(|o| (o.thickness - mean).powi(2)).sum::<f32>() / objects).sqrt() / mean;
-            let features = SpreadFeatures {
-                objects,
-                chromosomes,
-                single_share: single / area,
-                fill: area / bounds.area().max(1) as f32,
-                thickness_spread: spread,
-                elongation: members().map(|o| o.area / (o.thickness * o.thickness)).sum::<f32>() / objects,
-                thickness: thickness * scale,
-                darkness: members().map(|o| o.darkness * o.area).sum::<f32>() / area,
-            };
-            let metaphase = features.score();
+    fn rate(&mut self, frame: GrayView<'_>, options: &TriageOptions, factor: usize, threshold: u8, thickness: f32) {
+        let scale = factor as f32;
+        let background = self.assessment.exposure.background;
+        let raw = (f32::from(threshold) * f32::from(background) / f32::from(BACKGROUND)).max(4.0) as u8;
+        for (cell, features, bounds) in self.objects.cells(thickness, scale) {
+            let scrap = cell.len() < 3 && features.chromosomes < SMALLEST_HEAP;
+            // Half the score keeps it in its place among its like, and below what is accepted.
+            let metaphase = features.score() * if scrap { 0.5 } else { 1.0 };
             if metaphase < options.metaphase {
                 continue;
             }
@@ -363,27 +265,29 @@ impl Triage {
                 right: place.right() as usize,
                 bottom: place.bottom() as usize,
             };
-            let raw_threshold = (f32::from(threshold) * f32::from(self.assessment.exposure.background)
-                / f32::from(BACKGROUND))
-            .max(4.0);
-            let sharp = sharpness(frame, inside, self.assessment.exposure.background, raw_threshold as u8);
-            let quality =
-                Quality { focus: focus_score(sharp, thickness * scale), metaphase, spread: features.single_share };
-            self.assessment.spreads.push(Spread { bounds: place, quality, chromosomes, features });
+            let sharp = sharpness(frame, inside, background, raw);
+            let mut edges = EdgeWidths::default();
+            for object in cell {
+                let b = object.bounds;
+                let own = Rect {
+                    left: b.left * factor,
+                    top: b.top * factor,
+                    right: b.right * factor,
+                    bottom: b.bottom * factor,
+                };
+                edges.add(frame, own.grown(2 * factor, frame.width(), frame.height()), background, raw);
+            }
+            let width = thickness * scale;
+            let focus = focus_score(sharp, width) * edges.median().map_or(1.0, |edge| edge_score(edge, width));
+            let quality = Quality { focus, metaphase, spread: features.single_share };
+            self.assessment.spreads.push(Spread {
+                bounds: place,
+                quality,
+                chromosomes: features.chromosomes,
+                features,
+            });
         }
         self.assessment.spreads.sort_unstable_by(|a, b| b.quality.metaphase.total_cmp(&a.quality.metaphase));
-    }
-}
-
-impl SpreadFeatures {
-    /// Probability of being a metaphase, 0 to 1: a logistic fit on the windows of tests/data/triage_windows.csv
-    /// (docs/reference/imaging.md). Beyond about 70 chromosomes more of them speak against it: dirt or noise.
-    pub fn score(&self) -> f32 {
-        let z = -11.26 + 3.54 * self.chromosomes.min(60.0).ln_1p() - 2.58 * self.fill
-            + 2.52 * self.thickness_spread
-            + 4.97 * self.darkness.min(110.0) / 100.0
-            - 5.18 * (self.chromosomes.max(70.0) / 70.0).ln();
-        1.0 / (1.0 + (-z).exp())
     }
 }
 
