@@ -187,29 +187,26 @@ impl FlatField {
 
     /// Where dust lies: pieces of at least 4 pixels that miss 5 % of the light of the square of 49 pixels around them.
     pub fn dust(&self) -> Vec<Rect> {
-        let (w, h, r) = (self.width, self.height, SURROUNDINGS);
-        // Sums over columns, then along rows.
-        let mut columns = vec![0u64; w];
-        let mut mask = vec![0u8; w * h];
-        let mut sums = vec![0u64; w + 1];
-        let row = |y: usize| &self.levels[y * w..(y + 1) * w];
-        for y in 0..h.min(r) {
-            columns.iter_mut().zip(row(y)).for_each(|(c, v)| *c += u64::from(*v));
-        }
+        let (w, h) = (self.width, self.height);
+        // Sums of all that lies above and to the left.
+        let mut sums = vec![0u64; (w + 1) * (h + 1)];
         for y in 0..h {
-            if y + r < h {
-                columns.iter_mut().zip(row(y + r)).for_each(|(c, v)| *c += u64::from(*v));
-            }
-            if y > r {
-                columns.iter_mut().zip(row(y - r - 1)).for_each(|(c, v)| *c -= u64::from(*v));
-            }
-            let rows = ((y + r + 1).min(h) - y.saturating_sub(r)) as u64;
+            let mut row = 0;
             for x in 0..w {
-                sums[x + 1] = sums[x] + columns[x];
+                row += u64::from(self.levels[y * w + x]);
+                sums[(y + 1) * (w + 1) + x + 1] = sums[y * (w + 1) + x + 1] + row;
             }
+        }
+        let mut mask = vec![0u8; w * h];
+        for y in 0..h {
+            // The square stays in the middle of its pixel, so that light that falls off evenly is no dust at the border.
+            let down = SURROUNDINGS.min(y).min(h - 1 - y);
             for x in 0..w {
-                let (left, right) = (x.saturating_sub(r), (x + r + 1).min(w));
-                let mean = (sums[right] - sums[left]) as f32 / (rows * (right - left) as u64) as f32;
+                let across = SURROUNDINGS.min(x).min(w - 1 - x);
+                let at = |y: usize, x: usize| sums[y * (w + 1) + x];
+                let (top, bottom, left, right) = (y - down, y + down + 1, x - across, x + across + 1);
+                let sum = at(bottom, right) + at(top, left) - at(top, right) - at(bottom, left);
+                let mean = sum as f32 / ((bottom - top) * (right - left)) as f32;
                 mask[y * w + x] = u8::from(f32::from(self.levels[y * w + x]) < (1.0 - DUST) * mean);
             }
         }
