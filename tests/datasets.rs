@@ -71,6 +71,9 @@ fn every_task_gives_figures_on_a_small_set() {
         stain: None,
         karyotype: KaryotypeSettings::default(),
         edited: None,
+        fit: false,
+        candidates: None,
+        out: None,
         progress: &|_, _| {},
     };
     let wanted: [(&str, &[&str]); 3] = [
@@ -98,6 +101,40 @@ fn every_task_gives_figures_on_a_small_set() {
     }
 }
 
+#[test]
+fn settings_are_fitted_without_running_the_networks_twice() {
+    let folder = csv_set();
+    let set = DataSet::open(folder.path(), None).unwrap();
+    let library = ModelLibrary::of(vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/models")]);
+    let engine = ChosenEngine { engine: Arc::new(CpuEngine::new(1)), why: "test".into(), fell_back: None };
+    let run = TASKS.iter().find(|(name, ..)| *name == "karyotype").expect("the task is there").2;
+    let kept = folder.path().join("candidates.jsonl");
+    let usual = setup_of(&set, &library, &engine);
+    let measured = Setup { candidates: Some(&kept), ..setup_of(&set, &library, &engine) };
+    let figures = |setup: &Setup<'_>| {
+        let mut figures = run(setup).unwrap().figures;
+        figures.0.retain(|(name, _)| *name != "interpret_ms");
+        serde_json::to_string(&figures).unwrap()
+    };
+    let first = figures(&measured);
+    assert!(kept.exists());
+    // The pictures are gone: only what was kept is left to read.
+    fs::remove_dir_all(folder.path().join("images")).unwrap();
+    assert_eq!(figures(&measured), first);
+    assert!(first.contains("coverage"), "{first}");
+
+    let fit = Setup { fit: true, edited: Some(0), out: Some(folder.path()), candidates: Some(&kept), ..usual };
+    let report = run(&fit).unwrap();
+    let text = fs::read_to_string(folder.path().join("settings.toml")).unwrap();
+    let fitted: KaryotypeSettings = toml_edit::de::from_str(&text).unwrap();
+    assert!(fitted.prices.miss > 0.0);
+    assert!(report.rows.iter().any(|row| row["part"] == "fitted"), "{:?}", report.rows);
+
+    let other = Setup { edited: Some(3), ..measured };
+    let refused = run(&other).unwrap_err().to_string();
+    assert!(refused.contains("other cells or by other models"), "{refused}");
+}
+
 fn setup_of<'a>(set: &'a DataSet, library: &'a ModelLibrary, engine: &'a ChosenEngine) -> Setup<'a> {
     Setup {
         data: set,
@@ -108,6 +145,9 @@ fn setup_of<'a>(set: &'a DataSet, library: &'a ModelLibrary, engine: &'a ChosenE
         stain: None,
         karyotype: KaryotypeSettings::default(),
         edited: None,
+        fit: false,
+        candidates: None,
+        out: None,
         progress: &|_, _| {},
     }
 }

@@ -47,16 +47,26 @@ pub struct Evaluate {
     /// Measure on so many cells whose karyotype was changed by taking chromosomes away or adding some (karyotype only).
     #[arg(long, value_name = "N")]
     pub edited: Option<usize>,
+    /// Fit the settings of the karyotype stage to the cells and their edits, instead of measuring them; written to
+    /// settings.toml in the folder of --out (karyotype only).
+    #[arg(long)]
+    pub fit: bool,
+    /// Keep what the networks gave in this file; where it exists, read it instead of running them (karyotype only).
+    #[arg(long, value_name = "FILE")]
+    pub candidates: Option<PathBuf>,
     /// Only the images or cells that this file names: one a line, or the first column of a CSV.
     #[arg(long, value_name = "FILE")]
     pub list: Option<PathBuf>,
-    /// Of a CSV given with --list: only rows with this in some column (a split such as `validation`).
-    #[arg(long, value_name = "TEXT", requires = "list")]
-    pub only: Option<String>,
+    /// Of a CSV given with --list: only rows with one of these in some column (a split such as `validation`).
+    #[arg(long, value_name = "TEXT", requires = "list", value_delimiter = ',')]
+    pub only: Vec<String>,
+    /// Not the images or cells that this file names, in the same form.
+    #[arg(long, value_name = "FILE")]
+    pub except: Option<PathBuf>,
     /// Only the first N images or cells.
     #[arg(long, value_name = "N")]
     pub limit: Option<usize>,
-    /// Write confusion.csv and confusion.svg into this folder.
+    /// Write confusion.csv and confusion.svg (or what --fit found) into this folder.
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// One JSON object on standard output instead of tables.
@@ -82,7 +92,10 @@ impl Evaluate {
         let layout = self.layout.or((self.task == "triage").then_some(Layout::Windows));
         let mut data = DataSet::open(&self.data, layout).map_err(data_failure)?;
         if let Some(list) = &self.list {
-            data.keep(&names(list, self.only.as_deref())?);
+            data.keep(&names(list, &self.only)?);
+        }
+        if let Some(list) = &self.except {
+            data.leave_out(&names(list, &[])?);
         }
         if let Some(n) = self.limit {
             data.truncate(n);
@@ -106,6 +119,9 @@ impl Evaluate {
             stain: self.stain,
             karyotype: KaryotypeSettings::from_config(&loaded.config.karyotype),
             edited: self.edited,
+            fit: self.fit,
+            candidates: self.candidates.as_deref(),
+            out: self.out.as_deref(),
             progress: &progress,
         };
         let report = run(&setup);
@@ -127,15 +143,15 @@ impl Evaluate {
     }
 }
 
-/// Names in a list: lines, or the first column of a CSV, rows with `only` in some column.
-fn names(path: &Path, only: Option<&str>) -> Result<BTreeSet<String>, Failure> {
+/// Names in a list: lines, or the first column of a CSV, rows with one of `only` in some column.
+fn names(path: &Path, only: &[String]) -> Result<BTreeSet<String>, Failure> {
     let text = fs::read_to_string(path).map_err(|error| {
         let exit = if error.kind() == io::ErrorKind::NotFound { Exit::NoInput } else { Exit::Io };
         Failure::new(exit, format!("{}: {error}", path.display()))
     })?;
     let rows = text.lines().map(|line| line.split(',').map(str::trim).collect::<Vec<_>>());
     Ok(rows
-        .filter(|row| only.is_none_or(|wanted| row.contains(&wanted)))
+        .filter(|row| only.is_empty() || only.iter().any(|wanted| row.contains(&wanted.as_str())))
         .filter_map(|row| row.first().map(|name| (*name).to_owned()))
         .filter(|name| !name.is_empty())
         .collect())
@@ -154,6 +170,7 @@ fn failure(error: EvaluateError) -> Failure {
     match error {
         EvaluateError::Data(error) => data_failure(error),
         EvaluateError::Recognition(RecognitionError::Engine(error)) => engine_failure(&error),
+        EvaluateError::Candidates { .. } => Failure::from_error(Exit::Io, &error),
         EvaluateError::NoModel { .. } => Failure::from_error(Exit::Unavailable, &error),
     }
 }
@@ -210,7 +227,11 @@ fn tables(report: &Report) -> String {
                 Some(counts) if !counts.contains_key("value") => {
                     counts.iter().map(|(name, n)| format!("{name} {n}")).collect()
                 }
-                _ => value(v).map(|v| format!("{key} {}", number(Some(v)))).into_iter().collect::<Vec<_>>(),
+                _ => match v.as_str() {
+                    Some("") => Vec::new(),
+                    Some(text) => vec![format!("{key} {text}")],
+                    None => value(v).map(|v| format!("{key} {}", number(Some(v)))).into_iter().collect(),
+                },
             })
             .collect();
         let _ =

@@ -7,7 +7,7 @@ use std::{
     str::FromStr,
 };
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     camera::files::is_image_name,
@@ -75,9 +75,10 @@ impl FromStr for Layout {
 }
 
 /// A box that a person drew.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TruthBox {
     /// Where, in pixels of the image, clipped to it.
+    #[serde(rename = "box")]
     pub bounds: BoundingBox,
     /// The class; none where the set names none.
     pub class: Option<ChromosomeClass>,
@@ -242,10 +243,15 @@ impl DataSet {
 
     /// Keeps only the named fields or cells (with or without their file's ending).
     pub fn keep(&mut self, names: &BTreeSet<String>) {
-        let wanted = |name: &str| {
-            names.contains(name)
-                || Path::new(name).file_stem().is_some_and(|stem| names.contains(&*stem.to_string_lossy()))
-        };
+        self.retain(|name| is_named(name, names));
+    }
+
+    /// Leaves the named fields or cells out.
+    pub fn leave_out(&mut self, names: &BTreeSet<String>) {
+        self.retain(|name| !is_named(name, names));
+    }
+
+    fn retain(&mut self, wanted: impl Fn(&str) -> bool) {
         match &mut self.content {
             Content::Fields(fields) => fields.retain(|field| wanted(&field.name)),
             Content::Singles(cells) => cells.retain(|cell| wanted(&cell.name)),
@@ -325,6 +331,11 @@ impl DataSet {
         };
         names.len()
     }
+}
+
+/// Whether names hold this one, with or without its file's ending.
+fn is_named(name: &str, names: &BTreeSet<String>) -> bool {
+    names.contains(name) || Path::new(name).file_stem().is_some_and(|stem| names.contains(&*stem.to_string_lossy()))
 }
 
 /// The layout, by what lies at the top of the folder; first match wins.

@@ -5,6 +5,7 @@
 
 use rand::{RngExt, SeedableRng, seq::IndexedRandom};
 use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     cell::{BoundingBox, ChromosomeClass},
@@ -15,7 +16,8 @@ use crate::{
 use super::dataset::TruthBox;
 
 /// What was done to a cell.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub(super) enum Edit {
     /// A homologue was pasted in.
     Gain,
@@ -40,7 +42,10 @@ impl Edit {
 /// An edited cell.
 pub(super) struct Edited {
     pub frame: Frame,
+    /// Class of the chromosome that was pasted in, painted out or moved.
     pub class: ChromosomeClass,
+    /// The boxes afterwards.
+    pub truth: Vec<TruthBox>,
 }
 
 struct Gray {
@@ -76,12 +81,19 @@ pub(super) fn edit(frame: Frame, truth: &[TruthBox], edit: Edit, bright: bool, s
         if edit != Edit::Gain {
             paint_out(&mut image, &cut, bright, &mut rng);
         }
+        let mut boxes = truth.to_vec();
+        if edit != Edit::Gain {
+            boxes.retain(|t| t.bounds != source);
+        }
         if let Some((x, y, quarters)) = place {
             paste(&mut image, &cut, x, y, quarters, bright);
+            let (w, h) = cut.turned(quarters);
+            let bounds = BoundingBox { x: x as f32, y: y as f32, width: w as f32, height: h as f32 };
+            boxes.push(TruthBox { bounds, class: Some(class) });
         }
         let buffer = PixelBuffer::from_bytes(&image.samples);
         let pixels = Pixels::new(buffer, PixelFormat::Mono8, image.width, image.height, 8).ok()?;
-        return Some(Edited { frame: Frame { info: frame.info, pixels }, class });
+        return Some(Edited { frame: Frame { info: frame.info, pixels }, class, truth: boxes });
     }
     None
 }
@@ -114,6 +126,13 @@ struct Cut {
     mask: Vec<bool>,
     /// Level of the ground beside it.
     ground: u8,
+}
+
+impl Cut {
+    /// Width and height after so many quarter turns.
+    fn turned(&self, quarters: u8) -> (usize, usize) {
+        if quarters.is_multiple_of(2) { (self.width, self.height) } else { (self.height, self.width) }
+    }
 }
 
 fn cut(image: &Gray, bounds: &BoundingBox, bright: bool) -> Option<Cut> {
@@ -169,7 +188,7 @@ fn free_ground(
 ) -> Option<(usize, usize, u8)> {
     for _ in 0..400 {
         let quarters = rng.random_range(0..4_u8);
-        let (w, h) = if quarters % 2 == 0 { (cut.width, cut.height) } else { (cut.height, cut.width) };
+        let (w, h) = cut.turned(quarters);
         if w + 4 >= image.width || h + 4 >= image.height {
             return None;
         }
@@ -209,7 +228,7 @@ fn paint_out(image: &mut Gray, cut: &Cut, _bright: bool, rng: &mut ChaCha8Rng) {
 }
 
 fn paste(image: &mut Gray, cut: &Cut, x: usize, y: usize, quarters: u8, bright: bool) {
-    let (w, h) = if quarters.is_multiple_of(2) { (cut.width, cut.height) } else { (cut.height, cut.width) };
+    let (w, h) = cut.turned(quarters);
     for ty in 0..h {
         for tx in 0..w {
             let (sx, sy) = match quarters {
@@ -269,6 +288,15 @@ mod tests {
                 let after = dark(&edited.frame) as f64;
                 assert!((after - before - change * one).abs() < 0.05 * one, "{what:?}: {before} {after}");
                 assert!(["1", "21"].contains(&edited.class.name()));
+                assert_eq!(edited.truth.len() as f64, 3.0 + change);
+                // Every box afterwards holds a chromosome.
+                for t in &edited.truth {
+                    let b = t.bounds;
+                    let image = gray(&edited.frame.pixels);
+                    let inside = (b.y as usize..b.bottom() as usize)
+                        .flat_map(|y| &image.samples[y * 200 + b.x as usize..y * 200 + b.right() as usize]);
+                    assert!(inside.filter(|s| **s < 120).count() > 300, "{what:?} {b:?}");
+                }
             }
         }
     }

@@ -50,6 +50,12 @@ pub struct Setup<'a> {
     pub karyotype: KaryotypeSettings,
     /// Cells to edit for the karyotype task.
     pub edited: Option<usize>,
+    /// For the karyotype task: fit the settings instead of measuring them.
+    pub fit: bool,
+    /// For the karyotype task: where what the networks gave is kept; a file that is there is read instead of running them.
+    pub candidates: Option<&'a std::path::Path>,
+    /// Folder for what a task writes beside its report.
+    pub out: Option<&'a std::path::Path>,
     /// Told after each item: how many are done of how many.
     pub progress: &'a dyn Fn(usize, usize),
 }
@@ -79,6 +85,14 @@ pub enum EvaluateError {
         /// The task.
         task: &'static str,
         /// Why there is none.
+        reason: String,
+    },
+    /// A file that a task keeps cannot be read or written.
+    #[error("{path}: {reason}")]
+    Candidates {
+        /// The file.
+        path: std::path::PathBuf,
+        /// Why.
         reason: String,
     },
 }

@@ -389,7 +389,7 @@ impl Default for Thresholds {
     }
 }
 
-/// Temperatures: logits are divided by them before the soft maximum.
+/// What turns scores into probabilities. Temperatures: logits are divided by them before the soft maximum.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Calibration {
@@ -399,11 +399,26 @@ pub struct Calibration {
     pub class_temperature: f32,
     /// Of detector and classifier logits together, after the weighted sum.
     pub combined_temperature: f32,
+    /// Detector: `[slope, intercept, single]`: the logit of the probability that a candidate which no better one overlaps
+    /// holds a chromosome is `slope` times the logit of its score, plus `single` times the logarithm of the classifier's
+    /// probability of a single chromosome, plus `intercept`. The likeliest on validation cells.
+    pub objectness: [f32; 3],
 }
 
 impl Default for Calibration {
     fn default() -> Self {
-        Self { temperature: 1.0, class_temperature: 1.0, combined_temperature: 1.0 }
+        Self { temperature: 1.0, class_temperature: 1.0, combined_temperature: 1.0, objectness: [1.0, 0.0, 1.0] }
+    }
+}
+
+impl Calibration {
+    /// The probability that a candidate of this score holds a chromosome, if the classifier takes it for a single one with
+    /// the probability `single`; all 0 to 1.
+    pub fn probability(&self, score: f32, single: f32) -> f32 {
+        let score = score.clamp(1e-4, 1.0 - 1e-4);
+        let [slope, intercept, weight] = self.objectness;
+        let logit = slope * (score / (1.0 - score)).ln() + weight * single.clamp(1e-4, 1.0).ln() + intercept;
+        1.0 / (1.0 + (-logit).exp())
     }
 }
 
@@ -563,11 +578,15 @@ impl Manifest {
             ("[calibration] temperature", self.calibration.temperature),
             ("[calibration] class_temperature", self.calibration.class_temperature),
             ("[calibration] combined_temperature", self.calibration.combined_temperature),
+            ("[calibration] objectness (slope)", self.calibration.objectness[0]),
         ];
         for (key, value) in positive {
             if !(value > 0.0 && value.is_finite()) {
                 return wrong(key, format!("expected above 0, found {value}"));
             }
+        }
+        if !self.calibration.objectness[1].is_finite() || !(0.0..=100.0).contains(&self.calibration.objectness[2]) {
+            return wrong("[calibration] objectness", "expected [slope, intercept, single], single in 0..100".into());
         }
         if !(t.other_weight >= 0.0 && t.other_weight.is_finite()) {
             return wrong("[thresholds] other_weight", format!("expected 0 or above, found {}", t.other_weight));

@@ -9,8 +9,9 @@
 use crate::cell::{Chromosome, ChromosomeClass};
 
 use super::{
-    evidence::{Evidence, KaryotypeSettings, Prices, row},
+    evidence::{Evidence, row},
     flow::{Flow, LABELS, OTHER, Row, solve},
+    settings::{KaryotypeSettings, Prices},
 };
 
 const AUTOSOMES: usize = 22;
@@ -54,6 +55,8 @@ pub struct Assignment {
     pub ploidy_posterior: f32,
     /// Autosomes whose number is not the ploidy's, in the most probable karyotype or with a posterior of 5 % or more.
     pub changes: Vec<Change>,
+    /// Posterior of fewer and of more chromosomes of each autosome than the ploidy.
+    pub marginals: [[f32; 2]; AUTOSOMES],
 }
 
 impl Assignment {
@@ -70,7 +73,9 @@ impl Assignment {
             .collect();
         let sex = (numbers[ChromosomeClass::X.index()], numbers[ChromosomeClass::Y.index()]);
         let normal = ploidy == 2 && changes.is_empty() && matches!(sex, (2, 0) | (1, 1));
+        let side = |class: usize| [numbers[class] < ploidy, numbers[class] > ploidy].map(|is| f32::from(u8::from(is)));
         Self {
+            marginals: std::array::from_fn(side),
             classes: chromosomes.iter().map(|c| c.class).collect(),
             scores: vec![1.0; chromosomes.len()],
             numbers,
@@ -216,10 +221,12 @@ pub(super) fn assign_rows(rows: &[Row], settings: &KaryotypeSettings) -> Assignm
     let z = posterior.total;
     let ploidy = loads.hypothesis.ploidy;
     let mut changes = Vec::new();
+    let mut marginals = [[0.0; 2]; AUTOSOMES];
     for class in ChromosomeClass::all().filter(|c| !c.is_sex()) {
         let masses = posterior.mass[class.index()];
         let over: f64 = masses[ploidy + 1..].iter().sum::<f64>() / z;
         let under: f64 = masses[..ploidy].iter().sum::<f64>() / z;
+        marginals[class.index()] = [under as f32, over as f32];
         let number = numbers[class.index()];
         let deviates = usize::from(number) != ploidy;
         let gained = if deviates { usize::from(number) > ploidy } else { over > under };
@@ -246,6 +253,7 @@ pub(super) fn assign_rows(rows: &[Row], settings: &KaryotypeSettings) -> Assignm
         sex_posterior: (posterior.same_sex / z) as f32,
         ploidy_posterior: (posterior.same_ploidy / z) as f32,
         changes,
+        marginals,
     }
 }
 

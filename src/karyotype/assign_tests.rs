@@ -93,8 +93,7 @@ fn a_strong_third_copy_is_not_forced_into_a_free_place() {
 #[test]
 fn debris_is_no_chromosome() {
     let mut objects = cell(&[], 0.05);
-    let mut debris = Evidence::from_probabilities(&[1.0 / 24.0; 24], 0.6, 0.1);
-    debris.overlap_group = None;
+    let debris = Evidence::from_probabilities(&[1.0 / 24.0; 24], 0.6, 0.1);
     objects.push(debris);
     let a = assign(&objects, &settings());
     assert_eq!(a.classes[46], None);

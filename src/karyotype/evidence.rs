@@ -1,13 +1,11 @@
-//! What the assignment knows about one object, and the prices it weighs it with.
+//! What the assignment knows about one object.
 
-use crate::{
-    cell::{BoundingBox, ChromosomeClass},
-    config::{KaryotypeConfig, SexDisclosure},
-};
+use crate::cell::{BoundingBox, ChromosomeClass};
 
 use super::{
     flow::{LABELS, OTHER, Row},
     morphology::morphology,
+    settings::KaryotypeSettings,
 };
 
 /// What is known about one object of a cell before the cell is looked at as a whole.
@@ -18,14 +16,12 @@ pub struct Evidence {
     /// Natural logarithm of its probability that this is none: debris, a piece, a cluster. -7 where the
     /// classifier has no such output.
     pub log_other: f32,
-    /// The detector's probability that this box holds one chromosome, 0 to 1.
+    /// The detector's calibrated probability that this box holds one chromosome, 0 to 1.
     pub objectness: f32,
     /// Length in percent of the cell's haploid autosome length, where measured.
     pub relative_length: Option<f32>,
     /// Short arm over whole length, where measured.
     pub centromere_index: Option<f32>,
-    /// Objects that share much of their area have the same number: one of them may be the other's double.
-    pub overlap_group: Option<u32>,
 }
 
 impl Evidence {
@@ -39,7 +35,6 @@ impl Evidence {
             objectness: if objectness.is_finite() { objectness.clamp(0.0, 1.0) } else { 0.5 },
             relative_length: None,
             centromere_index: None,
-            overlap_group: None,
         }
     }
 
@@ -65,115 +60,14 @@ pub struct Candidate {
 pub struct LeftOut {
     /// Those that overlap none of the chosen: any may be a chromosome of its own.
     pub apart: Vec<Evidence>,
-    /// Objectness of all of them together. The more there is, the likelier a chromosome is hidden among others.
-    pub objectness: f64,
-}
-
-/// Objectness left out of a cell of which half miss a chromosome.
-const USUAL_LEFT_OUT: f64 = 1.5;
-
-/// Prices in nats: minus the natural logarithm of how probable each deviation is, beside the usual.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Prices {
-    /// One chromosome of an autosome too many.
-    pub gain: f64,
-    /// One chromosome of an autosome too few.
-    pub loss: f64,
-    /// Each sex chromosome more or less than two.
-    pub sex: f64,
-    /// Three sets instead of two; four cost twice as much.
-    pub ploidy: f64,
-    /// A chromosome that is there but was not found, where boxes of a total objectness of 1.5 were left out.
-    pub miss: f64,
-    /// How much cheaper `miss` becomes with each whole box left out beyond that.
-    pub left_out: f64,
-    /// Two boxes on one chromosome that do not overlap much.
-    pub duplicate: f64,
-    /// How much cheaper "no chromosome" becomes for an object that shares its area with others.
-    pub overlap: f64,
-    /// Two selected boxes that overlap wholly; less overlap costs in proportion.
-    pub rivals: f64,
-}
-
-impl Default for Prices {
-    fn default() -> Self {
-        Self {
-            gain: 3.95,
-            loss: 4.3,
-            sex: 4.0,
-            ploidy: 6.0,
-            miss: 4.98,
-            left_out: 1.6,
-            duplicate: 6.6,
-            overlap: 3.0,
-            rivals: 8.0,
-        }
-    }
-}
-
-impl Prices {
-    /// The same for a cell of which so much was left out.
-    pub(super) fn with_left_out(&self, left_out: &LeftOut) -> Self {
-        let miss = self.miss - self.left_out * (left_out.objectness - USUAL_LEFT_OUT);
-        Self { miss: miss.clamp(1.5, 12.0), ..self.clone() }
-    }
-}
-
-/// How cells are interpreted.
-#[derive(Debug, Clone, PartialEq)]
-pub struct KaryotypeSettings {
-    /// Whether sex chromosomes are told.
-    pub sex: SexDisclosure,
-    /// What deviations cost.
-    pub prices: Prices,
-    /// Divides the classifier's evidence; above 1 for a classifier that is too sure of itself.
-    pub class_temperature: f64,
-    /// Divides differences between whole karyotypes, so that posteriors are calibrated.
-    pub temperature: f64,
-    /// Weight of length and centromere index beside the classifier, which has seen the same pixels; 0 to 1.
-    pub morphology: f64,
-    /// A finding is told from this posterior on.
-    pub finding_posterior: f32,
-    /// A gain is told from this posterior on: lower, since a chromosome that was found is there, while one that was not
-    /// may only be hidden.
-    pub gain_posterior: f32,
-    /// A cell is called normal from this posterior of a normal karyotype on.
-    pub normal_posterior: f32,
-    /// Slope and intercept that turn the detector's logit into the logit of a true probability.
-    pub objectness: (f64, f64),
-    /// IoU from which two boxes rival for one chromosome.
-    pub rival_iou: f32,
-}
-
-impl KaryotypeSettings {
-    /// As configured.
-    pub fn from_config(config: &KaryotypeConfig) -> Self {
-        Self { sex: config.sex, ..Self::default() }
-    }
-}
-
-impl Default for KaryotypeSettings {
-    fn default() -> Self {
-        Self {
-            sex: SexDisclosure::Shown,
-            prices: Prices::default(),
-            class_temperature: 1.05,
-            temperature: 1.0,
-            morphology: 0.0,
-            finding_posterior: 0.75,
-            gain_posterior: 0.5,
-            normal_posterior: 0.95,
-            objectness: (3.17, 2.96),
-            rival_iou: 0.34,
-        }
-    }
+    /// How many chromosomes they hold in all likelihood: the sum of their probabilities. The more, the likelier one is
+    /// hidden among others.
+    pub chromosomes: f64,
 }
 
 /// Prices of the labels for one object.
 pub(super) fn row(evidence: &Evidence, settings: &KaryotypeSettings) -> Row {
-    let raw = f64::from(evidence.objectness).clamp(1e-4, 1.0 - 1e-4);
-    let (slope, intercept) = settings.objectness;
-    let real = 1.0 / (1.0 + (-(slope * (raw / (1.0 - raw)).ln() + intercept)).exp());
+    let real = f64::from(evidence.objectness);
     let other = f64::from(evidence.log_other).exp().clamp(1e-6, 0.999);
     let chromosome = (real * (1.0 - other)).clamp(1e-6, 1.0 - 1e-6);
     let mut row = [0.0; LABELS];
@@ -187,9 +81,6 @@ pub(super) fn row(evidence: &Evidence, settings: &KaryotypeSettings) -> Row {
         row[class.index()] = cost;
     }
     row[OTHER] = -(1.0 - chromosome).ln();
-    if evidence.overlap_group.is_some() {
-        row[OTHER] = (row[OTHER] - settings.prices.overlap).max(0.05);
-    }
     row
 }
 

@@ -7,9 +7,10 @@ use crate::{
 
 use super::{
     assign::{Assignment, assign},
-    evidence::{Evidence, KaryotypeSettings, LeftOut},
+    evidence::{Evidence, LeftOut},
     iscn::{Base, CellLine, Item, SexChromosomes, SexComplement, Sign, Span},
     look::CANDIDATE,
+    settings::KaryotypeSettings,
     structure::{self, Structural},
     syndromes::syndrome,
 };
@@ -36,14 +37,11 @@ pub fn interpret(cell: &mut Cell, evidence: &[Evidence], left_out: &LeftOut, set
         cell.counts = Counts { detected: found as u32, unclear: found as u32, ..Counts::default() };
         return;
     }
-    let all: Vec<Evidence> = evidence.iter().chain(&left_out.apart).cloned().collect();
-    let mut assignment =
-        assign(&all, &KaryotypeSettings { prices: settings.prices.with_left_out(left_out), ..settings.clone() });
-    // What the record does not show was not found.
-    for class in assignment.classes.split_off(evidence.len()).into_iter().flatten() {
-        assignment.found[class.index()] -= 1;
-    }
-    assignment.scores.truncate(evidence.len());
+    conclude(cell, evidence, &assess(evidence, left_out, settings), settings);
+}
+
+/// Completes a cell's record from the assignment of its chromosomes; `evidence` goes with them, one each.
+pub fn conclude(cell: &mut Cell, evidence: &[Evidence], assignment: &Assignment, settings: &KaryotypeSettings) {
     for ((chromosome, evidence), (class, score)) in
         cell.chromosomes.iter_mut().zip(evidence).zip(assignment.classes.iter().zip(&assignment.scores))
     {
@@ -54,7 +52,21 @@ pub fn interpret(cell: &mut Cell, evidence: &[Evidence], left_out: &LeftOut, set
             chromosome.evidence = Some("more probably no single chromosome, or one already boxed".into());
         }
     }
-    complete(cell, &assignment, settings);
+    complete(cell, assignment, settings);
+}
+
+/// The assignment of a cell's chosen objects, with what was left out taken into account: it makes a miss cheaper, and
+/// what lies apart may be a chromosome that was not found.
+pub fn assess(evidence: &[Evidence], left_out: &LeftOut, settings: &KaryotypeSettings) -> Assignment {
+    let all: Vec<Evidence> = evidence.iter().chain(&left_out.apart).cloned().collect();
+    let settings = KaryotypeSettings { prices: settings.prices.with_left_out(left_out), ..settings.clone() };
+    let mut assignment = assign(&all, &settings);
+    // What the record does not show was not found.
+    for class in assignment.classes.split_off(evidence.len()).into_iter().flatten() {
+        assignment.found[class.index()] -= 1;
+    }
+    assignment.scores.truncate(evidence.len());
+    assignment
 }
 
 /// Counts a cell anew from the classes that its chromosomes have now, each taken as certain: after a person has
@@ -117,7 +129,7 @@ pub(super) fn tell_candidates(cell: &mut Cell) {
 /// Whether a finding is sure enough to be told.
 fn is_sure(finding: &Finding, settings: &KaryotypeSettings) -> bool {
     let least = if finding.kind == FindingKind::Gain { settings.gain_posterior } else { settings.finding_posterior };
-    finding.posterior >= least
+    f64::from(finding.posterior) >= least
 }
 
 /// Whether a gain or loss is part of the most probable karyotype, sure or not.
@@ -310,11 +322,11 @@ fn judge(
         return (Verdict::Abnormal, told.join("; "));
     }
     if let Some(weak) = findings.iter().max_by(|a, b| a.posterior.total_cmp(&b.posterior))
-        && weak.posterior > 1.0 - settings.normal_posterior
+        && f64::from(weak.posterior) > 1.0 - settings.normal_posterior
     {
         return not_assessable(format!("{} is possible but not sure ({:.0} %)", weak.text, 100.0 * weak.posterior));
     }
-    if assignment.normal < settings.normal_posterior {
+    if f64::from(assignment.normal) < settings.normal_posterior {
         return not_assessable(format!(
             "no karyotype is sure: a normal one has a probability of {:.0} %",
             100.0 * assignment.normal

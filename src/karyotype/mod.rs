@@ -14,15 +14,17 @@ mod look;
 pub mod measure;
 mod morphology;
 mod select;
+mod settings;
 mod structure;
 mod syndromes;
 
 pub use assign::{Assignment, Change, assign, assign_closed};
-pub use evidence::{Candidate, Evidence, KaryotypeSettings, LeftOut, Prices};
-pub use interpret::{SEX_WITHHELD, interpret, is_withheld, recount};
+pub use evidence::{Candidate, Evidence, LeftOut};
+pub use interpret::{SEX_WITHHELD, assess, conclude, interpret, is_withheld, recount};
 pub use look::look;
 pub use morphology::{Morphology, morphology};
 pub use select::{Selection, select};
+pub use settings::{KaryotypeSettings, Prices};
 pub use syndromes::{Syndrome, syndrome, syndromes};
 
 /// For tests of other rooms: interpreted cells with chosen numbers of chromosomes.

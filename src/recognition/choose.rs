@@ -18,34 +18,36 @@ pub struct Chosen {
     pub score: f32,
 }
 
-/// What the assignment over a cell is told about one chromosome.
-pub fn evidence(log_probs: &LogProbs, objectness: f32) -> Evidence {
+/// What the assignment over a cell is told about one chromosome. Whether it is one at all lies in the probability, to
+/// which the classifier has contributed.
+pub fn evidence(log_probs: &LogProbs, probability: f32) -> Evidence {
     const N: usize = ChromosomeClass::COUNT;
     let classes: [f32; N] = std::array::from_fn(|i| log_probs[i].exp());
-    Evidence::from_probabilities(&classes, log_probs[N].exp(), objectness)
+    Evidence::from_probabilities(&classes, 0.0, probability)
 }
 
 impl Candidate {
     /// What the assignment over the cell is told; none where no network knows classes.
     pub fn evidence(&self) -> Option<Evidence> {
-        self.log_probs.as_ref().map(|log_probs| evidence(log_probs, self.objectness))
+        self.log_probs.as_ref().map(|log_probs| evidence(log_probs, self.probability))
     }
 }
 
-/// Lowest objectness of a box that is weighed after the selection left it out.
-const SPARE: f32 = 0.05;
+/// Lowest probability of a box that is weighed after the selection left it out.
+const SPARE: f32 = 0.002;
 
 /// The boxes that the selection left out; any may still hold a chromosome.
 pub fn left_out(recognised: &Recognised, chosen: &[Chosen], settings: &KaryotypeSettings) -> LeftOut {
     let taken = |i: usize| chosen.iter().any(|c| c.candidate == i);
     let apart = |candidate: &Candidate| {
-        chosen.iter().all(|c| recognised.candidates[c.candidate].bounds.iou(&candidate.bounds) < settings.rival_iou)
+        let overlap = |c: &Chosen| f64::from(recognised.candidates[c.candidate].bounds.iou(&candidate.bounds));
+        chosen.iter().all(|c| overlap(c) < settings.rival_iou)
     };
     let considered = recognised.candidates.iter().take(recognised.considered).enumerate();
     let others: Vec<&Candidate> = considered.filter(|(i, _)| !taken(*i)).map(|(_, candidate)| candidate).collect();
     LeftOut {
-        apart: others.iter().filter(|c| c.objectness >= SPARE && apart(c)).filter_map(|c| c.evidence()).collect(),
-        objectness: others.iter().map(|c| f64::from(c.objectness)).sum(),
+        apart: others.iter().filter(|c| c.probability >= SPARE && apart(c)).filter_map(|c| c.evidence()).collect(),
+        chromosomes: others.iter().map(|c| f64::from(c.probability)).sum(),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Instant};
 
 use crate::{
-    cell::{BoundingBox, Status},
+    cell::{BoundingBox, ChromosomeClass, Status},
     config::{InferenceConfig, Stain},
     frame::Frame,
     imaging::GrayImage,
@@ -224,6 +224,7 @@ impl ComposedRecognizer {
                 timing.insert("detect", detected);
             }
             let started = Instant::now();
+            let considered = group.iter().take_while(|d| d.score >= thresholds.candidate).count();
             let candidates = self.classified(frame, &window, group, &thresholds)?;
             timing.insert("classify", started.elapsed());
             let bounds = candidates
@@ -234,7 +235,7 @@ impl ComposedRecognizer {
             cells.push(Recognised {
                 region: bounds,
                 quality: region.quality,
-                considered: candidates.iter().take_while(|c| c.objectness >= thresholds.candidate).count(),
+                considered,
                 candidates,
                 chromosome_width_px: None,
                 timing,
@@ -251,8 +252,7 @@ impl ComposedRecognizer {
         detections: Vec<Detection>,
         thresholds: &Thresholds,
     ) -> Result<Vec<Candidate>, RecognitionError> {
-        let combined_temperature =
-            self.detector.as_ref().map_or(1.0, |detector| detector.manifest().calibration.combined_temperature);
+        let calibration = self.detector.as_ref().map_or_else(Default::default, |d| d.manifest().calibration);
         let accepted = detections.iter().filter(|d| d.score >= thresholds.score).map(|d| &d.bounds);
         let median = median_diagonal(accepted);
         let boxes: Vec<BoundingBox> =
@@ -262,10 +262,13 @@ impl ComposedRecognizer {
             detections.iter().filter(|d| d.score >= thresholds.score).map(|d| d.bounds).collect();
         let candidates = detections.into_iter().enumerate().map(|(i, detection)| {
             let classifier = named.get(i);
-            let temperature = if classifier.is_some() { combined_temperature } else { 1.0 };
+            let temperature = if classifier.is_some() { calibration.combined_temperature } else { 1.0 };
+            let single = classifier.map_or(1.0, |c| 1.0 - c[ChromosomeClass::COUNT].exp());
             Candidate {
                 bounds: detection.bounds,
                 objectness: detection.score,
+                single,
+                probability: calibration.probability(detection.score, single),
                 accepted: detection.score >= thresholds.score,
                 log_probs: combine(detection.classes.as_ref(), classifier, thresholds, temperature),
                 status: alone(&detection.bounds, &told),

@@ -67,8 +67,13 @@ pub type Regions = SmallVec<[Region; 2]>;
 pub struct Candidate {
     /// Where in the frame, in pixels.
     pub bounds: BoundingBox,
-    /// Probability that this is a chromosome, 0 to 1.
+    /// The detector's score, 0 to 1.
     pub objectness: f32,
+    /// The classifier's probability that this is one single chromosome, 0 to 1; 1 without a classifier.
+    pub single: f32,
+    /// The probability that this holds a chromosome, by score and classifier together, as far as no better candidate
+    /// overlaps it; 0 to 1.
+    pub probability: f32,
     /// Over the detector's threshold: what a plain threshold takes as a chromosome.
     pub accepted: bool,
     /// Natural logarithms of the probabilities of the 24 classes and, last, of being no single chromosome, joined over

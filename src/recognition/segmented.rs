@@ -37,6 +37,8 @@ impl Segmented {
                 groups[group].push(Candidate {
                     bounds,
                     objectness: piece.score,
+                    single: 1.0,
+                    probability: piece.score,
                     accepted: true,
                     log_probs: None,
                     status: match piece.kind {

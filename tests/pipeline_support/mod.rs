@@ -103,6 +103,8 @@ impl<F: FnMut(&Frame) -> Result<(), RecognitionError> + Send> Recognizer for Net
                 candidates: vec![Candidate {
                     bounds: BoundingBox::from_corners(8.0, 8.0, 24.0, 40.0),
                     objectness: 0.9,
+                    single: 1.0,
+                    probability: 0.9,
                     accepted: true,
                     log_probs: None,
                     status: Status::Single,

@@ -10,7 +10,7 @@ import torch
 from scipy.optimize import minimize
 
 from . import CLASSES, OTHER, cache, evaluate as ev, export as ex, readers, recipes
-from .boxes import average_precision, match
+from .boxes import average_precision, iou_matrix, match
 from .classifier import DOUBT, SINGLE_DOUBT, box_views, log_probabilities, logits, median_diagonal, singles_views, turned
 from .nets import Classifier, Detector
 from .run import save_small
@@ -99,23 +99,34 @@ def freeze_joint(cells: list, thresholds: dict) -> tuple[float, float]:
     return best[1], round(best[2], 3)
 
 
-def freeze_other(cells: list, thresholds: dict) -> float:
-    """How much the classifier's "no single chromosome" counts: the power w of (1 - p(other)) beside the detector's
-    calibrated objectness that makes the matches of the candidates on validation most likely."""
-    x, other, hit = [], [], []
+def freeze_other(cells: list, thresholds: dict) -> tuple[float, list[float]]:
+    """How much the classifier's "no single chromosome" counts, on validation cells.
+
+    First the power w of (1 - p(other)) beside the detector's calibrated objectness that makes the matches of the
+    candidates most likely. Then the calibration of a candidate as the daemon's selection takes it: slope, intercept and weight
+    of ln(1 - p(other)) in the logit, likeliest beside the overlap with a better candidate, which the selection prices itself."""
+    x, other, over, hit = [], [], [], []
     for s in cells:
         k = ev.survivors(s, thresholds["nms_iou"], thresholds["nms_same_class_iou"], thresholds["candidate"])
         score = np.clip(s.score[k], 1e-4, 1 - 1e-4)
-        x.append(np.log(score / (1 - score))), other.append(ev.other_log(s, k)), hit.append(match(s.boxes[k], s.truth) >= 0)
-    x, other, hit = np.concatenate(x), np.concatenate(other), np.concatenate(hit)
+        x.append(np.log(score / (1 - score))), other.append(np.maximum(ev.other_log(s, k), np.log(1e-4))), hit.append(match(s.boxes[k], s.truth) >= 0)
+        overlap = np.tril(iou_matrix(s.boxes[k], s.boxes[k]), -1) * (score >= 0.3)
+        over.append(overlap.max(1) if len(k) else np.zeros(0))
+    x, other, over, hit = np.concatenate(x), np.concatenate(other), np.concatenate(over), np.concatenate(hit)
 
     def cost(line, w):
         p = np.clip(np.exp(w * other) / (1 + np.exp(-line[0] * x - line[1])), 1e-6, 1 - 1e-6)
         return -np.where(hit, np.log(p), np.log(1 - p)).mean()
     fits = {w: minimize(cost, (2.0, 1.0), (w,), method="Nelder-Mead") for w in (0.0, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0)}
     best = min(fits, key=lambda w: fits[w].fun)
-    print(f"other: weight {best}, log loss {fits[best].fun:.4f} (without {fits[0.0].fun:.4f}), objectness {fits[best].x.round(2).tolist()} on validation")
-    return best
+    print(f"other: weight {best}, log loss {fits[best].fun:.4f} (without {fits[0.0].fun:.4f})")
+
+    def joint(line):
+        z = line[0] * x + line[1] + line[2] * other + line[3] * over
+        return np.logaddexp(0, np.where(hit, -z, z)).mean()
+    found = minimize(joint, (2.0, 2.0, 0.5, -4.0), method="BFGS")
+    print(f"objectness: {found.x.round(2).tolist()} (slope, intercept, single, overlap), log loss {found.fun:.4f} on validation")
+    return best, [round(float(v), 3) for v in found.x[:2]] + [round(max(float(found.x[2]), 0.0), 3)]
 
 
 def search_prices(cells: list, weight: float, temperature: float, blind: float, same: float) -> ev.Prices:
@@ -229,7 +240,7 @@ def export(what: list[str], data: Path, cache_folder: Path, runs: Path, models: 
             weight, joined = freeze_joint(cells["validation"], thresholds)
             calibration["combined_temperature"] = joined
             prices = search_prices(cells["validation"], weight, joined, thresholds["nms_iou"], thresholds["nms_same_class_iou"])
-            thresholds["other_weight"] = freeze_other(cells["validation"], thresholds)
+            thresholds["other_weight"], calibration["objectness"] = freeze_other(cells["validation"], thresholds)
         thresholds["class_weight"] = weight
         figures = {}
         for split in splits:
