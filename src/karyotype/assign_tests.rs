@@ -13,7 +13,7 @@ pub(crate) fn cell(numbers: &[(&str, usize)], doubt: f32) -> Vec<Evidence> {
         for _ in 0..n {
             let mut p = [doubt / 23.0; 24];
             p[class.index()] = 1.0 - doubt;
-            objects.push(Evidence::from_probabilities(&p, 0.001, 0.98));
+            objects.push(Evidence::from_probabilities(&p, 0.001, 0.9999));
         }
     }
     objects
