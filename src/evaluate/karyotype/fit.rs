@@ -31,6 +31,9 @@ const EDITS: usize = 600;
 /// Goals of gain sensitivity, loss sensitivity and specificity, with a little room: they are fitted to.
 const GOALS: [f64; 3] = [0.92, 0.87, 0.96];
 
+/// Rounds after which a search stops, wherever it is: few cells may have no best place.
+const ROUNDS: usize = 200;
+
 /// A number that is searched.
 struct Parameter {
     get: fn(&mut KaryotypeSettings) -> &mut f64,
@@ -249,7 +252,7 @@ fn search(
 ) -> KaryotypeSettings {
     let mut best = (cost(&start), start);
     for halving in 0..halvings {
-        loop {
+        for _ in 0..ROUNDS {
             let before = best.0;
             for parameter in parameters {
                 for direction in [1.0, -1.0] {
@@ -264,7 +267,7 @@ fn search(
                     }
                 }
             }
-            if before - best.0 < 2e-3 {
+            if before - best.0 < 2e-3 || !before.is_finite() {
                 break;
             }
         }
@@ -303,7 +306,7 @@ fn objectness(cells: &[&Seen], start: [f32; 3]) -> ([f64; 3], usize) {
     let mut best = [start[0], start[1], start[2], -4.0];
     let mut least = cost(&best);
     let mut step = 0.5;
-    while step > 0.004 && !candidates.is_empty() {
+    for _ in 0..ROUNDS {
         let before = least;
         for i in 0..best.len() {
             for direction in [step, -step] {
@@ -315,7 +318,7 @@ fn objectness(cells: &[&Seen], start: [f32; 3]) -> ([f64; 3], usize) {
                 }
             }
         }
-        if before - least < 1e-4 * before {
+        if before - least <= 1e-4 * before {
             step /= 2.0;
         }
     }
