@@ -10,7 +10,7 @@ use super::{
     repeats::repeats,
 };
 use crate::{
-    cell::{Cell, NOTICE, Verdict},
+    cell::{Cell, FindingKind, NOTICE, Verdict},
     karyotype::syndrome,
 };
 
@@ -263,7 +263,10 @@ fn review_queue(cells: &[&Cell], chances: &[Chance]) -> Vec<ReviewRequest> {
             );
             continue;
         }
-        let weakest = karyotype.findings.iter().map(|f| f.posterior).fold(1.0, f32::min);
+        // Structural candidates are named for a person to look at, however weak; how sure a cell is, is told by the others.
+        let (candidates, findings): (Vec<_>, Vec<_>) =
+            karyotype.findings.iter().partition(|f| f.kind == FindingKind::Structural && f.posterior < SURE);
+        let weakest = findings.iter().map(|f| f.posterior).fold(1.0, f32::min);
         match karyotype.verdict {
             Verdict::Abnormal if weakest < SURE => {
                 ask(1, format!("a finding is not sure ({:.0} %)", 100.0 * weakest));
@@ -273,6 +276,9 @@ fn review_queue(cells: &[&Cell], chances: &[Chance]) -> Vec<ReviewRequest> {
                 3,
                 format!("called normal, but not surely ({:.0} %)", 100.0 * karyotype.posterior.unwrap_or_default()),
             ),
+            Verdict::Normal | Verdict::Abnormal if !candidates.is_empty() => {
+                ask(2, format!("a candidate to look at: {}", candidates[0].text));
+            }
             _ => {}
         }
     }
@@ -398,6 +404,23 @@ mod tests {
         let after = CaseState::of("lab-1", "C1", &cells, &CaseSettings::default());
         assert_eq!(after.iscn.as_deref(), Some("46,XX"));
         assert_eq!(after.chance_findings[0].iscn, "+21");
+    }
+
+    #[test]
+    fn a_structural_candidate_is_queued_in_its_own_words() {
+        let mut cells = cells(&[(20, &[])]);
+        cells[3].karyotype.findings.push(crate::cell::Finding {
+            kind: FindingKind::Structural,
+            class: None,
+            iscn: None,
+            posterior: 0.1,
+            text: "candidate: ring".into(),
+            chromosomes: vec![7],
+            syndrome: None,
+        });
+        let state = CaseState::of("lab-1", "C1", &cells, &CaseSettings::default());
+        let asked: Vec<_> = state.review.iter().map(|r| (r.cell, r.reason.as_str())).collect();
+        assert_eq!(asked, [(cells[3].cell, "a candidate to look at: candidate: ring")]);
     }
 
     #[test]
