@@ -55,7 +55,7 @@ fn each_trisomy_and_monosomy_comes_out() {
 #[test]
 fn sex_aneuploidies_triploidy_and_tetraploidy_come_out() {
     for (x, y) in [(1, 0), (3, 0), (2, 1), (1, 2), (4, 0), (3, 1), (2, 2), (4, 1)] {
-        let a = assign(&cell(&[("X", x), ("Y", y)], 0.05), &settings());
+        let a = assign(&cell(&[("X", x), ("Y", y)], 0.02), &settings());
         assert_eq!(a.sex(), (x as u8, y as u8));
         assert!(a.sex_posterior > 0.7, "{x} {y} {}", a.sex_posterior);
     }
