@@ -349,6 +349,7 @@ fn every_configuration_that_ships_starts() {
             .arg("--config")
             .arg(shipped("live-feed.toml"))
             .env("METAPHASED__STORE__PATH", folder.path())
+            .env("METAPHASED__WEB__LISTEN", format!("127.0.0.1:{}", free_port()))
             .output()
             .expect("it starts");
         assert_eq!(told.status.code(), Some(69));
