@@ -45,6 +45,29 @@ impl Object {
         let b = self.bounds;
         [(b.left + b.right) as f32 / 2.0, (b.top + b.bottom) as f32 / 2.0]
     }
+
+    /// Pixels between the boxes of two objects, along the axis on which they lie farther apart.
+    fn apart(&self, other: &Self) -> f32 {
+        let (a, b) = (self.bounds, other.bounds);
+        let gap = |l: usize, r: usize, l2: usize, r2: usize| l.saturating_sub(r2).max(l2.saturating_sub(r));
+        gap(a.left, a.right, b.left, b.right).max(gap(a.top, a.bottom, b.top, b.bottom)) as f32
+    }
+}
+
+/// Groups that are gathered to one cell lie at most so many times the chromosomes' thickness apart.
+const FARTHEST_OF_ONE: f32 = 14.0;
+/// They make at most so many chromosomes together, by [`chromosomes`] (which is right to a tenth or so).
+const MOST_OF_ONE: f32 = 58.0;
+/// Groups of fewer objects are dirt as likely as chromosomes and are let be.
+const FEWEST_TO_GATHER: usize = 3;
+
+/// A field of more groups shows dirt, or many cells through a search lens; it would also take long.
+const MOST_TO_GATHER: usize = 40;
+
+/// Chromosomes by area (4.5 squares of the thickness each), at least one an object.
+fn chromosomes(group: &[Object], thickness: f32) -> f32 {
+    let one = 4.5 * thickness * thickness;
+    group.iter().map(|o| (o.area / one).max(1.0)).sum()
 }
 
 /// The objects of a plane; keeps its buffers.
@@ -139,6 +162,7 @@ impl Objects {
             (0.5..1.8).contains(&(o.thickness / thickness)) && o.area > 0.8 * thickness * thickness && long > 0.7
         });
         self.join((3.5 * thickness) as usize + 1);
+        self.gather(thickness);
         self.part(thickness, two_cells);
         Some(thickness)
     }
@@ -170,6 +194,38 @@ impl Objects {
             self.all[i].group = 2 * root(&mut self.parents, i as u32);
         }
         self.all.sort_unstable_by_key(|o| (o.group, o.bounds.top, o.bounds.left));
+    }
+
+    /// Joins groups that lie a little farther apart, nearest first, as long as they make no more than one cell together:
+    /// a few chromosomes beside the others of a wide plot are no cell of their own.
+    fn gather(&mut self, thickness: f32) {
+        let reach = FARTHEST_OF_ONE * thickness;
+        let groups = self.all.chunk_by(|a, b| a.group == b.group);
+        if groups.filter(|group| group.len() >= FEWEST_TO_GATHER).count() > MOST_TO_GATHER {
+            return;
+        }
+        loop {
+            let mut nearest: Option<(f32, u32, u32)> = None;
+            for (a, one) in self.all.chunk_by(|a, b| a.group == b.group).enumerate() {
+                let earlier = self.all.chunk_by(|a, b| a.group == b.group).take(a);
+                if one.len() < FEWEST_TO_GATHER {
+                    continue;
+                }
+                for other in earlier.filter(|other| other.len() >= FEWEST_TO_GATHER) {
+                    if chromosomes(one, thickness) + chromosomes(other, thickness) > MOST_OF_ONE {
+                        continue;
+                    }
+                    let apart = one.iter().flat_map(|o| other.iter().map(move |p| o.apart(p)));
+                    let apart = apart.fold(f32::INFINITY, f32::min);
+                    if apart <= reach && nearest.is_none_or(|(least, ..)| apart < least) {
+                        nearest = Some((apart, other[0].group, one[0].group));
+                    }
+                }
+            }
+            let Some((_, keep, gone)) = nearest else { return };
+            self.all.iter_mut().filter(|o| o.group == gone).for_each(|o| o.group = keep);
+            self.all.sort_unstable_by_key(|o| (o.group, o.bounds.top, o.bounds.left));
+        }
     }
 
     /// Parts groups that look like two cells.
