@@ -64,9 +64,14 @@ const FEWEST_TO_GATHER: usize = 3;
 /// A field of more groups shows dirt, or many cells through a search lens; it would also take long.
 const MOST_TO_GATHER: usize = 40;
 
-/// Chromosomes by area (4.5 squares of the thickness each), at least one an object.
+/// Area of a chromosome: 4.5 squares of the thickness.
+fn one_chromosome(thickness: f32) -> f32 {
+    4.5 * thickness * thickness
+}
+
+/// Chromosomes by area, at least one an object.
 fn chromosomes(group: &[Object], thickness: f32) -> f32 {
-    let one = 4.5 * thickness * thickness;
+    let one = one_chromosome(thickness);
     group.iter().map(|o| (o.area / one).max(1.0)).sum()
 }
 
@@ -161,14 +166,14 @@ impl Objects {
             let long = o.area / (o.thickness * o.thickness);
             (0.5..1.8).contains(&(o.thickness / thickness)) && o.area > 0.8 * thickness * thickness && long > 0.7
         });
-        self.join((3.5 * thickness) as usize + 1);
+        self.join((3.5 * thickness).floor() + 1.0);
         self.gather(thickness);
         self.part(thickness, two_cells);
         Some(thickness)
     }
 
     /// Gives objects whose boxes are at most `reach` apart one group, and sorts by group.
-    fn join(&mut self, reach: usize) {
+    fn join(&mut self, reach: f32) {
         self.parents.clear();
         self.parents.extend(0..self.all.len() as u32);
         let parents = &mut self.parents;
@@ -179,12 +184,9 @@ impl Objects {
             }
             i
         };
-        let gap = |l: usize, r: usize, l2: usize, r2: usize| l.saturating_sub(r2).max(l2.saturating_sub(r));
         for i in 0..self.all.len() {
             for j in 0..i {
-                let (a, b) = (&self.all[i].bounds, &self.all[j].bounds);
-                let (dx, dy) = (gap(a.left, a.right, b.left, b.right), gap(a.top, a.bottom, b.top, b.bottom));
-                if dx.max(dy) <= reach {
+                if self.all[i].apart(&self.all[j]) <= reach {
                     let (one, other) = (root(parents, i as u32), root(parents, j as u32));
                     parents[one.max(other) as usize] = one.min(other);
                 }
@@ -336,14 +338,14 @@ impl SpreadFeatures {
         let (counted, length) = count_and_length(cell, thickness, order);
         let objects = cell.len() as f32;
         let area: f32 = cell.iter().map(|o| o.area).sum();
-        let one = 4.5 * thickness * thickness;
+        let one = one_chromosome(thickness);
         let single: f32 = cell.iter().filter(|o| o.area < 2.2 * one).map(|o| o.area).sum();
         let bounds = cell.iter().map(|o| o.bounds).reduce(|a, b| a.union(&b)).unwrap_or_default();
         let mean = cell.iter().map(|o| o.thickness).sum::<f32>() / objects;
         let spread = (cell.iter().map(|o| (o.thickness - mean).powi(2)).sum::<f32>() / objects).sqrt() / mean;
         let features = Self {
             objects,
-            chromosomes: cell.iter().map(|o| (o.area / one).max(1.0)).sum(),
+            chromosomes: chromosomes(cell, thickness),
             single_share: single / area,
             fill: area / bounds.area().max(1) as f32,
             thickness_spread: spread,
