@@ -114,7 +114,7 @@ fn complete(cell: &mut Cell, assignment: &Assignment, settings: &KaryotypeSettin
     tell_candidates(cell);
 }
 
-/// Tells what [`super::look`] saw beside the verdict, which rests on numbers alone: most candidates in normal cells are none, so
+/// Tells what [`mod@super::look`] saw beside the verdict, which rests on numbers alone: most candidates in normal cells are none, so
 /// they ask for a look and decide nothing. Counts follow.
 pub(super) fn tell_candidates(cell: &mut Cell) {
     let candidates = damage(&cell.chromosomes, true);

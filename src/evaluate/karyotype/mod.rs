@@ -1,7 +1,7 @@
 //! The karyotype of whole cells against what is known of them, on real and on edited cells.
 //!
-//! The networks run once ([`seen`]); what they gave is judged with the settings of the daemon ([`judge`]), or the
-//! settings are fitted to it ([`fit`]).
+//! The networks run once ([`seen`]); what they gave is judged with the settings of the daemon ([`mod@judge`]), or the
+//! settings are fitted to it ([`mod@fit`]).
 
 mod cases;
 mod changes;
