@@ -3,7 +3,7 @@
 use super::{Crop, upright::neighbours};
 use crate::{
     cell::{BoundingBox, Cell},
-    imaging::{BACKGROUND, GrayImage, Rect, Separator},
+    imaging::{AxisScratch, BACKGROUND, GrayImage, MedialAxis, Rect, Separator},
 };
 
 /// A piece that fills less of its box than this is another one than was meant: then the dark piece in the middle stands.
@@ -48,6 +48,7 @@ pub(super) fn parted(cell: &Cell, crops: &[Option<Crop>]) -> Vec<Option<Crop>> {
         }
         grow(&mut mask, w, |_| true);
         keep_the_largest(&mut mask, w);
+        without_bars(&mut mask, w);
         Some(mask)
     };
     let part = |(own, crop): (usize, &Option<Crop>)| {
@@ -70,6 +71,39 @@ fn grow(mask: &mut [u8], width: usize, wanted: impl Fn(usize) -> bool) {
     let added: Vec<usize> = (0..mask.len()).filter(|i| mask[*i] == 0 && wanted(*i) && beside(*i)).collect();
     added.into_iter().for_each(|i| mask[i] = 1);
 }
+
+/// Cuts off what lies far from the middle line: the arms of a chromosome that crosses this one. Nothing is cut where the line
+/// does not lead from side to side of the box, which is `width` wide: then it is not this chromosome's.
+fn without_bars(mask: &mut [u8], width: usize) {
+    let height = mask.len() / width;
+    let mut axis = MedialAxis::default();
+    axis.trace(mask, Rect { left: 0, top: 0, right: width, bottom: height }, &mut AxisScratch::default());
+    let mut widths = axis.widths.clone();
+    widths.sort_unstable_by(f32::total_cmp);
+    let Some(usual) = widths.get(widths.len() / 2).copied() else { return };
+    let reach = (0.5 * ROOM * usual + 1.0).powi(2);
+    let near = |i: usize| {
+        let (x, y) = ((i % width) as f32, (i / width) as f32);
+        axis.points.iter().any(|[px, py]| (px - x).powi(2) + (py - y).powi(2) <= reach)
+    };
+    let kept: Vec<usize> = (0..mask.len()).filter(|i| mask[*i] > 0 && near(*i)).collect();
+    let span = |of: &dyn Fn(&usize) -> usize| {
+        let (low, high) = (kept.iter().map(of).min(), kept.iter().map(of).max());
+        high.zip(low).map_or(0, |(high, low)| high - low + 1)
+    };
+    let least = |side: usize| side as f32 - LOOSE * usual;
+    let fills = span(&|i| i % width) as f32 >= least(width) && span(&|i| i / width) as f32 >= least(height);
+    if fills && axis.length >= 1.5 * usual {
+        mask.fill(0);
+        kept.into_iter().for_each(|i| mask[i] = 1);
+    }
+}
+
+/// How much wider than usual a chromosome may be at a place of its middle line.
+const ROOM: f32 = 1.3;
+
+/// How much smaller than its box a chromosome may be, in its own widths: boxes leave some room on each side.
+const LOOSE: f32 = 1.2;
 
 /// Drops pieces that hang together with less than a sixth of the mask: specks and corners of neighbours.
 fn keep_the_largest(mask: &mut [u8], width: usize) {
@@ -130,6 +164,27 @@ fn within((left, top, right, bottom): (f32, f32, f32, f32), width: usize, height
 mod tests {
     use super::*;
     use crate::karyotype::tests_support::cell_with;
+
+    #[test]
+    fn the_arms_of_a_crossing_chromosome_are_cut_off_and_a_line_that_does_not_fill_the_box_cuts_nothing() {
+        let (w, h) = (28, 100);
+        let at = |mask: &[u8], x: usize, y: usize| mask[y * w + x];
+        let mut mask: Vec<u8> = (0..w * h)
+            .map(|i| {
+                let (x, y) = (i % w, i / w);
+                u8::from(((7..21).contains(&x) && (6..94).contains(&y)) || (40..54).contains(&y))
+            })
+            .collect();
+        without_bars(&mut mask, w);
+        assert_eq!((at(&mask, 1, 47), at(&mask, 26, 47)), (0, 0), "the arms");
+        assert_eq!((at(&mask, 14, 47), at(&mask, 14, 10), at(&mask, 14, 90)), (1, 1, 1), "the chromosome");
+        // A bar across a larger box: its line does not lead through the box, so it is another's.
+        let bar: Vec<u8> =
+            (0..80 * 80).map(|i| u8::from((33..47).contains(&(i / 80)) && (4..76).contains(&(i % 80)))).collect();
+        let mut mask = bar.clone();
+        without_bars(&mut mask, 80);
+        assert_eq!(mask, bar);
+    }
 
     #[test]
     fn a_neighbour_that_reaches_into_the_box_is_cut_off() {
