@@ -89,7 +89,7 @@ pub(super) fn change(item: &Item, line: &CellLine) -> Option<i64> {
         },
         Body::Unidentified { kind: Unidentified::DoubleMinute, .. } | Body::Acentric { .. } => Some(0),
         Body::Unidentified { quantity, .. } => match quantity {
-            Some(Span { high: Some(_), .. } | Span { about: true, .. }) => None,
+            Some(Span { high: Some(_), .. } | Span { rough: Some(_), .. }) => None,
             Some(Span { low, .. }) => Some(i64::from(*low) * signed(item.sign?)),
             None => Some(signed(item.sign?)),
         },

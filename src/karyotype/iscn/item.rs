@@ -79,20 +79,20 @@ impl<'a> Reader<'a> {
         digits.parse().map(Some).map_err(|_| format!("number {digits} is too large"))
     }
 
-    /// `3`, `3~5`, `~50`.
+    /// `3`, `3~5`, `~50`, `>50`.
     fn span(&mut self) -> Read<Option<Span>> {
-        let about = self.take("~");
+        let rough = [Rough::About, Rough::Above].into_iter().find(|rough| self.take(rough.sign()));
         let Some(low) = self.number()? else {
-            return if about { Err("number missing after the tilde".into()) } else { Ok(None) };
+            return rough.map_or(Ok(None), |rough| Err(format!("number missing after {}", rough.sign())));
         };
-        if about || !self.take("~") {
-            return Ok(Some(Span { about, ..Span::exact(low) }));
+        if rough.is_some() || !self.take("~") {
+            return Ok(Some(Span { rough, ..Span::exact(low) }));
         }
         let high = self.number()?.ok_or("range end missing")?;
         if high <= low {
             return Err(format!("range {low}~{high} is reversed"));
         }
-        Ok(Some(Span { low, high: Some(high), about: false }))
+        Ok(Some(Span { low, high: Some(high), rough: None }))
     }
 
     fn item(mut self) -> Read<ReadItem> {
@@ -214,7 +214,8 @@ impl<'a> Reader<'a> {
         }
         let start = self.rest;
         // A quantity before mar, r, dmin, ace; else a chromosome number, read again below.
-        let quantity = if self.peek().is_some_and(|c| c.is_ascii_digit() || c == '~') { self.span()? } else { None };
+        let quantity =
+            if self.peek().is_some_and(|c| c.is_ascii_digit() || matches!(c, '~' | '>')) { self.span()? } else { None };
         if self.take("ace") {
             return Ok(Body::Acentric { quantity, minute: false });
         }

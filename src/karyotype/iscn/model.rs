@@ -22,21 +22,40 @@ pub enum Origin {
     Chimera,
 }
 
-/// A whole number, a range `low~high`, or a rough number `~50`.
+/// A whole number, a range `low~high`, or a rough number `~50` or `>50`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Span {
     /// The number, or the lower end.
     pub low: u32,
     /// The upper end of a range.
     pub high: Option<u32>,
-    /// A tilde before the number: about so many.
-    pub about: bool,
+    /// What stands before the number.
+    pub rough: Option<Rough>,
+}
+
+/// What a rough number says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rough {
+    /// `~`: about so many.
+    About,
+    /// `>`: more than so many.
+    Above,
+}
+
+impl Rough {
+    /// The sign before the number.
+    pub fn sign(self) -> &'static str {
+        match self {
+            Self::About => "~",
+            Self::Above => ">",
+        }
+    }
 }
 
 impl Span {
     /// A single number.
     pub fn exact(number: u32) -> Self {
-        Self { low: number, high: None, about: false }
+        Self { low: number, high: None, rough: None }
     }
 }
 

@@ -296,7 +296,7 @@ fn read_count(field: &str, reading: &mut Reading) -> Result<(Span, Option<u32>),
             if high <= low {
                 return Err("range is reversed: the smaller count comes first".into());
             }
-            Span { low, high: Some(high), about: false }
+            Span { low, high: Some(high), rough: None }
         }
     };
     if span.low == 0 {

@@ -63,7 +63,7 @@ impl fmt::Display for Times {
 
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}", if self.about { "~" } else { "" }, self.low)?;
+        write!(f, "{}{}", self.rough.map_or("", Rough::sign), self.low)?;
         self.high.map_or(Ok(()), |high| write!(f, "~{high}"))
     }
 }

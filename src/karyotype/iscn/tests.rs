@@ -101,6 +101,7 @@ fn forms_beside_the_table_are_judged_by_the_same_rules() {
         "46,XX,t(2;5)(p12;q31)dnv",
         "47,XX,+mar dnv",
         "49,XX,+3mar,~50dmin[10]",
+        "46,XX,>50dmin[4]",
         "47,XX,+8 or +9",
         "47,XX,+8 or 9",
         "47,XX,+mar or +r[5]",
@@ -281,9 +282,10 @@ fn item() -> impl Strategy<Value = Item> {
         item.readings.push(Body::Whole(ChromosomeRef::known(other)));
         Item { signed_each, ..item }
     });
-    let minutes = (1..90_u32, any::<bool>(), prop::option::of(1..9_u32)).prop_map(|(low, about, more)| {
-        let high = more.filter(|_| !about).map(|more| low + more);
-        let quantity = Some(Span { low, high, about });
+    let minutes = (1..90_u32, any::<bool>(), prop::option::of(1..9_u32)).prop_map(|(low, rough, more)| {
+        let high = more.filter(|_| !rough).map(|more| low + more);
+        let quantity =
+            Some(Span { low, high, rough: rough.then_some(if low % 2 == 0 { Rough::Above } else { Rough::About }) });
         Item::new(None, Body::Unidentified { kind: Unidentified::DoubleMinute, quantity, index: None })
     });
     let feature =
