@@ -133,7 +133,8 @@ fn answer(
             // Every other chromosome is turned, the same ones in every run.
             .map(|(i, (plane, (bounds, _)))| Item { plane, bounds: *bounds, flipped: flip && i % 2 == 1 })
             .collect();
-        classifier.classify(&items, median).map_err(|error| error.to_string())
+        let named = classifier.classify(&items, median).map_err(|error| error.to_string())?;
+        Ok::<_, String>(named.into_iter().map(|named| named.log_probs).collect())
     });
     let flipped = std::mem::replace(&mut both[1], Ok(Vec::new()))?;
     let upright = std::mem::replace(&mut both[0], Ok(Vec::new()))?;

@@ -326,6 +326,10 @@ impl Default for Stretch {
     }
 }
 
+/// What a classifier that refines boxes gives after its logits: the logit that the refined box is a chromosome's, and how
+/// far its left, top, right and bottom lie from those of the given box, in widths and heights of that.
+pub const REFINEMENT: [&str; 5] = ["found", "left", "top", "right", "bottom"];
+
 /// What a network gives.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -340,7 +344,7 @@ pub struct OutputSpec {
     pub strides: Vec<usize>,
     /// Class names, in the order of the channels; empty for a detector without classes.
     pub classes: Vec<String>,
-    /// Detector: names of further channels after the classes.
+    /// Detector: names of further channels after the classes. Classifier: none, or [`REFINEMENT`].
     #[serde(default)]
     pub extra: Vec<String>,
     /// Classifier: whether one more logit after the classes says that this is no single chromosome.
@@ -403,21 +407,31 @@ pub struct Calibration {
     /// holds a chromosome is `slope` times the logit of its score, plus `single` times the logarithm of the classifier's
     /// probability of a single chromosome, plus `intercept`. The likeliest on validation cells.
     pub objectness: [f32; 3],
+    /// Detector: beside a classifier that refines boxes, its logit that the refined box is a chromosome's counts so much in
+    /// the same sum.
+    pub found: f32,
 }
 
 impl Default for Calibration {
     fn default() -> Self {
-        Self { temperature: 1.0, class_temperature: 1.0, combined_temperature: 1.0, objectness: [1.0, 0.0, 1.0] }
+        Self {
+            temperature: 1.0,
+            class_temperature: 1.0,
+            combined_temperature: 1.0,
+            objectness: [1.0, 0.0, 1.0],
+            found: 0.0,
+        }
     }
 }
 
 impl Calibration {
     /// The probability that a candidate of this score holds a chromosome, if the classifier takes it for a single one with
-    /// the probability `single`; all 0 to 1.
-    pub fn probability(&self, score: f32, single: f32) -> f32 {
+    /// the probability `single`, all 0 to 1, and gives its refined box the logit `found` (0 where it refines none).
+    pub fn probability(&self, score: f32, single: f32, found: f32) -> f32 {
         let score = score.clamp(1e-4, 1.0 - 1e-4);
         let [slope, intercept, weight] = self.objectness;
-        let logit = slope * (score / (1.0 - score)).ln() + weight * single.clamp(1e-4, 1.0).ln() + intercept;
+        let sum = slope * (score / (1.0 - score)).ln() + weight * single.clamp(1e-4, 1.0).ln() + intercept;
+        let logit = sum + self.found * found.clamp(-10.0, 10.0);
         1.0 / (1.0 + (-logit).exp())
     }
 }
@@ -568,6 +582,13 @@ impl Manifest {
                 return wrong("[output] decoding", format!("a {task} cannot be read as '{decoding}'"));
             }
         }
+        if self.task == Task::Classifier && !self.output.extra.is_empty() && !self.refines() {
+            let expected = REFINEMENT.join(", ");
+            return wrong(
+                "[output] extra",
+                format!("expected {expected} or nothing, found {}", self.output.extra.join(", ")),
+            );
+        }
         if self.task == Task::Classifier && self.output.classes.is_empty() {
             return wrong("[output] classes", "a classifier needs its class names".into());
         }
@@ -588,6 +609,9 @@ impl Manifest {
         if !self.calibration.objectness[1].is_finite() || !(0.0..=100.0).contains(&self.calibration.objectness[2]) {
             return wrong("[calibration] objectness", "expected [slope, intercept, single], single in 0..100".into());
         }
+        if !(0.0..=100.0).contains(&self.calibration.found) {
+            return wrong("[calibration] found", format!("expected 0..100, found {}", self.calibration.found));
+        }
         if !(t.other_weight >= 0.0 && t.other_weight.is_finite()) {
             return wrong("[thresholds] other_weight", format!("expected 0 or above, found {}", t.other_weight));
         }
@@ -600,6 +624,11 @@ impl Manifest {
     /// Channel (after the four distances, the objectness and the classes) of the one-answer score, where there is one.
     pub fn single_channel(&self) -> Option<usize> {
         self.output.extra.iter().position(|name| name == "single")
+    }
+
+    /// Whether this classifier refines boxes.
+    pub fn refines(&self) -> bool {
+        self.task == Task::Classifier && self.output.extra == REFINEMENT
     }
 
     /// Channels of a detector's map.
@@ -651,6 +680,23 @@ classes = ["1", "2"]
         assert_eq!(manifest.map_channels(), 7);
         assert_eq!(manifest.thresholds.nms_iou, 0.6);
         assert_eq!(manifest.input.stains, [Stain::GBand]);
+    }
+
+    #[test]
+    fn a_classifier_refines_boxes_or_says_nothing_more_than_classes() {
+        let text = include_str!("../../tests/data/models/tiny-classifier/model.toml");
+        let with = |extra: &str| Manifest::parse(&text.replace("[output]\n", &format!("[output]\nextra = {extra}\n")));
+        assert!(!Manifest::parse(text).unwrap().refines());
+        assert!(with(r#"["found", "left", "top", "right", "bottom"]"#).unwrap().refines());
+        let error = with(r#"["left"]"#).unwrap_err();
+        assert!(error.contains("[output] extra") && error.contains("found, left, top, right, bottom"), "{error}");
+    }
+
+    #[test]
+    fn what_is_found_and_refined_raises_a_probability() {
+        let calibration = Calibration { objectness: [1.0, 0.0, 1.0], found: 0.5, ..Default::default() };
+        assert!((calibration.probability(0.5, 1.0, 0.0) - 0.5).abs() < 1e-6);
+        assert!((calibration.probability(0.5, 1.0, 2.0) - 0.731_058_6).abs() < 1e-5);
     }
 
     #[test]

@@ -17,6 +17,40 @@ use super::{
 /// Natural logarithms of the probabilities of the 24 classes and, last, of being no single chromosome.
 pub type LogProbs = [f32; ChromosomeClass::COUNT + 1];
 
+/// What a classifier says of one box.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Named {
+    /// Its classes.
+    pub log_probs: LogProbs,
+    /// Where the chromosome lies, by a classifier that refines boxes.
+    pub refined: Option<Refined>,
+}
+
+/// A second opinion on where a chromosome lies.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Refined {
+    /// Logit that the refined box is a chromosome's.
+    pub found: f32,
+    /// How far left, top, right and bottom lie from those of the given box, in widths and heights of that.
+    pub edges: [f32; 4],
+}
+
+impl Refined {
+    /// No edge moves farther than this share of the box's side.
+    const REACH: f32 = 0.45;
+
+    /// The refined box.
+    pub fn applied(&self, bounds: &BoundingBox) -> BoundingBox {
+        let [left, top, right, bottom] = self.edges.map(|edge| edge.clamp(-Self::REACH, Self::REACH));
+        BoundingBox::from_corners(
+            bounds.x + left * bounds.width,
+            bounds.y + top * bounds.height,
+            bounds.right() + right * bounds.width,
+            bounds.bottom() + bottom * bounds.height,
+        )
+    }
+}
+
 /// A classifier that is ready to run.
 pub struct Classifier {
     pub(super) session: Box<dyn Session>,
@@ -85,13 +119,13 @@ impl Classifier {
         &self.label
     }
 
-    /// Log probabilities of each of the chromosomes, in order, in one batch; where the model says so, those in doubt are
-    /// looked at again in other orientations, all in one more batch. `median` is the median diagonal of the boxes of
+    /// What each of the chromosomes is, in order, in one batch; where the model says so, those in doubt are looked at again in
+    /// other orientations, all in one more batch, for their classes. `median` is the median diagonal of the boxes of
     /// their cell in pixels ([`median_diagonal`]): sizes are told relative to it.
     ///
     /// # Errors
     /// When the engine fails or gives another shape than the manifest says.
-    pub fn classify(&mut self, items: &[Item<'_>], median: f32) -> Result<Vec<LogProbs>, EngineError> {
+    pub fn classify(&mut self, items: &[Item<'_>], median: f32) -> Result<Vec<Named>, EngineError> {
         self.twice_in_doubt(items.len(), |classifier, views| classifier.look(items, views, median))
     }
 
@@ -99,20 +133,20 @@ impl Classifier {
     pub(super) fn twice_in_doubt(
         &mut self,
         count: usize,
-        mut look: impl FnMut(&mut Self, &[Look]) -> Result<Vec<LogProbs>, EngineError>,
-    ) -> Result<Vec<LogProbs>, EngineError> {
+        mut look: impl FnMut(&mut Self, &[Look]) -> Result<Vec<Named>, EngineError>,
+    ) -> Result<Vec<Named>, EngineError> {
         let first: Vec<Look> = (0..count).map(|i| (i, 0)).collect();
         let mut answers = look(self, &first)?;
         let Some(doubt) = self.manifest.input.doubt.clone() else { return Ok(answers) };
         let least = doubt.below.ln();
         let doubtful: Vec<usize> =
-            (0..answers.len()).filter(|i| answers[*i].iter().all(|log_prob| *log_prob < least)).collect();
+            (0..answers.len()).filter(|i| answers[*i].log_probs.iter().all(|log_prob| *log_prob < least)).collect();
         let again: Vec<Look> = doubtful.iter().flat_map(|i| doubt.turns.iter().map(|turn| (*i, *turn))).collect();
         let views = look(self, &again)?;
         for (i, views) in doubtful.iter().zip(views.chunks(doubt.turns.len().max(1))) {
-            let answer = &mut answers[*i];
+            let answer = &mut answers[*i].log_probs;
             for view in views {
-                answer.iter_mut().zip(view).for_each(|(sum, log_prob)| *sum += log_prob);
+                answer.iter_mut().zip(&view.log_probs).for_each(|(sum, log_prob)| *sum += log_prob);
             }
             // The mean over the views, normalised.
             log_softmax(answer, (1 + views.len()) as f32);
@@ -121,7 +155,7 @@ impl Classifier {
     }
 
     /// One batch.
-    fn look(&mut self, items: &[Item<'_>], views: &[Look], median: f32) -> Result<Vec<LogProbs>, EngineError> {
+    fn look(&mut self, items: &[Item<'_>], views: &[Look], median: f32) -> Result<Vec<Named>, EngineError> {
         if views.is_empty() {
             return Ok(Vec::new());
         }
@@ -164,9 +198,10 @@ impl Classifier {
         }
     }
 
-    /// Log probabilities from the logits of `count` crops.
-    pub(super) fn read(&self, shape: &[usize], logits: &[f32], count: usize) -> Result<Vec<LogProbs>, EngineError> {
-        let expected = self.classes.len() + usize::from(self.manifest.output.other);
+    /// What the outputs for `count` crops say.
+    pub(super) fn read(&self, shape: &[usize], logits: &[f32], count: usize) -> Result<Vec<Named>, EngineError> {
+        let named = self.classes.len() + usize::from(self.manifest.output.other);
+        let expected = named + self.manifest.output.extra.len();
         let model = self.manifest.name.clone();
         match shape[..] {
             [rows, found] if rows == count && found == expected => {}
@@ -183,7 +218,15 @@ impl Classifier {
                 .into());
             }
         }
-        Ok(logits.chunks_exact(expected).map(|row| self.log_probs(row)).collect())
+        let read = |row: &[f32]| {
+            let (classes, more) = row.split_at(named);
+            let refined = match *more {
+                [found, left, top, right, bottom] => Some(Refined { found, edges: [left, top, right, bottom] }),
+                _ => None,
+            };
+            Named { log_probs: self.log_probs(classes), refined }
+        };
+        Ok(logits.chunks_exact(expected).map(read).collect())
     }
 
     fn log_probs(&self, row: &[f32]) -> LogProbs {
@@ -300,7 +343,7 @@ mod tests {
         let ask = |doubt: Option<Doubt>, flipped: bool| {
             let mut classifier = Classifier::load(&CpuEngine::new(1), &model, None).unwrap();
             classifier.manifest.input.doubt = doubt;
-            classifier.classify(&[Item { plane: &plane, bounds, flipped }], 13.0).unwrap()[0]
+            classifier.classify(&[Item { plane: &plane, bounds, flipped }], 13.0).unwrap()[0].log_probs
         };
         let (upright, flipped) = (ask(None, false), ask(None, true));
         assert_ne!(upright, flipped);
@@ -310,6 +353,13 @@ mod tests {
         let mut mean: Vec<f32> = upright.iter().zip(flipped).map(|(a, b)| a + b).collect();
         log_softmax(&mut mean, 2.0);
         assert!(both.iter().zip(mean).all(|(a, b)| (a - b).abs() < 1e-3), "{both:?}");
+    }
+
+    #[test]
+    fn a_refined_box_has_its_edges_moved_within_reach() {
+        let bounds = BoundingBox { x: 10.0, y: 20.0, width: 20.0, height: 40.0 };
+        let refined = Refined { found: 1.0, edges: [-0.1, 0.25, 0.05, 9.0] };
+        assert_eq!(refined.applied(&bounds), BoundingBox::from_corners(8.0, 30.0, 31.0, 78.0));
     }
 
     #[test]

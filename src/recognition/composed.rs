@@ -11,7 +11,7 @@ use crate::{
 };
 
 use super::{
-    Basis, Candidate, Classifier, Detection, Detector, Item, LogProbs, Plane, Recognised, RecognitionError, Recognizer,
+    Basis, Candidate, Classifier, Detection, Detector, Item, Named, Plane, Recognised, RecognitionError, Recognizer,
     Region, Segmented, Triage, TriageOptions, combine, median_diagonal, suppress,
 };
 
@@ -178,7 +178,7 @@ impl ComposedRecognizer {
         window: &BoundingBox,
         boxes: &[BoundingBox],
         median: f32,
-    ) -> Result<Vec<LogProbs>, RecognitionError> {
+    ) -> Result<Vec<Named>, RecognitionError> {
         let Some(classifier) = &mut self.classifier else { return Ok(Vec::new()) };
         let spec = &classifier.manifest().input;
         let same = self.detector.as_ref().is_some_and(|detector| {
@@ -244,7 +244,7 @@ impl ComposedRecognizer {
         Ok(cells)
     }
 
-    /// Joins the detector's classes with those of the classifier, one batch for all.
+    /// Joins the detector's boxes and classes with the classifier's opinion of them, one batch for all.
     fn classified(
         &mut self,
         frame: &Frame,
@@ -258,20 +258,28 @@ impl ComposedRecognizer {
         let boxes: Vec<BoundingBox> =
             detections.iter().take_while(|d| d.score >= thresholds.candidate).map(|d| d.bounds).collect();
         let named = self.named(frame, window, &boxes, median)?;
-        let told: Vec<BoundingBox> =
-            detections.iter().filter(|d| d.score >= thresholds.score).map(|d| d.bounds).collect();
+        let (width, height) = (frame.pixels.width() as f32, frame.pixels.height() as f32);
+        let place = |i: usize, detection: &Detection| match named.get(i).and_then(|named| named.refined) {
+            Some(refined) => refined.applied(&detection.bounds).clipped(width, height),
+            None => detection.bounds,
+        };
+        let places: Vec<BoundingBox> = detections.iter().enumerate().map(|(i, d)| place(i, d)).collect();
+        let over = detections.iter().zip(&places).filter(|(d, _)| d.score >= thresholds.score);
+        let told: Vec<BoundingBox> = over.map(|(_, place)| *place).collect();
         let candidates = detections.into_iter().enumerate().map(|(i, detection)| {
-            let classifier = named.get(i);
+            let classifier = named.get(i).map(|named| &named.log_probs);
+            let found = named.get(i).and_then(|named| named.refined).map_or(0.0, |refined| refined.found);
             let temperature = if classifier.is_some() { calibration.combined_temperature } else { 1.0 };
             let single = classifier.map_or(1.0, |c| 1.0 - c[ChromosomeClass::COUNT].exp());
             Candidate {
-                bounds: detection.bounds,
+                bounds: places[i],
                 objectness: detection.score,
                 single,
-                probability: calibration.probability(detection.score, single),
+                found,
+                probability: calibration.probability(detection.score, single, found),
                 accepted: detection.score >= thresholds.score,
                 log_probs: combine(detection.classes.as_ref(), classifier, thresholds, temperature),
-                status: alone(&detection.bounds, &told),
+                status: alone(&places[i], &told),
             }
         });
         Ok(candidates.collect())

@@ -21,7 +21,7 @@ mod triage;
 use std::{collections::BTreeMap, time::Duration};
 
 pub use choose::{Chosen, choose, evidence, left_out};
-pub use classifier::{Classifier, IMPOSSIBLE, Item, LogProbs, combine, median_diagonal};
+pub use classifier::{Classifier, IMPOSSIBLE, Item, LogProbs, Named, Refined, combine, median_diagonal};
 pub use composed::{ComposedRecognizer, Recognition};
 pub use decode::{ClassLogProbs, Detection, argmax, decode, log_softmax, suppress};
 pub use detector::Detector;
@@ -71,6 +71,8 @@ pub struct Candidate {
     pub objectness: f32,
     /// The classifier's probability that this is one single chromosome, 0 to 1; 1 without a classifier.
     pub single: f32,
+    /// The classifier's logit that the box, as it refined it, is a chromosome's; 0 where none refines.
+    pub found: f32,
     /// The probability that this holds a chromosome, by score and classifier together, as far as no better candidate
     /// overlaps it; 0 to 1.
     pub probability: f32,

@@ -14,7 +14,7 @@ use crate::{
 };
 
 use super::{
-    Classifier, Detection, Detector, LogProbs,
+    Classifier, Detection, Detector, Named,
     classifier::Look,
     crop::crop_side,
     decode::{MOST, logit, score_channel},
@@ -160,7 +160,7 @@ impl OnDevice {
         same: bool,
         boxes: &[BoundingBox],
         median: f32,
-    ) -> Result<Vec<LogProbs>, EngineError> {
+    ) -> Result<Vec<Named>, EngineError> {
         if boxes.is_empty() {
             return Ok(Vec::new());
         }
@@ -181,7 +181,7 @@ impl OnDevice {
         boxes: &[BoundingBox],
         views: &[Look],
         median: f32,
-    ) -> Result<Vec<LogProbs>, EngineError> {
+    ) -> Result<Vec<Named>, EngineError> {
         if views.is_empty() {
             return Ok(Vec::new());
         }

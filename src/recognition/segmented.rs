@@ -38,6 +38,7 @@ impl Segmented {
                     bounds,
                     objectness: piece.score,
                     single: 1.0,
+                    found: 0.0,
                     probability: piece.score,
                     accepted: true,
                     log_probs: None,

@@ -104,6 +104,7 @@ impl<F: FnMut(&Frame) -> Result<(), RecognitionError> + Send> Recognizer for Net
                     bounds: BoundingBox::from_corners(8.0, 8.0, 24.0, 40.0),
                     objectness: 0.9,
                     single: 1.0,
+                    found: 0.0,
                     probability: 0.9,
                     accepted: true,
                     log_probs: None,

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from . import OTHER, augment, boxes as bx, crops
 from .cache import BACKGROUND, Cache
 from .candidates import Offered
-from .detector import MEAN, STD
+from .detector import MEAN, STD, iou
 from .nets import Classifier
 from .run import Run, batches, seed_everything
 
@@ -20,6 +20,12 @@ WHITE = 255
 DOUBT = dict(below=0.8, turns=[3])
 #: Of singles, which mostly come upright, only the mirror image.
 SINGLE_DOUBT = dict(below=0.9, turns=[1])
+#: A box has its chromosome's class from this IoU on, and shows no single one under that; between them it teaches no class.
+SAME, NONE = 0.5, 0.4
+#: A box is drawn to the chromosome that it meets from this IoU on.
+MEETS = 0.3
+#: No edge moves farther than this share of the box's side.
+REACH = 0.45
 
 
 def to_input(grey: np.ndarray, masks: np.ndarray, device="cpu") -> torch.Tensor:
@@ -35,15 +41,14 @@ def median_diagonal(boxes: np.ndarray) -> float:
 
 
 class Metaphases:
-    """Crops of a cache's boxes, jittered as a detector's are; some deliberately wrong ones for the answer "other"."""
+    """Crops of a cache's boxes, jittered as a detector's are, of boxes that a detector offered, and of some deliberately wrong ones."""
 
     upright = False
 
-    def __init__(self, cache: Cache, split: str, other: float = 0.12, offered: Offered | None = None, share: float = 0.4):
+    def __init__(self, cache: Cache, split: str, other: float = 0.12, offered: Offered | None = None, share: float = 0.5):
         self.cache, self.other, self.offered, self.share = cache, other, offered, share
         self.images = cache.select(split)
         self.count = int(sum(cache.first[i + 1] - cache.first[i] for i in self.images))
-        self.item = None
 
     def wrong_box(self, rng, boxes, w, h):
         """A box that is no single chromosome: a half, two in one, a shifted or an empty one; None if it hits one."""
@@ -62,63 +67,78 @@ class Metaphases:
             b += np.tile(rng.normal(0, 0.6, 2) * size, 2)
         else:  # anywhere
             b += np.tile(rng.uniform(0, [w, h]) - (b[:2] + b[2:]) / 2, 2)
-        if (b[2:] - b[:2] < 8).any() or bx.iou_matrix(b[None], boxes).max() > 0.45:
-            return None
-        return b
+        return None if (b[2:] - b[:2] < 8).any() else b
 
-    def offered_boxes(self, index: int):
-        """What the detector offered on this cell and can teach something: boxes, labels."""
-        if self.offered is None:
-            return (), ()
-        found, kinds = self.offered.of(index)
-        return found[kinds >= 0], kinds[kinds >= 0]
-
-    @staticmethod
-    def weights(kinds: np.ndarray) -> np.ndarray:
-        """Probabilities of drawing: what is no single chromosome three times as often as it was offered."""
-        w = np.where(kinds == OTHER, 3.0, 1.0)
-        return w / w.sum()
+    def a_box(self, rng, item, offered, weights):
+        """A box to look at: one that was offered, a wrong one, or an annotated one, jittered."""
+        if len(offered) and rng.random() < self.share:
+            b, jitter = offered[rng.choice(len(offered), p=weights)], 0.02
+        elif rng.random() < self.other:
+            b, jitter = self.wrong_box(rng, item.boxes, *item.pixels.shape[::-1]), 0.0
+            if b is None:
+                return None
+        else:
+            b, jitter = item.boxes[rng.integers(len(item.boxes))], 0.035 if rng.random() < 0.75 else 0.1
+        return b + rng.normal(0, jitter, 4) * np.tile(b[2:] - b[:2], 2)
 
     def draw(self, rng, many: int):
-        """`many` examples: grey, masks, sizes, labels. All of one call come from few images, which keeps reading cheap."""
-        grey, masks, sizes, labels = [], [], [], []
-        while len(labels) < many:
+        """`many` examples: grey, masks, sizes, labels (-1 in doubt), edges of the chromosome (NaN without one).
+
+        All of one call come from few images, which keeps reading cheap."""
+        made = []
+        while len(made) < many:
             index = int(rng.choice(self.images))
             item = self.cache[index]
             if len(item.boxes) < 10:
                 continue
-            median = median_diagonal(item.boxes)
-            table = augment.tone_table(rng)
-            h, w = item.pixels.shape
-            known = np.flatnonzero(item.classes >= 0)
-            found, kinds = self.offered_boxes(index)
-            for i in rng.choice(known, min(8, many - len(labels), len(known)), replace=False):
-                label, b = int(item.classes[i]), item.boxes[i]
-                if len(found) and rng.random() < self.share:
-                    n = rng.choice(len(found), p=self.weights(kinds))
-                    label, b = int(kinds[n]), found[n] + rng.normal(0, 0.01, 4) * np.tile(found[n][2:] - found[n][:2], 2)
-                elif rng.random() < self.other:
-                    wrong = self.wrong_box(rng, item.boxes, w, h)
-                    if wrong is None:
-                        continue
-                    label, b = OTHER, wrong
-                else:
-                    size = b[2:] - b[:2]
-                    b = b + rng.normal(0, 0.035, 4) * np.tile(size, 2)
-                g, m, s = self.view(rng, item.pixels, b, median * np.exp(rng.normal(0, 0.03)))
-                grey.append(augment_crop(rng, table[g])), masks.append(m), sizes.append(s), labels.append(label)
-        return np.stack(grey), np.stack(masks), np.stack(sizes), np.array(labels)
+            median, table = median_diagonal(item.boxes), augment.tone_table(rng)
+            offered = self.offered.of(index) if self.offered else item.boxes[:0]
+            weights = drawing(bx.iou_matrix(offered, item.boxes).max(1)) if len(offered) else None
+            for _ in range(min(8, many - len(made))):
+                b = self.a_box(rng, item, offered, weights)
+                if b is None or (b[2:] - b[:2] < 4).any():
+                    continue
+                label, edges = meeting(b, item.boxes, item.classes)
+                grey, *rest = self.view(rng, item.pixels, b, median * np.exp(rng.normal(0, 0.03)), edges)
+                made.append((augment_crop(rng, table[grey]), *rest, label))
+        grey, masks, sizes, edges, labels = zip(*made)
+        return np.stack(grey), np.stack(masks), np.stack(sizes), np.array(labels), np.stack(edges)
 
-    def view(self, rng, pixels, b, median):
-        """One crop in a random one of the eight orientations, a little stretched."""
+    def view(self, rng, pixels, b, median, edges):
+        """One crop in a random one of the eight orientations, a little stretched: grey, mask, sizes, edges."""
         stretch = np.exp(rng.normal(0, 0.03, 2))
         bw, bh = (b[2] - b[0]) * stretch[0], (b[3] - b[1]) * stretch[1]
-        side = crops.square_side(bw, bh, median)
+        side = crops.square_side(bw, bh, median, crops.FIELD)
         g, m = crops.cut(pixels, b, side, BACKGROUND, stretch), crops.mask(bw, bh, side)
         k = int(rng.integers(8))
         if k & 4:
             bw, bh = bh, bw
-        return augment.dihedral_image(g, k), augment.dihedral_image(m, k), crops.sizes(bw, bh, median)
+        return augment.dihedral_image(g, k), augment.dihedral_image(m, k), crops.sizes(bw, bh, median), turned_edges(edges, k)
+
+
+def drawing(overlap: np.ndarray) -> np.ndarray:
+    """Probabilities of drawing offered boxes by their overlap with a chromosome: doubtful ones most often."""
+    w = np.where(overlap < NONE, 2.0, np.where(overlap < 0.7, 3.0, 1.0))
+    return w / w.sum()
+
+
+def meeting(b: np.ndarray, truth: np.ndarray, classes: np.ndarray) -> tuple[int, np.ndarray]:
+    """What a box teaches: the class (-1 in doubt or not known, OTHER for none), and the edges of the chromosome that it meets."""
+    overlap = bx.iou_matrix(b[None], truth)[0]
+    at = int(overlap.argmax())
+    label = int(classes[at]) if overlap[at] >= SAME else OTHER if overlap[at] < NONE else -1
+    size = np.tile(b[2:] - b[:2], 2)
+    return label, ((truth[at] - b) / size if overlap[at] >= MEETS else np.full(4, np.nan)).astype(np.float32)
+
+
+def turned_edges(edges: np.ndarray, k: int) -> np.ndarray:
+    """Distances of left, top, right, bottom after `augment.dihedral_image(_, k)`."""
+    l, t, r, b = edges
+    if k & 1:
+        l, r = -r, -l
+    if k & 2:
+        t, b = -b, -t
+    return np.array([t, l, b, r] if k & 4 else [l, t, r, b], np.float32)
 
 
 def augment_crop(rng, grey: np.ndarray) -> np.ndarray:
@@ -135,7 +155,7 @@ def augment_crop(rng, grey: np.ndarray) -> np.ndarray:
 def single_views(grey: np.ndarray, median: float):
     """Grey, mask and sizes of a single chromosome as the daemon cuts it (trimmed and stretched already)."""
     h, w = grey.shape
-    side = crops.square_side(w, h, median)
+    side = crops.square_side(w, h, median, crops.SINGLE)
     return crops.cut(grey, (0, 0, w, h), side, WHITE), crops.mask(w, h, side), crops.sizes(w, h, median)
 
 
@@ -193,7 +213,7 @@ class Singles:
         return self.trim(out.astype(np.uint8))
 
     def draw(self, rng, many: int):
-        """`many` examples: grey, masks, sizes, labels."""
+        """`many` examples: grey, masks, sizes, labels, no edges."""
         grey, masks, sizes, labels = [], [], [], []
         for n in rng.choice(len(self.sets), many, p=self.shares):
             pool = self.sets[n]
@@ -208,12 +228,12 @@ class Singles:
             table = (255 * (1 - (1 - np.arange(256) / 255) ** gamma)).astype(np.uint8)
             grey.append(augment_crop(rng, table[v])), masks.append(m), labels.append(label)
             sizes.append(s if rng.random() > 0.05 else np.zeros(3, np.float32))
-        return np.stack(grey), np.stack(masks), np.stack(sizes), np.array(labels)
+        return np.stack(grey), np.stack(masks), np.stack(sizes), np.array(labels), np.full((many, 4), np.nan, np.float32)
 
 
 @torch.no_grad()
 def logits(net: Classifier, grey, masks, sizes, batch: int = 128) -> np.ndarray:
-    """Logits [N,25] of stacked crops."""
+    """Logits [N,25] of stacked crops, [N,30] of a network that refines."""
     net.eval()
     device = next(net.parameters()).device
     out = []
@@ -233,8 +253,27 @@ def turned(views: tuple, k: int) -> tuple:
 
 def log_probabilities(net: Classifier, views: tuple, temperature: float, doubt: dict | None = None) -> np.ndarray:
     """Log probabilities [N,25] as the daemon has them: what is in doubt is looked at again, turned, and the views are averaged."""
-    ask = lambda v: torch.log_softmax(torch.from_numpy(logits(net, *v)) / temperature, 1).numpy()
-    answers = ask(views)
+    return refined(net, views, temperature, doubt)[0]
+
+
+def refined(net: Classifier, views: tuple, temperature: float, doubt: dict | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Log probabilities [N,25] as the daemon has them and what the network says of the box, [N,5], from the first look."""
+    first = logits(net, *views)
+    judge = lambda z: torch.log_softmax(torch.from_numpy(z[:, : OTHER + 1]) / temperature, 1).numpy()
+    ask = lambda v: judge(logits(net, *v))
+    answers = judge(first)
+    return _again(answers, views, ask, doubt), first[:, OTHER + 1 :]
+
+
+def moved(boxes: np.ndarray, edges: np.ndarray, w: float, h: float) -> np.ndarray:
+    """Boxes [n,4] with their edges drawn to where the classifier sees them, within a picture of w x h."""
+    size = np.tile(boxes[:, 2:] - boxes[:, :2], 2)
+    out = boxes + np.clip(edges, -REACH, REACH) * size
+    return np.clip(out, 0, [w, h, w, h]).astype(np.float32)
+
+
+def _again(answers, views, ask, doubt):
+    """Averages the answers in doubt with those to the turned views."""
     if doubt is None:
         return answers
     at = np.flatnonzero(answers.max(1) < np.log(doubt["below"]))
@@ -250,7 +289,7 @@ def box_views(pixels, boxes, median: float):
     grey, masks, sizes = [], [], []
     for b in boxes:
         w, h = b[2] - b[0], b[3] - b[1]
-        side = crops.square_side(w, h, median)
+        side = crops.square_side(w, h, median, crops.FIELD)
         grey.append(crops.cut(pixels, b, side)), masks.append(crops.mask(w, h, side)), sizes.append(crops.sizes(w, h, median))
     return np.stack(grey), np.stack(masks), np.stack(sizes)
 
@@ -293,6 +332,8 @@ def train(source: dict, out: Path, minutes: float, batch: int = 64, rate: float 
     else:
         data = Singles([([s for s in v if s.split == "train"], source["shares"][k]) for k, v in source["singles"].items()])
     held = held_out(source)
+    if source.get("offered") is not None:
+        shape = dict(refine=True) | shape
     net = Classifier(**shape).to(device, memory_format=torch.channels_last)
     config = dict(task="classifier", sets=list(held), batch=batch, rate=rate, seed=seed, minutes=minutes, crop=crops.SIZE, offered=source.get("offered") is not None, net=net.config)
     optimiser = torch.optim.AdamW([dict(params=[p for p in net.parameters() if p.ndim > 1], weight_decay=0.05),
@@ -305,19 +346,22 @@ def train(source: dict, out: Path, minutes: float, batch: int = 64, rate: float 
     total, right, count, shown, checked = 0.0, 0.0, 0, time.monotonic(), time.monotonic()
     net.train()
     while run.progress < 1 and (max_steps is None or run.step < max_steps):
-        grey, masks, sizes, labels = next(stream)
+        grey, masks, sizes, labels, edges = next(stream)
         y = torch.as_tensor(labels).to(device)
         run.set_rate()
         with torch.autocast(device, torch.bfloat16):
             z = net(to_input(grey, masks, device), torch.as_tensor(sizes).to(device))
-        loss = F.cross_entropy(z.float(), y, label_smoothing=0.05)
+        z = z.float()
+        loss = F.cross_entropy(z[:, : OTHER + 1], y, label_smoothing=0.05, ignore_index=-1)
+        if z.shape[1] > OTHER + 1:
+            loss = loss + refinement_loss(z[:, OTHER + 1 :], torch.as_tensor(edges).to(device))
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(net.parameters(), 5.0)
         optimiser.step()
         run.epoch += batch / data.count
         run.stepped()
-        total, right, count = total + float(loss.detach()), right + float((z.argmax(1) == y).float().mean()), count + 1
+        total, right, count = total + float(loss.detach()), right + float((z[:, : OTHER + 1].argmax(1) == y).float().mean()), count + 1
         now = time.monotonic()
         if now - shown > 60:
             run.record(rate=optimiser.param_groups[0]["lr"], loss=total / count, accuracy=right / count)
@@ -327,6 +371,16 @@ def train(source: dict, out: Path, minutes: float, batch: int = 64, rate: float 
             checked = time.monotonic()
     report(run, net, held)
     return run
+
+
+def refinement_loss(z: torch.Tensor, edges: torch.Tensor) -> torch.Tensor:
+    """Of the refined boxes: 1 - IoU and the error of the edges where there is a chromosome; and whether they meet one (IoU >= 0.5)."""
+    meets = ~edges.isnan().any(1)
+    unit = torch.tensor([0.0, 0.0, 1.0, 1.0], device=z.device)
+    got, want = z[:, 1:] + unit, torch.nan_to_num(edges) + unit
+    overlap = iou(got, want) * meets
+    box = ((1 - overlap) + 2 * F.smooth_l1_loss(got, want, beta=0.1, reduction="none").mean(1))[meets].sum() / len(z)
+    return 2 * box + 0.5 * F.binary_cross_entropy_with_logits(z[:, 0], (overlap.detach() >= 0.5).float())
 
 
 def report(run: Run, net: Classifier, held: dict):

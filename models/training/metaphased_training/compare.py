@@ -52,7 +52,7 @@ def export(name: str, run: Path, folder: Path):
         files = ex.write_files(net, dict(image=torch.randn(2, 3, size, size)), "logits", {"image": {0: "n"}, "logits": {0: "n"}}, folder, tolerance)
         top, table = dict(task="classifier", **top), dict(
             tensor="image", **common, size=size, pad=255, stains=["g-band", "q-band"], mask="none", view="single",
-            crop=dict(margin=crops.MARGIN, floor=crops.FLOOR, supersample=2), trim=readers.BLANK, stretch=dict(percentile=crops.DARK_PERCENTILE, level=crops.DARK))
+            crop=dict(**crops.SINGLE, supersample=2), trim=readers.BLANK, stretch=dict(percentile=crops.DARK_PERCENTILE, level=crops.DARK))
         output = dict(decoding="logits", tensor="logits", classes=CLASSES, other=False)
         more = dict(calibration=dict(temperature=1.0))
     else:

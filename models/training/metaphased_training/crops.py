@@ -7,15 +7,16 @@ from .cache import BACKGROUND
 
 #: Side of the classifier's input.
 SIZE = 96
-#: The square's side is the larger of MARGIN * long side of the box and FLOOR * the cell's median box diagonal.
-MARGIN, FLOOR = 1.12, 0.75
+#: The square's side is the larger of the margin times the long side of the box and the floor times the cell's median box diagonal:
+#: a cut chromosome fills it; in a metaphase there is room to see what the box missed.
+SINGLE, FIELD = dict(margin=1.12, floor=0.75), dict(margin=1.3, floor=0.9)
 #: Singles: the 2nd percentile goes to DARK, white stays white.
 DARK, DARK_PERCENTILE = 20, 0.02
 
 
-def square_side(w: float, h: float, median: float) -> float:
+def square_side(w: float, h: float, median: float, rule: dict) -> float:
     """Side of the square around a box's centre that the classifier sees, in source pixels."""
-    return max(MARGIN * max(w, h), FLOOR * median)
+    return max(rule["margin"] * max(w, h), rule["floor"] * median)
 
 
 def sizes(w: float, h: float, median: float) -> np.ndarray:

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment, minimize_scalar
 
 from . import OTHER, boxes as bx
-from .classifier import DOUBT, accuracy, box_views, log_probabilities, median_diagonal
+from .classifier import DOUBT, accuracy, box_views, median_diagonal, moved, refined
 from .detector import candidates
 
 
@@ -31,8 +31,10 @@ class Seen:
     score: np.ndarray  # [n] objectness
     single: np.ndarray  # [n] one-to-one objectness
     detector: np.ndarray  # [n,24] log probabilities
-    classifier: np.ndarray | None = None  # [n,25] log probabilities, for those that outlive a lenient suppression
-    kept: np.ndarray | None = None  # indices that the classifier saw
+    classifier: np.ndarray | None = None  # [k,25] log probabilities, for those that outlive a lenient suppression
+    kept: np.ndarray | None = None  # [k] indices that the classifier saw
+    places: np.ndarray | None = None  # [n,4] the boxes, those that the classifier saw as it refined them
+    found: np.ndarray | None = None  # [k] logit that the refined box is a chromosome's
 
 
 def look(detector, classifier, coarse, native, indices, floor=0.01, blind=0.85, same=0.7, most=90, temperature=1.0, doubt=DOUBT) -> list[Seen]:
@@ -49,7 +51,11 @@ def look(detector, classifier, coarse, native, indices, floor=0.01, blind=0.85, 
             big = b[kept] * scale
             sure = s[kept] > 0.4
             median = median_diagonal(big[sure] if sure.sum() > 5 else big)
-            seen.classifier, seen.kept = log_probabilities(classifier, box_views(full.pixels, big, median), temperature, doubt), kept
+            seen.classifier, more = refined(classifier, box_views(full.pixels, big, median), temperature, doubt)
+            seen.kept, seen.places = kept, b.copy()
+            if more.shape[1]:
+                h, w = item.pixels.shape
+                seen.found, seen.places[kept] = more[:, 0], moved(b[kept], more[:, 1:], w, h)
         found.append(seen)
     return found
 
@@ -70,6 +76,14 @@ def other_log(seen: Seen, index: np.ndarray) -> np.ndarray:
     row = {int(k): n for n, k in enumerate(seen.kept)}
     p = np.exp(log_softmax(seen.classifier[[row[int(k)] for k in index]]))[:, OTHER]
     return np.log(np.maximum(1 - p, 1e-6))
+
+
+def found_logit(seen: Seen, index: np.ndarray) -> np.ndarray:
+    """The classifier's logit that the refined box is a chromosome's; 0 where it does not refine."""
+    if seen.found is None:
+        return np.zeros(len(index))
+    row = {int(k): n for n, k in enumerate(seen.kept)}
+    return seen.found[[row[int(k)] for k in index]]
 
 
 def survivors(seen: Seen, blind: float, same: float, floor: float, weight: float = 1.0) -> np.ndarray:
@@ -130,7 +144,7 @@ def outcome(cells: list[Seen], answers) -> Outcome:
     """`answers` yields for each cell (indices, classes, scores of all survivors or None, matches of those or None)."""
     rows, scores, hits = [], [], []
     for seen, (k, c, s, h) in zip(cells, answers):
-        got = bx.match(seen.boxes[k], seen.truth)
+        got = bx.match((seen.boxes if s is not None or seen.places is None else seen.places)[k], seen.truth)
         ok = len(k) == len(seen.truth) and (got >= 0).all()
         t = seen.labels[got]
         good = ((c == t) | (t < 0)) & (got >= 0)

@@ -188,7 +188,7 @@ def classifier(run: Path, folder: Path, stains: list[str], calibration: dict, fi
     inputs = dict(chromosome=torch.randn(5, 2, s, s), size=torch.randn(5, 3) * 0.4)
     files = write_files(net, inputs, "logits", {"chromosome": {0: "n"}, "size": {0: "n"}, "logits": {0: "n"}}, folder, dict(f32=2e-4, f16=0.06))
     table = dict(tensor="chromosome", **{**COMMON, "channels": 2}, size=s, pad=255 if single else cache.BACKGROUND, stains=stains,
-                 crop=dict(margin=crops.MARGIN, floor=crops.FLOOR, supersample=2), mask="box",
+                 crop=dict(**(crops.SINGLE if single else crops.FIELD), supersample=2), mask="box",
                  size_tensor="size", sizes=["diagonal", "width", "height"], sizes_over="median-diagonal", view="single" if single else "field")
     if single:
         table |= dict(trim=readers.BLANK, stretch=dict(percentile=crops.DARK_PERCENTILE, level=crops.DARK))

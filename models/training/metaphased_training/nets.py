@@ -84,15 +84,23 @@ class DetectorExport(nn.Module):
         return torch.cat([torch.exp(raw[:, :4].clamp(-4.0, 4.0)) * self.net.stride, raw[:, 4:]], 1)
 
 
+#: Side of the last map of a classifier: crops of 96 pixels through a stem of stride 4 and two halvings.
+MAP = 6
+
+
 class Classifier(nn.Module):
     """A residual network over one crop, joined by the chromosome's relative sizes before the last layers.
 
-    Inputs: `chromosome` [N,2,S,S] (grey, mask) and `size` [N,K]. Output: logits [N, classes + 1], last = other.
+    Inputs: `chromosome` [N,2,S,S] (grey, mask) and `size` [N,K]. Output: logits [N, classes + 1], last = other; with
+    `refine` five more: the logit that the refined box is a chromosome's, and how far its left, top, right and bottom
+    lie from those of the given box, in widths and heights of that.
     """
 
-    def __init__(self, widths=(32, 96, 176), depths=(0, 2, 2), sizes: int = 3, classes: int = 24, hidden: int = 192):
+    def __init__(self, widths=(32, 96, 176), depths=(0, 2, 2), sizes: int = 3, classes: int = 24, hidden: int = 192, refine: bool = False):
         super().__init__()
         self.config = dict(widths=list(widths), depths=list(depths), sizes=sizes, classes=classes, hidden=hidden)
+        if refine:
+            self.config["refine"] = True
         stages, cin = [conv_bn(2, widths[0], 8, 4, p=2)], widths[0]
         for i, (w, d) in enumerate(zip(widths, depths)):
             if i:
@@ -103,11 +111,19 @@ class Classifier(nn.Module):
         self.size = nn.Sequential(nn.Linear(sizes, 32), nn.ReLU())
         self.mix = nn.Sequential(nn.Dropout(0.2), nn.Linear(cin * 2 + 32, hidden), nn.ReLU(), nn.Dropout(0.2))
         self.out = nn.Linear(hidden, classes + 1)
+        if refine:  # where edges lie is lost in the means: this branch keeps the places of the map
+            self.where = nn.Sequential(conv_bn(cin, 16, 1), nn.Flatten())
+            self.edges = nn.Sequential(nn.Linear(16 * MAP * MAP + 32, 96), nn.ReLU(), nn.Linear(96, 5))
+            with torch.no_grad():
+                self.edges[2].weight.mul_(0.1)
+                self.edges[2].bias.zero_()
 
     def forward(self, chromosome, size):
-        x = self.body(chromosome)
-        x = torch.cat([x.mean((2, 3)), x.amax((2, 3)), self.size(size)], 1)
-        return self.out(self.mix(x))
+        x, size = self.body(chromosome), self.size(size)
+        logits = self.out(self.mix(torch.cat([x.mean((2, 3)), x.amax((2, 3)), size], 1)))
+        if not hasattr(self, "edges"):
+            return logits
+        return torch.cat([logits, self.edges(torch.cat([self.where(x), size], 1))], 1)
 
 
 def flops(net: nn.Module, *inputs) -> float:

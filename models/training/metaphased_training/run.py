@@ -134,10 +134,11 @@ class Run:
         if self.step:
             return
         c = torch.load(path, map_location="cpu", weights_only=True)
-        if c["net"] != self.config["net"]:
-            raise ValueError(f"{path} holds a network {c['net']}, this run trains {self.config['net']}")
+        wanted = self.config["net"]
+        if any(wanted.get(k) != v for k, v in c["net"].items()):
+            raise ValueError(f"{path} holds a network {c['net']}, this run trains {wanted}")
         state = {k: v.float() if v.is_floating_point() else v for k, v in c["state"].items()}
-        self.net.load_state_dict(state)
+        self.net.load_state_dict(state, strict=wanted == c["net"])  # parts that the file's network lacks begin anew
         self.average = Average(self.net, self.average.decay)
         self.epoch = c["epochs"]  # epochs count on; steps begin anew, as the warm-up goes by them
 

@@ -217,12 +217,12 @@ struct Head {
 impl Head {
     fn of(setup: &Setup<'_>, wanted: Wanted, models: &std::collections::BTreeMap<String, String>) -> Self {
         let data = setup.data.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        Self { schema: "candidates/1".into(), data, cells: setup.data.len(), models: models.clone(), wanted }
+        Self { schema: "candidates/2".into(), data, cells: setup.data.len(), models: models.clone(), wanted }
     }
 }
 
-/// One cell in such a file. A candidate is its box, score, probability of a single chromosome and log probabilities (none
-/// without classes).
+/// One cell in such a file. A candidate is its box, score, probability of a single chromosome, logit of its refined box and
+/// log probabilities (none without classes).
 #[derive(Serialize, Deserialize)]
 struct Line {
     name: String,
@@ -231,7 +231,7 @@ struct Line {
     truth: Changes,
     boxes: Vec<TruthBox>,
     size: [u32; 2],
-    candidates: Vec<(BoundingBox, f32, f32, Option<LogProbs>)>,
+    candidates: Vec<(BoundingBox, f32, f32, f32, Option<LogProbs>)>,
 }
 
 fn write(path: &Path, setup: &Setup<'_>, wanted: Wanted, gathered: &Gathered) -> std::io::Result<()> {
@@ -247,7 +247,7 @@ fn write(path: &Path, setup: &Setup<'_>, wanted: Wanted, gathered: &Gathered) ->
             truth: cell.truth.clone(),
             boxes: cell.boxes.clone(),
             size: cell.size,
-            candidates: candidates.map(|c| (c.bounds, c.objectness, c.single, c.log_probs)).collect(),
+            candidates: candidates.map(|c| (c.bounds, c.objectness, c.single, c.found, c.log_probs)).collect(),
         };
         serde_json::to_writer(&mut file, &line)?;
     }
@@ -272,11 +272,12 @@ fn read(path: &Path, setup: &Setup<'_>, wanted: Wanted, gathered: &mut Gathered)
             continue;
         }
         let line: Line = serde_json::from_str(&line).map_err(|error| wrong(error.to_string()))?;
-        let candidate = |(bounds, objectness, single, log_probs)| Candidate {
+        let candidate = |(bounds, objectness, single, found, log_probs)| Candidate {
             bounds,
             objectness,
-            probability: gathered.calibration.probability(objectness, single),
+            probability: gathered.calibration.probability(objectness, single, found),
             single,
+            found,
             accepted: false,
             log_probs,
             status: Status::Unclear,
