@@ -66,7 +66,8 @@ pub struct Evaluate {
     /// Only the first N images or cells.
     #[arg(long, value_name = "N")]
     pub limit: Option<usize>,
-    /// Write confusion.csv and confusion.svg (or what --fit found) into this folder.
+    /// Write confusion.csv and confusion.svg, cells.jsonl with what was said of each cell (karyotype), or what --fit found, into
+    /// this folder.
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// One JSON object on standard output instead of tables.
@@ -129,6 +130,11 @@ impl Evaluate {
         let report = report.map_err(failure)?;
         if let (Some(folder), Some(confusion)) = (&self.out, &report.confusion) {
             write_confusion(folder, confusion)?;
+        }
+        if let Some(folder) = self.out.as_ref().filter(|_| !report.cells.is_empty()) {
+            let lines: String = report.cells.iter().map(|cell| format!("{cell}\n")).collect();
+            let written = fs::create_dir_all(folder).and_then(|()| fs::write(folder.join("cells.jsonl"), lines));
+            written.map_err(|error| Failure::new(Exit::Io, format!("{}: {error}", folder.display())))?;
         }
         let text = if self.json {
             serde_json::to_string(&report)

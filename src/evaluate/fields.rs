@@ -115,7 +115,7 @@ pub fn pipeline(setup: &Setup<'_>) -> Result<Report, EvaluateError> {
                     None => candidate.class(),
                 };
                 // What the selection left out stays below what it took.
-                let score = if chosen.is_some() { candidate.objectness } else { candidate.objectness * LEFT_OUT };
+                let score = if chosen.is_some() { candidate.probability } else { candidate.probability * LEFT_OUT };
                 Scored { bounds: candidate.bounds, score, class }
             })
             .collect();

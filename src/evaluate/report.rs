@@ -76,6 +76,9 @@ pub struct Report {
     pub confusion: Option<Confusion>,
     /// Parts of the set apart.
     pub rows: Vec<Value>,
+    /// What was said of every single cell, for a file of its own.
+    #[serde(skip)]
+    pub cells: Vec<Value>,
 }
 
 impl Report {
@@ -98,6 +101,7 @@ impl Report {
             averages: BTreeMap::new(),
             confusion: None,
             rows: Vec::new(),
+            cells: Vec::new(),
         }
     }
 }

@@ -82,7 +82,7 @@ def train_vgg19(items: list, out: Path, minutes: float, size: int = 64, head: st
     seed_everything(seed + run.step)
     stream = batches(lambda rng: data.draw(rng, batch), seed + run.step)
     while run.progress < 1 and (max_steps is None or run.step < max_steps):
-        grey, _, _, labels = next(stream)
+        grey, _, _, labels, _ = next(stream)
         run.set_rate()
         with torch.autocast("cpu", torch.bfloat16):
             z = net(three(grey, size))

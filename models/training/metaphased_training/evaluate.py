@@ -37,16 +37,16 @@ class Seen:
     found: np.ndarray | None = None  # [k] logit that the refined box is a chromosome's
 
 
-def look(detector, classifier, coarse, native, indices, floor=0.01, blind=0.85, same=0.7, most=90, temperature=1.0, doubt=DOUBT) -> list[Seen]:
+def look(detector, classifier, coarse, native, indices, floor=0.01, blind=0.85, same=0.7, most=120, temperature=1.0, doubt=DOUBT) -> list[Seen]:
     """Runs both networks over cells of the two caches (detector's scale, native scale); `temperature` is the classifier's."""
     found = []
     for i in indices:
         item, full = coarse[i], native[i]
         b, s, p, both = candidates(detector.eval(), item.pixels, floor)
-        seen = Seen(item.name, item.group, item.boxes, item.classes.astype(int), b, s, both[:, 1], np.log(np.maximum(p, 1e-7)))
+        seen = Seen(item.name, item.group, item.boxes, item.classes.astype(int), b, s, both[:, 1], np.log(np.maximum(p, 1e-7)), places=b)
         if classifier is not None and len(b):
             c = p.argmax(1)
-            kept = bx.suppress(b[:400], s[:400], c[:400], blind, same)[:most]
+            kept = bx.suppress(b, s, c, blind, same)[:most]
             scale = full.pixels.shape[1] / item.pixels.shape[1]
             big = b[kept] * scale
             sure = s[kept] > 0.4
@@ -88,7 +88,7 @@ def found_logit(seen: Seen, index: np.ndarray) -> np.ndarray:
 
 def survivors(seen: Seen, blind: float, same: float, floor: float, weight: float = 1.0) -> np.ndarray:
     """Indices that outlive suppression, best first."""
-    pool = seen.kept if seen.kept is not None else np.arange(len(seen.score))[:400]
+    pool = seen.kept if seen.kept is not None else np.arange(len(seen.score))
     pool = pool[seen.score[pool] >= floor]
     if len(pool) == 0:
         return pool
@@ -96,9 +96,18 @@ def survivors(seen: Seen, blind: float, same: float, floor: float, weight: float
     return pool[bx.suppress(seen.boxes[pool], seen.score[pool], classes, blind, same)]
 
 
+def covered(seen: Seen, index: np.ndarray) -> bool:
+    """Whether every chromosome of the cell can have a candidate of its own."""
+    if len(index) < len(seen.truth):
+        return False
+    meets = bx.iou_matrix(seen.truth, seen.places[index]) >= 0.5
+    rows, columns = linear_sum_assignment(-meets.astype(float))
+    return bool(meets[rows, columns].all())
+
+
 def lend(seen: Seen, blind: float, same: float, floor: float, least: float) -> np.ndarray:
     """Detector log probabilities in which a box that falls lends its classes, weighted by score, to the one it fell to (IoU >= `least`)."""
-    pool = np.arange(len(seen.score))[:400]
+    pool = np.arange(len(seen.score))
     pool = pool[seen.score[pool] >= floor]
     classes, boxes = seen.detector[pool].argmax(1), seen.boxes[pool]
     overlap = bx.iou_matrix(boxes, boxes)
@@ -144,7 +153,7 @@ def outcome(cells: list[Seen], answers) -> Outcome:
     """`answers` yields for each cell (indices, classes, scores of all survivors or None, matches of those or None)."""
     rows, scores, hits = [], [], []
     for seen, (k, c, s, h) in zip(cells, answers):
-        got = bx.match((seen.boxes if s is not None or seen.places is None else seen.places)[k], seen.truth)
+        got = bx.match(seen.boxes[k], seen.truth)
         ok = len(k) == len(seen.truth) and (got >= 0).all()
         t = seen.labels[got]
         good = ((c == t) | (t < 0)) & (got >= 0)
@@ -168,44 +177,6 @@ def alone(cells: list[Seen], threshold: float, blind=0.6, same=0.5, weight=1.0, 
             over = k[s >= threshold]
             yield over, joined(seen, over, weight).argmax(1), s, bx.match(seen.boxes[k], seen.truth) >= 0
     return outcome(cells, answers())
-
-
-@dataclass
-class Prices:
-    """Settings of the joint selection, in nats."""
-
-    weight: float = 1.0  # of the detector's classes beside the classifier's
-    other: float = 1.0  # of ln(1 - p(other))
-    gate: float = 0.0  # to be overcome by a candidate's log odds
-    third: float = 4.0  # for a third chromosome of a class
-    y: float = 0.7  # for a Y, and for a second X beside it
-    temperature: float = 1.0
-
-
-def select(seen: Seen, index: np.ndarray, prices: Prices) -> tuple[np.ndarray, np.ndarray]:
-    """Joint selection over a cell: which candidates are chromosomes and of which class. Two slots a class, a third at a price."""
-    if len(index) == 0:
-        return index, index
-    s = np.clip(seen.score[index], 1e-4, 1 - 1e-4)
-    worth = np.log(s / (1 - s)) + prices.other * other_log(seen, index) - prices.gate
-    p = joined(seen, index, prices.weight, prices.temperature)
-    slots, cost = [], []
-    for c in range(24):
-        for n in range(3):
-            price = prices.third if n == 2 else 0.0
-            if c == 23:
-                price = (prices.y, prices.third, 2 * prices.third)[n]
-            slots.append(c), cost.append(price)
-    gain = worth[:, None] + p[:, slots] + 3.2 - np.array(cost)[None]  # 3.2: the log of the 24 equal classes
-    table = np.concatenate([gain, np.zeros((len(index), len(index)))], 1)  # a slot "nothing" for each
-    rows, cols = linear_sum_assignment(-table)
-    taken = cols < len(slots)
-    return index[rows[taken]], np.array(slots)[cols[taken]]
-
-
-def pipeline(cells: list[Seen], prices: Prices, blind=0.7, same=0.6, floor=0.02) -> Outcome:
-    """After the joint selection over each cell."""
-    return outcome(cells, ((*select(seen, survivors(seen, blind, same, floor), prices), None, None) for seen in cells))
 
 
 def temperature(z: np.ndarray, labels: np.ndarray) -> float:
@@ -235,4 +206,4 @@ def assigned(z: np.ndarray, labels: np.ndarray, cells: list[str]) -> float:
     return hit / len(labels)
 
 
-__all__ = ["accuracy", "look", "alone", "pipeline", "Prices", "temperature", "expected_calibration_error", "assigned"]
+__all__ = ["accuracy", "look", "alone", "temperature", "expected_calibration_error", "assigned"]

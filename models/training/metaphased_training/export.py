@@ -202,6 +202,11 @@ def classifier(run: Path, folder: Path, stains: list[str], calibration: dict, fi
              calibration=calibration, trained=trained(c, notes), figures=figures)))
 
 
+def refinement(net: Classifier) -> dict:
+    """What the daemon is told of a classifier that refines boxes."""
+    return dict(extra=["found", "left", "top", "right", "bottom"]) if net.config.get("refine") else {}
+
+
 def trained(c: dict, notes: dict) -> dict:
     """The [trained] table of a checkpoint."""
     return dict(date=datetime.date.today().isoformat(), commit=commit(), epochs=round(c["epoch"], 2), steps=c["step"], minutes=round(c["elapsed"] / 60, 1),

@@ -10,6 +10,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from .crops import SIZE
+
 
 def conv_bn(cin: int, cout: int, k: int = 3, s: int = 1, act: bool = True, p: int | None = None) -> nn.Sequential:
     """Convolution, batch norm and (if `act`) ReLU."""
@@ -84,10 +86,6 @@ class DetectorExport(nn.Module):
         return torch.cat([torch.exp(raw[:, :4].clamp(-4.0, 4.0)) * self.net.stride, raw[:, 4:]], 1)
 
 
-#: Side of the last map of a classifier: crops of 96 pixels through a stem of stride 4 and two halvings.
-MAP = 6
-
-
 class Classifier(nn.Module):
     """A residual network over one crop, joined by the chromosome's relative sizes before the last layers.
 
@@ -113,7 +111,8 @@ class Classifier(nn.Module):
         self.out = nn.Linear(hidden, classes + 1)
         if refine:  # where edges lie is lost in the means: this branch keeps the places of the map
             self.where = nn.Sequential(conv_bn(cin, 16, 1), nn.Flatten())
-            self.edges = nn.Sequential(nn.Linear(16 * MAP * MAP + 32, 96), nn.ReLU(), nn.Linear(96, 5))
+            side = SIZE // 4 // 2 ** (len(widths) - 1)
+            self.edges = nn.Sequential(nn.Linear(16 * side * side + 32, 96), nn.ReLU(), nn.Linear(96, 5))
             with torch.no_grad():
                 self.edges[2].weight.mul_(0.1)
                 self.edges[2].bias.zero_()

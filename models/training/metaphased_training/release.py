@@ -18,6 +18,8 @@ from .run import save_small
 CHECKPOINTS = Path(__file__).resolve().parent.parent / "checkpoints"
 FOLDERS = dict(detector="detector-metaphase", metaphase="classifier-metaphase", single="classifier-single")
 RUNS = dict(detector="detector", metaphase="metaphase", single="singles")
+#: Score from which a box is a candidate, and how many a cell may have on average: the classifier looks at each.
+CANDIDATE, CANDIDATES = 0.02, 72
 #: Every how many of cil's test images are measured here; `metaphased evaluate` takes all.
 TEST_EVERY = 3
 #: Median over isolated boxes of cil's training images of twice the largest inscribed radius of the Otsu mask, native pixels.
@@ -42,20 +44,32 @@ def runs_net(kind, runs: Path, what: str):
     return net.to(memory_format=torch.channels_last)
 
 
-def freeze_detector(cells: list) -> tuple[dict, dict]:
-    """Thresholds and temperature of the detector on validation cells: most perfect cells, then the least miscount."""
+def freeze_suppression(cells: list) -> dict:
+    """The suppression that leaves most cells with a candidate for every chromosome, among those that leave at most CANDIDATES a cell."""
     best = None
-    for blind, same in itertools.product((0.6, 0.65, 0.7, 0.75), (0.45, 0.5, 0.6)):
-        kept = [ev.survivors(s, blind, same, 0.1) for s in cells]
-        got = [match(s.boxes[k], s.truth) for s, k in zip(cells, kept)]
-        for threshold in np.arange(0.2, 0.61, 0.02):
-            over = [s.score[k] >= threshold for s, k in zip(cells, kept)]
-            count = np.array([o.sum() - len(s.truth) for s, o in zip(cells, over)])
-            perfect = [c == 0 and (g[o] >= 0).all() for c, g, o in zip(count, got, over)]
-            key = (round(float(np.mean(perfect)), 4), -float(np.abs(count).mean()))
-            if best is None or key > best[0]:
-                best = key, dict(score=round(float(threshold), 3), nms_iou=blind, nms_same_class_iou=same)
-    thresholds = best[1] | dict(candidate=0.02, use="objectness")
+    for blind, same in itertools.product((0.65, 0.7, 0.75, 0.8, 0.85), (0.45, 0.5, 0.55, 0.6, 0.7)):
+        kept = [ev.survivors(s, blind, same, CANDIDATE) for s in cells]
+        many = float(np.mean([len(k) for k in kept]))
+        key = (round(float(np.mean([ev.covered(s, k) for s, k in zip(cells, kept)])), 4), -many)
+        if many <= CANDIDATES and (best is None or key > best[0]):
+            best = key, dict(nms_iou=blind, nms_same_class_iou=same)
+    print(f"suppression: {best[1]}, every chromosome covered in {best[0][0]} of the validation cells by {-best[0][1]:.1f} candidates a cell")
+    return best[1]
+
+
+def freeze_detector(cells: list) -> tuple[dict, dict]:
+    """Suppression, threshold and temperature of the detector on validation cells; the threshold by most perfect cells, then the least miscount."""
+    best, suppression = None, freeze_suppression(cells)
+    kept = [ev.survivors(s, suppression["nms_iou"], suppression["nms_same_class_iou"], 0.1) for s in cells]
+    got = [match(s.boxes[k], s.truth) for s, k in zip(cells, kept)]
+    for threshold in np.arange(0.2, 0.61, 0.02):
+        over = [s.score[k] >= threshold for s, k in zip(cells, kept)]
+        count = np.array([o.sum() - len(s.truth) for s, o in zip(cells, over)])
+        perfect = [c == 0 and (g[o] >= 0).all() for c, g, o in zip(count, got, over)]
+        key = (round(float(np.mean(perfect)), 4), -float(np.abs(count).mean()))
+        if best is None or key > best[0]:
+            best = key, dict(score=round(float(threshold), 3)) | suppression
+    thresholds = best[1] | dict(candidate=CANDIDATE, use="objectness")
     z, y = matched(cells, thresholds, lambda s, k: s.detector[k])
     return thresholds, dict(class_temperature=round(ev.temperature(z, y), 3))
 
@@ -79,7 +93,7 @@ def matched(cells, thresholds: dict, values) -> tuple[np.ndarray, np.ndarray]:
     zs, ys = [], []
     for s in cells:
         k = ev.survivors(s, thresholds["nms_iou"], thresholds["nms_same_class_iou"], thresholds["score"])
-        got = match(s.boxes[k], s.truth)
+        got = match(s.places[k], s.truth)
         good = (got >= 0) & (s.labels[got] >= 0)
         if good.any():
             zs.append(values(s, k[good])), ys.append(s.labels[got[good]])
@@ -99,20 +113,22 @@ def freeze_joint(cells: list, thresholds: dict) -> tuple[float, float]:
     return best[1], round(best[2], 3)
 
 
-def freeze_other(cells: list, thresholds: dict) -> tuple[float, list[float]]:
-    """How much the classifier's "no single chromosome" counts, on validation cells.
+def freeze_other(cells: list, thresholds: dict) -> tuple[float, dict]:
+    """How much the classifier's opinion of a box counts, on validation cells.
 
     First the power w of (1 - p(other)) beside the detector's calibrated objectness that makes the matches of the
-    candidates most likely. Then the calibration of a candidate as the daemon's selection takes it: slope, intercept and weight
-    of ln(1 - p(other)) in the logit, likeliest beside the overlap with a better candidate, which the selection prices itself."""
-    x, other, over, hit = [], [], [], []
+    candidates most likely. Then the calibration of a candidate as the daemon's selection takes it: slope, intercept and weights of
+    ln(1 - p(other)) and of the refined box's logit, likeliest beside the overlap with a better candidate, which the selection prices
+    itself."""
+    x, other, found, over, hit = [], [], [], [], []
     for s in cells:
         k = ev.survivors(s, thresholds["nms_iou"], thresholds["nms_same_class_iou"], thresholds["candidate"])
         score = np.clip(s.score[k], 1e-4, 1 - 1e-4)
-        x.append(np.log(score / (1 - score))), other.append(np.maximum(ev.other_log(s, k), np.log(1e-4))), hit.append(match(s.boxes[k], s.truth) >= 0)
-        overlap = np.tril(iou_matrix(s.boxes[k], s.boxes[k]), -1) * (score >= 0.3)
+        x.append(np.log(score / (1 - score))), other.append(np.maximum(ev.other_log(s, k), np.log(1e-4))), found.append(np.clip(ev.found_logit(s, k), -10, 10))
+        hit.append(match(s.places[k], s.truth) >= 0)
+        overlap = np.tril(iou_matrix(s.places[k], s.places[k]), -1) * (score >= 0.3)
         over.append(overlap.max(1) if len(k) else np.zeros(0))
-    x, other, over, hit = np.concatenate(x), np.concatenate(other), np.concatenate(over), np.concatenate(hit)
+    x, other, found, over, hit = (np.concatenate(v) for v in (x, other, found, over, hit))
 
     def cost(line, w):
         p = np.clip(np.exp(w * other) / (1 + np.exp(-line[0] * x - line[1])), 1e-6, 1 - 1e-6)
@@ -122,23 +138,12 @@ def freeze_other(cells: list, thresholds: dict) -> tuple[float, list[float]]:
     print(f"other: weight {best}, log loss {fits[best].fun:.4f} (without {fits[0.0].fun:.4f})")
 
     def joint(line):
-        z = line[0] * x + line[1] + line[2] * other + line[3] * over
+        z = line[0] * x + line[1] + line[2] * other + line[3] * found + line[4] * over
         return np.logaddexp(0, np.where(hit, -z, z)).mean()
-    found = minimize(joint, (2.0, 2.0, 0.5, -4.0), method="BFGS")
-    print(f"objectness: {found.x.round(2).tolist()} (slope, intercept, single, overlap), log loss {found.fun:.4f} on validation")
-    return best, [round(float(v), 3) for v in found.x[:2]] + [round(max(float(found.x[2]), 0.0), 3)]
-
-
-def search_prices(cells: list, weight: float, temperature: float, blind: float, same: float) -> ev.Prices:
-    """Prices of this package's joint selection with the most cells right on validation (for orientation; the daemon has its own)."""
-    best = None
-    for other, gate, third in itertools.product((0.0, 1.0), (-0.5, 0.0, 0.5, 1.0), (3.0, 5.0)):
-        p = ev.Prices(weight=weight, other=other, gate=gate, third=third, temperature=temperature)
-        f = ev.pipeline(cells, p, blind, same).figures()
-        key = (f["right"] + f["perfect"], -f["count_mae"])
-        if best is None or key > best[0]:
-            best = key, p
-    return best[1]
+    line = minimize(joint, (2.0, 2.0, 0.5, 0.3 * found.any(), -4.0), method="BFGS").x
+    print(f"objectness: {line.round(2).tolist()} (slope, intercept, single, found, overlap), log loss {joint(line):.4f} on validation")
+    weights = [round(max(float(w), 0.0), 3) for w in line[2:4]]
+    return best, dict(objectness=[round(float(v), 3) for v in line[:2]] + weights[:1], found=weights[1])
 
 
 def map50(cells: list, weight: float, blind: float, same: float) -> float:
@@ -152,20 +157,19 @@ def map50(cells: list, weight: float, blind: float, same: float) -> float:
             rows, truth = np.flatnonzero(c == n), s.labels == n
             rows = rows[np.argsort(-score[rows])]
             a, b, m = per[n]
-            a.append(score[rows]), b.append(match(s.boxes[k[rows]], s.truth[truth]) >= 0)
+            a.append(score[rows]), b.append(match(s.places[k[rows]], s.truth[truth]) >= 0)
             per[n] = (a, b, m + int(truth.sum()))
     return float(np.nanmean([average_precision(np.concatenate(a), np.concatenate(b), m) for a, b, m in per.values() if m]))
 
 
-def detector_figures(cells: list, thresholds: dict, weight: float, prices: ev.Prices, prefix: str) -> dict:
-    """Figures of the detector and of the whole pipeline, with intervals over patients."""
+def detector_figures(cells: list, thresholds: dict, weight: float, prefix: str) -> dict:
+    """Figures of the detector alone, and the mean AP50 of its boxes after the classifier, with intervals over patients."""
     blind, same, at = thresholds["nms_iou"], thresholds["nms_same_class_iou"], thresholds["score"]
     groups, f = [s.group for s in cells], {}
-    alone, joint = ev.alone(cells, at, blind, same, weight), ev.pipeline(cells, prices, blind, same)
-    for who, names in ((alone, ("ap50", "perfect", "right", "count_mae")), (joint, ("perfect", "right", "accuracy", "count_mae"))):
-        for name in names:
-            title = f"{prefix}_{'joint_' if who is joint else ''}{name}"
-            f[title] = [who.figures()[name], *interval(groups, lambda i: who.figures(i)[name], 200)]
+    alone = ev.alone(cells, at, blind, same, weight)
+    for name in ("ap50", "perfect", "right", "count_mae"):
+        f[f"{prefix}_{name}"] = [alone.figures()[name], *interval(groups, lambda i: alone.figures(i)[name], 200)]
+    f[f"{prefix}_covered"] = [float(np.mean([ev.covered(s, ev.survivors(s, blind, same, CANDIDATE)) for s in cells]))]
     f[f"{prefix}_map50"] = [map50(cells, weight, blind, same)]
     f[f"{prefix}_n"] = len(cells)
     return {k: [round(float(x), 4) for x in v] if isinstance(v, list) else v for k, v in f.items()}
@@ -199,8 +203,12 @@ def chosen(images: cache.Cache, split: str) -> np.ndarray:
 
 def box_temperature(net, native: cache.Cache) -> float:
     """Temperature of the classifier of boxes, on the annotated boxes of validation."""
-    views, _, _ = truth_boxes(native, native.select("validation"))
-    return round(ev.temperature(logits(net, *views[:3]), views[3]), 3)
+    return temperature_of(net, truth_boxes(native, native.select("validation"))[0])
+
+
+def temperature_of(net, views: tuple) -> float:
+    """Temperature of a classifier on labelled views."""
+    return round(ev.temperature(logits(net, *views[:3])[:, : OTHER + 1], views[3]), 3)
 
 
 def export(what: list[str], data: Path, cache_folder: Path, runs: Path, models: Path, version: str, test: bool):
@@ -216,7 +224,7 @@ def export(what: list[str], data: Path, cache_folder: Path, runs: Path, models: 
         for split in splits:
             views, cells, groups = truth_boxes(native, chosen(native, split))
             if split == "validation":
-                t = round(ev.temperature(logits(boxes_net, *views[:3]), views[3]), 3)
+                t = temperature_of(boxes_net, views)
             figures |= classifier_figures(log_probabilities(boxes_net, views[:3], t, DOUBT), views[3], cells, groups, 1.0, f"{split}_boxes")
         folder = models / FOLDERS["metaphase"]
         ex.classifier(runs / RUNS["metaphase"], folder, ["g-band"], dict(temperature=t), figures, version,
@@ -235,17 +243,16 @@ def export(what: list[str], data: Path, cache_folder: Path, runs: Path, models: 
         for s in every:
             if "average_iou" in thresholds:
                 s.detector = ev.lend(s, thresholds["nms_iou"], thresholds["nms_same_class_iou"], thresholds["candidate"], thresholds["average_iou"])
-        weight, prices = 1.0, ev.Prices()
+        weight = 1.0
         if boxes_net is not None:
             weight, joined = freeze_joint(cells["validation"], thresholds)
             calibration["combined_temperature"] = joined
-            prices = search_prices(cells["validation"], weight, joined, thresholds["nms_iou"], thresholds["nms_same_class_iou"])
-            thresholds["other_weight"], calibration["objectness"] = freeze_other(cells["validation"], thresholds)
+            thresholds["other_weight"], candidate = freeze_other(cells["validation"], thresholds)
+            calibration |= candidate
         thresholds["class_weight"] = weight
         figures = {}
         for split in splits:
-            figures |= detector_figures(cells[split], thresholds, weight, prices, split)
-        figures["joint_prices"] = dict(other=prices.other, gate=prices.gate, third=prices.third, y=prices.y)
+            figures |= detector_figures(cells[split], thresholds, weight, split)
         folder = models / FOLDERS["detector"]
         ex.detector(runs / RUNS["detector"], folder, ["g-band", "giemsa", "q-band", "dapi"], thresholds, calibration,
                     dict(factor=recipes.DETECTOR_SCALE, reference_width_px=REFERENCE_WIDTH_PX), figures, version,

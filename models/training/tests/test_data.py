@@ -173,8 +173,8 @@ def test_a_crop_is_centred_and_its_mask_is_the_box():
     grey = np.full((200, 200), 220, np.uint8)
     grey[60:140, 90:110] = 20
     box = (90, 60, 110, 140)
-    side = crops.square_side(20, 80, 100)
-    assert side == pytest.approx(89.6)
+    side = crops.square_side(20, 80, 100, crops.SINGLE)
+    assert side == pytest.approx(89.6) and crops.square_side(20, 80, 100, crops.FIELD) == pytest.approx(104)
     view, mask = crops.cut(grey, box, side), crops.mask(20, 80, side)
     assert abs((view < 120).astype(int) - mask).mean() < 0.02
     assert np.allclose(view, view[:, ::-1], atol=3) and np.allclose(view, view[::-1], atol=3)

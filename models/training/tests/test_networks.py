@@ -104,18 +104,52 @@ def test_what_is_in_doubt_is_asked_again_in_other_orientations(cells):
     assert (classifier.turned(views, 4)[2][:, 1] == views[2][:, 2]).all()
 
 
-def test_wrong_boxes_hit_no_chromosome(cells):
+def test_boxes_are_drawn_with_what_they_teach(cells):
     data = classifier.Metaphases(cells, "train", other=0.5)
-    grey, masks, sizes, labels = data.draw(RNG, 60)
-    assert grey.shape == (60, 96, 96) and masks.max() == 1 and np.isfinite(sizes).all()
+    grey, masks, sizes, labels, edges = data.draw(RNG, 60)
+    assert grey.shape == (60, 96, 96) and masks.max() == 1 and np.isfinite(sizes).all() and edges.shape == (60, 4)
     assert 0 < (labels == 24).sum() < 60
+    known = (labels >= 0) & (labels < 24)
+    assert np.isfinite(edges[known]).all() and np.abs(edges[known]).max() < 1.1
 
 
-def test_an_offered_box_is_its_chromosome_or_none_or_in_doubt(tmp_path):
+def test_a_box_teaches_its_chromosome_or_that_there_is_none_or_only_where_it_lies():
     truth = np.array([[0.0, 0, 10, 40], [50, 0, 60, 40]], np.float32)
-    offered = np.array([[0, 0, 10, 38], [0, 0, 60, 40], [0, 18, 10, 40], [50, 1, 60, 40]], np.float32)
-    assert candidates.labels(offered, truth, np.array([4, -1])).tolist() == [4, 24, -1, -1]
-    assert candidates.labels(offered[:0], truth, np.array([4, 5])).tolist() == []
+    meet = lambda *b: classifier.meeting(np.array(b, np.float32), truth, np.array([4, -1]))
+    assert meet(0, 0, 10, 30)[0] == 4 and np.allclose(meet(0, 0, 10, 30)[1], [0, 0, 0, 1 / 3])
+    assert meet(50, 0, 60, 40)[0] == -1, "no known class"
+    label, edges = meet(0, 22, 10, 40)
+    assert label == -1 and np.allclose(edges, [0, -22 / 18, 0, 0]), "between one and none: it is drawn to it, and teaches no class"
+    label, edges = meet(0, 0, 60, 40)
+    assert label == 24 and np.isnan(edges).all()
+
+
+def test_edges_turn_with_the_picture():
+    boxes = np.array([[10, 20, 30, 60], [12, 15, 33, 66]], float)
+    box, truth = boxes
+    edges = (truth - box) / np.tile(box[2:] - box[:2], 2)
+    from metaphased_training import augment
+    for k in range(8):
+        b, t = augment.dihedral_boxes(boxes, k, 100, 90)
+        assert np.allclose(classifier.turned_edges(edges, k), (t - b) / np.tile(b[2:] - b[:2], 2), atol=1e-6), k
+    assert np.allclose(classifier.moved(box[None], edges[None], 100, 90), truth[None], atol=1e-4)
+    assert np.allclose(classifier.moved(box[None], np.full((1, 4), 9.0), 35, 70), [[19, 38, 35, 70]]), "no farther than its reach, and not out of the picture"
+
+
+def test_a_network_learns_to_draw_edges(cells, tmp_path):
+    from metaphased_training.candidates import Offered
+    offered = Offered(cells.first, cells.boxes + np.float32(2.0))
+    run = classifier.train(dict(cache=cells, offered=offered), tmp_path / "run", 5, batch=8, max_steps=3, **TINY)
+    assert run.step == 3 and run.config["net"]["refine"]
+    item = cells[0]
+    views = classifier.box_views(item.pixels, item.boxes, classifier.median_diagonal(item.boxes))
+    answers, more = classifier.refined(nets.Classifier(**run.config["net"]).eval(), views, 1.0)
+    assert answers.shape[1] == 25 and more.shape == (len(item.boxes), 5)
+    perfect = torch.tensor([[9.0, 0.1, 0, 0, 0], [-9.0, 0, 0, 0, 0]])
+    edges = torch.tensor([[0.1, 0, 0, 0], [float("nan")] * 4])
+    assert classifier.refinement_loss(perfect, edges) < 0.01 < classifier.refinement_loss(-perfect, edges)
+    export.classifier(tmp_path / "run", tmp_path / "m", ["g-band"], {}, {}, "1", "x", False, {})
+    assert tomllib.loads((tmp_path / "m/model.toml").read_text())["output"]["extra"] == ["found", "left", "top", "right", "bottom"]
 
 
 def test_the_detectors_own_boxes_are_collected_on_training_cells_and_drawn(cells, tmp_path):
@@ -123,10 +157,9 @@ def test_the_detectors_own_boxes_are_collected_on_training_cells_and_drawn(cells
     detector.train(tmp_path / "cells", tmp_path / "run", 5, size=128, batch=2, max_steps=2, **SMALL)
     save_small(tmp_path / "run", tmp_path / "small.pt")
     offered = candidates.collect(tmp_path / "small.pt", cells, cells, tmp_path / "offered.npz", floor=0.0, progress=lambda *a, **k: None)
-    assert len(offered.of(0)[0]) > 0 and len(offered.of(5)[0]) == 0, "validation cells stay unseen"
-    data = classifier.Metaphases(cells, "train", other=0.0, offered=offered, share=1.0)
-    _, _, _, labels = data.draw(RNG, 40)
-    assert set(labels) <= set(offered.labels) - {-1}
+    assert len(offered.of(0)) > 0 and len(offered.of(5)) == 0, "validation cells stay unseen"
+    *_, labels, edges = classifier.Metaphases(cells, "train", other=0.0, offered=offered, share=1.0).draw(RNG, 40)
+    assert len(labels) == len(edges) == 40
 
 
 def test_an_int8_file_is_close_and_in_the_form_that_its_engine_runs(cells, tmp_path):
@@ -263,17 +296,6 @@ def seen(truth, boxes, score, classes):
     p = np.full((len(boxes), 24), np.log(0.01))
     p[np.arange(len(boxes)), classes] = np.log(0.77)
     return ev.Seen("c", "g", truth, np.arange(len(truth)), boxes, np.array(score), np.array(score), p)
-
-
-def test_joint_selection_takes_back_a_doubted_chromosome_and_leaves_a_third_one_out():
-    truth = np.array([[i * 20.0, 0, i * 20 + 10, 30] for i in range(4)])
-    boxes = np.concatenate([truth, [[200.0, 0, 210, 30]]])
-    cell = seen(truth, boxes, [0.9, 0.9, 0.9, 0.35, 0.3], [0, 1, 2, 3, 0])
-    cell.boxes[4] = [300, 0, 310, 30]
-    kept, classes = ev.select(cell, np.arange(5), ev.Prices(gate=-1.0))
-    assert 3 in kept and classes[list(kept).index(3)] == 3
-    f = ev.alone([cell], 0.5).figures()
-    assert f["perfect"] == 0 and f["ap50"] == pytest.approx(1.0) and f["count_mae"] == 1
 
 
 def test_temperature_recovers_the_scale_of_logits():

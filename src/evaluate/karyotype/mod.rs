@@ -60,6 +60,7 @@ pub fn run(setup: &Setup<'_>) -> Result<Report, EvaluateError> {
     report.figures = figures(&outcomes, &listed);
     report.rows = by_abnormality(&outcomes, &listed);
     report.rows.extend(calibration(&outcomes));
+    report.cells = outcomes.iter().map(|o| cell_row(o, "cell")).collect();
     if wanted.real {
         real_cells(setup, &outcomes, &mut report);
     }
