@@ -198,7 +198,7 @@ def classifier(run: Path, folder: Path, stains: list[str], calibration: dict, fi
         table |= dict(doubt=doubt)
     (folder / "model.toml").write_text(manifest(
         dict(task="classifier", name=folder.name, version=version, description=description), files,
-        dict(input=table, output=dict(decoding="logits", tensor="logits", classes=CLASSES, other=True, activation="soft maximum over the 25 logits"),
+        dict(input=table, output=dict(decoding="logits", tensor="logits", classes=CLASSES, other=True, activation="soft maximum over the first 25 logits", **refinement(net)),
              calibration=calibration, trained=trained(c, notes), figures=figures)))
 
 
