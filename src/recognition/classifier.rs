@@ -38,6 +38,8 @@ pub struct Refined {
 impl Refined {
     /// No edge moves farther than this share of the box's side.
     const REACH: f32 = 0.45;
+    /// A box with a lower logit is not looked at again: there is hardly a chromosome.
+    const HOPELESS: f32 = -2.0;
 
     /// The refined box.
     pub fn applied(&self, bounds: &BoundingBox) -> BoundingBox {
@@ -119,8 +121,8 @@ impl Classifier {
         &self.label
     }
 
-    /// What each of the chromosomes is, in order, in one batch; where the model says so, those in doubt are looked at again in
-    /// other orientations, all in one more batch, for their classes. `median` is the median diagonal of the boxes of
+    /// What each of the chromosomes is, in order, in one batch; where the model says so, those in doubt that may well be one are
+    /// looked at again in other orientations, all in one more batch, for their classes. `median` is the median diagonal of the boxes of
     /// their cell in pixels ([`median_diagonal`]): sizes are told relative to it.
     ///
     /// # Errors
@@ -139,8 +141,11 @@ impl Classifier {
         let mut answers = look(self, &first)?;
         let Some(doubt) = self.manifest.input.doubt.clone() else { return Ok(answers) };
         let least = doubt.below.ln();
-        let doubtful: Vec<usize> =
-            (0..answers.len()).filter(|i| answers[*i].log_probs.iter().all(|log_prob| *log_prob < least)).collect();
+        let unsure = |named: &Named| {
+            let hopeful = named.refined.is_none_or(|refined| refined.found >= Refined::HOPELESS);
+            hopeful && named.log_probs.iter().all(|log_prob| *log_prob < least)
+        };
+        let doubtful: Vec<usize> = (0..answers.len()).filter(|i| unsure(&answers[*i])).collect();
         let again: Vec<Look> = doubtful.iter().flat_map(|i| doubt.turns.iter().map(|turn| (*i, *turn))).collect();
         let views = look(self, &again)?;
         for (i, views) in doubtful.iter().zip(views.chunks(doubt.turns.len().max(1))) {

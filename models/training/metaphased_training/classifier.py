@@ -24,6 +24,8 @@ SINGLE_DOUBT = dict(below=0.9, turns=[1])
 SAME, NONE = 0.5, 0.4
 #: A box is drawn to the chromosome that it meets from this IoU on.
 MEETS = 0.3
+#: A box with a lower logit `found` is not looked at again.
+HOPELESS = -2.0
 #: No edge moves farther than this share of the box's side.
 REACH = 0.45
 
@@ -262,7 +264,9 @@ def refined(net: Classifier, views: tuple, temperature: float, doubt: dict | Non
     judge = lambda z: torch.log_softmax(torch.from_numpy(z[:, : OTHER + 1]) / temperature, 1).numpy()
     ask = lambda v: judge(logits(net, *v))
     answers = judge(first)
-    return _again(answers, views, ask, doubt), first[:, OTHER + 1 :]
+    more = first[:, OTHER + 1 :]
+    hopeful = more[:, 0] >= HOPELESS if more.shape[1] else np.ones(len(first), bool)
+    return _again(answers, views, ask, doubt, hopeful), more
 
 
 def moved(boxes: np.ndarray, edges: np.ndarray, w: float, h: float) -> np.ndarray:
@@ -272,11 +276,11 @@ def moved(boxes: np.ndarray, edges: np.ndarray, w: float, h: float) -> np.ndarra
     return np.clip(out, 0, [w, h, w, h]).astype(np.float32)
 
 
-def _again(answers, views, ask, doubt):
-    """Averages the answers in doubt with those to the turned views."""
+def _again(answers, views, ask, doubt, hopeful):
+    """Averages the answers in doubt with those to the turned views; where there is hardly a chromosome it is not worth it."""
     if doubt is None:
         return answers
-    at = np.flatnonzero(answers.max(1) < np.log(doubt["below"]))
+    at = np.flatnonzero((answers.max(1) < np.log(doubt["below"])) & hopeful)
     if len(at):
         some = tuple(v[at] for v in views)
         mean = (answers[at] + sum(ask(turned(some, k)) for k in doubt["turns"])) / (1 + len(doubt["turns"]))

@@ -19,7 +19,7 @@ CHECKPOINTS = Path(__file__).resolve().parent.parent / "checkpoints"
 FOLDERS = dict(detector="detector-metaphase", metaphase="classifier-metaphase", single="classifier-single")
 RUNS = dict(detector="detector", metaphase="metaphase", single="singles")
 #: Score from which a box is a candidate, and how many a cell may have on average: the classifier looks at each.
-CANDIDATE, CANDIDATES = 0.02, 72
+CANDIDATE, CANDIDATES = 0.01, 74
 #: Every how many of cil's test images are measured here; `metaphased evaluate` takes all.
 TEST_EVERY = 3
 #: Median over isolated boxes of cil's training images of twice the largest inscribed radius of the Otsu mask, native pixels.
