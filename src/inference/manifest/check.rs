@@ -1,0 +1,142 @@
+//! What must fit together in a manifest.
+
+use super::{input::median_diagonal, *};
+
+impl Manifest {
+    /// The first fault, with its key, in words.
+    pub(super) fn check(&self) -> Result<(), String> {
+        let wrong = |key: &str, text: String| Err(format!("{key}: {text}"));
+        if self.file.is_empty() {
+            return wrong("[[file]]", "expected at least one network file, found none".into());
+        }
+        for file in &self.file {
+            if file.sha256.len() != 64 || !file.sha256.bytes().all(|b| b.is_ascii_hexdigit()) {
+                return wrong(
+                    "[[file]] sha256",
+                    format!("expected 64 hexadecimal digits, found '{}' for {}", file.sha256, file.path),
+                );
+            }
+            if std::path::Path::new(&file.path).components().any(|c| !matches!(c, std::path::Component::Normal(_))) {
+                return wrong("[[file]] path", format!("'{}' must lie within the model folder", file.path));
+            }
+        }
+        let input = &self.input;
+        if input.layout != "nchw" {
+            return wrong("[input] layout", format!("expected 'nchw', found '{}'", input.layout));
+        }
+        if !(input.std > 0.0 && input.std.is_finite() && input.mean.is_finite()) {
+            return wrong("[input] std", format!("expected a number above 0, found {}", input.std));
+        }
+        if !(input.scale.factor > 0.0 && input.scale.factor.is_finite()) {
+            return wrong("[input] scale.factor", format!("expected above 0, found {}", input.scale.factor));
+        }
+        if let Some(width) = input.scale.reference_width_px
+            && !(width > 0.0 && width.is_finite())
+        {
+            return wrong("[input] scale.reference_width_px", format!("expected above 0, found {width}"));
+        }
+        if let Some(Background { percentile, level }) = input.background
+            && !(percentile > 0.0 && percentile <= 1.0 && (1.0..=255.0).contains(&level))
+        {
+            return wrong(
+                "[input] background",
+                format!("expected percentile in (0, 1] and level in 1..255, found {percentile} and {level}"),
+            );
+        }
+        match (self.task, self.output.decoding) {
+            (Task::Detector, Decoding::LtrbGrid) => {
+                if input.stride.is_none_or(|stride| stride == 0) {
+                    return wrong("[input] stride", "a detector needs the multiple its sides must be".into());
+                }
+                if !matches!(input.channels, 1 | 3) {
+                    return wrong(
+                        "[input] channels",
+                        format!("expected 1 or 3 for a detector, found {}", input.channels),
+                    );
+                }
+                if self.output.strides.is_empty() || self.output.strides.contains(&0) {
+                    return wrong("[output] strides", "a detector needs at least one stride above 0".into());
+                }
+                if self.thresholds.score_channel == ScoreChannel::Single && self.single_channel().is_none() {
+                    return wrong("[thresholds] use", "'single' needs [output] extra = [\"single\"]".into());
+                }
+            }
+            (Task::Classifier | Task::Triage | Task::Dicentric, Decoding::Logits) => {
+                if input.size.is_none_or(|size| size == 0) {
+                    return wrong("[input] size", format!("a {} needs the side of its square input", self.task));
+                }
+                let expected = 1 + usize::from(input.mask != MaskRule::None);
+                if input.channels != expected && !(input.channels == 3 && expected == 1) {
+                    return wrong(
+                        "[input] channels",
+                        format!("expected {expected} with mask = '{}', found {}", input.mask, input.channels),
+                    );
+                }
+                if input.sizes_over != median_diagonal() {
+                    return wrong(
+                        "[input] sizes_over",
+                        format!("expected 'median-diagonal', found '{}'", input.sizes_over),
+                    );
+                }
+                let crop = input.crop;
+                if !(crop.margin > 0.0 && crop.floor >= 0.0 && (1..=8).contains(&crop.supersample)) {
+                    return wrong(
+                        "[input] crop",
+                        format!("expected margin > 0, floor >= 0, supersample 1..8, found {crop:?}"),
+                    );
+                }
+                if let Some(doubt) = &input.doubt
+                    && !((0.0..=1.0).contains(&doubt.below) && doubt.turns.iter().all(|turn| (1..=7).contains(turn)))
+                {
+                    return wrong(
+                        "[input] doubt",
+                        format!("expected below in 0..1 and turns in 1..7, found {doubt:?}"),
+                    );
+                }
+                if input.size_tensor.is_some() == input.sizes.is_empty() {
+                    return wrong("[input] sizes", "size_tensor and sizes go together: give both or neither".into());
+                }
+            }
+            (task, decoding) => {
+                return wrong("[output] decoding", format!("a {task} cannot be read as '{decoding}'"));
+            }
+        }
+        if self.task == Task::Classifier && !self.output.extra.is_empty() && !self.refines() {
+            let expected = REFINEMENT.join(", ");
+            return wrong(
+                "[output] extra",
+                format!("expected {expected} or nothing, found {}", self.output.extra.join(", ")),
+            );
+        }
+        if self.task == Task::Classifier && self.output.classes.is_empty() {
+            return wrong("[output] classes", "a classifier needs its class names".into());
+        }
+        let t = &self.thresholds;
+        let positive = [
+            ("[thresholds] nms_iou", t.nms_iou),
+            ("[thresholds] nms_same_class_iou", t.nms_same_class_iou),
+            ("[calibration] temperature", self.calibration.temperature),
+            ("[calibration] class_temperature", self.calibration.class_temperature),
+            ("[calibration] combined_temperature", self.calibration.combined_temperature),
+            ("[calibration] objectness (slope)", self.calibration.objectness[0]),
+        ];
+        for (key, value) in positive {
+            if !(value > 0.0 && value.is_finite()) {
+                return wrong(key, format!("expected above 0, found {value}"));
+            }
+        }
+        if !self.calibration.objectness[1].is_finite() || !(0.0..=100.0).contains(&self.calibration.objectness[2]) {
+            return wrong("[calibration] objectness", "expected [slope, intercept, single], single in 0..100".into());
+        }
+        if !(0.0..=100.0).contains(&self.calibration.found) {
+            return wrong("[calibration] found", format!("expected 0..100, found {}", self.calibration.found));
+        }
+        if !(t.other_weight >= 0.0 && t.other_weight.is_finite()) {
+            return wrong("[thresholds] other_weight", format!("expected 0 or above, found {}", t.other_weight));
+        }
+        if !(0.0..=1.0).contains(&t.score) || !(0.0..=1.0).contains(&t.candidate) {
+            return wrong("[thresholds]", format!("scores lie in 0..1, found {} and {}", t.score, t.candidate));
+        }
+        Ok(())
+    }
+}

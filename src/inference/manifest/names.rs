@@ -1,0 +1,129 @@
+//! The words of `model.toml`.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+
+macro_rules! named {
+    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        pub enum $name { $($(#[$vdoc])* #[serde(rename = $text)] $variant),+ }
+
+        impl $name {
+            /// The name in files and messages.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text),+ }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(self.as_str())
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = String;
+
+            fn from_str(text: &str) -> Result<Self, String> {
+                match text {
+                    $($text => Ok(Self::$variant),)+
+                    _ => Err(format!("'{text}' is none of: {}", [$($text),+].join(", "))),
+                }
+            }
+        }
+    };
+}
+
+named! {
+    /// What a model does.
+    Task {
+        /// Finds chromosomes in a field.
+        Detector = "detector",
+        /// Gives a single chromosome its class.
+        Classifier = "classifier",
+        /// Counts centromeres.
+        Dicentric = "dicentric",
+        /// Tells fields with metaphases from others.
+        Triage = "triage",
+    }
+}
+
+named! {
+    /// Number format of a network file. Inputs and outputs are 32-bit floats in every one.
+    Precision {
+        /// 32-bit floats.
+        F32 = "f32",
+        /// 16-bit floats.
+        F16 = "f16",
+        /// 16-bit brain floats.
+        Bf16 = "bf16",
+        /// 8-bit integers (symmetric QDQ).
+        Int8 = "int8",
+    }
+}
+
+named! {
+    /// Which way round the network wants its pictures.
+    Polarity {
+        /// Dark chromosomes on bright ground (fluorescence is inverted before).
+        DarkOnBright = "dark-on-bright",
+        /// Bright chromosomes on dark ground (bright field is inverted before).
+        BrightOnDark = "bright-on-dark",
+    }
+}
+
+named! {
+    /// How outputs are read.
+    Decoding {
+        /// A map a stride: distances left, top, right, bottom from the middle of the map's cell in input pixels,
+        /// objectness logit, class logits, further channels.
+        LtrbGrid = "ltrb-grid",
+        /// One row of logits an item.
+        Logits = "logits",
+    }
+}
+
+named! {
+    /// Which channel of a detector is the score of a box.
+    ScoreChannel {
+        /// The objectness: several cells of the map answer for one chromosome, suppression thins them.
+        Objectness = "objectness",
+        /// The further channel `single`: one cell answers for one chromosome.
+        Single = "single",
+    }
+}
+
+named! {
+    /// What the second channel of a classifier's input holds.
+    MaskRule {
+        /// Nothing: there is no second channel.
+        None = "none",
+        /// 1 where a pixel's middle lies inside the chromosome's box, 0 in the context around it.
+        Box = "box",
+    }
+}
+
+named! {
+    /// What the chromosomes of a classifier were cut from.
+    View {
+        /// Boxes in a field: neighbours intrude, the way up is unknown.
+        Field = "field",
+        /// Cleaned single chromosomes on an even ground, as in a karyogram.
+        Single = "single",
+    }
+}
+
+named! {
+    /// A number that tells the classifier how large a chromosome is within its cell: the natural logarithm of a measure
+    /// of its box over the median diagonal of the boxes of the cell.
+    SizeFeature {
+        /// Diagonal of the box.
+        Diagonal = "diagonal",
+        /// Width of the box.
+        Width = "width",
+        /// Height of the box.
+        Height = "height",
+    }
+}

@@ -1,0 +1,119 @@
+//! What a network gives, and how its numbers become probabilities.
+
+use serde::{Deserialize, Serialize};
+
+use super::names::{Decoding, ScoreChannel};
+
+/// What a classifier that refines boxes gives after its logits: the logit that the refined box is a chromosome's, and how
+/// far its left, top, right and bottom lie from those of the given box, in widths and heights of that.
+pub const REFINEMENT: [&str; 5] = ["found", "left", "top", "right", "bottom"];
+
+/// What a network gives.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OutputSpec {
+    /// How outputs are read.
+    pub decoding: Decoding,
+    /// Classifier: name of the logits' tensor.
+    #[serde(default = "logits")]
+    pub tensor: String,
+    /// Detector: strides; the tensor of stride 8 is named `stride8`.
+    #[serde(default)]
+    pub strides: Vec<usize>,
+    /// Class names, in the order of the channels; empty for a detector without classes.
+    pub classes: Vec<String>,
+    /// Detector: names of further channels after the classes. Classifier: none, or [`REFINEMENT`].
+    #[serde(default)]
+    pub extra: Vec<String>,
+    /// Classifier: whether one more logit after the classes says that this is no single chromosome.
+    #[serde(default)]
+    pub other: bool,
+    /// What is still to be applied to the outputs, in words; for people.
+    #[serde(default)]
+    pub activation: Option<String>,
+}
+
+/// What counts as found.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Thresholds {
+    /// Score from which a box is a chromosome, frozen on validation cells.
+    pub score: f32,
+    /// Score from which a box is a candidate for the selection over the cell.
+    pub candidate: f32,
+    /// A box falls to a better one of any class above this overlap.
+    pub nms_iou: f32,
+    /// A box falls to a better one of its class above this overlap.
+    pub nms_same_class_iou: f32,
+    /// The score of a box.
+    #[serde(rename = "use")]
+    pub score_channel: ScoreChannel,
+    /// Overlap from which a suppressed box's class scores are averaged into the box it fell to; none: not averaged.
+    pub average_iou: Option<f32>,
+    /// Weight of the detector's log class probabilities beside the classifier's.
+    pub class_weight: f32,
+    /// Power to which the classifier's probability of "a single chromosome" is raised; 0: its "other" counts for nothing.
+    pub other_weight: f32,
+}
+
+impl Default for Thresholds {
+    fn default() -> Self {
+        Self {
+            score: 0.4,
+            candidate: 0.02,
+            nms_iou: 0.6,
+            nms_same_class_iou: 0.5,
+            score_channel: ScoreChannel::Objectness,
+            average_iou: None,
+            class_weight: 1.0,
+            other_weight: 1.0,
+        }
+    }
+}
+
+/// What turns scores into probabilities. Temperatures: logits are divided by them before the soft maximum.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Calibration {
+    /// Of the classifier's logits.
+    pub temperature: f32,
+    /// Of a detector's class logits.
+    pub class_temperature: f32,
+    /// Of detector and classifier logits together, after the weighted sum.
+    pub combined_temperature: f32,
+    /// Detector: `[slope, intercept, single]`: the logit of the probability that a candidate which no better one overlaps
+    /// holds a chromosome is `slope` times the logit of its score, plus `single` times the logarithm of the classifier's
+    /// probability of a single chromosome, plus `intercept`. The likeliest on validation cells.
+    pub objectness: [f32; 3],
+    /// Detector: beside a classifier that refines boxes, its logit that the refined box is a chromosome's counts so much in
+    /// the same sum.
+    pub found: f32,
+}
+
+impl Default for Calibration {
+    fn default() -> Self {
+        Self {
+            temperature: 1.0,
+            class_temperature: 1.0,
+            combined_temperature: 1.0,
+            objectness: [1.0, 0.0, 1.0],
+            found: 0.0,
+        }
+    }
+}
+
+impl Calibration {
+    /// The probability that a candidate of this score holds a chromosome, if the classifier takes it for a single one with
+    /// the probability `single`, all 0 to 1, and gives its refined box the logit `found` (0 where it refines none).
+    pub fn probability(&self, score: f32, single: f32, found: f32) -> f32 {
+        let score = score.clamp(1e-4, 1.0 - 1e-4);
+        let [slope, intercept, weight] = self.objectness;
+        let sum = slope * (score / (1.0 - score)).ln() + weight * single.clamp(1e-4, 1.0).ln() + intercept;
+        let logit = sum + self.found * found.clamp(-10.0, 10.0);
+        1.0 / (1.0 + (-logit).exp())
+    }
+}
+
+fn logits() -> String {
+    "logits".to_owned()
+}
