@@ -82,6 +82,33 @@ def to_half(source: Path, path: Path):
     onnx.save(model, str(path))
 
 
+def keep_in_half(path: Path):
+    """Stores the weights of a graph in f16 and widens them by casts, which engines fold when they load it: half the file, the same arithmetic."""
+    model = onnx.load(str(path))
+    graph, casts = model.graph, []
+    for t in graph.initializer:
+        if t.data_type == TensorProto.FLOAT and np.prod(t.dims) >= 256:
+            name = t.name
+            t.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(t).astype(np.float16), name + "_f16"))
+            casts.append(onnx.helper.make_node("Cast", [name + "_f16"], [name], to=TensorProto.FLOAT))
+    nodes = casts + list(graph.node)
+    del graph.node[:]
+    graph.node.extend(nodes)
+    onnx.checker.check_model(model)
+    onnx.save(model, str(path))
+
+
+def widened(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The same graph with its weights in f32 again."""
+    halves = {t.name: t for t in model.graph.initializer if t.data_type == TensorProto.FLOAT16}
+    casts = [n for n in model.graph.node if n.op_type == "Cast" and n.input[0] in halves]
+    for n in casts:
+        t = halves[n.input[0]]
+        t.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(t).astype(np.float32), n.output[0]))
+        model.graph.node.remove(n)
+    return model
+
+
 def parity(path: Path, net: nn.Module, inputs: dict[str, torch.Tensor]) -> float:
     """Largest difference of the exported graph from PyTorch, relative to the larger of 1 and the value."""
     import onnxruntime
@@ -129,13 +156,18 @@ def write_files(net: nn.Module, inputs: dict, output: str, dynamic: dict, folder
     """model.onnx and, where a tolerance is given for f16, model.f16.onnx, each within it of PyTorch; their [[file]] tables."""
     folder.mkdir(parents=True, exist_ok=True)
     net = fold_batch_norm(net)
+    with torch.no_grad():
+        for p in net.parameters():  # as the file holds them
+            if p.numel() >= 256:
+                p.copy_(p.half().float())
     to_onnx(net, inputs, output, dynamic, folder / "model.onnx")
+    if "f16" in tolerance:
+        to_half(folder / "model.onnx", folder / "model.f16.onnx")
+    keep_in_half(folder / "model.onnx")
     files = []
     for name, precision in (("model.onnx", "f32"), ("model.f16.onnx", "f16")):
         if precision not in tolerance:
             continue
-        if precision == "f16":
-            to_half(folder / "model.onnx", folder / name)
         error = parity(folder / name, net, inputs)
         if error > tolerance[precision]:
             raise ValueError(f"{folder / name}: differs from PyTorch by {error:.4g}, at most {tolerance[precision]} is allowed")

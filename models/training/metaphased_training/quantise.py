@@ -7,6 +7,7 @@ distances are exponentials there, and a logit needs more than 256 steps.
 """
 
 import copy
+import re
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,8 @@ import onnx
 import onnxruntime
 import torch
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+
+from .export import widened
 
 #: What is quantised; everything else runs in float between the pairs.
 OPERATORS = ["Conv", "Gemm", "Add", "MaxPool"]
@@ -44,7 +47,7 @@ def last_layers(model: onnx.ModelProto) -> list[str]:
 
 def to_int8(source: Path, path: Path, feeds: list[dict], signed: bool = False):
     """Quantises `source` with the ranges seen on `feeds` (inputs by name, real training cells); `signed` for TensorRT."""
-    model = onnx.load(str(source))
+    model = widened(onnx.load(str(source)))
     for i, n in enumerate(model.graph.node):
         n.name = n.name or f"{n.op_type}_{i}"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -114,11 +117,12 @@ def export(what: list[str], models: Path, out: Path, places: dict[str, Path], da
     for name in what:
         source, folder = models / FOLDERS[name], out / FOLDERS[name]
         feeds, measure = feeds_and_measure(name, places, data)
-        shutil.copytree(source, folder, dirs_exist_ok=True)
+        if folder.resolve() != source.resolve():
+            shutil.copytree(source, folder, dirs_exist_ok=True)
         to_int8(folder / "model.onnx", folder / "model.int8.onnx", feeds, signed)
         figures = {p: measure(Session(folder / f)) for p, f in (("f32", "model.onnx"), ("int8", "model.int8.onnx"))}
         entry = dict(path="model.int8.onnx", precision="int8", sha256=hashlib.sha256((folder / "model.int8.onnx").read_bytes()).hexdigest(), opset=OPSET)
-        text = (source / "model.toml").read_text()
+        text = re.sub(r'\[\[file\]\]\npath = "model.int8.onnx"\n(.+\n)+\n', "", (source / "model.toml").read_text())
         table = "\n".join(["[[file]]"] + [f"{k} = {toml(v)}" for k, v in entry.items()])
         (folder / "model.toml").write_text(text.replace("\n[input]", f"\n{table}\n\n[input]", 1))
         losses[name] = {p: {k: round(float(v), 4) for k, v in f.items()} for p, f in figures.items()}

@@ -214,6 +214,9 @@ def test_exported_graphs_agree_and_are_half_inside(kind, cells, tmp_path):
     half = onnx.load(str(tmp_path / "m/model.f16.onnx"))
     weights = [t for t in half.graph.initializer if len(t.dims) == 4]
     assert weights and all(t.data_type == onnx.TensorProto.FLOAT16 for t in weights)
+    whole = onnx.load(str(tmp_path / "m/model.onnx"))
+    assert any(t.data_type == onnx.TensorProto.FLOAT16 for t in whole.graph.initializer), "its weights are kept in half"
+    assert not any(t.data_type == onnx.TensorProto.FLOAT16 for t in export.widened(whole).graph.initializer)
     assert all(v.type.tensor_type.elem_type == onnx.TensorProto.FLOAT for v in [*half.graph.input, *half.graph.output])
     import hashlib
     for f in m["file"]:
