@@ -100,6 +100,19 @@ fn dispatch(provider: Provider) -> Option<ExecutionProviderDispatch> {
     }
 }
 
+/// Whether this processor has instructions that multiply bytes and sum them without loss. Where it has not, the library's
+/// 16-bit sums of unsigned by signed bytes can overflow: int8 then costs accuracy, and f32 is taken.
+fn multiplies_bytes() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    {
+        std::arch::is_x86_feature_detected!("avx512vnni") || std::arch::is_x86_feature_detected!("avxvnni")
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    {
+        false
+    }
+}
+
 impl Engine for OnnxRuntimeEngine {
     fn name(&self) -> &'static str {
         NAME
@@ -116,6 +129,7 @@ impl Engine for OnnxRuntimeEngine {
 
     fn precisions(&self) -> &'static [Precision] {
         match self.provider {
+            Provider::Cpu if multiplies_bytes() => &[Precision::Int8, Precision::F32, Precision::F16],
             Provider::Cpu | Provider::Openvino => &[Precision::F32, Precision::Int8, Precision::F16],
             Provider::Cuda | Provider::Tensorrt => &[Precision::F16, Precision::F32, Precision::Int8],
         }
