@@ -287,10 +287,10 @@ CARDS = dict(
 - Trained on: cil (G-band), with one example in twenty from the DAPI planes of M-FISH and one in seventeen with its bands drowned in the way of a solid stain (its classes are then not learnt).""",
               """Trained on one hospital's camera, one scale, one staining. Solid Giemsa was imitated, not seen. Classes are G-band classes; on other stains use the boxes alone. Truth boxes of
 cil leave 5 to 8 pixels around a chromosome, and so do these. Overlaps above the suppression's limit lose one box."""),
-    metaphase=("Classifier for boxes of a metaphase", """Class of the chromosome in a box: 1 to 22, X, Y, or no single chromosome. The crop is a square around the box (see `crop` in model.toml), the second channel marks the box,
+    metaphase=("Classifier for boxes of a metaphase", """Class of the chromosome in a box: 1 to 22, X, Y, or no single chromosome; and where its edges lie, with the probability that one is there (`extra` in model.toml). The crop is a square around the box (see `crop` in model.toml), the second channel marks the box,
 and three sizes relative to the cell come beside it. Orientation is not assumed. Its log probabilities are added to the detector's (`class_weight` in the detector's model.toml).""",
-               """Trained on one hospital's images. "Other" was learnt from halves, pairs, shifted and empty boxes, and from
-what the detector offers on training cells beside the chromosomes. A chromosome in doubt is looked at again upside down (`doubt` in model.toml). A rearranged chromosome gets the class it looks most like."""),
+               """Trained on one hospital's images. "Other" and the edges were learnt from halves, pairs, shifted and empty boxes, and from
+what the detector offers on training cells. A chromosome in doubt is looked at again upside down (`doubt` in model.toml). A rearranged chromosome gets the class it looks most like."""),
     single=("Classifier for cleaned single chromosomes", """Class of a chromosome that has been cut out and cleaned: G-banded (pki3) or Q-banded (BioImLab, inverted before). Upright (p arm up) works best; three quarters of the
 training examples were upright.""",
             """Not for boxes of a metaphase: neighbours were never seen. BioImLab names no patients, so its split is by cell. BioImLab's 119 cells are what the literature's "119 classes" are; here the classes are the 24 kinds.
@@ -335,5 +335,5 @@ earlier versions of these weights were measured on it too (`docs/reference/train
 
 ## Training
 {config["minutes"]} minutes on a shared machine, the last of the trainings whose epochs `model.toml` adds up (`config` of the run: {json.dumps({k: v for k, v in config.items() if k not in ("cache", "extra")})}); curves in `curves.csv`.
-Files: {", ".join(f"sha256 {s}..." for s in sha)} (model.onnx f32, model.f16.onnx typed f16).
+Files: {", ".join(f"sha256 {s}..." for s in sha)} (model.onnx f32 with its weights kept in half precision, model.f16.onnx typed f16).
 """)
