@@ -45,8 +45,11 @@ class Recogniser:
         options.intra_op_num_threads = os.cpu_count()
         # As the daemon sets it: spinning threads would take the cores from decoding.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        session = lambda name: onnxruntime.InferenceSession(MODELS / name / "model.onnx", options, ["CPUExecutionProvider"])
-        self.detect, self.classify = session("detector-metaphase"), session("classifier-metaphase")
+        # The file that the daemon takes with this library: int8 where there is one (and the processor multiplies bytes).
+        path = lambda manifest: {f["precision"]: f["path"] for f in reversed(manifest["file"])}
+        best = lambda manifest: path(manifest).get("int8") or path(manifest)["f32"]
+        session = lambda manifest: onnxruntime.InferenceSession(MODELS / manifest["name"] / best(manifest), options, ["CPUExecutionProvider"])
+        self.detect, self.classify = session(self.detector), session(self.classifier)
 
     def prepare(self, grey):
         """Ground to its level, resized and padded: the grey picture and the detector's input."""
@@ -130,7 +133,7 @@ class Recogniser:
             values = values - values.max(1, keepdims=True)
             return values - np.log(np.exp(values).sum(1, keepdims=True))
 
-        ours = log_softmax(logits, self.classifier["calibration"]["temperature"])
+        ours = log_softmax(logits[:, :25], self.classifier["calibration"]["temperature"])
         theirs = log_softmax(detected, self.detector["calibration"]["class_temperature"])
         joint = ours[:, :24] + self.detector["thresholds"]["class_weight"] * theirs
         p = np.exp(log_softmax(joint, self.detector["calibration"]["combined_temperature"]))
