@@ -14,9 +14,9 @@ use serde_json::json;
 use super::{Exit, Failure, Global, config::load, output};
 use crate::{
     cell::BoundingBox,
-    config::{EngineName, InferenceConfig},
+    config::{EngineName, InferenceConfig, Stain},
     frame::{Frame, FrameInfo, PixelBuffer, PixelFormat, Pixels},
-    inference::{ChosenEngine, ModelLibrary, Precision, choose},
+    inference::{ChosenEngine, ModelLibrary, Precision, Task, View, choose},
     karyotype::KaryotypeSettings,
     recognition::{ComposedRecognizer, Recognised, Recognition, Recognizer, Region, choose as choose_chromosomes},
     slide::{Samples, SlideSettings, VirtualSlide},
@@ -186,15 +186,27 @@ impl Contender {
     }
 }
 
-/// The engine in every precision that both it and all models know.
+/// How a precision is asked for. int8 files ship only where they cost next to nothing: where an engine takes them first, its row
+/// is what the daemon runs, f32 for the models without one.
+fn asked(precision: Precision, chosen: &ChosenEngine, library: &ModelLibrary) -> Recognition {
+    let has_one = |task| {
+        let model = library.serving(task, Stain::default(), View::Field);
+        model.is_ok_and(|model| model.manifest.file.iter().any(|file| file.precision == precision))
+    };
+    let mixed = precision == Precision::Int8
+        && chosen.engine.precisions().first() == Some(&precision)
+        && (has_one(Task::Detector) || has_one(Task::Classifier));
+    Recognition { precision: (!mixed).then_some(precision), ..Recognition::default() }
+}
+
+/// The engine in every precision that both it and the models know.
 pub(super) fn open_all(chosen: &ChosenEngine, library: &ModelLibrary) -> Result<Vec<Contender>, Failure> {
     let mut contenders = Vec::new();
     for precision in [Precision::F32, Precision::F16, Precision::Bf16, Precision::Int8] {
         if !chosen.engine.precisions().contains(&precision) {
             continue;
         }
-        let recognition = Recognition { precision: Some(precision), ..Recognition::default() };
-        match ComposedRecognizer::open(&recognition, library, chosen) {
+        match ComposedRecognizer::open(&asked(precision, chosen, library), library, chosen) {
             Ok(recognizer) => contenders.push(Contender {
                 name: chosen.engine.name(),
                 precision,
@@ -223,7 +235,7 @@ fn peak(one: &str, inference: &InferenceConfig, library: &ModelLibrary, frame: &
     let precision: Precision = precision.parse().map_err(|_| usage())?;
     let chosen = choose(&InferenceConfig { engine, ..inference.clone() })
         .map_err(|error| Failure::from_error(Exit::Unavailable, &error))?;
-    let recognition = Recognition { precision: Some(precision), ..Recognition::default() };
+    let recognition = asked(precision, &chosen, library);
     let failed = |error: crate::recognition::RecognitionError| Failure::from_error(Exit::Unavailable, &error);
     let mut recognizer = ComposedRecognizer::open(&recognition, library, &chosen).map_err(failed)?;
     for _ in 0..3 {

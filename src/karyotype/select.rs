@@ -34,7 +34,7 @@ const DOUBLE: f32 = 0.85;
 /// Most boxes looked at.
 const MOST: usize = 160;
 /// Most nodes of the search for one cell.
-const NODES: usize = 400;
+const NODES: usize = 6000;
 /// Overlap prices below this are charged without a choice.
 const NEGLIGIBLE: f64 = 0.3;
 const FORBIDDEN: f64 = 1e6;
