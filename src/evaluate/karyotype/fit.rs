@@ -12,6 +12,7 @@ use serde_json::json;
 use crate::{
     cell::{Cell, ChromosomeClass, Verdict},
     evaluate::{EvaluateError, Report, Setup, edit::Edit, metrics::match_greedily},
+    inference::Calibration,
     karyotype::{Assignment, KaryotypeSettings, assess},
 };
 
@@ -88,12 +89,12 @@ pub(super) fn run(setup: &Setup<'_>) -> Result<Report, EvaluateError> {
         }
     }
     report.rows.extend(calibration(&held));
-    let (likeliest, n) = objectness(&cells, gathered.calibration.objectness);
+    let (likeliest, n) = objectness(&cells, &gathered.calibration);
     report.rows.push(json!({
-        "part": "[calibration] objectness in the detector's model.toml",
+        "part": "[calibration] objectness and found in the detector's model.toml",
         "cells": n,
-        "now": format!("{:?}", gathered.calibration.objectness),
-        "likeliest": format!("{likeliest:?}"),
+        "now": format!("{:?}, {}", gathered.calibration.objectness, gathered.calibration.found),
+        "likeliest": format!("{:?}, {}", &likeliest[..3], likeliest[3]),
     }));
     report.rows.push(json!({ "part": "fitted", "cells": cells.len(), "settings": settings }));
     if let Some(folder) = setup.out {
@@ -278,10 +279,10 @@ fn search(
 /// Scores from which a candidate is a better one for those below.
 const BETTER: f32 = 0.3;
 
-/// Slope, intercept and weight of the classifier with which the matches of all candidates are likeliest, and how many
-/// candidates there are. How far a better candidate overlaps is a fourth term, which the selection prices by itself.
-fn objectness(cells: &[&Seen], start: [f32; 3]) -> ([f64; 3], usize) {
-    let mut candidates: Vec<([f64; 4], bool)> = Vec::new();
+/// Slope, intercept and weights of the classifier (single, found) with which the matches of all candidates are likeliest, and
+/// how many candidates there are. How far a better candidate overlaps is a fifth term, which the selection prices by itself.
+fn objectness(cells: &[&Seen], start: &Calibration) -> ([f64; 4], usize) {
+    let mut candidates: Vec<([f64; 5], bool)> = Vec::new();
     // An edited cell shows the same chromosomes once more.
     for seen in cells.iter().filter(|c| c.edit.is_none()) {
         let all = &seen.recognised.candidates;
@@ -292,18 +293,19 @@ fn objectness(cells: &[&Seen], start: [f32; 3]) -> ([f64; 3], usize) {
             let better = all[..i].iter().filter(|c| c.objectness >= BETTER);
             let overlap = better.map(|c| c.bounds.iou(&boxes[i])).fold(0.0, f32::max);
             let single = f64::from(all[i].single).clamp(1e-4, 1.0).ln();
-            candidates.push(([(score / (1.0 - score)).ln(), 1.0, single, f64::from(overlap)], hit.is_some()));
+            let found = f64::from(all[i].found).clamp(-10.0, 10.0);
+            candidates.push(([(score / (1.0 - score)).ln(), 1.0, single, found, f64::from(overlap)], hit.is_some()));
         }
     }
-    let cost = |weights: &[f64; 4]| -> f64 {
+    let cost = |weights: &[f64; 5]| -> f64 {
         let each = candidates.iter().map(|(terms, hit)| {
             let logit: f64 = terms.iter().zip(weights).map(|(t, w)| t * w).sum();
             (if *hit { -logit } else { logit }).exp().ln_1p()
         });
         each.sum()
     };
-    let start = start.map(f64::from);
-    let mut best = [start[0], start[1], start[2], -4.0];
+    let [slope, intercept, single] = start.objectness.map(f64::from);
+    let mut best = [slope, intercept, single, f64::from(start.found), -4.0];
     let mut least = cost(&best);
     let mut step = 0.5;
     for _ in 0..ROUNDS {
@@ -322,7 +324,7 @@ fn objectness(cells: &[&Seen], start: [f32; 3]) -> ([f64; 3], usize) {
             step /= 2.0;
         }
     }
-    ([best[0], best[1], best[2]].map(|v| (v * 1e3).round() / 1e3), candidates.len())
+    ([best[0], best[1], best[2], best[3]].map(|v| (v * 1e3).round() / 1e3), candidates.len())
 }
 
 /// One value an item, in order, worked out on all cores.
