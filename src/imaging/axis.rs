@@ -35,6 +35,13 @@ pub struct AxisScratch {
 }
 
 impl MedialAxis {
+    /// Median of the widths along the axis, in pixels; none for an empty axis.
+    pub fn usual_width(&self) -> Option<f32> {
+        let mut widths = self.widths.clone();
+        widths.sort_unstable_by(f32::total_cmp);
+        widths.get(widths.len() / 2).copied()
+    }
+
     /// Traces the axis of a mask (zeros and ones over `bounds`): the longest way through the skeleton, smoothed over one
     /// width, drawn out to the outline at both ends. Empty for an empty mask.
     pub fn trace(&mut self, mask: &[u8], bounds: Rect, scratch: &mut AxisScratch) {

@@ -78,9 +78,7 @@ fn without_bars(mask: &mut [u8], width: usize) {
     let height = mask.len() / width;
     let mut axis = MedialAxis::default();
     axis.trace(mask, Rect { left: 0, top: 0, right: width, bottom: height }, &mut AxisScratch::default());
-    let mut widths = axis.widths.clone();
-    widths.sort_unstable_by(f32::total_cmp);
-    let Some(usual) = widths.get(widths.len() / 2).copied() else { return };
+    let Some(usual) = axis.usual_width() else { return };
     let reach = (0.5 * ROOM * usual + 1.0).powi(2);
     let near = |i: usize| {
         let (x, y) = ((i % width) as f32, (i / width) as f32);

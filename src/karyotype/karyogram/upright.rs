@@ -182,9 +182,7 @@ impl Upright {
         // Where the first end lies once the crop is turned; y runs down.
         let turn = degrees.unwrap_or(0.0).to_radians();
         let upside_down = dx * turn.sin() + dy * turn.cos() > 0.0;
-        let mut widths = axis.widths.clone();
-        widths.sort_unstable_by(f32::total_cmp);
-        let half = (0.8 * widths[widths.len() / 2]).ceil() as usize + 2;
+        let half = (0.8 * axis.usual_width()?).ceil() as usize + 2;
         let along = |plane: Vec<u8>| {
             let mut out = GrayImage::default();
             let plane = GrayImage { width, height, data: plane };
