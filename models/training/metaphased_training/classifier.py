@@ -53,7 +53,7 @@ class Metaphases:
         self.count = int(sum(cache.first[i + 1] - cache.first[i] for i in self.images))
 
     def wrong_box(self, rng, boxes, w, h):
-        """A box that is no single chromosome: a half, two in one, a shifted or an empty one; None if it hits one."""
+        """A box that is no single chromosome: a half, two in one, a shifted or an empty one (as far as it hits none: `meeting` labels it); None if it is too small."""
         b = boxes[rng.integers(len(boxes))].copy()
         size = b[2:] - b[:2]
         kind = rng.random()
@@ -259,14 +259,22 @@ def log_probabilities(net: Classifier, views: tuple, temperature: float, doubt: 
 
 
 def refined(net: Classifier, views: tuple, temperature: float, doubt: dict | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Log probabilities [N,25] as the daemon has them and what the network says of the box, [N,5], from the first look."""
+    """Log probabilities [N,25] as the daemon has them and what the network says of the box, [N,5], from the first look.
+
+    Where there is hardly a chromosome it is not worth looking again."""
+    def judge(z):
+        return torch.log_softmax(torch.from_numpy(z[:, : OTHER + 1]) / temperature, 1).numpy()
     first = logits(net, *views)
-    judge = lambda z: torch.log_softmax(torch.from_numpy(z[:, : OTHER + 1]) / temperature, 1).numpy()
-    ask = lambda v: judge(logits(net, *v))
-    answers = judge(first)
-    more = first[:, OTHER + 1 :]
-    hopeful = more[:, 0] >= HOPELESS if more.shape[1] else np.ones(len(first), bool)
-    return _again(answers, views, ask, doubt, hopeful), more
+    answers, more = judge(first), first[:, OTHER + 1 :]
+    if doubt is None:
+        return answers, more
+    unsure = answers.max(1) < np.log(doubt["below"])
+    at = np.flatnonzero(unsure & (more[:, 0] >= HOPELESS) if more.shape[1] else unsure)
+    if len(at):
+        some = tuple(v[at] for v in views)
+        mean = (answers[at] + sum(judge(logits(net, *turned(some, k))) for k in doubt["turns"])) / (1 + len(doubt["turns"]))
+        answers[at] = torch.log_softmax(torch.from_numpy(mean), 1).numpy()
+    return answers, more
 
 
 def moved(boxes: np.ndarray, edges: np.ndarray, w: float, h: float) -> np.ndarray:
@@ -274,18 +282,6 @@ def moved(boxes: np.ndarray, edges: np.ndarray, w: float, h: float) -> np.ndarra
     size = np.tile(boxes[:, 2:] - boxes[:, :2], 2)
     out = boxes + np.clip(edges, -REACH, REACH) * size
     return np.clip(out, 0, [w, h, w, h]).astype(np.float32)
-
-
-def _again(answers, views, ask, doubt, hopeful):
-    """Averages the answers in doubt with those to the turned views; where there is hardly a chromosome it is not worth it."""
-    if doubt is None:
-        return answers
-    at = np.flatnonzero((answers.max(1) < np.log(doubt["below"])) & hopeful)
-    if len(at):
-        some = tuple(v[at] for v in views)
-        mean = (answers[at] + sum(ask(turned(some, k)) for k in doubt["turns"])) / (1 + len(doubt["turns"]))
-        answers[at] = torch.log_softmax(torch.from_numpy(mean), 1).numpy()
-    return answers
 
 
 def box_views(pixels, boxes, median: float):

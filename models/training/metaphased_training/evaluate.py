@@ -60,12 +60,17 @@ def look(detector, classifier, coarse, native, indices, floor=0.01, blind=0.85, 
     return found
 
 
+def rows_of(seen: Seen, index: np.ndarray) -> list[int]:
+    """Where the classifier's answers to these candidates stand."""
+    row = {int(k): n for n, k in enumerate(seen.kept)}
+    return [row[int(k)] for k in index]
+
+
 def joined(seen: Seen, index: np.ndarray, weight: float, temperature: float = 1.0) -> np.ndarray:
     """Log probabilities of the 24 classes from both networks (classifier + weight * detector)."""
     z = weight * seen.detector[index]
     if seen.classifier is not None:
-        row = {int(k): n for n, k in enumerate(seen.kept)}
-        z = z + log_softmax(seen.classifier[[row[int(k)] for k in index]][:, :OTHER])
+        z = z + log_softmax(seen.classifier[rows_of(seen, index)][:, :OTHER])
     return log_softmax(z / temperature)
 
 
@@ -73,8 +78,7 @@ def other_log(seen: Seen, index: np.ndarray) -> np.ndarray:
     """ln(1 - p(other)) of the classifier; 0 without one."""
     if seen.classifier is None:
         return np.zeros(len(index))
-    row = {int(k): n for n, k in enumerate(seen.kept)}
-    p = np.exp(log_softmax(seen.classifier[[row[int(k)] for k in index]]))[:, OTHER]
+    p = np.exp(log_softmax(seen.classifier[rows_of(seen, index)]))[:, OTHER]
     return np.log(np.maximum(1 - p, 1e-6))
 
 
@@ -82,8 +86,7 @@ def found_logit(seen: Seen, index: np.ndarray) -> np.ndarray:
     """The classifier's logit that the refined box is a chromosome's; 0 where it does not refine."""
     if seen.found is None:
         return np.zeros(len(index))
-    row = {int(k): n for n, k in enumerate(seen.kept)}
-    return seen.found[[row[int(k)] for k in index]]
+    return seen.found[rows_of(seen, index)]
 
 
 def survivors(seen: Seen, blind: float, same: float, floor: float, weight: float = 1.0) -> np.ndarray:

@@ -19,6 +19,8 @@ from .detector import MEAN, STD
 from .nets import Classifier, Detector, DetectorExport
 
 OPSET = 17
+#: Tensors of at least so many values are kept in half precision.
+KEPT_IN_HALF = 256
 
 
 def fold_batch_norm(net: nn.Module) -> nn.Module:
@@ -87,7 +89,7 @@ def keep_in_half(path: Path):
     model = onnx.load(str(path))
     graph, casts = model.graph, []
     for t in graph.initializer:
-        if t.data_type == TensorProto.FLOAT and np.prod(t.dims) >= 256:
+        if t.data_type == TensorProto.FLOAT and np.prod(t.dims) >= KEPT_IN_HALF:
             name = t.name
             t.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(t).astype(np.float16), name + "_f16"))
             casts.append(onnx.helper.make_node("Cast", [name + "_f16"], [name], to=TensorProto.FLOAT))
@@ -158,7 +160,7 @@ def write_files(net: nn.Module, inputs: dict, output: str, dynamic: dict, folder
     net = fold_batch_norm(net)
     with torch.no_grad():
         for p in net.parameters():  # as the file holds them
-            if p.numel() >= 256:
+            if p.numel() >= KEPT_IN_HALF:
                 p.copy_(p.half().float())
     to_onnx(net, inputs, output, dynamic, folder / "model.onnx")
     if "f16" in tolerance:
