@@ -45,10 +45,15 @@ class Recogniser:
         options.intra_op_num_threads = os.cpu_count()
         # As the daemon sets it: spinning threads would take the cores from decoding.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        # The file that the daemon takes with this library: int8 where there is one (and the processor multiplies bytes).
-        path = lambda manifest: {f["precision"]: f["path"] for f in reversed(manifest["file"])}
-        best = lambda manifest: path(manifest).get("int8") or path(manifest)["f32"]
-        session = lambda manifest: onnxruntime.InferenceSession(MODELS / manifest["name"] / best(manifest), options, ["CPUExecutionProvider"])
+        # The file that the daemon takes with this library: int8 where there is one and the processor multiplies bytes.
+        flags = pathlib.Path("/proc/cpuinfo").read_text()
+        wanted = ["int8", "f32"] if "avx512_vnni" in flags or "avx_vnni" in flags else ["f32"]
+
+        def session(manifest):
+            paths = {f["precision"]: f["path"] for f in manifest["file"]}
+            path = next(paths[precision] for precision in wanted if precision in paths)
+            return onnxruntime.InferenceSession(MODELS / manifest["name"] / path, options, ["CPUExecutionProvider"])
+
         self.detect, self.classify = session(self.detector), session(self.classifier)
 
     def prepare(self, grey):
