@@ -62,6 +62,7 @@ pub fn sample_cell(number: u64, case: Option<&str>, verdict: Verdict) -> Cell {
         revision: 1,
         case: case.map(str::to_owned),
         slide: None,
+        colony: None,
         captured: Captured {
             time: "2026-11-22T16:00:00Z".into(),
             frame: number,

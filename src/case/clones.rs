@@ -1,7 +1,9 @@
 //! Which abnormalities are clonal, and the cell lines they make.
 //!
 //! By the conventions (ISCN): a gain or a structural change seen in two cells, a loss seen in three. What fewer
-//! cells show is a chance finding of culture or preparation and does not name the case.
+//! cells show is a chance finding of culture or preparation and does not name the case. The cells of one colony of an
+//! in-situ culture descend from one: there a change must be seen in two colonies as well (Cheung et al. 1990 and
+//! Featherstone et al. 1994 count colonies as independent).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,17 +11,18 @@ use uuid::Uuid;
 
 use crate::{
     cell::Cell,
+    config::Sample,
     karyotype::iscn::{
         Base, Body, CellLine, Cells, Item, Karyotype, Origin, SexChromosomes, SexComplement, Sign, Span, sort_items,
     },
 };
 
-use super::Sample;
-
 /// One cell as its karyotype says, taken apart.
 #[derive(Debug, Clone)]
 pub(super) struct Counted {
     pub cell: Uuid,
+    /// Colony of an in-situ culture; cells without one count as one colony, since nothing tells them apart.
+    pub colony: Option<String>,
     ploidy: u32,
     sex: SexChromosomes,
     items: Vec<Item>,
@@ -35,7 +38,7 @@ impl Counted {
         let mut items = line.items;
         // Doubt about one cell is settled by the others.
         items.iter_mut().for_each(|item| item.uncertain = false);
-        Some(Self { cell: cell.cell, ploidy, sex: sex.chromosomes, items })
+        Some(Self { cell: cell.cell, colony: cell.colony.clone(), ploidy, sex: sex.chromosomes, items })
     }
 
     /// What is abnormal about it, each under a name that equal ones share.
@@ -165,6 +168,16 @@ pub(super) struct Chance {
     /// Cells that would make it clonal.
     pub needed: usize,
     pub loss: bool,
+    /// Enough cells show it, but all of one colony: a change that arose in culture looks like that.
+    pub one_colony: bool,
+}
+
+/// Colonies that an abnormality must be seen in, of an in-situ culture.
+const COLONIES_NEEDED: usize = 2;
+
+/// How many colonies these cells come from.
+pub(super) fn colonies<'c>(cells: impl Iterator<Item = &'c Counted>) -> usize {
+    cells.map(|cell| cell.colony.as_deref()).collect::<BTreeSet<_>>().len()
 }
 
 /// The cell lines in the order in which they are written, and the chance findings.
@@ -176,8 +189,14 @@ pub(super) fn lines(cells: &[Counted], sample: Sample) -> (Vec<Line>, Vec<Chance
             bearers.entry(name).or_insert((Vec::new(), what)).0.push(cell.cell);
         }
     }
-    let clonal: BTreeSet<&str> =
-        bearers.iter().filter(|(_, (of, what))| of.len() >= what.cells_needed()).map(|(name, _)| *name).collect();
+    let independent = |of: &[Uuid]| {
+        sample != Sample::InSitu || colonies(cells.iter().filter(|c| of.contains(&c.cell))) >= COLONIES_NEEDED
+    };
+    let clonal: BTreeSet<&str> = bearers
+        .iter()
+        .filter(|(_, (of, what))| of.len() >= what.cells_needed() && independent(of))
+        .map(|(name, _)| *name)
+        .collect();
     let chances = bearers
         .iter()
         .filter(|(name, _)| !clonal.contains(*name))
@@ -186,6 +205,7 @@ pub(super) fn lines(cells: &[Counted], sample: Sample) -> (Vec<Line>, Vec<Chance
             members: members.clone(),
             needed: what.cells_needed(),
             loss: what.is_loss(),
+            one_colony: members.len() >= what.cells_needed(),
         })
         .collect();
 
@@ -294,7 +314,7 @@ pub(super) fn written(lines: &[Line], usual: SexChromosomes, sample: Sample) -> 
     let origin = match sample {
         _ if !several => None,
         _ if lines.iter().filter(|l| l.normal).count() > 1 => Some(Origin::Chimera),
-        Sample::Constitutional => Some(Origin::Mosaic),
+        Sample::Constitutional | Sample::InSitu => Some(Origin::Mosaic),
         Sample::Neoplastic => None,
     };
     let lines = lines.iter().map(|line| line.written(sample, usual, several)).collect();

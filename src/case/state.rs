@@ -11,24 +11,14 @@ use super::{
 };
 use crate::{
     cell::{Cell, FindingKind, NOTICE, Verdict},
+    config::Sample,
     karyotype::syndrome,
 };
-
-/// What kind of sample a case is; it decides how findings are written.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Sample {
-    /// Of a person: `mos 47,XX,+21[12]/46,XX[8]`.
-    #[default]
-    Constitutional,
-    /// Of a neoplasm: acquired changes, cell numbers always.
-    Neoplastic,
-}
 
 /// How a case is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CaseSettings {
-    /// Cells to score when nothing unusual turns up.
+    /// Cells to score when nothing unusual turns up; colonies of an in-situ culture.
     pub cells: u32,
     /// Kind of sample.
     pub sample: Sample,
@@ -57,6 +47,9 @@ pub struct CaseCells {
     pub not_assessable: u32,
     /// Looked at by a person.
     pub reviewed: u32,
+    /// Colonies that the cells with a karyotype come from, in an in-situ culture; cells that name none are one together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub colonies: Option<u32>,
 }
 
 /// A cell line of a case.
@@ -82,8 +75,11 @@ pub struct ChanceFinding {
     pub iscn: String,
     /// Cells that show it.
     pub cells: Vec<Uuid>,
-    /// Cells that would make it a clone.
+    /// Cells that would make it a clone; of an in-situ culture in two colonies at least.
     pub needed: u32,
+    /// True when enough cells show it, but all of one colony.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub one_colony: bool,
 }
 
 /// A cell that a person should look at.
@@ -119,9 +115,9 @@ pub struct CaseState {
     pub iscn: Option<String>,
     /// Numbers of cells.
     pub cells: CaseCells,
-    /// Cells aimed at: more where one cell was unusual.
+    /// Cells aimed at: more where one cell was unusual. Colonies of an in-situ culture.
     pub cells_target: u32,
-    /// Cells still needed.
+    /// Cells (colonies) still needed.
     pub cells_needed: u32,
     /// Why more than usual are aimed at.
     pub extended: Option<String>,
@@ -165,9 +161,11 @@ impl CaseState {
         let consensus = clones::written(&lines, usual, settings.sample);
         let number = |verdict: Verdict| unique.iter().filter(|c| c.karyotype.verdict == verdict).count() as u32;
         let assessable = counted.len() as u32;
-        let (target, extended) = target(settings.cells, assessable, &chances, lines.len() > 1);
+        let colonies = (settings.sample == Sample::InSitu).then(|| clones::colonies(counted.iter()) as u32);
+        let independent = colonies.unwrap_or(assessable);
+        let (target, extended) = target(settings.cells, independent, &chances, lines.len() > 1);
         let only_normal = !lines.is_empty() && lines.iter().all(|line| line.normal) && chances.is_empty();
-        let excluded = only_normal.then(|| mosaicism_excluded(assessable, CONFIDENCE));
+        let excluded = only_normal.then(|| mosaicism_excluded(independent, CONFIDENCE));
         let mut slides: Vec<String> = cells.iter().filter_map(|c| c.slide.clone()).collect();
         slides.sort();
         slides.dedup();
@@ -196,14 +194,16 @@ impl CaseState {
                 abnormal: number(Verdict::Abnormal),
                 not_assessable: unique.len() as u32 - assessable,
                 reviewed: unique.iter().filter(|c| c.review.is_some()).count() as u32,
+                colonies,
             },
             cells_target: target,
-            cells_needed: target.saturating_sub(assessable),
+            cells_needed: target.saturating_sub(independent),
             extended,
             clones,
             excludes: excluded.map(|e| {
                 format!(
-                    "{assessable} normal cells exclude mosaicism of {:.0} % or more at {:.0} %",
+                    "{independent} normal {} exclude mosaicism of {:.0} % or more at {:.0} %",
+                    if colonies.is_some() { "colonies" } else { "cells" },
                     (100.0 * e.share).ceil(),
                     100.0 * e.confidence
                 )
@@ -212,7 +212,12 @@ impl CaseState {
             review: review_queue(&unique, &chances),
             chance_findings: chances
                 .into_iter()
-                .map(|c| ChanceFinding { iscn: c.text, cells: c.members, needed: c.needed as u32 })
+                .map(|c| ChanceFinding {
+                    iscn: c.text,
+                    cells: c.members,
+                    needed: c.needed as u32,
+                    one_colony: c.one_colony,
+                })
                 .collect(),
             notice: NOTICE.into(),
         }
@@ -226,18 +231,22 @@ pub fn mosaicism_excluded(cells: u32, confidence: f64) -> Excluded {
     Excluded { share, confidence }
 }
 
-/// Cells aimed at, and why more than usual.
-fn target(usual: u32, assessable: u32, chances: &[Chance], mosaic: bool) -> (u32, Option<String>) {
+/// Cells (colonies) aimed at, and why more than usual.
+fn target(usual: u32, scored: u32, chances: &[Chance], mosaic: bool) -> (u32, Option<String>) {
     // One cell with a gain or a structural change, or two with the same loss, may be the first of a clone; a single
     // loss mostly is not.
-    let open: Vec<&Chance> = chances.iter().filter(|c| c.members.len() + 1 == c.needed).collect();
+    let open: Vec<&Chance> = chances.iter().filter(|c| c.one_colony || c.members.len() + 1 == c.needed).collect();
     if let Some(chance) = open.first() {
         let known = ["8", "9", "13", "18", "21", "X", "Y"];
         let weighty = open.iter().any(|c| known.iter().any(|k| c.text.trim_start_matches(['+', '-']) == *k))
             || open.iter().any(|c| c.text.chars().all(|ch| matches!(ch, 'X' | 'Y')));
-        let step = if assessable >= EXTENDED[0] && weighty { EXTENDED[1] } else { EXTENDED[0] };
-        let cells = if chance.members.len() == 1 { "one cell has" } else { "two cells have" };
-        return (usual.max(step), Some(format!("{cells} {}: one more would make it a clone", chance.text)));
+        let step = if scored >= EXTENDED[0] && weighty { EXTENDED[1] } else { EXTENDED[0] };
+        let why = match chance.members.len() {
+            _ if chance.one_colony => format!("one colony has {}: a second would make it a clone", chance.text),
+            1 => format!("one cell has {}: one more would make it a clone", chance.text),
+            _ => format!("two cells have {}: one more would make it a clone", chance.text),
+        };
+        return (usual.max(step), Some(why));
     }
     if mosaic {
         return (usual.max(EXTENDED[0]), Some("several cell lines: more cells tell their shares".into()));
@@ -252,14 +261,15 @@ fn review_queue(cells: &[&Cell], chances: &[Chance]) -> Vec<ReviewRequest> {
         let karyotype = &cell.karyotype;
         if let Some(chance) = chances.iter().find(|c| c.members.contains(&cell.cell)) {
             let shown = chance.members.len();
+            let kind = if chance.loss { "as a loss" } else { "as a gain or structural change" };
+            let text = &chance.text;
             ask(
                 0,
-                format!(
-                    "shows {}, which {} needs {} cells to count: {shown} so far",
-                    chance.text,
-                    if chance.loss { "as a loss" } else { "as a gain or structural change" },
-                    chance.needed
-                ),
+                if chance.one_colony {
+                    format!("shows {text}, which {kind} needs a second colony to count: {shown} cells of one so far")
+                } else {
+                    format!("shows {text}, which {kind} needs {} cells to count: {shown} so far", chance.needed)
+                },
             );
             continue;
         }
@@ -389,6 +399,34 @@ mod tests {
         cells.push(again);
         let state = CaseState::of("lab-1", "C1", &cells, &CaseSettings::default());
         assert_eq!((state.cells.seen, state.cells.repeats, state.cells.assessable), (4, 1, 3));
+    }
+
+    #[test]
+    fn a_change_of_one_colony_names_no_case() {
+        let in_situ = CaseSettings { cells: 15, sample: Sample::InSitu };
+        let mut cells = cells(&[(3, &[("20", 3)]), (15, &[])]);
+        for (n, cell) in cells.iter_mut().enumerate() {
+            cell.colony = Some(if n < 3 { "a".into() } else { format!("b{n}") });
+        }
+        let state = CaseState::of("lab-1", "C1", &cells, &in_situ);
+        assert_eq!(state.iscn.as_deref(), Some("46,XX"), "three cells of one colony are one event");
+        assert_eq!((state.cells.assessable, state.cells.colonies), (18, Some(16)));
+        assert!(state.chance_findings[0].one_colony);
+        assert_eq!((state.cells_target, state.cells_needed), (30, 14));
+        assert_eq!(state.extended.as_deref(), Some("one colony has +20: a second would make it a clone"));
+        assert!(state.review[0].reason.contains("needs a second colony"), "{}", state.review[0].reason);
+        assert_eq!(state.excludes, None);
+
+        cells[2].colony = Some("c".into());
+        let state = CaseState::of("lab-1", "C1", &cells, &in_situ);
+        assert_eq!(state.iscn.as_deref(), Some("mos 47,XX,+20[3]/46,XX[15]"), "two colonies are independent");
+
+        // The normal colonies exclude, not their cells.
+        let state = CaseState::of("lab-1", "C1", &cells[3..], &in_situ);
+        assert_eq!(state.excludes.as_deref(), Some("15 normal colonies exclude mosaicism of 19 % or more at 95 %"));
+        cells.iter_mut().for_each(|cell| cell.colony = None);
+        let state = CaseState::of("lab-1", "C1", &cells[3..], &in_situ);
+        assert_eq!((state.cells.colonies, state.cells_needed), (Some(1), 14), "cells without a colony are one");
     }
 
     #[test]

@@ -396,6 +396,9 @@ pub struct Cell {
     pub case: Option<String>,
     /// Slide it lies on.
     pub slide: Option<String>,
+    /// Colony it grew in, in an in-situ culture.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub colony: Option<String>,
     /// When and where its frame was taken.
     pub captured: Captured,
     /// The part of the frame that the cell fills.

@@ -155,6 +155,9 @@ pub struct SourceConfig {
     /// Slide that its cells lie on, until a command names another.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slide: Option<String>,
+    /// Colony of an in-situ culture that its cells grew in, until a command names another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub colony: Option<String>,
     /// Frames a second; unset: as fast as the pipeline takes them (folder), 10 (simulator), what the camera gives.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0.001, max = 10000.0))]
@@ -314,20 +317,35 @@ pub enum SexDisclosure {
     Undisclosed,
 }
 
+/// What kind of sample a case is: how its karyotype is written and what makes a clone.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Sample {
+    /// Of a person: `mos 47,XX,+21[12]/46,XX[8]`.
+    #[default]
+    Constitutional,
+    /// Of a neoplasm: `47,XX,+8[12]/46,XX[8]`, lines from the simpler to the more complex.
+    Neoplastic,
+    /// Of a person, from colonies of an in-situ culture: a change counts in two colonies.
+    InSitu,
+}
+
 /// Interpretation of karyotypes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct KaryotypeConfig {
     /// Whether sex chromosomes are told.
     pub sex: SexDisclosure,
-    /// Cells to score for a case.
+    /// What kind of sample the cases are.
+    pub sample: Sample,
+    /// Cells to score for a case; colonies where the sample is `in-situ`.
     #[schemars(range(min = 1, max = 10_000))]
     pub cells_per_case: u32,
 }
 
 impl Default for KaryotypeConfig {
     fn default() -> Self {
-        Self { sex: SexDisclosure::Shown, cells_per_case: 20 }
+        Self { sex: SexDisclosure::Shown, sample: Sample::Constitutional, cells_per_case: 20 }
     }
 }
 

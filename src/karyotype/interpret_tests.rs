@@ -31,6 +31,7 @@ pub(crate) fn record(evidence: &[Evidence]) -> Cell {
         revision: 0,
         case: None,
         slide: None,
+        colony: None,
         captured: Captured {
             time: "2026-11-22T00:00:00Z".into(),
             frame: 0,

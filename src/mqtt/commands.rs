@@ -119,7 +119,7 @@ mod tests {
         let commands = Commands { topics: Topics::new("m", "lab"), outbox: Some(outbox), results };
         commands.take(received("case", r#"{"id": 7, "case": "K-17", "slide": null}"#));
         let envelope = inbox.try_recv().unwrap();
-        assert_eq!(envelope.command, Command::Case { case: Some("K-17".into()), slide: None });
+        assert_eq!(envelope.command, Command::Case { case: Some("K-17".into()), slide: None, colony: None });
         envelope.answer(Ok(serde_json::json!({"case": "K-17"})));
         let own = sent.try_recv().unwrap();
         let other = sent.try_recv().unwrap();

@@ -99,7 +99,7 @@ impl CaseBookSettings {
         Ok(Self {
             station: config.station.clone(),
             assay: config.assay,
-            case: CaseSettings { cells: config.karyotype.cells_per_case, ..CaseSettings::default() },
+            case: CaseSettings { cells: config.karyotype.cells_per_case, sample: config.karyotype.sample },
             dose: of_dose,
             alarm,
             accepted_centromeres: config.dicentric.accepted_centromeres,

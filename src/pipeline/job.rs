@@ -52,13 +52,15 @@ pub struct Spent {
     pub interpret: Duration,
 }
 
-/// Case and slide.
+/// Case, slide and colony.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Belongs {
     /// Case.
     pub case: Option<Arc<str>>,
     /// Slide.
     pub slide: Option<Arc<str>>,
+    /// Colony of an in-situ culture.
+    pub colony: Option<Arc<str>>,
 }
 
 /// A frame or file that gave no cell, and must be told because somebody waits for it.
@@ -118,8 +120,9 @@ pub struct Wanted {
 impl SourceContext {
     /// A source as configured.
     pub fn new(name: &str, config: SourceConfig, ledger: Ledger) -> Arc<Self> {
+        let own = |text: &Option<String>| text.as_deref().map(Arc::from);
         let belongs =
-            Belongs { case: config.case.as_deref().map(Arc::from), slide: config.slide.as_deref().map(Arc::from) };
+            Belongs { case: own(&config.case), slide: own(&config.slide), colony: own(&config.colony) };
         Arc::new(Self {
             name: name.into(),
             mode: config.mode(),

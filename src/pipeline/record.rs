@@ -30,6 +30,8 @@ pub struct Labels {
     pub case: Option<String>,
     /// Slide in force.
     pub slide: Option<String>,
+    /// Colony, in an in-situ culture.
+    pub colony: Option<String>,
     /// The frame was replayed.
     pub replayed: bool,
 }
@@ -85,6 +87,7 @@ fn measured(
         revision: 1,
         case: labels.case.clone(),
         slide: labels.slide.clone(),
+        colony: labels.colony.clone(),
         captured: Captured {
             time: info.time.to_string(),
             frame: info.id.0,
@@ -228,7 +231,13 @@ pub fn new_id(time: jiff::Timestamp) -> Uuid {
 /// The labels of a frame of a source.
 pub fn labels(station: &str, belongs: &super::job::Belongs, replayed: bool) -> Labels {
     let own = |text: &Option<Arc<str>>| text.as_deref().map(str::to_owned);
-    Labels { station: station.to_owned(), case: own(&belongs.case), slide: own(&belongs.slide), replayed }
+    Labels {
+        station: station.to_owned(),
+        case: own(&belongs.case),
+        slide: own(&belongs.slide),
+        colony: own(&belongs.colony),
+        replayed,
+    }
 }
 
 /// The record of the virtual slide's truth that goes with a region, where there is one.

@@ -66,7 +66,9 @@ pub fn control(command: &Command, sources: &[Arc<SourceContext>]) -> Option<Answ
         Command::Trigger { source, trigger, stage_um } => {
             want(source.as_deref(), sources, Wanted { trigger: Some(trigger.clone()), stage_um: *stage_um })
         }
-        Command::Case { case, slide } => belong(case.as_deref(), slide.as_deref(), sources),
+        Command::Case { case, slide, colony } => {
+            belong([case.as_deref(), slide.as_deref(), colony.as_deref()], sources)
+        }
         Command::Acknowledge { .. } | Command::Review { .. } | Command::Subject { .. } | Command::Erase { .. } => {
             return None;
         }
@@ -108,19 +110,21 @@ fn want(name: Option<&str>, sources: &[Arc<SourceContext>], wanted: Wanted) -> A
     Ok(json!({ "source": &*source.name }))
 }
 
-fn belong(case: Option<&str>, slide: Option<&str>, sources: &[Arc<SourceContext>]) -> Answer {
-    for text in [case, slide].into_iter().flatten() {
+fn belong(names: [Option<&str>; 3], sources: &[Arc<SourceContext>]) -> Answer {
+    for text in names.into_iter().flatten() {
         if text.is_empty() || text.len() > 200 || text.chars().any(char::is_control) {
             return Err(CommandError::Refused(
-                "a case or slide is named by 1 to 200 characters without control characters".into(),
+                "a case, slide or colony is named by 1 to 200 characters without control characters".into(),
             ));
         }
     }
-    let belongs = Belongs { case: case.map(Arc::from), slide: slide.map(Arc::from) };
+    let [case, slide, colony] = names.map(|name| name.map(Arc::from));
+    let belongs = Belongs { case, slide, colony };
     for source in sources {
         source.set_belongs(belongs.clone());
     }
-    Ok(json!({ "case": case, "slide": slide }))
+    let [case, slide, colony] = names;
+    Ok(json!({ "case": case, "slide": slide, "colony": colony }))
 }
 
 #[cfg(test)]
@@ -155,10 +159,10 @@ mod tests {
     #[test]
     fn a_case_holds_for_what_comes_from_now_on() {
         let sources = sources(&["a"]);
-        let case = Command::Case { case: Some("K 1".into()), slide: None };
+        let case = Command::Case { case: Some("K 1".into()), slide: None, colony: None };
         assert!(control(&case, &sources).expect("a source's").is_ok());
         assert_eq!(sources[0].belongs().case.as_deref(), Some("K 1"));
-        let bad = Command::Case { case: Some("a\nb".into()), slide: None };
+        let bad = Command::Case { case: Some("a\nb".into()), slide: None, colony: None };
         assert!(matches!(control(&bad, &sources), Some(Err(CommandError::Refused(_)))));
     }
 

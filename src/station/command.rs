@@ -65,12 +65,14 @@ pub enum Command {
         /// Name of the source; may be left out when there is one.
         source: Option<String>,
     },
-    /// What comes from now on belongs to this case and slide.
+    /// What comes from now on belongs to this case, slide and colony.
     Case {
         /// Case; none ends the case.
         case: Option<String>,
         /// Slide.
         slide: Option<String>,
+        /// Colony of an in-situ culture.
+        colony: Option<String>,
     },
     /// A scanner stands at a field: take it.
     Trigger {

@@ -181,6 +181,7 @@ fn record(seed: u64, chromosomes: Vec<Chromosome>, more: &[ChromosomeClass], ver
         revision: 1,
         case: None,
         slide: None,
+        colony: None,
         captured: Captured {
             time: jiff::Timestamp::now().to_string(),
             frame: seed,

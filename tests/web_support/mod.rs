@@ -151,7 +151,7 @@ impl PageServer {
                 let (command, reply) = envelope.split();
                 reply(match command {
                     Command::Review { by, cell, revision, change } => review(&store, &hub, by, cell, revision, change),
-                    Command::Case { case, slide } => {
+                    Command::Case { case, slide, .. } => {
                         health.set_case(case, slide);
                         Ok(json!({}))
                     }

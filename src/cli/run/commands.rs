@@ -23,7 +23,7 @@ impl Daemon {
         }
         let answer = supervisor::control(command, self.pipeline.sources())
             .unwrap_or_else(|| Err(CommandError::Refused("this version does not take this command".into())));
-        if let (Command::Case { case, slide }, Ok(_)) = (command, &answer) {
+        if let (Command::Case { case, slide, .. }, Ok(_)) = (command, &answer) {
             self.health.set_case(case.clone(), slide.clone());
         }
         answer

@@ -157,6 +157,7 @@ fn blank(boxes: impl Iterator<Item = (BoundingBox, f32)>, size: [u32; 2]) -> Cel
         revision: 0,
         case: None,
         slide: None,
+        colony: None,
         captured: Captured {
             time: String::new(),
             frame: 0,

@@ -92,19 +92,19 @@ function subjectForm() {
 }
 
 function cellParts(state) {
-  const done = state.cells.assessable;
+  const [done, unit] = state.cells.colonies == null ? [state.cells.assessable, ["cell"]] : [state.cells.colonies, ["colony", "colonies"]];
   const words = state.cells_needed > 0 ? `${count(state.cells_needed)} more needed` : "enough";
   const look = state.review.slice(0, 3).map((r) => h("li", {}, h("a", { href: `#cell/${r.cell}` }, "Look at this cell"), `: ${r.reason}`));
   return [
     state.iscn && h("p", { class: "headline" }, state.iscn),
-    h("p", {}, h("strong", {}, plural(done, "cell")), ` of ${count(state.cells_target)}, ${words}`),
-    h("progress", { max: state.cells_target || 1, value: Math.min(done, state.cells_target), "aria-label": `${done} of ${state.cells_target} cells` }),
+    h("p", {}, h("strong", {}, plural(done, ...unit)), ` of ${count(state.cells_target)}, ${words}`),
+    h("progress", { max: state.cells_target || 1, value: Math.min(done, state.cells_target), "aria-label": `${done} of ${state.cells_target}` }),
     state.extended && h("p", { class: "muted small" }, state.extended),
     h("ul", { class: "findings" },
       state.clones.filter((clone) => !clone.normal).map((clone) =>
         h("li", {}, h("strong", {}, clone.iscn), ` in ${plural(clone.cells, "cell")}`,
           clone.syndromes?.length > 0 && h("span", { class: "muted" }, ` · ${clone.syndromes.join(", ")}`))),
-      state.chance_findings.map((f) => h("li", { class: "muted" }, `${f.iscn} in ${plural(f.cells.length, "cell")}; a clone needs ${f.needed}`)),
+      state.chance_findings.map((f) => h("li", { class: "muted" }, `${f.iscn} in ${plural(f.cells.length, "cell")}; a clone needs ${f.one_colony ? "a second colony" : f.needed}`)),
       look),
     state.excludes && h("p", { class: "muted small" }, state.excludes),
   ];

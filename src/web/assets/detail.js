@@ -117,7 +117,7 @@ function facts() {
     ["Counts", countWords(cell)],
     ["Taken", `${new Date(captured.time).toLocaleString()}, ${cell.source}, frame ${captured.frame}`],
     captured.file && ["File", captured.file],
-    cell.case && ["Case", [cell.case, cell.slide].filter(Boolean).join(", slide ")],
+    cell.case && ["Case", [cell.case, cell.slide && `slide ${cell.slide}`, cell.colony && `colony ${cell.colony}`].filter(Boolean).join(", ")],
     captured.stage_um && ["Stage", `${captured.stage_um.x.toFixed(1)}, ${captured.stage_um.y.toFixed(1)} µm`],
     ["Quality", `focus ${quality.focus.toFixed(2)}, metaphase ${quality.metaphase.toFixed(2)}, spread ${quality.spread.toFixed(2)}`],
     ["Models", Object.entries(cell.models).map(([task, name]) => `${task} ${name}`).join(", ") || "none: segmentation alone"],
