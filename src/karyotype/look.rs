@@ -235,7 +235,7 @@ mod tests {
             .collect();
         let mut boxes: BTreeMap<String, Vec<(ChromosomeClass, [u32; 4])>> = BTreeMap::new();
         for r in rows(folder.join("annotations.csv")) {
-            let n = |i: usize| r[i].parse::<u32>().unwrap();
+            let n = |i: usize| r[i].parse::<i32>().unwrap().max(0).cast_unsigned();
             boxes.entry(r[0].to_owned()).or_default().push((r[1].parse().unwrap(), [n(2), n(3), n(4), n(5)]));
         }
         let mut ratios: Vec<Vec<f32>> = vec![Vec::new(); 24];
