@@ -178,8 +178,13 @@ impl Analyze {
 
     /// Looks at one file. False when it failed.
     fn file(&self, input: &Input, config: &Config, stages: &mut Stages, sink: &mut Sink) -> Result<bool, Failure> {
-        let labels =
-            record::Labels { station: config.station.clone(), case: self.case.clone(), slide: None, colony: None, replayed: true };
+        let labels = record::Labels {
+            station: config.station.clone(),
+            case: self.case.clone(),
+            slide: None,
+            colony: None,
+            replayed: true,
+        };
         let refuse = |sink: &mut Sink, name: &str, reason: RejectReason, text: String| {
             let now = Timestamp::now().to_string();
             let mut rejected = Rejected::new(&config.station, "analyze", now, reason, text);

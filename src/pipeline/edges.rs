@@ -43,8 +43,8 @@ pub const EDGES: [EdgeSpec; 4] = [CAPTURE_TRIAGE, TRIAGE_RECOGNISE, RECOGNISE_IN
 
 /// Frames that stages hold at once, by source: one in capture, one in triage, one that select keeps as the best.
 const HELD_PER_SOURCE: usize = 3;
-/// Frames that stages hold at once, for all sources: one in recognise, one in interpret.
-const HELD_SHARED: usize = 2;
+/// Frames that stages hold at once, for all sources: two in recognise (one goes to a device ahead), one in interpret.
+const HELD_SHARED: usize = 3;
 
 /// Buffers that the pool of one source needs so that no stage ever waits for another's (capacities, what stages
 /// hold, and two to spare).

@@ -121,8 +121,7 @@ impl SourceContext {
     /// A source as configured.
     pub fn new(name: &str, config: SourceConfig, ledger: Ledger) -> Arc<Self> {
         let own = |text: &Option<String>| text.as_deref().map(Arc::from);
-        let belongs =
-            Belongs { case: own(&config.case), slide: own(&config.slide), colony: own(&config.colony) };
+        let belongs = Belongs { case: own(&config.case), slide: own(&config.slide), colony: own(&config.colony) };
         Arc::new(Self {
             name: name.into(),
             mode: config.mode(),

@@ -294,6 +294,18 @@ impl Recognizer for ComposedRecognizer {
         self.with_detector(frame, regions)
     }
 
+    #[cfg(any(test, feature = "tensorrt"))]
+    fn reads_ahead(&self) -> bool {
+        self.on_device.is_some()
+    }
+
+    #[cfg(any(test, feature = "tensorrt"))]
+    fn announce(&mut self, frame: &Frame) {
+        if let Some(on_device) = &mut self.on_device {
+            on_device.send_ahead(frame);
+        }
+    }
+
     fn basis(&self) -> &Basis {
         &self.basis
     }

@@ -154,6 +154,15 @@ pub trait Recognizer: Send {
     /// When the engine fails; the frame may be tried again with another recognizer.
     fn recognise(&mut self, frame: &Frame, regions: &[Region]) -> Result<Vec<Recognised>, RecognitionError>;
 
+    /// Whether frames have a way to go before they can be worked on, so that [`announce`](Self::announce) saves time.
+    fn reads_ahead(&self) -> bool {
+        false
+    }
+
+    /// The frame to be recognised after the next call of [`recognise`](Self::recognise), where it is at hand: an engine
+    /// with a device sends it there beside that work. Results do not depend on it. The caller keeps the frame.
+    fn announce(&mut self, _frame: &Frame) {}
+
     /// What it rests on.
     fn basis(&self) -> &Basis;
 }

@@ -9,7 +9,7 @@ use metaphased_cuda::{Answers, Buffer, Crop, Crops, Decode, Letterbox, Plane, Pr
 use crate::{
     cell::{BoundingBox, ChromosomeClass},
     config::Stain,
-    frame::{Frame, PixelView, Pixels},
+    frame::{Frame, FrameId, PixelView, Pixels},
     inference::{Engine, EngineError, InputSpec, MaskRule, SharedDevice, Task},
 };
 
@@ -27,7 +27,12 @@ type Window = (usize, usize, usize, usize);
 /// What the steps keep on the device.
 pub struct OnDevice {
     device: SharedDevice,
-    frame: Buffer,
+    /// The frame that is worked on, and one that was sent ahead.
+    frames: [Buffer; 2],
+    /// Which frames wait in `frames`.
+    waiting: [Option<FrameKey>; 2],
+    /// Where the frame lies that is worked on.
+    current: usize,
     plane: Plane,
     /// A second plane, where the classifier wants other levels than the detector.
     crops_plane: Plane,
@@ -41,6 +46,17 @@ pub struct OnDevice {
     logits: Buffer,
 }
 
+/// Which frame it is, as long as its pixels are kept: where they lie, and its number.
+type FrameKey = (usize, FrameId);
+
+fn key(frame: &Frame) -> FrameKey {
+    let place = match frame.pixels.view() {
+        PixelView::Mono8(samples) | PixelView::Rgb8(samples) => samples.as_ptr().addr(),
+        PixelView::Mono16(samples) => samples.as_ptr().addr(),
+    };
+    (place, frame.info.id)
+}
+
 impl OnDevice {
     /// The device's steps, where the engine has a device and the models are of the kind that the kernels know: one map, at
     /// most 24 classes.
@@ -52,7 +68,9 @@ impl OnDevice {
         }
         Some(Self {
             device: engine.device()?,
-            frame: Buffer::default(),
+            frames: Default::default(),
+            waiting: [None; 2],
+            current: 0,
             plane: Plane::default(),
             crops_plane: Plane::default(),
             window: (0, 0, 0, 0),
@@ -64,6 +82,22 @@ impl OnDevice {
             sizes: Buffer::default(),
             logits: Buffer::default(),
         })
+    }
+
+    /// Sends a frame to the device beside the work on the present one. When it fails the frame goes up in its turn, and
+    /// what is wrong is told then.
+    pub fn send_ahead(&mut self, frame: &Frame) {
+        let slot = usize::from(self.waiting[0].is_some());
+        let mut device = self.device.lock().unwrap_or_else(PoisonError::into_inner);
+        let buffer = &mut self.frames[slot];
+        if self.waiting[slot].take().is_some() && device.follow().is_err() {
+            return;
+        }
+        let sent = match frame.pixels.view() {
+            PixelView::Mono8(samples) | PixelView::Rgb8(samples) => device.upload_ahead(buffer, samples),
+            PixelView::Mono16(samples) => device.upload_ahead(buffer, samples),
+        };
+        self.waiting[slot] = sent.is_ok().then(|| key(frame));
     }
 
     /// Detects on a window of a frame and suppresses doubles. Boxes are in pixels of the frame.
@@ -79,15 +113,23 @@ impl OnDevice {
         let mut device = self.device.lock().unwrap_or_else(PoisonError::into_inner);
         let failed = failure(&detector.manifest.name);
         let pixels = &frame.pixels;
+        let ahead = self.waiting.iter().position(|waiting| *waiting == Some(key(frame)));
+        self.current = ahead.unwrap_or_else(|| usize::from(self.waiting[0].is_some()));
+        let buffer = &mut self.frames[self.current];
+        // Also where a frame that was sent ahead makes room for this one.
+        if self.waiting[self.current].take().is_some() {
+            device.follow().map_err(&failed)?;
+        }
         match pixels.view() {
-            PixelView::Mono8(samples) | PixelView::Rgb8(samples) => device.upload(&mut self.frame, samples),
-            PixelView::Mono16(samples) => device.upload(&mut self.frame, samples),
+            _ if ahead.is_some() => Ok(()),
+            PixelView::Mono8(samples) | PixelView::Rgb8(samples) => device.upload(buffer, samples),
+            PixelView::Mono16(samples) => device.upload(buffer, samples),
         }
         .map_err(&failed)?;
         self.window = pixels_under(window, pixels.width(), pixels.height());
         let (left, top, from_width, from_height) = self.window;
         let prepare = preparation(pixels, self.window, stain, &detector.manifest.input);
-        device.prepare(&prepare, &self.frame, &mut self.plane).map_err(&failed)?;
+        device.prepare(&prepare, &self.frames[self.current], &mut self.plane).map_err(&failed)?;
 
         let (width, height, stride, rows) = detector.input_size(from_width, from_height, scale);
         let manifest = &detector.manifest;
@@ -168,7 +210,9 @@ impl OnDevice {
         if !same {
             let prepare = preparation(&frame.pixels, self.window, stain, &classifier.manifest.input);
             let mut device = self.device.lock().unwrap_or_else(PoisonError::into_inner);
-            device.prepare(&prepare, &self.frame, &mut self.crops_plane).map_err(failure(&classifier.manifest.name))?;
+            device
+                .prepare(&prepare, &self.frames[self.current], &mut self.crops_plane)
+                .map_err(failure(&classifier.manifest.name))?;
         }
         classifier.twice_in_doubt(boxes.len(), |classifier, views| self.look(classifier, same, boxes, views, median))
     }

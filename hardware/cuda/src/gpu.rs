@@ -113,6 +113,8 @@ fn compiled(capability: (i32, i32), cache: Option<&Path>) -> Result<String, Erro
 pub struct Gpu {
     context: Arc<CudaContext>,
     stream: Arc<CudaStream>,
+    /// Where frames are sent ahead, beside the work on `stream`.
+    beside: Arc<CudaStream>,
     kernels: Vec<CudaFunction>,
     /// Uploads go through pinned memory, so that the copy runs beside what else the stream does. Two, in turn: while one
     /// is on its way the other is filled.
@@ -126,6 +128,7 @@ impl Gpu {
         let context = context(number)?;
         let facts = facts(&context)?;
         let stream = context.new_stream().map_err(failed("no stream"))?;
+        let beside = context.new_stream().map_err(failed("no second stream"))?;
         let ptx = compiled(facts.capability, cache)?;
         let module = context.load_module(Ptx::from_src(ptx)).map_err(failed("the driver refuses the kernels"))?;
         let kernels = Kernel::NAMES
@@ -133,11 +136,35 @@ impl Gpu {
             .map(|name| module.load_function(name))
             .collect::<Result<_, _>>()
             .map_err(failed("a kernel is missing"))?;
-        Ok(Self { context, stream, kernels, pinned: [None, None], turn: 0, facts })
+        Ok(Self { context, stream, beside, kernels, pinned: [None, None], turn: 0, facts })
     }
 }
 
 impl Gpu {
+    /// Copies to the GPU in the order of `stream`. Safety: `to` has room for `from`.
+    unsafe fn copy_up(&mut self, to: u64, from: &[u8], stream: &Arc<CudaStream>) -> Result<(), Error> {
+        let what = "copy to the GPU";
+        self.context.bind_to_thread().map_err(failed(what))?;
+        if from.len() < WORTH_PINNING {
+            // SAFETY: the caller says that there is room. From pageable memory the driver copies before it returns.
+            return unsafe { result::memcpy_htod_async(to, from, stream.cu_stream()) }.map_err(failed(what));
+        }
+        self.turn ^= 1;
+        let slot = &mut self.pinned[self.turn];
+        if slot.as_ref().is_none_or(|pinned| pinned.len() < from.len()) {
+            // SAFETY: bytes have no wrong values, and they are written before they are read.
+            *slot = Some(unsafe { self.context.alloc_pinned::<u8>(from.len()) }.map_err(failed("no pinned memory"))?);
+        }
+        let Some(pinned) = slot else { return Err(Error::Absent("no pinned memory".to_owned())) };
+        // Waits until the copy before the last is through.
+        pinned.as_mut_slice().map_err(failed(what))?[..from.len()].copy_from_slice(from);
+        let source = &pinned.as_slice().map_err(failed(what))?[..from.len()];
+        // SAFETY: the caller says that there is room; the event recorded below keeps the pinned memory from being
+        // written before the copy is through, and it is freed by a call that waits.
+        unsafe { result::memcpy_htod_async(to, source, stream.cu_stream()) }.map_err(failed(what))?;
+        record(pinned, stream).map_err(failed(what))
+    }
+
     pub fn memory(&self) -> Result<(usize, usize), Error> {
         self.context.mem_get_info().map_err(failed("the driver does not say how much memory is free"))
     }
@@ -163,26 +190,21 @@ impl Backend for Gpu {
     }
 
     unsafe fn write(&mut self, to: u64, from: &[u8]) -> Result<(), Error> {
-        let what = "copy to the GPU";
-        self.context.bind_to_thread().map_err(failed(what))?;
-        if from.len() < WORTH_PINNING {
-            // SAFETY: the caller says that there is room. From pageable memory the driver copies before it returns.
-            return unsafe { result::memcpy_htod_async(to, from, self.stream.cu_stream()) }.map_err(failed(what));
-        }
-        self.turn ^= 1;
-        let slot = &mut self.pinned[self.turn];
-        if slot.as_ref().is_none_or(|pinned| pinned.len() < from.len()) {
-            // SAFETY: bytes have no wrong values, and they are written before they are read.
-            *slot = Some(unsafe { self.context.alloc_pinned::<u8>(from.len()) }.map_err(failed("no pinned memory"))?);
-        }
-        let Some(pinned) = slot else { return Err(Error::Absent("no pinned memory".to_owned())) };
-        // Waits until the copy before the last is through.
-        pinned.as_mut_slice().map_err(failed(what))?[..from.len()].copy_from_slice(from);
-        let source = &pinned.as_slice().map_err(failed(what))?[..from.len()];
-        // SAFETY: the caller says that there is room; the event recorded below keeps the pinned memory from being
-        // written before the copy is through, and it is freed by a call that waits.
-        unsafe { result::memcpy_htod_async(to, source, self.stream.cu_stream()) }.map_err(failed(what))?;
-        record(pinned, &self.stream).map_err(failed(what))
+        let stream = self.stream.clone();
+        // SAFETY: the caller says that there is room.
+        unsafe { self.copy_up(to, from, &stream) }
+    }
+
+    unsafe fn write_ahead(&mut self, to: u64, from: &[u8]) -> Result<(), Error> {
+        // Behind what is asked for already: the memory may have been taken a moment ago, or be read still.
+        self.beside.join(&self.stream).map_err(failed("a frame sent ahead"))?;
+        let beside = self.beside.clone();
+        // SAFETY: the caller says that there is room.
+        unsafe { self.copy_up(to, from, &beside) }
+    }
+
+    fn follow(&mut self) -> Result<(), Error> {
+        self.stream.join(&self.beside).map_err(failed("a frame sent ahead"))
     }
 
     unsafe fn read(&mut self, from: u64, to: &mut [u8]) -> Result<(), Error> {

@@ -29,6 +29,15 @@ impl Backend for Host {
         Ok(())
     }
 
+    unsafe fn write_ahead(&mut self, to: u64, from: &[u8]) -> Result<(), Error> {
+        // SAFETY: as for `write`.
+        unsafe { self.write(to, from) }
+    }
+
+    fn follow(&mut self) -> Result<(), Error> {
+        Ok(())
+    }
+
     unsafe fn read(&mut self, from: u64, to: &mut [u8]) -> Result<(), Error> {
         // SAFETY: as for `write`.
         unsafe { std::ptr::copy_nonoverlapping(from as *const u8, to.as_mut_ptr(), to.len()) };

@@ -56,6 +56,11 @@ trait Backend: Send {
     fn allocate(&self, bytes: usize) -> Result<Box<dyn Memory>, Error>;
     /// Safety: `to` has room for `from`.
     unsafe fn write(&mut self, to: u64, from: &[u8]) -> Result<(), Error>;
+    /// As `write`, but beside what is asked for afterwards, until `follow`.
+    /// Safety: as for `write`; nothing that is asked for before `follow` touches `to`.
+    unsafe fn write_ahead(&mut self, to: u64, from: &[u8]) -> Result<(), Error>;
+    /// What is asked for from now on waits for all that `write_ahead` has begun.
+    fn follow(&mut self) -> Result<(), Error>;
     /// Safety: `from` holds as many bytes as `to`.
     unsafe fn read(&mut self, from: u64, to: &mut [u8]) -> Result<(), Error>;
     /// Safety: `to` has room for `bytes`.
@@ -184,6 +189,25 @@ impl Device {
         let at = self.resize(buffer, size_of_val(values))?;
         // SAFETY: plain values are their bytes, and the buffer has just been made large enough.
         unsafe { self.0.write(at, std::slice::from_raw_parts(values.as_ptr().cast(), size_of_val(values))) }
+    }
+
+    /// Copies values to the device beside the work that is asked for next. [`follow`](Self::follow) before `buffer` is used.
+    ///
+    /// # Errors
+    /// When the device has no memory left or fails.
+    pub fn upload_ahead<T: Plain>(&mut self, buffer: &mut Buffer, values: &[T]) -> Result<(), Error> {
+        let at = self.resize(buffer, size_of_val(values))?;
+        // SAFETY: as for `upload`; the caller holds the buffer, and no kernel is started with it before `follow`, or it reads
+        // half a frame, no memory of others.
+        unsafe { self.0.write_ahead(at, std::slice::from_raw_parts(values.as_ptr().cast(), size_of_val(values))) }
+    }
+
+    /// Has what comes next wait for the uploads that were sent ahead.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub fn follow(&mut self) -> Result<(), Error> {
+        self.0.follow()
     }
 
     /// Copies the first `count` values back, once everything before has happened.

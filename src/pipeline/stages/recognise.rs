@@ -62,15 +62,17 @@ impl RecogniseStage {
         let mut bases: BTreeMap<usize, Arc<Basis>> =
             self.lanes.iter().enumerate().map(|(n, lane)| (n, Arc::new(lane.recognizer.basis().clone()))).collect();
         let mut turn = 0;
-        while !open.is_empty() {
-            // In turn: the first lane after the last one served that has something.
-            let next = (0..open.len())
-                .map(|k| (turn + k) % open.len())
-                .find_map(|place| self.lanes[open[place]].input.try_recv().ok().map(|job| (place, job)));
-            match next {
-                Some((place, job)) => {
-                    turn = place + 1;
-                    let lane = open[place];
+        let mut held = None;
+        while !open.is_empty() || held.is_some() {
+            match held.take().or_else(|| self.next(&open, &mut turn)) {
+                Some((lane, job)) => {
+                    // An engine with a device takes the next frame up beside the work on this one.
+                    if self.lanes[lane].recognizer.reads_ahead() {
+                        held = self.next(&open, &mut turn);
+                    }
+                    if let Some((lane, job)) = &held {
+                        self.lanes[*lane].recognizer.announce(&job.frame);
+                    }
                     self.process(lane, job, bases.entry(lane).or_default());
                 }
                 None => {
@@ -84,6 +86,14 @@ impl RecogniseStage {
                 }
             }
         }
+    }
+
+    /// In turn: a frame of the first lane after the last one served that has something, with the lane's number.
+    fn next(&self, open: &[usize], turn: &mut usize) -> Option<(usize, Job)> {
+        let places = (0..open.len()).map(|k| (*turn + k) % open.len());
+        let (place, job) = places.filter_map(|at| Some((at, self.lanes[open[at]].input.try_recv().ok()?))).next()?;
+        *turn = place + 1;
+        Some((open[place], job))
     }
 
     fn process(&mut self, lane: usize, mut job: Job, basis: &mut Arc<Basis>) {

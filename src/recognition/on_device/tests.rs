@@ -61,6 +61,43 @@ fn a_real_cell_through_the_kernels_is_the_cell_of_the_host() {
     }
 }
 
+#[test]
+fn a_frame_sent_ahead_gives_what_it_gives_in_its_turn() {
+    let names = ["103064.webp", "103071.webp", "103072.webp"];
+    let frames: Vec<Frame> = names
+        .iter()
+        .enumerate()
+        .filter_map(|(n, name)| {
+            let mut frame = real_frame(name)?;
+            frame.info.id = FrameId(n as u64);
+            Some(frame)
+        })
+        .collect();
+    let [a, b, c] = &frames[..] else {
+        return skipped("a_frame_sent_ahead_gives_what_it_gives_in_its_turn");
+    };
+    let open = || ComposedRecognizer::open(&Recognition::default(), &shipped(), &emulated()).unwrap();
+    let run = |recognizer: &mut ComposedRecognizer, frame: &Frame| {
+        let whole = Region::whole(frame.pixels.width(), frame.pixels.height());
+        recognizer.recognise(frame, &[whole]).unwrap().remove(0)
+    };
+    let mut plain = open();
+    let expected: Vec<Recognised> = frames.iter().map(|frame| run(&mut plain, frame)).collect();
+
+    let mut ahead = open();
+    assert!(ahead.reads_ahead());
+    ahead.announce(b);
+    close(&run(&mut ahead, a), &expected[0]);
+    ahead.announce(c);
+    close(&run(&mut ahead, b), &expected[1]);
+    // One that was announced may be left out, and one that comes may not have been announced.
+    ahead.announce(b);
+    ahead.announce(a);
+    close(&run(&mut ahead, c), &expected[2]);
+    close(&run(&mut ahead, b), &expected[1]);
+    close(&run(&mut ahead, a), &expected[0]);
+}
+
 /// Grey values that no resampling leaves alone.
 fn texture(i: usize) -> u8 {
     (90 + ((i * 2_654_435_761) >> 13) % 140) as u8

@@ -170,3 +170,63 @@ fn end(bench: Bench) {
     }
     assert!(bench.stage.is_finished(), "the source has ended, so the stage ends");
 }
+
+/// An engine that notes what it is told and asked, and has one look at the next frame while it works.
+struct Foresighted {
+    seen: Arc<std::sync::Mutex<Vec<(char, u64)>>>,
+    basis: Basis,
+}
+
+impl Foresighted {
+    fn note(&self, what: char, frame: &Frame) {
+        self.seen.lock().unwrap().push((what, frame.info.id.0));
+    }
+}
+
+impl Recognizer for Foresighted {
+    fn recognise(&mut self, frame: &Frame, _: &[Region]) -> Result<Vec<Recognised>, RecognitionError> {
+        self.note('r', frame);
+        Ok(Vec::new())
+    }
+
+    fn reads_ahead(&self) -> bool {
+        true
+    }
+
+    fn announce(&mut self, frame: &Frame) {
+        self.note('a', frame);
+    }
+
+    fn basis(&self) -> &Basis {
+        &self.basis
+    }
+}
+
+#[test]
+fn an_engine_that_reads_ahead_is_told_of_the_next_frame_before_it_works_on_this_one() {
+    let health = Health::new(Birth::default());
+    let ledger = health.add_source("scope", SourceState::default());
+    let config = SourceConfig { kind: SourceKind::Folder, ..SourceConfig::default() };
+    let source = SourceContext::new("scope", config, ledger);
+    let abandon = Arc::new(AtomicBool::new(false));
+    let (frames, input) = edges::edge(edges::TRIAGE_RECOGNISE, abandon.clone());
+    let (output, recognised) = edges::edge(edges::RECOGNISE_INTERPRET, abandon.clone());
+    let (refusals, _refused) = edges::edge(edges::INTERPRET_COMMIT, abandon.clone());
+    for number in 1..=2 {
+        let pixels = Pixels::new(PixelBuffer::from_bytes(&[200; 64]), PixelFormat::Mono8, 8, 8, 8).unwrap();
+        let info = FrameInfo { id: crate::frame::FrameId(number), ..FrameInfo::of_tool("test") };
+        frames.send(Job::new(Frame { info, pixels }, source.ledger.accept(), source.clone(), false), Mode::Lossless);
+    }
+    drop(frames);
+    let clock: Arc<dyn crate::pipeline::clock::Clock> = Arc::new(SystemClock);
+    let context =
+        StageContext { heart: Heart::new("recognise", clock.clone()), clock, health, stop: Arc::default(), abandon };
+    let seen = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let recognizer = Box::new(Foresighted { seen: seen.clone(), basis: Basis::default() });
+    let make: MakeRecognizer = Box::new(|| Err(broken().into()));
+    let lane = Lane { source: "scope".into(), input, make, fall_back: None, recognizer };
+    RecogniseStage { context, lanes: vec![lane], output, refusals }.run();
+    assert_eq!(*seen.lock().unwrap(), [('a', 2), ('r', 1), ('r', 2)]);
+    let out: Vec<u64> = recognised.try_iter().map(|(job, _)| job.frame.info.id.0).collect();
+    assert_eq!(out, [1, 2], "a frame that waits for its turn is not lost when its source ends");
+}
