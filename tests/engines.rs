@@ -5,7 +5,7 @@ use std::{fs, path::Path, sync::Arc};
 use metaphased::{
     cell::BoundingBox,
     config::InferenceConfig,
-    frame::{Frame, FrameInfo, PixelBuffer, PixelFormat, Pixels},
+    frame::{Frame, FrameInfo, PixelBuffer, PixelFormat, PixelView, Pixels},
     inference::{ChosenEngine, CpuEngine, Engine, EngineError, Input, ModelError, ModelFolder, ModelLibrary, load},
     recognition::{ComposedRecognizer, Detector, Plane, Recognition, Recognizer, Region},
 };
@@ -262,4 +262,35 @@ fn what_the_gpu_engine_lacks_is_told_and_the_configured_fallback_takes_over() {
         Ok(chosen) => assert_eq!(chosen.engine.name(), "tensorrt"),
         Err(error) => assert!(error.to_string().contains("CUDA driver"), "{error}"),
     }
+}
+
+/// What a user meets: the option decides, a mistake is told with what would be right, nothing else takes over in silence.
+#[test]
+fn the_option_engine_decides_or_says_why_not() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let picture = folder.path().join("field.png");
+    let field = field();
+    let PixelView::Mono8(grey) = field.pixels.view() else { panic!("the field is of 8 bits") };
+    image::save_buffer(&picture, grey, 96, 64, image::ColorType::L8).expect("written");
+    let run = |engine: &str| {
+        std::process::Command::new(env!("CARGO_BIN_EXE_metaphased"))
+            .args(["--engine", engine, "--models"])
+            .arg(models())
+            .args(["analyze", "--no-triage"])
+            .arg(&picture)
+            .output()
+            .expect("the program starts")
+    };
+    let cell = run("cpu");
+    let text = String::from_utf8_lossy(&cell.stdout);
+    assert!(cell.status.success() && text.contains("tiny-detector"), "{text}");
+
+    let wrong = run("nonsense");
+    assert_eq!(wrong.status.code(), Some(78));
+    assert!(String::from_utf8_lossy(&wrong.stderr).contains("expected one of \"auto\", \"cpu\""), "{wrong:?}");
+
+    let absent = run("kserve");
+    assert_eq!(absent.status.code(), Some(69), "no address was given: {absent:?}");
+    assert!(absent.stdout.is_empty(), "a broken engine is no empty slide");
+    assert!(String::from_utf8_lossy(&absent.stderr).contains("inference.url is not set"), "{absent:?}");
 }
