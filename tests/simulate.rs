@@ -91,3 +91,23 @@ fn what_cannot_be_done_ends_with_its_exit_code_and_reason() {
     std::fs::write(&file, "").unwrap();
     assert_eq!(simulate(&file, &["--cells", "1"]).status.code(), Some(73));
 }
+
+#[test]
+fn a_cell_of_a_colour_camera_is_read_through_its_filter() {
+    let dir = tempfile::tempdir().unwrap();
+    assert!(simulate(dir.path(), &["--cells", "1", "--bits", "12", "--bayer", "grbg"]).status.success());
+    assert_eq!(truth(dir.path())[0]["bayer"], "grbg");
+    let found = |more: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_metaphased"))
+            .args(["--models", "nowhere", "analyze", "--no-triage"])
+            .args(more)
+            .arg(dir.path().join("cell00000.tif"))
+            .output()
+            .expect("the binary runs");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let cell: serde_json::Value = serde_json::from_str(text.lines().next().expect("a line")).expect("JSON");
+        cell["counts"]["detected"].as_u64()
+    };
+    let through = found(&["--bayer", "grbg"]).expect("a cell");
+    assert!((35..=55).contains(&through), "{through} chromosomes by segmentation alone");
+}

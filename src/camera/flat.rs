@@ -44,14 +44,7 @@ impl Source for FlatFielded {
         };
         match self.flat.correct(&mut frame.pixels) {
             Ok(()) => Ok(Capture::Frame(frame)),
-            Err(error) => Ok(Capture::Bad(BadFrame {
-                id: frame.info.id,
-                file: frame.info.file,
-                stamp: frame.info.stamp,
-                trigger: frame.info.trigger,
-                reason: RejectReason::Unsupported,
-                text: differs(&error),
-            })),
+            Err(error) => Ok(Capture::Bad(BadFrame::of(frame, RejectReason::Unsupported, differs(&error)))),
         }
     }
 

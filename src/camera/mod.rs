@@ -6,12 +6,14 @@
 pub mod files;
 mod flat;
 mod folder;
+mod mosaic;
 mod simulator;
 #[cfg(feature = "webcam")]
 mod webcam;
 
 pub use flat::{FlatFielded, differs as flat_field_differs, load_flat_field};
 pub use folder::{FolderSettings, FolderSource, IsDone, list as list_files};
+pub use mosaic::Demosaiced;
 pub use simulator::{SimulatorSettings, SimulatorSource};
 #[cfg(feature = "webcam")]
 pub use webcam::{WebcamSettings, WebcamSource, list as list_webcams};
@@ -98,6 +100,14 @@ pub struct BadFrame {
     pub reason: crate::station::RejectReason,
     /// What was found and what would be right.
     pub text: String,
+}
+
+impl BadFrame {
+    /// A frame that was read but is of no use.
+    fn of(frame: Frame, reason: crate::station::RejectReason, text: String) -> Self {
+        let info = frame.info;
+        Self { id: info.id, file: info.file, stamp: info.stamp, trigger: info.trigger, reason, text }
+    }
 }
 
 /// Why a source cannot go on. The pipeline says so and opens it again after a pause.

@@ -21,8 +21,8 @@ use crate::{
     },
     cell::{Cell, Verdict},
     config::{Config, Stain},
-    frame::{Frame, FrameFlags, FrameId, FrameInfo, PixelBuffer},
-    imaging::FlatField,
+    frame::{Bayer, Frame, FrameFlags, FrameId, FrameInfo, PixelBuffer},
+    imaging::{Demosaic, FlatField},
     inference::{self, ModelLibrary},
     karyotype::{KaryotypeSettings, karyogram::Posture},
     mqtt::Rejected,
@@ -64,6 +64,9 @@ pub struct Analyze {
     /// Light of the empty field, as `flat-field` writes it: divided out of every picture.
     #[arg(long, value_name = "FILE")]
     flat_field: Option<PathBuf>,
+    /// The pictures are raw samples of a camera behind this Bayer filter.
+    #[arg(long, value_enum, value_name = "PATTERN")]
+    bayer: Option<Bayer>,
     /// Case that the cells belong to.
     #[arg(long)]
     case: Option<String>,
@@ -210,6 +213,11 @@ impl Analyze {
                     continue;
                 }
             };
+            if let Some(Err(error)) = self.bayer.map(|pattern| stages.demosaic.luminance(&mut page.pixels, pattern)) {
+                refuse(sink, &name, RejectReason::Unsupported, error.to_string())?;
+                good = false;
+                continue;
+            }
             if let Some(Err(error)) = stages.flat.as_ref().map(|flat| flat.correct(&mut page.pixels)) {
                 refuse(sink, &name, RejectReason::Unsupported, flat_field_differs(&error))?;
                 good = false;
@@ -295,6 +303,7 @@ struct Stages {
     recognizer: ComposedRecognizer,
     karyotype: KaryotypeSettings,
     sheets: super::stages::Stages,
+    demosaic: Demosaic,
     flat: Option<FlatField>,
     frames: u64,
 }
@@ -313,6 +322,7 @@ impl Stages {
             recognizer,
             karyotype,
             sheets,
+            demosaic: Demosaic::default(),
             flat: None,
             frames: 0,
         })

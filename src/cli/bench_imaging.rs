@@ -9,11 +9,11 @@ use serde_json::json;
 
 use super::{Exit, Failure, output};
 use crate::{
-    frame::PixelView,
+    frame::{Bayer, PixelBuffer, PixelFormat, PixelView, PixelViewMut, Pixels},
     imaging::{
-        Background, BackgroundScratch, Components, Denoise, DistanceScratch, FilterScratch, GrayImage, GrayView,
-        Histogram, Polarity, PrepareOptions, Preparer, SegmentOptions, Segmenter, binomial3, downscale, median3,
-        squared_distance, threshold,
+        Background, BackgroundScratch, Components, Demosaic, Denoise, DistanceScratch, FilterScratch, GrayImage,
+        GrayView, Histogram, Polarity, PrepareOptions, Preparer, SegmentOptions, Segmenter, binomial3, downscale,
+        median3, squared_distance, threshold,
     },
     recognition::{Triage, TriageOptions},
     slide::{Samples, SlideSettings, VirtualSlide},
@@ -97,7 +97,7 @@ impl BenchImaging {
         Ok(grey)
     }
 
-    fn measure(&self, grey: &GrayImage) -> Result<Vec<Row>, crate::imaging::ImagingError> {
+    fn measure(&self, grey: &GrayImage) -> Result<Vec<Row>, Box<dyn std::error::Error>> {
         let (width, height) = (grey.width, grey.height);
         let view = grey.view()?;
         let mut rows = Vec::new();
@@ -106,6 +106,16 @@ impl BenchImaging {
         let deep: Vec<u16> = grey.data.iter().map(|&v| u16::from(v) << 4).collect();
         self.time(&mut rows, "colour to grey", || out.read(PixelView::Rgb8(&rgb), width, height, 8));
         self.time(&mut rows, "12 to 8 bits", || out.read(PixelView::Mono16(&deep), width, height, 12));
+        let buffer = PixelBuffer::from_bytes(&grey.data);
+        let mut raw = Pixels::new(buffer, PixelFormat::Mono8, width, height, 8)?;
+        let mut demosaic = Demosaic::default();
+        self.time(&mut rows, "luminance behind a filter", || {
+            // It works in place: the raw samples are put back each time.
+            if let PixelViewMut::Mono8(samples) = raw.view_mut() {
+                samples.copy_from_slice(&grey.data);
+            }
+            let _ = demosaic.luminance(&mut raw, Bayer::Rggb);
+        });
         self.time(&mut rows, "third of the size", || downscale(view, 3, &mut out));
         self.time(&mut rows, "binomial 3 x 3", || binomial3(view, &mut out, &mut filter));
         self.time(&mut rows, "median 3 x 3", || median3(view, &mut out, &mut filter));

@@ -15,6 +15,7 @@ use serde::Serialize;
 use super::{Exit, Failure};
 use crate::{
     config::{Assay, Stain},
+    frame::Bayer,
     slide::{Exposure, FieldTruth, Samples, SlideError, SlideSettings, VirtualSlide},
 };
 
@@ -55,6 +56,9 @@ pub struct Simulate {
     /// Bits of a sample; above 8 the images are 16-bit TIFF.
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u8).range(8..=16))]
     bits: u8,
+    /// Draw what a colour camera delivers: raw samples behind a Bayer filter.
+    #[arg(long, value_enum, value_name = "PATTERN")]
+    bayer: Option<Bayer>,
 }
 
 fn size(text: &str) -> Result<[u32; 2], String> {
@@ -70,6 +74,8 @@ struct Line<'a> {
     seed: u64,
     stain: Stain,
     assay: Assay,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bayer: Option<Bayer>,
     exposure: Option<Dose>,
     #[serde(flatten)]
     field: &'a FieldTruth,
@@ -103,6 +109,7 @@ impl Simulate {
             width: self.size[0],
             height: self.size[1],
             bits: self.bits,
+            filter: self.bayer,
             um_per_px: self.um_per_px,
             cells: Some(self.cells),
             ..SlideSettings::default()
@@ -151,7 +158,16 @@ impl Simulate {
             let path = self.out.join(format!("{stem}.xml"));
             fs::write(&path, field.voc_xml(&folder, &image)).map_err(|e| cannot(&path, &e))?;
             let exposure = (assay == Assay::Dicentric).then_some(dose);
-            let line = Line { image: &image, mask: &mask, seed: self.seed, stain, assay, exposure, field: &field };
+            let line = Line {
+                image: &image,
+                mask: &mask,
+                seed: self.seed,
+                stain,
+                assay,
+                bayer: self.bayer,
+                exposure,
+                field: &field,
+            };
             serde_json::to_writer(&mut lines, &line).map_err(|e| cannot(&truth, &e))?;
             lines.write_all(b"\n").map_err(|e| cannot(&truth, &e))?;
             bar.inc(1);

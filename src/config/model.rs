@@ -6,6 +6,8 @@ use clap::ValueEnum;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::frame::Bayer;
+
 /// What is scored on a slide.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
@@ -149,6 +151,10 @@ pub struct SourceConfig {
     /// Measured light of an empty field, as `metaphased flat-field` writes it; divided out of every frame, dust with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flat_field: Option<PathBuf>,
+    /// Frames are raw samples behind this Bayer filter: their luminance is computed before anything else sees them. Of the
+    /// simulator: it draws them so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bayer: Option<Bayer>,
     /// Case that its cells belong to, until a command names another.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub case: Option<String>,

@@ -6,7 +6,10 @@ pub use pool::{FramePool, PixelBuffer};
 
 use std::{fmt, sync::Arc, time::Instant};
 
+use clap::ValueEnum;
 use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::cell::{StagePosition, TrueCell};
 
@@ -39,6 +42,38 @@ impl PixelFormat {
             Self::Mono16 => 2,
             Self::Rgb8 => 3,
         }
+    }
+}
+
+/// Colours before the pixels of a sensor, by the first two of the first row and of the second.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Bayer {
+    /// Red, green; green, blue.
+    Rggb,
+    /// Green, red; blue, green.
+    Grbg,
+    /// Green, blue; red, green.
+    Gbrg,
+    /// Blue, green; green, red.
+    Bggr,
+}
+
+impl Bayer {
+    /// Whether the first pixel of the first row lies behind green.
+    pub fn green_first(self) -> bool {
+        matches!(self, Self::Grbg | Self::Gbrg)
+    }
+
+    /// The colour before a pixel: 0 red, 1 green, 2 blue.
+    pub fn channel(self, x: usize, y: usize) -> usize {
+        let tile = match self {
+            Self::Rggb => [0, 1, 1, 2],
+            Self::Grbg => [1, 0, 2, 1],
+            Self::Gbrg => [1, 2, 0, 1],
+            Self::Bggr => [2, 1, 1, 0],
+        };
+        tile[y % 2 * 2 + x % 2]
     }
 }
 

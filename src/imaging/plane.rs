@@ -48,6 +48,19 @@ pub enum ImagingError {
         /// Height found.
         height: usize,
     },
+    /// Too few pixels for what looks at neighbours.
+    #[error("the picture has {width} x {height} pixels; at least {least} a side are needed")]
+    Small {
+        /// Fewest pixels a side.
+        least: usize,
+        /// Width found.
+        width: usize,
+        /// Height found.
+        height: usize,
+    },
+    /// A raw picture has one sample a pixel.
+    #[error("the picture is in colour already; only grey frames can be raw samples behind a Bayer filter")]
+    Colour,
     /// Every pixel has the same value.
     #[error("all pixels have the value {value}: a closed shutter, no light or a saturated sensor")]
     Constant {

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use super::{job::SourceContext, stages::capture::OpenSource};
 use crate::{
     camera::{
-        FlatFielded, FolderSettings, FolderSource, SimulatorSettings, SimulatorSource, SourceError, load_flat_field,
+        Demosaiced, FlatFielded, FolderSettings, FolderSource, SimulatorSettings, SimulatorSource, SourceError,
+        load_flat_field,
     },
     config::{Assay, Mode, Repeat, SourceConfig, SourceKind},
     slide::{Exposure, SlideSettings},
@@ -22,12 +23,20 @@ const SIMULATOR_RATE: f64 = 10.0;
 pub fn opener(context: &Arc<SourceContext>, assay: Assay, store: StoreReader) -> Result<OpenSource, SourceError> {
     let config = &context.config;
     let mut open = match config.kind {
-        SourceKind::Folder => folder(context, store),
+        SourceKind::Folder => unfiltered(config, folder(context, store)),
         _ => camera(&context.name, config, assay)?,
     };
-    let Some(path) = &config.flat_field else { return Ok(open) };
-    let flat = Arc::new(load_flat_field(path)?);
-    Ok(Box::new(move || Ok(Box::new(FlatFielded::new(open()?, flat.clone())) as _)))
+    if let Some(path) = &config.flat_field {
+        let (flat, mut raw) = (Arc::new(load_flat_field(path)?), open);
+        open = Box::new(move || Ok(Box::new(FlatFielded::new(raw()?, flat.clone())) as _));
+    }
+    Ok(open)
+}
+
+/// The source with the luminance of its raw samples, where it has a Bayer filter.
+fn unfiltered(config: &SourceConfig, mut open: OpenSource) -> OpenSource {
+    let Some(pattern) = config.bayer else { return open };
+    Box::new(move || Ok(Box::new(Demosaiced::new(open()?, pattern)) as _))
 }
 
 fn folder(context: &Arc<SourceContext>, store: StoreReader) -> OpenSource {
@@ -57,6 +66,10 @@ fn folder(context: &Arc<SourceContext>, store: StoreReader) -> OpenSource {
 /// # Errors
 /// When this build or this version cannot drive such a source.
 pub fn camera(name: &Arc<str>, config: &SourceConfig, assay: Assay) -> Result<OpenSource, SourceError> {
+    Ok(unfiltered(config, device(name, config, assay)?))
+}
+
+fn device(name: &Arc<str>, config: &SourceConfig, assay: Assay) -> Result<OpenSource, SourceError> {
     let (name, config) = (name.clone(), config.clone());
     match config.kind {
         SourceKind::Simulator => {
@@ -72,6 +85,7 @@ pub fn camera(name: &Arc<str>, config: &SourceConfig, assay: Assay) -> Result<Op
                 height,
                 um_per_px: config.um_per_px.unwrap_or(defaults.um_per_px),
                 cells: config.cells,
+                filter: config.bayer,
                 ..defaults
             };
             // Tried once here, so that a wrong karyotype is told at the start and not again and again.

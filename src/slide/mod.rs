@@ -225,6 +225,7 @@ impl VirtualSlide {
             sharpen: self.light.sharpen,
             motion_px,
             haze: self.light.haze,
+            filter: self.settings.filter,
         };
         let mut noise = Draw::new(self.settings.seed, stream::NOISE + view.stop.exposure);
         self.camera.expose(&self.plane, &exposed, self.settings.bits, &mut noise, &mut out);

@@ -1,6 +1,9 @@
 //! What a virtual slide is made from.
 
-use crate::config::{Assay, Stain};
+use crate::{
+    config::{Assay, Stain},
+    frame::Bayer,
+};
 
 use super::{Exposure, camera::Samples};
 
@@ -24,6 +27,8 @@ pub struct SlideSettings {
     pub height: u32,
     /// Bits of a sample, 8 to 16.
     pub bits: u8,
+    /// Filter before the sensor; the samples are raw then.
+    pub filter: Option<Bayer>,
     /// Pixel size in um through the working objective.
     pub um_per_px: f64,
     /// Metaphases on the slide; none: it has no end.
@@ -43,6 +48,7 @@ impl Default for SlideSettings {
             width: 1360,
             height: 1024,
             bits: 8,
+            filter: None,
             um_per_px: 0.0645,
             cells: Some(20),
             crowding: 0.25,

@@ -1,5 +1,9 @@
 use super::*;
-use crate::config::Assay;
+use crate::{
+    config::Assay,
+    frame::{Bayer, PixelBuffer, PixelFormat, PixelView, Pixels},
+    imaging::Demosaic,
+};
 
 fn small(stain: Stain) -> SlideSettings {
     SlideSettings { stain, width: 700, height: 560, um_per_px: 0.1, cells: Some(3), ..Default::default() }
@@ -197,4 +201,41 @@ fn a_search_field_shows_many_sites_and_defocus_lowers_contrast() {
     let (soft, truth) = picture(&mut slide, &off);
     assert!((truth.defocus_um - 3.0).abs() < 0.01);
     assert!(contrast(&sharp) > 1.2 * contrast(&soft), "{} {}", contrast(&sharp), contrast(&soft));
+}
+
+/// Mean difference of neighbours in a row, in grey levels: a filter's pattern shows as much more than noise.
+fn flicker(pixels: &[u8], width: usize) -> f64 {
+    let pairs = pixels.chunks_exact(width).flat_map(|row| row.windows(2));
+    let (sum, count) = pairs.fold((0.0, 0.0), |(s, n), pair| (s + f64::from(pair[0].abs_diff(pair[1])), n + 1.0));
+    sum / count
+}
+
+#[test]
+fn behind_a_bayer_filter_the_luminance_shows_what_a_grey_camera_sees() {
+    for stain in [Stain::GBand, Stain::Dapi] {
+        let grey = SlideSettings { ..small(stain) };
+        let (width, height) = (grey.width as usize, grey.height as usize);
+        let mut slide = VirtualSlide::new(grey.clone()).unwrap();
+        let stop = slide.at_cell(0);
+        let (plain, truth) = picture(&mut slide, &stop);
+        for filter in [Bayer::Rggb, Bayer::Gbrg] {
+            let mut slide = VirtualSlide::new(SlideSettings { filter: Some(filter), ..grey.clone() }).unwrap();
+            let (raw, same) = picture(&mut slide, &stop);
+            assert_eq!(truth, same, "the filter changes no chromosome");
+            let mut pixels = Pixels::new(PixelBuffer::from_bytes(&raw), PixelFormat::Mono8, width, height, 8).unwrap();
+            Demosaic::default().luminance(&mut pixels, filter).unwrap();
+            let PixelView::Mono8(seen) = pixels.view() else { panic!("8 bits stay 8 bits") };
+            let (before, after, usual) = (flicker(&raw, width), flicker(seen, width), flicker(&plain, width));
+            assert!(before > 2.5 * usual && before > 4.0 * after, "{stain:?} {filter:?}: {before} {after} {usual}");
+            // Both pictures go up and down together.
+            let mean = |v: &[u8]| v.iter().map(|v| f64::from(*v)).sum::<f64>() / v.len() as f64;
+            let (a, b) = (mean(&plain), mean(seen));
+            let product = |p: &[u8], m: f64, q: &[u8], n: f64| -> f64 {
+                p.iter().zip(q).map(|(p, q)| (f64::from(*p) - m) * (f64::from(*q) - n)).sum()
+            };
+            let alike =
+                product(&plain, a, seen, b) / (product(&plain, a, &plain, a) * product(seen, b, seen, b)).sqrt();
+            assert!(alike > 0.98, "{stain:?} {filter:?}: {alike}");
+        }
+    }
 }
