@@ -58,7 +58,7 @@ def export(name: str, run: Path, folder: Path):
     else:
         net = lit.NETWORKS[name]()
         net.load_state_dict(c["average"])
-        whole = lit.YoloExport(net.eval())
+        whole = lit.YoloExport(net.eval(), c["config"]["anchors"])
         out = f"stride{whole.stride}"
         files = ex.write_files(whole, dict(image=torch.randn(1, 3, 128, 160)), out, {"image": {0: "n", 2: "h", 3: "w"}, out: {0: "n", 2: "rows", 3: "columns"}}, folder, tolerance)
         top, table = dict(task="detector", **top), dict(
@@ -113,9 +113,11 @@ def train_yolo(name: str, cache_folder: Path, out: Path, minutes: float, size: i
     if weights:
         lit.load_imagenet(net, weights)
     optimiser = torch.optim.AdamW(net.parameters(), lr=1e-3, weight_decay=0.02)
-    run = Run(out, dict(task=name, data=["cil"], scale=cache.scale, size=size, seed=seed, minutes=minutes, net={}), net, optimiser, minutes, 1e-3)
-    seed_everything(seed + run.step)
     pool = cache.select("train")
+    anchors = lit.dimension_clusters(np.concatenate([cache[i].boxes[:, 2:] - cache[i].boxes[:, :2] for i in pool[:500]]) / net.stride)
+    facts = dict(task=name, data=["cil"], scale=cache.scale, size=size, anchors=anchors, seed=seed, minutes=minutes, net={})
+    run = Run(out, facts, net, optimiser, minutes, 1e-3)
+    seed_everything(seed + run.step)
 
     def make(rng):
         made = [sample(rng, cache, int(i), size) for i in rng.choice(pool, batch)]
@@ -127,7 +129,7 @@ def train_yolo(name: str, cache_folder: Path, out: Path, minutes: float, size: i
         run.set_rate()
         with torch.autocast("cpu", torch.bfloat16):
             raw = net(three(images, size))
-        loss = lit.yolo_loss(raw, truth, net.stride, lit.ANCHORS)
+        loss = lit.yolo_loss(raw, truth, net.stride, anchors)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(net.parameters(), 10.0)
@@ -139,18 +141,20 @@ def train_yolo(name: str, cache_folder: Path, out: Path, minutes: float, size: i
     run.save()
     net.load_state_dict(run.average.state)
     net.eval()
-    found, hits, total = [], [], 0
+    found, hits, total, seconds = [], [], 0, []
     held = cache.select("validation")
     for i in held[::VALIDATED] if len(held) else pool[:2]:
         item = cache[i]
         grey = pad_to(item.pixels)
+        started = time.perf_counter()
         with torch.no_grad():
             x = (torch.from_numpy(grey)[None, None].float() / 255 - 0.5).expand(-1, 3, -1, -1)
-            b, s, p = (t[0].numpy() for t in lit.decode_yolo(net(x), net.stride, lit.ANCHORS))
+            b, s, p = (t[0].numpy() for t in lit.decode_yolo(net(x), net.stride, anchors))
         top = np.argsort(-s)[:300]
         keep = top[bx.suppress(b[top], s[top], p[top].argmax(1), 0.6, 0.5)]
+        seconds.append(time.perf_counter() - started)
         found.append(s[keep]), hits.append(bx.match(b[keep], item.boxes) >= 0)
         total += len(item.boxes)
-    result = dict(ap50=bx.average_precision(np.concatenate(found), np.concatenate(hits), total), minutes=run.elapsed / 60, size=size)
+    result = dict(ap50=bx.average_precision(np.concatenate(found), np.concatenate(hits), total), minutes=run.elapsed / 60, ms_per_cell=1e3 * float(np.median(seconds)), size=size)
     (out / "result.json").write_text(json.dumps(result, indent=1))
     return result

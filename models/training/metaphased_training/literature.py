@@ -7,6 +7,7 @@ torchvision's state dicts, read from a file when one is given.
 import math
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -113,7 +114,25 @@ class YoloV2Head(nn.Module):
         return self.out(x)
 
 
-#: Anchor sizes in cells of 32 input pixels (Tiny YOLO v2 for VOC).
+def dimension_clusters(sizes: np.ndarray, anchors: int = 5, rounds: int = 50) -> tuple:
+    """Anchors for boxes of these `sizes` [N,2], smallest first: k-means by overlap of centred boxes, as YOLOv2 chooses them (section 2)."""
+    sizes = np.asarray(sizes, float)
+
+    def overlap(means):
+        shared = np.minimum(sizes[:, None], means[None]).prod(-1)
+        return shared / (sizes.prod(1)[:, None] + means.prod(1)[None] - shared)
+
+    # Begins with the size that is least like the middle one and, in turn, the one that those so far fit least.
+    means = sizes[overlap(np.median(sizes, 0)[None]).argmin(0)]
+    for _ in range(anchors - 1):
+        means = np.concatenate([means, sizes[overlap(means).max(1).argmin()][None]])
+    for _ in range(rounds):
+        nearest = overlap(means).argmax(1)
+        means = np.array([sizes[nearest == k].mean(0) if (nearest == k).any() else means[k] for k in range(anchors)])
+    return tuple(tuple(round(float(v), 3) for v in m) for m in means[np.argsort(means.prod(1))])
+
+
+#: Anchor sizes in cells of 32 input pixels (Tiny YOLO v2 for VOC), where none were chosen for the data.
 ANCHORS = ((1.08, 1.19), (3.42, 4.41), (6.63, 11.38), (9.42, 5.11), (16.62, 10.52))
 
 

@@ -238,6 +238,15 @@ def test_every_published_head_runs_and_last_layers_can_be_tuned_alone(head):
     assert all(p.requires_grad for p in net.parameters())
 
 
+def test_anchors_are_the_sizes_that_occur():
+    rng = np.random.default_rng(1)
+    sizes = np.concatenate([rng.normal(m, 0.1, (50, 2)) for m in ((1, 1), (2, 1), (1, 2), (3, 3), (4, 2))])
+    anchors = lit.dimension_clusters(sizes)
+    assert len(anchors) == 5
+    for mean in ((1, 1), (2, 1), (1, 2), (3, 3), (4, 2)):
+        assert min(np.abs(np.subtract(mean, a)).max() for a in anchors) < 0.1, (mean, anchors)
+
+
 @pytest.mark.parametrize("name", ["tiny-yolo", "yolov2-resnet50"])
 def test_yolos_give_one_map_that_decodes(name):
     net = lit.NETWORKS[name]().eval()
