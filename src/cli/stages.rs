@@ -95,6 +95,7 @@ fn triaged(triage: &mut Triage, view: GrayView<'_>, stain: Stain) -> Panel {
         format!("triage: {}; metaphase {:.2}, focus {:.2}, spread {:.2}", seen.verdict, q.metaphase, q.focus, q.spread);
     Panel { title, width: view.width(), rgb }
 }
+
 fn colour(kind: RegionKind) -> [u8; 3] {
     match kind {
         RegionKind::Single => [0, 140, 60],
@@ -121,15 +122,11 @@ fn kinds(plane: GrayView<'_>, found: &Segmentation) -> Panel {
             }
         }
     }
-    let [single, touching, crossing, nuclei, debris] = counts;
-    Panel {
-        title: format!(
-            "kinds: {single} single green, {touching} touching orange, {crossing} crossing violet, {nuclei} nuclei blue, \
-             {debris} debris red"
-        ),
-        width: plane.width(),
-        rgb,
-    }
+    let names = ["single (green)", "touching (orange)", "crossing (violet)", "nuclei (blue)", "debris (red)"];
+    let told: Vec<String> =
+        counts.iter().zip(names).filter(|(n, _)| **n > 0).map(|(n, name)| format!("{n} {name}")).collect();
+    let title = if told.is_empty() { "kinds: nothing found".to_owned() } else { told.join(", ") };
+    Panel { title, width: plane.width(), rgb }
 }
 
 fn outlines(plane: GrayView<'_>, found: &Segmentation) -> Panel {
@@ -138,7 +135,7 @@ fn outlines(plane: GrayView<'_>, found: &Segmentation) -> Panel {
         draw_mask_outline(&mut rgb, plane.width(), region.bounds, found.mask(region), colour(region.kind));
     }
     let width = found.chromosome_width.map_or("unknown".to_owned(), |w| format!("{w:.1} px"));
-    let title = format!("outlines: chromosome width {width}, threshold {} below ground", found.threshold);
+    let title = format!("outlines: width {width}, {} below the ground", found.threshold);
     Panel { title, width: plane.width(), rgb }
 }
 
