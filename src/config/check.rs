@@ -8,7 +8,8 @@ use serde_json::Value;
 
 use super::{
     layers::{Layers, Origin},
-    model::{Assay, Config, Mode, SourceConfig, SourceKind},
+    model::{Assay, Config},
+    source::{Mode, SourceConfig, SourceKind},
 };
 
 /// One mistake: where, which key, what was found and what would be right.

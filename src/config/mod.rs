@@ -6,15 +6,21 @@
 //! forgets where a value stood and lower-cases keys, so it could not say that; docs/design.md.)
 
 mod check;
+mod inference;
 mod layers;
 mod model;
 mod paths;
 mod print;
+mod scoring;
+mod source;
 
 pub use check::Problem;
+pub use inference::*;
 pub use layers::{Layers, Origin};
 pub use model::*;
 pub use print::print;
+pub use scoring::*;
+pub use source::*;
 
 use std::path::{Path, PathBuf};
 

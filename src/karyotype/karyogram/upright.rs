@@ -41,11 +41,13 @@ pub(crate) struct Piece {
 impl Crop {
     /// A crop without mask. Bright chromosomes on dark ground are told by the tone at its edge.
     pub fn new(width: usize, height: usize, pixels: Vec<u8>) -> Self {
-        let at_edge = |i: &usize| {
-            let (x, y) = (i % width, i / width);
-            x == 0 || y == 0 || x + 1 == width || y + 1 == height
-        };
-        let mut edge: Vec<u8> = (0..pixels.len()).filter(at_edge).map(|i| pixels[i]).collect();
+        let mut edge: Vec<u8> = Vec::with_capacity(2 * (width + height));
+        for (y, row) in pixels.chunks_exact(width.max(1)).enumerate() {
+            match row {
+                [first, .., last] if y > 0 && y + 1 < height => edge.extend([first, last]),
+                row => edge.extend(row),
+            }
+        }
         edge.sort_unstable();
         let bright = edge.get(edge.len() / 2).is_some_and(|tone| *tone < DARK_GROUND);
         Self { width, height, pixels, mask: Vec::new(), bright }
@@ -79,8 +81,7 @@ impl Crop {
 impl Piece {
     /// Its pixels.
     pub fn inside(&self) -> impl Iterator<Item = (f32, f32)> {
-        let places = self.mask.iter().enumerate().filter(|(_, m)| **m);
-        places.map(|(i, _)| ((i % self.width) as f32, (i / self.width) as f32))
+        places(&self.mask, self.width).map(|(x, y)| (x as f32, y as f32))
     }
 
     /// Number of its pixels.
@@ -109,8 +110,7 @@ impl Piece {
     /// to it, or a part is missing.
     pub fn is_apart(&self, margin: f32) -> bool {
         let (mut left, mut right, mut top, mut bottom) = (self.width, 0, self.height, 0);
-        for (i, _) in self.mask.iter().enumerate().filter(|(_, m)| **m) {
-            let (x, y) = (i % self.width, i / self.width);
+        for (x, y) in places(&self.mask, self.width) {
             (left, right, top, bottom) = (left.min(x), right.max(x + 1), top.min(y), bottom.max(y + 1));
         }
         let sides = [left, top, self.width.saturating_sub(right), self.height.saturating_sub(bottom)];
@@ -119,30 +119,26 @@ impl Piece {
 
     /// Area of the largest hole that it encloses, in units of its own area.
     pub fn hole(&self) -> f32 {
-        let mut seen = self.mask.clone();
-        let mut largest = 0;
-        // What is open to the edge is no hole.
+        // A free ring around the crop joins all that is open to its edge: no hole.
+        let ringed = Margin { width: self.width + 2, height: self.height + 2 };
+        let mut free = ringed.around((0..ringed.height).flat_map(|y| {
+            let row = y.checked_sub(1).and_then(|y| self.mask.chunks_exact(self.width).nth(y));
+            (0..ringed.width).map(move |x| {
+                let taken = row.zip(x.checked_sub(1)).and_then(|(row, x)| row.get(x));
+                !taken.is_some_and(|taken| *taken)
+            })
+        }));
         let mut stack = Vec::new();
-        for start in 0..seen.len() {
-            if seen[start] {
-                continue;
-            }
-            seen[start] = true;
-            stack.push(start);
-            let (mut size, mut open) = (0_usize, false);
-            while let Some(i) = stack.pop() {
-                size += 1;
-                let (x, y) = (i % self.width, i / self.width);
-                open |= x == 0 || y == 0 || x + 1 == self.width || y + 1 == self.height;
-                for j in neighbours(i, self.width, self.height) {
-                    if !seen[j] {
-                        seen[j] = true;
-                        stack.push(j);
-                    }
-                }
-            }
-            if !open {
-                largest = largest.max(size);
+        let mut flooded = |start: usize, free: &mut [bool]| {
+            let mut size = 0_usize;
+            ringed.flood(start, free, &mut stack, |_| size += 1);
+            size
+        };
+        flooded(ringed.first(), &mut free);
+        let mut largest = 0;
+        for start in 0..free.len() {
+            if free[start] {
+                largest = largest.max(flooded(start, &mut free));
             }
         }
         largest as f32 / self.area().max(1) as f32
@@ -150,11 +146,15 @@ impl Piece {
 
     /// Darkness at a place (255 - grey); none outside.
     pub fn darkness(&self, x: f32, y: f32) -> Option<f32> {
-        let (x, y) = (x.round(), y.round());
-        if x < 0.0 || y < 0.0 || x as usize >= self.width || y as usize >= self.height {
+        // The nearest pixel.
+        if x <= -0.5 || y <= -0.5 {
             return None;
         }
-        let i = y as usize * self.width + x as usize;
+        let (x, y) = ((x + 0.5) as usize, (y + 0.5) as usize);
+        if x >= self.width || y >= self.height {
+            return None;
+        }
+        let i = y * self.width + x;
         self.mask[i].then(|| 255.0 - f32::from(self.grey[i]))
     }
 }
@@ -207,33 +207,80 @@ impl Upright {
     }
 }
 
-/// The dark piece nearest to the middle: clearly darker than the ground, connected, a little grown.
-fn piece_in_the_middle(grey: &[u8], width: usize, height: usize) -> Vec<bool> {
-    let threshold = ground_level(grey);
-    let dark: Vec<bool> = grey.iter().map(|g| *g <= threshold).collect();
-    let middle = (width as f32 / 2.0, height as f32 / 2.0);
-    let distance = |i: usize| {
-        let (x, y) = ((i % width) as f32, (i / width) as f32);
-        (x - middle.0).powi(2) + (y - middle.1).powi(2)
-    };
-    let mut piece = vec![false; grey.len()];
-    let Some(seed) = (0..grey.len()).filter(|i| dark[*i]).min_by(|a, b| distance(*a).total_cmp(&distance(*b))) else {
-        return vec![true; grey.len()];
-    };
-    let mut stack = vec![seed];
-    piece[seed] = true;
-    while let Some(i) = stack.pop() {
-        for j in neighbours(i, width, height) {
-            if dark[j] && !piece[j] {
-                piece[j] = true;
-                stack.push(j);
+/// Places of a mask that are set: column and row.
+fn places(mask: &[bool], width: usize) -> impl Iterator<Item = (usize, usize)> {
+    let rows = mask.chunks_exact(width.max(1)).enumerate();
+    rows.flat_map(|(y, row)| row.iter().enumerate().filter(|(_, m)| **m).map(move |(x, _)| (x, y)))
+}
+
+/// A picture with a margin of one pixel, so that every pixel in it has four neighbours.
+#[derive(Clone, Copy)]
+struct Margin {
+    width: usize,
+    height: usize,
+}
+
+impl Margin {
+    fn stride(self) -> usize {
+        self.width + 2
+    }
+
+    /// Where the first pixel lies.
+    fn first(self) -> usize {
+        self.stride() + 1
+    }
+
+    fn neighbours(self, i: usize) -> [usize; 4] {
+        [i - 1, i + 1, i - self.stride(), i + self.stride()]
+    }
+
+    /// The values of a picture, row by row, with nothing around them; all must be of `width * height`.
+    fn around(self, mut values: impl Iterator<Item = bool>) -> Vec<bool> {
+        let mut with = vec![false; self.stride() * (self.height + 2)];
+        for row in with.chunks_exact_mut(self.stride()).skip(1).take(self.height) {
+            row[1..=self.width].iter_mut().for_each(|v| *v = values.next().unwrap_or(false));
+        }
+        with
+    }
+
+    /// Takes away what hangs together with `start`, and tells each place.
+    fn flood(self, start: usize, open: &mut [bool], stack: &mut Vec<usize>, mut found: impl FnMut(usize)) {
+        open[start] = false;
+        stack.push(start);
+        while let Some(i) = stack.pop() {
+            found(i);
+            for j in self.neighbours(i) {
+                if open[j] {
+                    open[j] = false;
+                    stack.push(j);
+                }
             }
         }
     }
-    let grown: Vec<usize> =
-        (0..grey.len()).filter(|i| !piece[*i] && neighbours(*i, width, height).any(|j| piece[j])).collect();
-    grown.into_iter().for_each(|i| piece[i] = true);
-    piece
+}
+
+/// The dark piece nearest to the middle: clearly darker than the ground, connected, a little grown.
+fn piece_in_the_middle(grey: &[u8], width: usize, height: usize) -> Vec<bool> {
+    let threshold = ground_level(grey);
+    let margin = Margin { width, height };
+    let mut dark = margin.around(grey.iter().map(|g| *g <= threshold));
+    let middle = (width as f32 / 2.0, height as f32 / 2.0);
+    let mut nearest = (f32::INFINITY, None);
+    for (y, row) in grey.chunks_exact(width).enumerate() {
+        let dy = (y as f32 - middle.1).powi(2);
+        for (x, _) in row.iter().enumerate().filter(|(_, g)| **g <= threshold) {
+            let distance = (x as f32 - middle.0).powi(2) + dy;
+            if distance < nearest.0 {
+                nearest = (distance, Some(margin.first() + y * margin.stride() + x));
+            }
+        }
+    }
+    let Some(seed) = nearest.1 else { return vec![true; grey.len()] };
+    let mut piece = vec![false; dark.len()];
+    margin.flood(seed, &mut dark, &mut Vec::new(), |i| piece[i] = true);
+    let rows = (0..height).map(|y| margin.first() + y * margin.stride());
+    let grown = |i: usize| piece[i] || margin.neighbours(i).iter().any(|j| piece[*j]);
+    rows.flat_map(|start| (start..start + width).map(grown)).collect()
 }
 
 /// Places above, below and beside one.
@@ -251,17 +298,24 @@ pub(super) fn neighbours(i: usize, width: usize, height: usize) -> impl Iterator
 
 /// Everything clearly darker than the ground: light bands belong to the chromosome too.
 fn ground_level(grey: &[u8]) -> u8 {
-    let mut sorted = grey.to_vec();
-    sorted.sort_unstable();
-    let at = |share: f32| f32::from(sorted[((sorted.len() - 1) as f32 * share) as usize]);
+    let mut counts = [0_usize; 256];
+    grey.iter().for_each(|g| counts[usize::from(*g)] += 1);
+    let at = |share: f32| {
+        let rank = (grey.len().saturating_sub(1) as f32 * share) as usize;
+        let mut below = 0;
+        let level = counts.iter().position(|n| {
+            below += n;
+            below > rank
+        });
+        level.unwrap_or(0) as f32
+    };
     let (dark, ground) = (at(0.05), at(0.95));
     (ground - 0.3 * (ground - dark)) as u8
 }
 
 /// Centre of a mask and the angle of its long axis from the vertical, clockwise, in radians.
 fn axis(mask: &[bool], width: usize) -> Option<((f32, f32), f32)> {
-    let inside: Vec<(f64, f64)> =
-        mask.iter().enumerate().filter(|(_, m)| **m).map(|(i, _)| ((i % width) as f64, (i / width) as f64)).collect();
+    let inside: Vec<(f64, f64)> = places(mask, width).map(|(x, y)| (x as f64, y as f64)).collect();
     if inside.is_empty() {
         return None;
     }
