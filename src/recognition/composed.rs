@@ -217,8 +217,10 @@ impl ComposedRecognizer {
                 groups[group].push(detection);
             }
         }
-        let mut cells = Vec::with_capacity(regions.len());
-        for (region, group) in regions.iter().zip(groups) {
+        let parts = regions.iter().cloned().zip(groups).collect();
+        let whole = joined(parts, thresholds.score, width, height);
+        let mut cells = Vec::with_capacity(whole.len());
+        for (region, group) in whole {
             let mut timing = BTreeMap::new();
             if cells.is_empty() {
                 timing.insert("detect", detected);
@@ -375,6 +377,44 @@ fn widened(bounds: &BoundingBox, width: f32, height: f32) -> BoundingBox {
         .clipped(width, height)
 }
 
+/// Chromosomes from which on a cell is complete, or nearly so: no other region is a part of it.
+const COMPLETE: usize = 45;
+/// Chromosomes that the parts of one cell have together: with fewer they stay incomplete and may as well be two cells; a few
+/// more than a normal cell's, for boxes that are none.
+const OF_ONE: std::ops::RangeInclusive<usize> = 35..=48;
+
+/// Regions with their answers, best first, where neighbours that make up one cell only together are one: triage, which has no
+/// networks to count with, parts a spread whose chromosomes lie far from each other. `told`: score from which an answer counts.
+fn joined(
+    mut parts: Vec<(Region, Vec<Detection>)>,
+    told: f32,
+    width: f32,
+    height: f32,
+) -> Vec<(Region, Vec<Detection>)> {
+    let count = |part: &(Region, Vec<Detection>)| part.1.iter().filter(|d| d.score >= told).count();
+    let near = |a: &Region, b: &Region| {
+        widened(&a.bounds, width, height).intersection(&widened(&b.bounds, width, height)) > 0.0
+    };
+    let one_cell = |a: &(Region, Vec<Detection>), b: &(Region, Vec<Detection>)| {
+        let (m, n) = (count(a), count(b));
+        m.min(n) > 0 && m.max(n) < COMPLETE && OF_ONE.contains(&(m + n)) && near(&a.0, &b.0)
+    };
+    let pair = |parts: &[(Region, Vec<Detection>)]| {
+        let pairs = (0..parts.len()).flat_map(|i| (i + 1..parts.len()).map(move |j| (i, j)));
+        pairs.into_iter().find(|(i, j)| one_cell(&parts[*i], &parts[*j]))
+    };
+    while let Some((i, j)) = pair(&parts) {
+        let larger = if count(&parts[j]) > count(&parts[i]) { j } else { i };
+        let (quality, thickness_px) = (parts[larger].0.quality, parts[larger].0.thickness_px);
+        let (other, more) = parts.remove(j);
+        let (region, group) = &mut parts[i];
+        *region = Region { bounds: region.bounds.union(&other.bounds), quality, thickness_px };
+        group.extend(more);
+        group.sort_by(|a, b| b.score.total_cmp(&a.score));
+    }
+    parts
+}
+
 /// The region that a chromosome belongs to: the one whose widened bounds hold its middle, the nearest if several do.
 pub(super) fn owner(bounds: &BoundingBox, regions: &[Region], width: f32, height: f32) -> Option<usize> {
     let (x, y) = (bounds.x + bounds.width / 2.0, bounds.y + bounds.height / 2.0);
@@ -412,5 +452,26 @@ mod tests {
         assert!((scale_for(&rule, None, Some(33.0)) - 0.33).abs() < 0.01);
         let measured = ScaleRule { um_per_px: Some(0.1), ..rule };
         assert!((scale_for(&measured, Some(0.05), Some(33.0)) - 0.33).abs() < 1e-6);
+    }
+
+    #[test]
+    fn the_parts_of_one_cell_are_joined_and_two_cells_are_not() {
+        let part = |left: f32, right: f32, chromosomes: usize| {
+            let bounds = BoundingBox::from_corners(left, 0.0, right, 500.0);
+            let quality = crate::cell::Quality { focus: chromosomes as f32, ..Default::default() };
+            let answer = |k: usize| Detection { bounds, score: 0.95 - 0.01 * k as f32, classes: None };
+            (Region { bounds, quality, thickness_px: None }, (0..chromosomes).map(answer).collect::<Vec<_>>())
+        };
+        let cells = |parts: &[(Region, Vec<Detection>)]| joined(parts.to_vec(), 0.3, 2000.0, 500.0);
+        let counts = |parts: &[(Region, Vec<Detection>)]| cells(parts).iter().map(|c| c.1.len()).collect::<Vec<_>>();
+        assert_eq!(counts(&[part(0.0, 500.0, 29), part(450.0, 800.0, 17)]), [46]);
+        assert_eq!(counts(&[part(0.0, 500.0, 20), part(450.0, 800.0, 17), part(810.0, 900.0, 8)]), [45]);
+        for two in [(46, 46), (46, 2), (20, 10), (30, 25), (40, 0)] {
+            assert_eq!(counts(&[part(0.0, 500.0, two.0), part(450.0, 800.0, two.1)]), [two.0, two.1]);
+        }
+        assert_eq!(counts(&[part(0.0, 400.0, 29), part(1500.0, 1900.0, 17)]), [29, 17], "far from each other");
+        let one = &cells(&[part(0.0, 500.0, 17), part(450.0, 800.0, 29)])[0];
+        assert_eq!((one.0.bounds.right(), one.0.quality.focus), (800.0, 29.0), "the larger part's quality");
+        assert!(one.1.is_sorted_by(|a, b| a.score >= b.score));
     }
 }

@@ -148,7 +148,8 @@ impl From<ModelError> for RecognitionError {
 
 /// Finds and classifies the chromosomes of a frame's cells.
 pub trait Recognizer: Send {
-    /// One entry for each of `regions`, in order. Results do not depend on other frames.
+    /// One entry for each of `regions`, in order; regions that turn out to hold one cell together are one. Results do not depend on
+    /// other frames.
     ///
     /// # Errors
     /// When the engine fails; the frame may be tried again with another recognizer.
