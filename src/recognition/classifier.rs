@@ -36,14 +36,9 @@ pub struct Refined {
 }
 
 impl Refined {
-    /// No edge moves farther than this share of the box's side.
-    const REACH: f32 = 0.45;
-    /// A box with a lower logit is not looked at again: there is hardly a chromosome.
-    const HOPELESS: f32 = -2.0;
-
     /// The refined box.
     pub fn applied(&self, bounds: &BoundingBox) -> BoundingBox {
-        let [left, top, right, bottom] = self.edges.map(|edge| edge.clamp(-Self::REACH, Self::REACH));
+        let [left, top, right, bottom] = self.edges;
         BoundingBox::from_corners(
             bounds.x + left * bounds.width,
             bounds.y + top * bounds.height,
@@ -142,7 +137,9 @@ impl Classifier {
         let Some(doubt) = self.manifest.input.doubt.clone() else { return Ok(answers) };
         let least = doubt.below.ln();
         let unsure = |named: &Named| {
-            let hopeful = named.refined.is_none_or(|refined| refined.found >= Refined::HOPELESS);
+            // Where there is hardly a chromosome it is not worth looking again.
+            let found = named.refined.map_or(f32::INFINITY, |refined| refined.found);
+            let hopeful = doubt.least_found.is_none_or(|least| found >= least);
             hopeful && named.log_probs.iter().all(|log_prob| *log_prob < least)
         };
         let doubtful: Vec<usize> = (0..answers.len()).filter(|i| unsure(&answers[*i])).collect();
@@ -223,10 +220,14 @@ impl Classifier {
                 .into());
             }
         }
+        let reach = self.manifest.output.reach;
         let read = |row: &[f32]| {
             let (classes, more) = row.split_at(named);
             let refined = match *more {
-                [found, left, top, right, bottom] => Some(Refined { found, edges: [left, top, right, bottom] }),
+                [found, left, top, right, bottom] => {
+                    let edges = [left, top, right, bottom].map(|edge| edge.clamp(-reach, reach));
+                    Some(Refined { found, edges })
+                }
                 _ => None,
             };
             Named { log_probs: self.log_probs(classes), refined }
@@ -352,18 +353,18 @@ mod tests {
         };
         let (upright, flipped) = (ask(None, false), ask(None, true));
         assert_ne!(upright, flipped);
-        let sure = ask(Some(Doubt { below: 0.0, turns: vec![3] }), false);
+        let sure = ask(Some(Doubt { below: 0.0, turns: vec![3], least_found: None }), false);
         assert_eq!(sure, upright);
-        let both = ask(Some(Doubt { below: 1.0, turns: vec![3] }), false);
+        let both = ask(Some(Doubt { below: 1.0, turns: vec![3], least_found: None }), false);
         let mut mean: Vec<f32> = upright.iter().zip(flipped).map(|(a, b)| a + b).collect();
         log_softmax(&mut mean, 2.0);
         assert!(both.iter().zip(mean).all(|(a, b)| (a - b).abs() < 1e-3), "{both:?}");
     }
 
     #[test]
-    fn a_refined_box_has_its_edges_moved_within_reach() {
+    fn a_refined_box_has_its_edges_moved() {
         let bounds = BoundingBox { x: 10.0, y: 20.0, width: 20.0, height: 40.0 };
-        let refined = Refined { found: 1.0, edges: [-0.1, 0.25, 0.05, 9.0] };
+        let refined = Refined { found: 1.0, edges: [-0.1, 0.25, 0.05, 0.45] };
         assert_eq!(refined.applied(&bounds), BoundingBox::from_corners(8.0, 30.0, 31.0, 78.0));
     }
 

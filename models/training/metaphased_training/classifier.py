@@ -17,15 +17,13 @@ from .run import Run, batches, seed_everything
 
 WHITE = 255
 #: Which answers the daemon asks again and how it turns them (bits as in `augment.dihedral_image`): chosen on validation.
-DOUBT = dict(below=0.8, turns=[3])
+DOUBT = dict(below=0.8, turns=[3], least_found=-2.0)
 #: Of singles, which mostly come upright, only the mirror image.
 SINGLE_DOUBT = dict(below=0.9, turns=[1])
 #: A box has its chromosome's class from this IoU on, and shows no single one under that; between them it teaches no class.
 SAME, NONE = 0.5, 0.4
 #: A box is drawn to the chromosome that it meets from this IoU on.
 MEETS = 0.3
-#: A box with a lower logit `found` is not looked at again.
-HOPELESS = -2.0
 #: No edge moves farther than this share of the box's side.
 REACH = 0.45
 
@@ -269,7 +267,9 @@ def refined(net: Classifier, views: tuple, temperature: float, doubt: dict | Non
     if doubt is None:
         return answers, more
     unsure = answers.max(1) < np.log(doubt["below"])
-    at = np.flatnonzero(unsure & (more[:, 0] >= HOPELESS) if more.shape[1] else unsure)
+    if more.shape[1] and "least_found" in doubt:
+        unsure &= more[:, 0] >= doubt["least_found"]
+    at = np.flatnonzero(unsure)
     if len(at):
         some = tuple(v[at] for v in views)
         mean = (answers[at] + sum(judge(logits(net, *turned(some, k))) for k in doubt["turns"])) / (1 + len(doubt["turns"]))

@@ -15,6 +15,7 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from . import CLASSES, cache, crops, readers
+from .classifier import REACH
 from .detector import MEAN, STD
 from .nets import Classifier, Detector, DetectorExport
 
@@ -238,7 +239,7 @@ def classifier(run: Path, folder: Path, stains: list[str], calibration: dict, fi
 
 def refinement(net: Classifier) -> dict:
     """What the daemon is told of a classifier that refines boxes."""
-    return dict(extra=["found", "left", "top", "right", "bottom"]) if net.config.get("refine") else {}
+    return dict(extra=["found", "left", "top", "right", "bottom"], reach=REACH) if net.config.get("refine") else {}
 
 
 def trained(c: dict, notes: dict) -> dict:

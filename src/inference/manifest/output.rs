@@ -25,6 +25,9 @@ pub struct OutputSpec {
     /// Detector: names of further channels after the classes. Classifier: none, or [`REFINEMENT`].
     #[serde(default)]
     pub extra: Vec<String>,
+    /// Classifier that refines boxes: no edge moves farther than this share of the box's side.
+    #[serde(default = "reach")]
+    pub reach: f32,
     /// Classifier: whether one more logit after the classes says that this is no single chromosome.
     #[serde(default)]
     pub other: bool,
@@ -112,6 +115,10 @@ impl Calibration {
         let logit = sum + self.found * found.clamp(-10.0, 10.0);
         1.0 / (1.0 + (-logit).exp())
     }
+}
+
+fn reach() -> f32 {
+    0.45
 }
 
 fn logits() -> String {
