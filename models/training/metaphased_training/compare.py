@@ -60,6 +60,7 @@ def export(name: str, run: Path, folder: Path):
         net.load_state_dict(c["average"])
         whole = lit.YoloExport(net.eval(), c["config"]["anchors"])
         out = f"stride{whole.stride}"
+        tolerance = dict(f32=1e-2)  # distances are in pixels, up to hundreds
         files = ex.write_files(whole, dict(image=torch.randn(1, 3, 128, 160)), out, {"image": {0: "n", 2: "h", 3: "w"}, out: {0: "n", 2: "rows", 3: "columns"}}, folder, tolerance)
         top, table = dict(task="detector", **top), dict(
             tensor="image", **common, stride=32, max_side=2048, pad=BACKGROUND, stains=["g-band"],
