@@ -7,17 +7,7 @@ use std::{
 };
 
 use super::{CpuEngine, Engine, EngineError, KserveEngine};
-use crate::config::{EngineName, Fallback, InferenceConfig, Provider};
-
-/// A provider as written in the configuration.
-pub(super) fn provider_name(provider: Provider) -> &'static str {
-    match provider {
-        Provider::Cpu => "cpu",
-        Provider::Openvino => "openvino",
-        Provider::Cuda => "cuda",
-        Provider::Tensorrt => "tensorrt",
-    }
-}
+use crate::config::{EngineName, Fallback, InferenceConfig};
 
 /// The engine that will run, and why.
 #[derive(Clone)]
@@ -58,7 +48,7 @@ pub fn choose(settings: &InferenceConfig) -> Result<ChosenEngine, EngineError> {
                     fell_back: None,
                 },
                 // A provider named in the configuration is no matter of taste.
-                Err(error) if settings.provider != Provider::Cpu => return fall_back(settings, error),
+                Err(error) if settings.provider != crate::config::Provider::Cpu => return fall_back(settings, error),
                 Err(error) => cpu(format!("auto: built-in engine, since {error}")),
             });
         }

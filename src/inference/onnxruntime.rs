@@ -14,8 +14,7 @@ use ort::{
 };
 
 use super::{
-    Engine, EngineError, FileEntry, Input, ModelError, ModelFolder, Outputs, Session, Tensor, choose::provider_name,
-    manifest::Precision,
+    Engine, EngineError, FileEntry, Input, ModelError, ModelFolder, Outputs, Session, Tensor, manifest::Precision,
 };
 use crate::config::Provider;
 
@@ -88,6 +87,16 @@ impl OnnxRuntimeEngine {
                 .map_err(|error| unavailable(error.to_string()))?;
         }
         Ok(builder)
+    }
+}
+
+/// A provider as written in the configuration.
+fn provider_name(provider: Provider) -> &'static str {
+    match provider {
+        Provider::Cpu => "cpu",
+        Provider::Openvino => "openvino",
+        Provider::Cuda => "cuda",
+        Provider::Tensorrt => "tensorrt",
     }
 }
 
