@@ -56,7 +56,7 @@ impl Counted {
             let name = item.to_string();
             let copy = copies.entry(name.clone()).or_default();
             *copy += 1;
-            traits.insert(format!("{name} #{copy}"), Trait::Item(item.clone()));
+            traits.insert(format!("{name} #{copy}"), Trait::Item(item.clone(), *copy));
         }
         traits
     }
@@ -74,7 +74,8 @@ fn normal_sex(sex: SexChromosomes, ploidy: u32) -> bool {
 enum Trait {
     Ploidy(u32),
     Sex(SexChromosomes),
-    Item(Item),
+    /// With which copy of it: a second +21 is another trait.
+    Item(Item, u32),
 }
 
 impl Trait {
@@ -82,7 +83,7 @@ impl Trait {
         match self {
             Self::Ploidy(_) => false,
             Self::Sex(sex) => sex.number() < 2,
-            Self::Item(item) => item.sign == Some(Sign::Loss) && matches!(item.body(), Body::Whole(_)),
+            Self::Item(item, _) => item.sign == Some(Sign::Loss) && matches!(item.body(), Body::Whole(_)),
         }
     }
 
@@ -95,7 +96,7 @@ impl Trait {
         match self {
             Self::Ploidy(ploidy) => format!("{ploidy}n"),
             Self::Sex(sex) => sex.to_string(),
-            Self::Item(item) => item.to_string(),
+            Self::Item(item, copy) => vec![item.to_string(); *copy as usize].join(","),
         }
     }
 }
@@ -197,7 +198,7 @@ pub(super) fn lines(cells: &[Counted], sample: Sample) -> (Vec<Line>, Vec<Chance
         .filter(|(_, (of, what))| of.len() >= what.cells_needed() && independent(of))
         .map(|(name, _)| *name)
         .collect();
-    let chances = bearers
+    let chances: Vec<Chance> = bearers
         .iter()
         .filter(|(name, _)| !clonal.contains(*name))
         .map(|(_, (members, what))| Chance {
@@ -208,6 +209,8 @@ pub(super) fn lines(cells: &[Counted], sample: Sample) -> (Vec<Line>, Vec<Chance
             one_colony: members.len() >= what.cells_needed(),
         })
         .collect();
+    // "-11,-11" says what "-11" of the same cells says.
+    let chances = told_once(chances);
 
     // Cells with the same clonal abnormalities make a line; a combination that too few show falls back to the
     // largest one that it contains.
@@ -242,7 +245,7 @@ pub(super) fn lines(cells: &[Counted], sample: Sample) -> (Vec<Line>, Vec<Chance
                     line.sex = cell.sex;
                 }
                 Trait::Sex(sex) => line.sex = *sex,
-                Trait::Item(item) => line.items.push(item.clone()),
+                Trait::Item(item, _) => line.items.push(item.clone()),
             }
         }
         // Two normal sexes in one case are two lines (chimera, or cells of the mother).
@@ -262,6 +265,15 @@ pub(super) fn lines(cells: &[Counted], sample: Sample) -> (Vec<Line>, Vec<Chance
     }
     order(&mut lines, sample);
     (lines, chances)
+}
+
+/// Without the first copy of what the same cells show twice.
+fn told_once(chances: Vec<Chance>) -> Vec<Chance> {
+    let doubled = |c: &Chance| {
+        let more = format!("{},", c.text);
+        chances.iter().any(|other| other.text.starts_with(&more) && other.members == c.members)
+    };
+    chances.iter().filter(|c| !doubled(c)).cloned().collect()
 }
 
 /// The normal sex complement of most cells, else the one that the abnormal ones come from.

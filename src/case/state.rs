@@ -238,8 +238,9 @@ fn target(usual: u32, scored: u32, chances: &[Chance], mosaic: bool) -> (u32, Op
     let open: Vec<&Chance> = chances.iter().filter(|c| c.one_colony || c.members.len() + 1 == c.needed).collect();
     if let Some(chance) = open.first() {
         let known = ["8", "9", "13", "18", "21", "X", "Y"];
-        let weighty = open.iter().any(|c| known.iter().any(|k| c.text.trim_start_matches(['+', '-']) == *k))
-            || open.iter().any(|c| c.text.chars().all(|ch| matches!(ch, 'X' | 'Y')));
+        let weighty = open.iter().any(|c| {
+            known.iter().any(|k| c.text.split(',').next().is_some_and(|t| t.trim_start_matches(['+', '-']) == *k))
+        }) || open.iter().any(|c| c.text.chars().all(|ch| matches!(ch, 'X' | 'Y')));
         let step = if scored >= EXTENDED[0] && weighty { EXTENDED[1] } else { EXTENDED[0] };
         let why = match chance.members.len() {
             _ if chance.one_colony => format!("one colony has {}: a second would make it a clone", chance.text),
@@ -373,6 +374,13 @@ mod tests {
         assert_eq!(state.chance_findings[0].iscn, "+8");
         assert_eq!(state.review[0].cell, Uuid::from_u128(20));
         assert_eq!(state.excludes, None, "a possible clone is open");
+    }
+
+    #[test]
+    fn a_chromosome_lost_twice_in_one_cell_is_one_chance_finding() {
+        let state = state(&[(19, &[]), (1, &[("19", 0), ("8", 3)])], Sample::Constitutional);
+        let texts: Vec<&str> = state.chance_findings.iter().map(|c| c.iscn.as_str()).collect();
+        assert_eq!(texts, ["+8", "-19,-19"]);
     }
 
     #[test]
