@@ -22,7 +22,7 @@ use crate::{
 pub(super) struct Counted {
     pub cell: Uuid,
     /// Colony of an in-situ culture; cells without one count as one colony, since nothing tells them apart.
-    pub colony: Option<String>,
+    colony: Option<String>,
     ploidy: u32,
     sex: SexChromosomes,
     items: Vec<Item>,

@@ -59,7 +59,9 @@ pub enum ImagingError {
         height: usize,
     },
     /// A raw picture has one sample a pixel.
-    #[error("the picture is in colour already; only grey frames can be raw samples behind a Bayer filter")]
+    #[error(
+        "the picture is in colour already; only grey frames can be raw samples behind a Bayer filter: leave `bayer` out"
+    )]
     Colour,
     /// Every pixel has the same value.
     #[error("all pixels have the value {value}: a closed shutter, no light or a saturated sensor")]
