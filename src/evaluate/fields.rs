@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::{
     cell::{BoundingBox, ChromosomeClass},
-    recognition::{ComposedRecognizer, Recognition, Recognizer, Region, argmax, choose, suppress},
+    recognition::{ComposedRecognizer, Recognition, Recognizer, Region, argmax, choose, suppress, tell},
 };
 
 use super::{
@@ -60,12 +60,10 @@ pub fn detector(setup: &Setup<'_>) -> Result<Report, EvaluateError> {
         let frame = frame_of(&field.path)?;
         let whole = Region::whole(frame.pixels.width(), frame.pixels.height());
         let answers = recognizer.detect(&frame, &whole.bounds, None, FLOOR).map_err(|error| error.to_string())?;
-        let kept = suppress(&answers, &thresholds);
-        let told = kept
-            .iter()
-            .filter(|d| d.score >= thresholds.score)
-            .map(|d| Told { bounds: d.bounds, alone: None, assigned: None })
-            .collect();
+        let mut kept = suppress(&answers, &thresholds);
+        tell(&mut kept, &thresholds);
+        let told =
+            kept.iter().filter(|d| d.told).map(|d| Told { bounds: d.bounds, alone: None, assigned: None }).collect();
         let scored = kept.iter().map(|d| Scored { bounds: d.bounds, score: d.score, class: None }).collect();
         Ok((scored, told, None))
     })?;

@@ -12,7 +12,7 @@ use crate::{
 
 use super::{
     Basis, Candidate, Classifier, Detection, Detector, Item, Named, Plane, Recognised, RecognitionError, Recognizer,
-    Region, Segmented, Triage, TriageOptions, combine, median_diagonal, suppress,
+    Region, Segmented, Triage, TriageOptions, combine, median_diagonal, suppress, tell,
 };
 
 /// How the frames of a source are to be recognised.
@@ -209,7 +209,8 @@ impl ComposedRecognizer {
         let started = Instant::now();
         let floor = self.floor.map_or(thresholds.candidate, |floor| floor.min(thresholds.candidate));
         let thickness = regions.iter().find_map(|region| region.thickness_px);
-        let kept = self.found(frame, &window, thickness, floor, &thresholds)?;
+        let mut kept = self.found(frame, &window, thickness, floor, &thresholds)?;
+        tell(&mut kept, &thresholds);
         let detected = started.elapsed();
         let mut groups: Vec<Vec<Detection>> = regions.iter().map(|_| Vec::new()).collect();
         for detection in kept {
@@ -218,7 +219,7 @@ impl ComposedRecognizer {
             }
         }
         let parts = regions.iter().cloned().zip(groups).collect();
-        let whole = joined(parts, thresholds.score, width, height);
+        let whole = joined(parts, width, height);
         let mut cells = Vec::with_capacity(whole.len());
         for (region, group) in whole {
             let mut timing = BTreeMap::new();
@@ -255,7 +256,7 @@ impl ComposedRecognizer {
         thresholds: &Thresholds,
     ) -> Result<Vec<Candidate>, RecognitionError> {
         let calibration = self.detector.as_ref().map_or_else(Default::default, |d| d.manifest().calibration);
-        let accepted = detections.iter().filter(|d| d.score >= thresholds.score).map(|d| &d.bounds);
+        let accepted = detections.iter().filter(|d| d.told).map(|d| &d.bounds);
         let median = median_diagonal(accepted);
         let boxes: Vec<BoundingBox> =
             detections.iter().take_while(|d| d.score >= thresholds.candidate).map(|d| d.bounds).collect();
@@ -266,7 +267,7 @@ impl ComposedRecognizer {
             None => detection.bounds,
         };
         let places: Vec<BoundingBox> = detections.iter().enumerate().map(|(i, d)| place(i, d)).collect();
-        let over = detections.iter().zip(&places).filter(|(d, _)| d.score >= thresholds.score);
+        let over = detections.iter().zip(&places).filter(|(d, _)| d.told);
         let told: Vec<BoundingBox> = over.map(|(_, place)| *place).collect();
         let candidates = detections.into_iter().enumerate().map(|(i, detection)| {
             let classifier = named.get(i).map(|named| &named.log_probs);
@@ -279,7 +280,7 @@ impl ComposedRecognizer {
                 single,
                 found,
                 probability: calibration.probability(detection.score, single, found),
-                accepted: detection.score >= thresholds.score,
+                accepted: detection.told,
                 log_probs: combine(detection.classes.as_ref(), classifier, thresholds, temperature),
                 status: alone(&places[i], &told),
             }
@@ -383,21 +384,24 @@ const COMPLETE: usize = 45;
 /// more than a normal cell's, for boxes that are none.
 const OF_ONE: std::ops::RangeInclusive<usize> = 35..=48;
 
+/// A region that comes this near to the frame's border, in pixels, runs out of the frame.
+const BORDER: f32 = 3.0;
+
 /// Regions with their answers, best first, where neighbours that make up one cell only together are one: triage, which has no
-/// networks to count with, parts a spread whose chromosomes lie far from each other. `told`: score from which an answer counts.
-fn joined(
-    mut parts: Vec<(Region, Vec<Detection>)>,
-    told: f32,
-    width: f32,
-    height: f32,
-) -> Vec<(Region, Vec<Detection>)> {
-    let count = |part: &(Region, Vec<Detection>)| part.1.iter().filter(|d| d.score >= told).count();
+/// networks to count with, parts a spread whose chromosomes lie far from each other.
+fn joined(mut parts: Vec<(Region, Vec<Detection>)>, width: f32, height: f32) -> Vec<(Region, Vec<Detection>)> {
+    let count = |part: &(Region, Vec<Detection>)| part.1.iter().filter(|d| d.told).count();
     let near = |a: &Region, b: &Region| {
         widened(&a.bounds, width, height).intersection(&widened(&b.bounds, width, height)) > 0.0
     };
+    // Two that both run out of the frame may be parts of two cells; joined, they would look like a whole one.
+    let cut = |part: &(Region, Vec<Detection>)| {
+        let b = &part.0.bounds;
+        b.x <= BORDER || b.y <= BORDER || b.right() >= width - BORDER || b.bottom() >= height - BORDER
+    };
     let one_cell = |a: &(Region, Vec<Detection>), b: &(Region, Vec<Detection>)| {
         let (m, n) = (count(a), count(b));
-        m.min(n) > 0 && m.max(n) < COMPLETE && OF_ONE.contains(&(m + n)) && near(&a.0, &b.0)
+        m.min(n) > 0 && m.max(n) < COMPLETE && OF_ONE.contains(&(m + n)) && near(&a.0, &b.0) && !(cut(a) && cut(b))
     };
     let pair = |parts: &[(Region, Vec<Detection>)]| {
         let pairs = (0..parts.len()).flat_map(|i| (i + 1..parts.len()).map(move |j| (i, j)));
@@ -457,12 +461,12 @@ mod tests {
     #[test]
     fn the_parts_of_one_cell_are_joined_and_two_cells_are_not() {
         let part = |left: f32, right: f32, chromosomes: usize| {
-            let bounds = BoundingBox::from_corners(left, 0.0, right, 500.0);
+            let bounds = BoundingBox::from_corners(left + 10.0, 10.0, right, 490.0);
             let quality = crate::cell::Quality { focus: chromosomes as f32, ..Default::default() };
-            let answer = |k: usize| Detection { bounds, score: 0.95 - 0.01 * k as f32, classes: None };
+            let answer = |k: usize| Detection { bounds, score: 0.95 - 0.01 * k as f32, classes: None, told: true };
             (Region { bounds, quality, thickness_px: None }, (0..chromosomes).map(answer).collect::<Vec<_>>())
         };
-        let cells = |parts: &[(Region, Vec<Detection>)]| joined(parts.to_vec(), 0.3, 2000.0, 500.0);
+        let cells = |parts: &[(Region, Vec<Detection>)]| joined(parts.to_vec(), 2000.0, 500.0);
         let counts = |parts: &[(Region, Vec<Detection>)]| cells(parts).iter().map(|c| c.1.len()).collect::<Vec<_>>();
         assert_eq!(counts(&[part(0.0, 500.0, 29), part(450.0, 800.0, 17)]), [46]);
         assert_eq!(counts(&[part(0.0, 500.0, 20), part(450.0, 800.0, 17), part(810.0, 900.0, 8)]), [45]);
@@ -470,6 +474,8 @@ mod tests {
             assert_eq!(counts(&[part(0.0, 500.0, two.0), part(450.0, 800.0, two.1)]), [two.0, two.1]);
         }
         assert_eq!(counts(&[part(0.0, 400.0, 29), part(1500.0, 1900.0, 17)]), [29, 17], "far from each other");
+        assert_eq!(counts(&[part(-10.0, 500.0, 29), part(450.0, 800.0, 17)]), [46], "one runs out of the frame");
+        assert_eq!(counts(&[part(-10.0, 900.0, 29), part(850.0, 2000.0, 17)]), [29, 17], "both run out of the frame");
         let one = &cells(&[part(0.0, 500.0, 17), part(450.0, 800.0, 29)])[0];
         assert_eq!((one.0.bounds.right(), one.0.quality.focus), (800.0, 29.0), "the larger part's quality");
         assert!(one.1.is_sorted_by(|a, b| a.score >= b.score));

@@ -17,6 +17,8 @@ pub struct Detection {
     pub score: f32,
     /// Natural logarithms of the class probabilities, where the detector knows classes.
     pub classes: Option<ClassLogProbs>,
+    /// It is told as a chromosome ([`tell`](super::tell)).
+    pub told: bool,
 }
 
 impl Detection {
@@ -87,6 +89,7 @@ pub fn decode(
                 bounds: BoundingBox::from_corners(x - reach[0], y - reach[1], x + reach[2], y + reach[3]),
                 score: 1.0 / (1.0 + (-scores[i]).exp()),
                 classes: class_log_probs,
+                told: false,
             }
         })
         .collect()
@@ -170,7 +173,7 @@ mod tests {
     fn detection(x: f32, y: f32, w: f32, h: f32, score: f32, class: usize) -> Detection {
         let mut classes = [0.01f32.ln(); ChromosomeClass::COUNT];
         classes[class] = 0.77f32.ln();
-        Detection { bounds: BoundingBox { x, y, width: w, height: h }, score, classes: Some(classes) }
+        Detection { bounds: BoundingBox { x, y, width: w, height: h }, score, classes: Some(classes), told: false }
     }
 
     #[test]

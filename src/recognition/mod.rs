@@ -16,6 +16,7 @@ mod on_device;
 mod plane;
 mod segmented;
 mod spreads;
+mod tell;
 mod triage;
 
 use std::{collections::BTreeMap, time::Duration};
@@ -29,6 +30,7 @@ pub use plane::Plane;
 pub use segmented::Segmented;
 use smallvec::SmallVec;
 pub use spreads::SpreadFeatures;
+pub use tell::tell;
 pub use triage::{Assessment, Spread, Triage, TriageOptions, TriageVerdict};
 
 use crate::{
@@ -76,7 +78,7 @@ pub struct Candidate {
     /// The probability that this holds a chromosome, by score and classifier together, as far as no better candidate
     /// overlaps it; 0 to 1.
     pub probability: f32,
-    /// Over the detector's threshold: what a plain threshold takes as a chromosome.
+    /// The detector alone tells it as a chromosome.
     pub accepted: bool,
     /// Natural logarithms of the probabilities of the 24 classes and, last, of being no single chromosome, joined over
     /// the networks; none where no network knows classes.
@@ -101,7 +103,7 @@ pub struct Recognised {
     pub region: BoundingBox,
     /// What triage thought.
     pub quality: Quality,
-    /// Every candidate after suppression, best first; the accepted ones are the chromosomes by threshold, all of them
+    /// Every candidate after suppression, best first; the accepted ones are the detector's chromosomes, all of them
     /// serve the selection over the cell.
     pub candidates: Vec<Candidate>,
     /// How many of them, the best ones, reach the model's floor for candidates; the rest only serve measurements.
@@ -113,7 +115,7 @@ pub struct Recognised {
 }
 
 impl Recognised {
-    /// The candidates over the threshold.
+    /// The candidates that the detector alone tells as chromosomes.
     pub fn accepted(&self) -> impl Iterator<Item = &Candidate> {
         self.candidates.iter().filter(|candidate| candidate.accepted)
     }

@@ -186,6 +186,7 @@ impl OnDevice {
             bounds: BoundingBox { x: r.x, y: r.y, width: r.width, height: r.height },
             score: r.score,
             classes: knows_classes.then_some(r.log_probs),
+            told: false,
         };
         Ok(records.iter().map(detection).collect())
     }

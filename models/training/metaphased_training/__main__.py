@@ -18,10 +18,12 @@ def parser() -> argparse.ArgumentParser:
     sub = p.add_subparsers(dest="command", required=True)
     sub.add_parser("splits", help="write splits/*.csv (done once; committed)")
     sub.add_parser("audit", help="write audit/cil.csv").add_argument("--out-of-fold", type=Path, help="the csv of `cross-validate metaphase`: its disagreements too")
-    v = sub.add_parser("cross-validate", help="train on four fifths of the cells, judge the last fifth, five times")
+    v = sub.add_parser("cross-validate", help="train on all parts of the cells but one and judge that one, in turn")
     v.add_argument("what", choices=["pki3", "bioimlab", "metaphase"])
-    v.add_argument("--minutes", type=float, required=True, help="wall-clock budget of each of the five trainings; the same command resumes")
-    v.add_argument("--folds", type=int, default=5, help="how many of the five folds to judge; default %(default)s")
+    v.add_argument("--minutes", type=float, required=True, help="wall-clock budget of each training; the same command resumes")
+    v.add_argument("--parts", type=int, default=5, choices=[2, 3, 4, 5], help="how many parts the five folds of the splits make up; default %(default)s")
+    v.add_argument("--start", type=Path, help="weights to start from that know none of these cells: a file of checkpoints/")
+    v.add_argument("--rate", type=float, help="peak learning rate")
     v.add_argument("--steps", type=int, help="stop each training after so many steps (tests)")
     sub.add_parser("cache", help="decode what the trainings read")
     o = sub.add_parser("offer", help="collect what a detector offers on the training cells, for `train metaphase`")
@@ -75,7 +77,8 @@ def main(argv=None):
     elif a.command == "audit":
         print(audit.write(a.data / "cil", a.out_of_fold))
     elif a.command == "cross-validate":
-        print(json.dumps(recipes.cross_validate(a.what, a.data, a.cache, a.runs, a.minutes, folds=a.folds, max_steps=a.steps), indent=1))
+        more = dict(start=a.start, max_steps=a.steps) | (dict(rate=a.rate) if a.rate else {})
+        print(json.dumps(recipes.cross_validate(a.what, a.data, a.cache, a.runs, a.minutes, a.parts, **more), indent=1))
     elif a.command == "cache":
         print(*recipes.caches(a.data, a.cache).values(), sep="\n")
     elif a.command == "offer":

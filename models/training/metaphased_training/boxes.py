@@ -1,6 +1,7 @@
 """Boxes: overlap, suppression, matching and average precision (numpy)."""
 
 import numpy as np
+from scipy.sparse.csgraph import connected_components
 
 
 def iou_matrix(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -22,6 +23,43 @@ def suppress(boxes, scores, classes, blind: float, same: float) -> np.ndarray:
         if all(overlap[i, j] <= limit[i, j] for j in kept):
             kept.append(i)
     return np.array(kept, int)
+
+
+def told(boxes: np.ndarray, scores: np.ndarray, least: float, free: float, price: float, steps: int = 10_000) -> np.ndarray:
+    """Indices of the likeliest set of chromosomes: the one with most of logit(score) - logit(`least`) in sum, less what its overlaps cost.
+
+    Two boxes whose IoU u lies above `free` cost `price` (u - `free`) / (1 - `free`) together. Boxes that overlap in a chain are settled by branch
+    and bound, best first; exact, unless that takes more than `steps`."""
+    logit = lambda p: np.log(np.clip(p, 1e-6, 1 - 1e-6) / (1 - np.clip(p, 1e-6, 1 - 1e-6)))
+    worth = logit(np.asarray(scores, float)) - logit(np.float64(least))
+    live = np.flatnonzero(worth >= 0)
+    live = live[np.argsort(-worth[live], kind="stable")]
+    cost = np.maximum(iou_matrix(boxes[live], boxes[live]) - free, 0) / (1 - free) * price
+    np.fill_diagonal(cost, 0)
+    chosen = []
+    for group in np.unique(chains := connected_components(cost > 0)[1] if len(live) else live):
+        rows = np.flatnonzero(chains == group)
+        chosen += [live[r] for r in rows[best_set(worth[live[rows]], cost[np.ix_(rows, rows)], steps)]]
+    return np.sort(np.array(chosen, int))
+
+
+def best_set(worth: np.ndarray, cost: np.ndarray, steps: int) -> list[int]:
+    """The rows, sorted by falling worth, whose worth less the cost of their pairs is largest."""
+    rest = np.r_[np.cumsum(worth[::-1])[::-1], 0.0]
+    best, left = (float(worth[0]), [0]), steps
+
+    def go(row: int, value: float, taken: list[int]):
+        nonlocal best, left
+        left -= 1
+        if value > best[0]:
+            best = value, taken
+        if row < len(worth) and value + rest[row] > best[0] and left > 0:
+            gain = worth[row] - cost[row, taken].sum()
+            if gain > 0:
+                go(row + 1, value + gain, taken + [row])
+            go(row + 1, value, taken)
+    go(0, 0.0, [])
+    return best[1]
 
 
 def match(boxes: np.ndarray, truth: np.ndarray, threshold: float = 0.5) -> np.ndarray:

@@ -99,11 +99,11 @@ def survivors(seen: Seen, blind: float, same: float, floor: float, weight: float
     return pool[bx.suppress(seen.boxes[pool], seen.score[pool], classes, blind, same)]
 
 
-def covered(seen: Seen, index: np.ndarray) -> bool:
-    """Whether every chromosome of the cell can have a candidate of its own."""
+def covered(seen: Seen, index: np.ndarray, boxes: np.ndarray | None = None) -> bool:
+    """Whether every chromosome of the cell can have a candidate of its own; `boxes`: where these lie, if not at their refined places."""
     if len(index) < len(seen.truth):
         return False
-    meets = bx.iou_matrix(seen.truth, seen.places[index]) >= 0.5
+    meets = bx.iou_matrix(seen.truth, (seen.places if boxes is None else boxes)[index]) >= 0.5
     rows, columns = linear_sum_assignment(-meets.astype(float))
     return bool(meets[rows, columns].all())
 
@@ -167,18 +167,19 @@ def outcome(cells: list[Seen], answers) -> Outcome:
     return Outcome(perfect, right, miscount, hit, matched, scores, hits, truths)
 
 
-def alone(cells: list[Seen], threshold: float, blind=0.6, same=0.5, weight=1.0, other_weight=0.0) -> Outcome:
-    """The detector by itself at a threshold; classes are each box's own."""
+def told(seen: Seen, k: np.ndarray, thresholds: dict) -> np.ndarray:
+    """Which of the survivors `k` the detector tells as chromosomes."""
+    overlap = thresholds["overlap"]
+    return k[bx.told(seen.boxes[k], seen.score[k], thresholds["score"], overlap["free"], overlap["price"])]
+
+
+def alone(cells: list[Seen], thresholds: dict, weight=1.0) -> Outcome:
+    """The detector by itself; classes are each box's own."""
     def answers():
         for seen in cells:
-            k = survivors(seen, blind, same, 0.001)
-            s = seen.score[k]
-            if other_weight:
-                s = np.exp(np.log(s) + other_weight * other_log(seen, k))
-                order = np.argsort(-s, kind="stable")
-                k, s = k[order], s[order]
-            over = k[s >= threshold]
-            yield over, joined(seen, over, weight).argmax(1), s, bx.match(seen.boxes[k], seen.truth) >= 0
+            k = survivors(seen, thresholds["nms_iou"], thresholds["nms_same_class_iou"], 0.001)
+            over = told(seen, k, thresholds)
+            yield over, joined(seen, over, weight).argmax(1), seen.score[k], bx.match(seen.boxes[k], seen.truth) >= 0
     return outcome(cells, answers())
 
 

@@ -8,7 +8,6 @@ from . import cache, candidates, classifier, detector, pack, readers
 #: Scale of the detector's input against cil's frames, and the median box diagonal that this gives.
 DETECTOR_SCALE, DETECTOR_DIAGONAL = 0.66, 67.4
 OFFERED = "offered.npz"
-SINGLE_SHAPE = dict(widths=(32, 80, 144), depths=(0, 1, 2), hidden=128)
 
 
 def caches(data: Path, folder: Path) -> dict[str, Path]:
@@ -49,17 +48,17 @@ def offer(data: Path, folder: Path, weights: Path) -> Path:
 def train_single(data: Path, folder: Path, runs: Path, minutes: float, **more):
     """The classifier of single chromosomes, G-banded and Q-banded at once."""
     sets = {k: list(readers.singles(data / k, k)) for k in ("pki3", "bioimlab")}
-    return classifier.train(dict(singles=sets, shares=dict(pki3=0.65, bioimlab=0.35)), runs / "singles", minutes, **(SINGLE_SHAPE | more))
+    return classifier.train(dict(singles=sets, shares=dict(pki3=0.65, bioimlab=0.35)), runs / "singles", minutes, **more)
 
 
-def cross_validate(what: str, data: Path, folder: Path, runs: Path, minutes: float, **more) -> dict:
-    """The shipped shape on all folds but one, in turn: a set of singles, or the boxes of metaphases."""
+def cross_validate(what: str, data: Path, folder: Path, runs: Path, minutes: float, parts: int, **more) -> dict:
+    """The shipped shape on all parts but one, in turn: a set of singles, or the boxes of metaphases."""
     from . import folds
     if what == "metaphase":
         native = caches(data, folder)["native"]
-        return folds.cross_validate(lambda f: folds.metaphase_source(native, f), runs / "folds-metaphase", minutes, **more)
+        return folds.cross_validate(lambda p: folds.metaphase_source(native, p, parts), runs / "folds-metaphase", minutes, parts, **more)
     items = list(readers.singles(data / what, what))
-    return folds.cross_validate(lambda f: folds.singles_source(items, what, f), runs / f"folds-{what}", minutes, **(SINGLE_SHAPE | more))
+    return folds.cross_validate(lambda p: folds.singles_source(items, what, p, parts), runs / f"folds-{what}", minutes, parts, **more)
 
 
 TASKS = {"detector": (train_detector, 0.5), "metaphase": (train_metaphase, 0.35), "single": (train_single, 0.15)}

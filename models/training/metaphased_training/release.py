@@ -58,17 +58,18 @@ def freeze_suppression(cells: list) -> dict:
 
 
 def freeze_detector(cells: list) -> tuple[dict, dict]:
-    """Suppression, threshold and temperature of the detector on validation cells; the threshold by most perfect cells, then the least miscount."""
+    """Suppression, what is told, and temperature of the detector on validation cells; what is told by most perfect cells, then the least miscount."""
     best, suppression = None, freeze_suppression(cells)
     kept = [ev.survivors(s, suppression["nms_iou"], suppression["nms_same_class_iou"], 0.1) for s in cells]
-    got = [match(s.boxes[k], s.truth) for s, k in zip(cells, kept)]
-    for threshold in np.arange(0.2, 0.61, 0.02):
-        over = [s.score[k] >= threshold for s, k in zip(cells, kept)]
-        count = np.array([o.sum() - len(s.truth) for s, o in zip(cells, over)])
-        perfect = [c == 0 and (g[o] >= 0).all() for c, g, o in zip(count, got, over)]
+    for score, free, price in itertools.product((0.2, 0.25, 0.3, 0.35, 0.4, 0.45), (0.2, 0.3, 0.4), (3.0, 4.0, 5.0, 6.0, 8.0)):
+        choice = suppression | dict(score=score, overlap=dict(free=free, price=price))
+        over = [ev.told(s, k, choice) for s, k in zip(cells, kept)]
+        count = np.array([len(o) - len(s.truth) for s, o in zip(cells, over)])
+        perfect = [c == 0 and ev.covered(s, o, s.boxes) for s, c, o in zip(cells, count, over)]
         key = (round(float(np.mean(perfect)), 4), -float(np.abs(count).mean()))
         if best is None or key > best[0]:
-            best = key, dict(score=round(float(threshold), 3)) | suppression
+            best = key, choice
+    print(f"told: {best[1]}, {best[0][0]} of the validation cells perfect, {-best[0][1]:.2f} miscounted in each")
     thresholds = best[1] | dict(candidate=CANDIDATE, use="objectness")
     z, y = matched(cells, thresholds, lambda s, k: s.detector[k])
     return thresholds, dict(class_temperature=round(ev.temperature(z, y), 3))
@@ -164,9 +165,9 @@ def map50(cells: list, weight: float, blind: float, same: float) -> float:
 
 def detector_figures(cells: list, thresholds: dict, weight: float, prefix: str) -> dict:
     """Figures of the detector alone, and the mean AP50 of its boxes after the classifier, with intervals over patients."""
-    blind, same, at = thresholds["nms_iou"], thresholds["nms_same_class_iou"], thresholds["score"]
+    blind, same = thresholds["nms_iou"], thresholds["nms_same_class_iou"]
     groups, f = [s.group for s in cells], {}
-    alone = ev.alone(cells, at, blind, same, weight)
+    alone = ev.alone(cells, thresholds, weight)
     for name in ("ap50", "perfect", "right", "count_mae"):
         f[f"{prefix}_{name}"] = [alone.figures()[name], *interval(groups, lambda i: alone.figures(i)[name], 200)]
     f[f"{prefix}_covered"] = [float(np.mean([ev.covered(s, ev.survivors(s, blind, same, CANDIDATE)) for s in cells]))]

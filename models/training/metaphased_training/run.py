@@ -130,17 +130,21 @@ class Run:
         print(f"resumed at step {self.step}, epoch {self.epoch:.2f}, {self.before / 60:.1f} min used", flush=True)
 
     def start_from(self, path: Path):
-        """Takes the weights of a small checkpoint as a start (a fresh run only; a resumed one has its own)."""
+        """Takes the weights of a small checkpoint as a start (a fresh run only; a resumed one has its own).
+
+        The two networks may differ in whether they refine boxes: that branch then begins anew or is left behind."""
         if self.step:
             return
         c = torch.load(path, map_location="cpu", weights_only=True)
+        shape = lambda net: {k: v for k, v in net.items() if k != "refine"}
         wanted = self.config["net"]
-        if any(wanted.get(k) != v for k, v in c["net"].items()):
+        if shape(wanted) != shape(c["net"]):
             raise ValueError(f"{path} holds a network {c['net']}, this run trains {wanted}")
         state = {k: v.float() if v.is_floating_point() else v for k, v in c["state"].items()}
-        self.net.load_state_dict(state, strict=wanted == c["net"])  # parts that the file's network lacks begin anew
+        self.net.load_state_dict(state, strict=wanted == c["net"])
         self.average = Average(self.net, self.average.decay)
-        self.epoch = c["epochs"]  # epochs count on; steps begin anew, as the warm-up goes by them
+        if c.get("sets", self.config.get("sets")) == self.config.get("sets"):
+            self.epoch = c["epochs"]  # epochs over the same examples count on; steps begin anew, as the warm-up goes by them
 
     def record(self, **values):
         """Adds a row to the curves and writes them as CSV and PNG."""
@@ -159,7 +163,7 @@ def save_small(run: Path, path: Path):
     c = torch.load(run / "checkpoint.pt", map_location="cpu", weights_only=False)
     state = {k: v.half() if v.is_floating_point() else v for k, v in c["average"].items()}
     path.parent.mkdir(parents=True, exist_ok=True)
-    torch.save(dict(net=c["config"]["net"], state=state, steps=c["step"], epochs=c["epoch"]), path)
+    torch.save(dict(net=c["config"]["net"], state=state, steps=c["step"], epochs=c["epoch"], sets=c["config"].get("sets")), path)
 
 
 def plot(rows: list[dict], path: Path):

@@ -195,6 +195,14 @@ def test_suppression_keeps_crossing_ones_of_two_classes():
     assert list(bx.suppress(b, np.array([0.9, 0.8, 0.7]), np.array([1, 1, 3]), 0.6, 0.5)) == [0]
 
 
+def test_the_likeliest_set_of_boxes_is_told():
+    told = lambda rows, price: list(bx.told(np.array([[x, 0, x + w, 10] for x, w, _ in rows], float).reshape(-1, 4), np.array([s for *_, s in rows]), 0.3, 0.3, price))
+    assert told([(0, 10, 0.95), (3, 10, 0.5)], 5.0) == [0]  # IoU 0.54 costs 1.7
+    assert told([(0, 10, 0.95), (3, 10, 0.9)], 5.0) == [0, 1]
+    assert told([(0, 20, 0.93), (0, 10.5, 0.9), (9.5, 10.5, 0.9)], 30.0) == [1, 2]
+    assert told([(0, 10, 0.3), (30, 10, 0.29)], 5.0) == [0] and told([], 5.0) == []
+
+
 def test_average_precision_is_exact_on_a_small_case():
     # Hits at ranks 1 and 3 of three answers, four truths: 1/4 * 1 + 1/4 * 2/3.
     assert bx.average_precision(np.array([0.9, 0.8, 0.7]), np.array([True, False, True]), 4) == pytest.approx(0.25 + 0.25 * 2 / 3)

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from metaphased_training import cache, candidates, classifier, compare, detector, evaluate as ev, export, folds, literature as lit, nets, quantise, readers
+from metaphased_training.run import Run, save_small
 from test_data import RNG, metaphase
 
 SMALL = dict(widths=(8, 16, 16), depths=(1, 1, 1), stem=8, head=16)
@@ -90,6 +91,23 @@ def test_the_classifier_trains_on_boxes_and_on_singles(cells, tmp_path):
     items = [readers.Single(f"{i}", f"c{i % 4}", f"c{i % 4}", "train" if i < 30 else "validation", 0, i % 24, dark(20 + i)) for i in range(40)]
     run = classifier.train(dict(singles=dict(some=items), shares=dict(some=1.0)), tmp_path / "singles", 5, batch=8, max_steps=3, **TINY)
     assert run.step == 3 and "held_some" in run.rows[-1]
+
+
+def test_singles_start_from_a_network_that_learned_boxes(tmp_path):
+    boxes, rate = nets.Classifier(refine=True, **TINY), 1e-3
+    began = Run(tmp_path / "boxes", dict(net=boxes.config, sets=["cil"]), boxes, torch.optim.AdamW(boxes.parameters()), 5, rate)
+    began.epoch = 7.0
+    began.save()
+    save_small(tmp_path / "boxes", tmp_path / "boxes.pt")
+    for sets, refine, epochs in ((["some"], False, 0.0), (["cil"], True, 7.0)):
+        net = nets.Classifier(**TINY, **(dict(refine=True) if refine else {}))
+        run = Run(tmp_path / f"from-{refine}", dict(net=net.config, sets=sets), net, torch.optim.AdamW(net.parameters()), 5, rate)
+        run.start_from(tmp_path / "boxes.pt")
+        assert run.epoch == epochs and torch.allclose(net.out.weight, boxes.out.weight, atol=1e-3)
+    other = nets.Classifier(widths=(8, 24), depths=(0, 1), hidden=16)
+    run = Run(tmp_path / "other", dict(net=other.config, sets=["some"]), other, torch.optim.AdamW(other.parameters()), 5, rate)
+    with pytest.raises(ValueError, match="holds a network"):
+        run.start_from(tmp_path / "boxes.pt")
 
 
 def test_what_is_in_doubt_is_asked_again_in_other_orientations(cells):
@@ -186,10 +204,10 @@ def test_an_int8_file_is_close_and_in_the_form_that_its_engine_runs(cells, tmp_p
 def test_cross_validation_judges_every_chromosome_once_by_a_network_that_never_saw_its_cell(tmp_path):
     dark = lambda h: np.pad(np.full((h, 12), 90, np.uint8), 3, constant_values=200)
     items = [readers.Single(f"{i}", f"c{i % 4}", f"c{i % 4}", "test", i % 4 % 2, i % 24, dark(20 + i)) for i in range(48)]
-    for fold in (0, 1):
-        sides = {s.cell: s.split for s in folds.singles_source(items, "some", fold)["singles"]["some"]}
-        assert sides == {f"c{i}": "validation" if i % 2 == fold else "train" for i in range(4)}
-    result = folds.cross_validate(lambda f: folds.singles_source(items, "some", f), tmp_path, 5, folds=2, batch=8, max_steps=2, **TINY)
+    for part in (0, 1):
+        sides = {s.cell: s.split for s in folds.singles_source(items, "some", part, 2)["singles"]["some"]}
+        assert sides == {f"c{i}": "validation" if i % 2 == part else "train" for i in range(4)}
+    result = folds.cross_validate(lambda p: folds.singles_source(items, "some", p, 2), tmp_path, 5, 2, batch=8, max_steps=2, **TINY)
     table = [r.split(",") for r in (tmp_path / "out-of-fold.csv").read_text().splitlines()]
     assert table[0] == folds.HEADER and sorted(r[3] for r in table[1:]) == sorted(str(i) for i in range(48))
     assert result["cross_validated_n"] == 48 and 0 <= result["cross_validated_accuracy"][0] <= 1

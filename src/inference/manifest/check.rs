@@ -57,6 +57,14 @@ impl Manifest {
                 if self.output.strides.is_empty() || self.output.strides.contains(&0) {
                     return wrong("[output] strides", "a detector needs at least one stride above 0".into());
                 }
+                if let Some(OverlapPrice { free, price }) = self.thresholds.overlap
+                    && !((0.0..1.0).contains(&free) && price >= 0.0 && price.is_finite())
+                {
+                    return wrong(
+                        "[thresholds] overlap",
+                        format!("expected free from 0 to below 1 and price of at least 0, found {free} and {price}"),
+                    );
+                }
                 if self.thresholds.score_channel == ScoreChannel::Single && self.single_channel().is_none() {
                     return wrong("[thresholds] use", "'single' needs [output] extra = [\"single\"]".into());
                 }

@@ -40,8 +40,10 @@ pub struct OutputSpec {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Thresholds {
-    /// Score from which a box is a chromosome, frozen on validation cells.
+    /// Score from which a box that overlaps no other is a chromosome, frozen on validation cells.
     pub score: f32,
+    /// What boxes that overlap cost when both are told; none: nothing.
+    pub overlap: Option<OverlapPrice>,
     /// Score from which a box is a candidate for the selection over the cell.
     pub candidate: f32,
     /// A box falls to a better one of any class above this overlap.
@@ -63,6 +65,7 @@ impl Default for Thresholds {
     fn default() -> Self {
         Self {
             score: 0.4,
+            overlap: None,
             candidate: 0.02,
             nms_iou: 0.6,
             nms_same_class_iou: 0.5,
@@ -71,6 +74,23 @@ impl Default for Thresholds {
             class_weight: 1.0,
             other_weight: 1.0,
         }
+    }
+}
+
+/// What it costs to take two boxes that overlap for two chromosomes.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OverlapPrice {
+    /// IoU up to which it costs nothing, 0 to 1.
+    pub free: f32,
+    /// Price at IoU 1, in logits of the score; in between it grows evenly.
+    pub price: f32,
+}
+
+impl OverlapPrice {
+    /// Price of an IoU.
+    pub fn of(&self, iou: f32) -> f32 {
+        (iou - self.free).max(0.0) / (1.0 - self.free) * self.price
     }
 }
 
