@@ -1,15 +1,17 @@
 """The label audit of cil: annotations that contradict themselves, each with the reason, for `audit/cil.csv`.
 
-Rows name one box (`box` = xmin ymin xmax ymax) or, without one, the whole image. Training ignores the class of a
-listed box; evaluation reports the listed images apart.
+Rows name one box (`box` = xmin ymin xmax ymax) or, without one, the whole image. Training leaves the class of a listed box
+alone and takes no place where a box is missing for ground (`mark`); evaluation reports the listed images apart.
 """
 
 import csv
 from collections import Counter, defaultdict
 from pathlib import Path
 
-from . import CLASSES, splits
-from .boxes import iou_matrix
+import numpy as np
+
+from . import CLASSES, OTHER, splits
+from .boxes import iou_matrix, suppress
 from .readers import class_index, rows
 
 AUDIT = Path(__file__).resolve().parent.parent / "audit"
@@ -61,7 +63,6 @@ def findings(data: Path) -> list[dict]:
             add(f"{stated} chromosomes stated, {len(boxes[image])} boxed")
         if int(r["source_chroma"] or 0) > 0:
             add("colour in the shipped file (arrows drawn in)")
-        import numpy as np
         b = np.array(sorted(set(boxes[image])), float)
         near = np.argwhere(np.triu(iou_matrix(b, b) > 0.93, 1))
         for i, j in near:
@@ -77,12 +78,67 @@ def out_of_fold(path: Path) -> list[dict]:
                  reason=f"out-of-fold disagreement: {r['answer']} with {float(r['p_answer']):.2f}") for r in doubted(path)]
 
 
-def write(data: Path, judged: Path | None = None) -> Path:
-    """Writes `audit/cil.csv`; with `judged` (an `out-of-fold.csv`) its disagreements too."""
+#: A box is missing where the detector gives this score, the classifier this probability to a class, and annotated boxes cover less than this of it.
+SCORE, SURE, COVERED = 0.5, 0.9, 0.3
+NOT_BOXED = "not boxed"
+
+
+def unboxed(coarse, native, detector, classifier, progress=print) -> list[dict]:
+    """Chromosomes that nobody boxed, as both networks see them; `coarse` and `native` are the caches of cil for the two.
+
+    On training cells the detector has been taught that there is nothing: what it still tells is all the likelier."""
+    from .classifier import box_views, log_probabilities, median_diagonal
+    from .detector import candidates
+    out = []
+    for i in range(len(coarse)):
+        item, full = coarse[i], native[i]
+        if i % 500 == 0:
+            progress(f"{i} of {len(coarse)} cells looked at, {len(out)} boxes missing", flush=True)
+        b, s, p, _ = candidates(detector, item.pixels, SCORE, limit=500)
+        if len(b) == 0 or len(item.boxes) == 0:
+            continue
+        b = b[suppress(b, s, p.argmax(1), 0.5, 0.5)] * (full.pixels.shape[1] / item.pixels.shape[1])
+        b = b[share_inside(b, full.boxes) < COVERED]
+        if len(b) == 0:
+            continue
+        sure = np.exp(log_probabilities(classifier, box_views(full.pixels, b, median_diagonal(full.boxes)), 1.0))
+        for box, q in zip(b, sure):
+            if q[:OTHER].max() >= SURE:
+                out.append(dict(image=item.name, group=item.group, split=item.split, box=" ".join(f"{v / native.scale:.0f}" for v in box),
+                                classes=CLASSES[q[:OTHER].argmax()], reason=NOT_BOXED))
+    return out
+
+
+def share_inside(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """The largest share of each box [n,4] that one of the others [m,4] covers."""
+    size = np.minimum(boxes[:, None, 2:], others[None, :, 2:]) - np.maximum(boxes[:, None, :2], others[None, :, :2])
+    return (np.clip(size, 0, None).prod(-1) / (boxes[:, 2:] - boxes[:, :2]).prod(1)[:, None]).max(1, initial=0)
+
+
+def mark(folder: Path, scale: float):
+    """Writes `audit.npz` beside a cache of cil at `scale` times the size of its pictures: rows of boxes whose class training
+    leaves alone, and places that it does not take for ground. Only of training cells: the others are measured as they are annotated."""
+    z = np.load(folder / "index.npz")
+    at = {str(n): i for i, (n, side) in enumerate(zip(z["names"], z["splits"])) if side == "train"}
+    doubted, image, places = [], [], []
+    for r in rows(AUDIT / "cil.csv"):
+        if r["image"] not in at or not r["box"]:
+            continue
+        i, box = at[r["image"]], np.array([float(v) for v in r["box"].split()]) * scale
+        if r["reason"].startswith(NOT_BOXED):
+            image.append(i), places.append(box)
+            continue
+        mine = np.arange(z["first"][i], z["first"][i + 1])
+        doubted += mine[np.abs(z["boxes"][mine] - box).max(1) < 2].tolist()
+    np.savez(folder / "audit.npz", doubted=np.array(doubted, int), image=np.array(image, int), unboxed=np.array(places, np.float32).reshape(-1, 4))
+
+
+def write(data: Path, judged: Path | None = None, missing: list[dict] = []) -> Path:
+    """Writes `audit/cil.csv`; with `judged` (an `out-of-fold.csv`) its disagreements too, and the boxes that `unboxed` found `missing`."""
     AUDIT.mkdir(exist_ok=True)
     path = AUDIT / "cil.csv"
     with open(path, "w", newline="", encoding="utf-8") as f:
         out = csv.DictWriter(f, HEADER, lineterminator="\n")
         out.writeheader()
-        out.writerows(findings(data) + (out_of_fold(judged) if judged else []))
+        out.writerows(findings(data) + (out_of_fold(judged) if judged else []) + missing)
     return path

@@ -118,8 +118,8 @@ def optics(rng, image: np.ndarray, solid: bool = False) -> np.ndarray:
     return image
 
 
-def detector_sample(rng, pixels, boxes, classes, size: int, paste: float = 0.3, solid: float = 0.06):
-    """A `size` x `size` training crop. Returns image, boxes, classes and the ignore regions (boxes cut to a stump)."""
+def detector_sample(rng, pixels, boxes, classes, size: int, ignored=np.zeros((0, 4), np.float32), paste: float = 0.3, solid: float = 0.06):
+    """A `size` x `size` training crop. Returns image, boxes, classes and the ignore regions (boxes cut to a stump, and `ignored`)."""
     if len(boxes) and rng.random() < paste:
         pixels, boxes, classes = paste_chromosomes(rng, pixels, boxes, classes, int(rng.integers(1, 7)))
     if len(boxes) and rng.random() < 0.06:
@@ -137,7 +137,8 @@ def detector_sample(rng, pixels, boxes, classes, size: int, paste: float = 0.3, 
     matrix = np.array([[fx, 0, -x * fx], [0, fy, -y * fy]], np.float32)
     pad = int(rng.choice([255, BACKGROUND, BACKGROUND]))
     image = cv2.warpAffine(pixels, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=pad)
-    whole = (boxes - [x, y, x, y]) * [fx, fy, fx, fy]
+    moved = lambda b: (b - [x, y, x, y]) * [fx, fy, fx, fy]
+    whole = moved(boxes)
     cut = np.clip(whole, 0, size)
     area = lambda b: np.maximum(b[:, 2] - b[:, 0], 0) * np.maximum(b[:, 3] - b[:, 1], 0)
     seen = area(cut) / np.maximum(area(whole), 1e-6)
@@ -148,4 +149,5 @@ def detector_sample(rng, pixels, boxes, classes, size: int, paste: float = 0.3, 
     if drown:
         classes = np.full_like(classes, -1)  # without bands nobody could tell
     turn = lambda b: dihedral_boxes(b.astype(np.float32), k, size, size)
-    return image, turn(cut[keep]), classes[keep], turn(cut[stump])
+    hidden = np.concatenate([cut[stump], np.clip(moved(ignored), 0, size)])
+    return image, turn(cut[keep]), classes[keep], turn(hidden)

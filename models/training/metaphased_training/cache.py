@@ -1,7 +1,8 @@
 """Decoded images in one flat uint8 file, so that a training reads pixels through the page cache and never decodes.
 
 A cache is a folder with `pixels.bin` and `index.npz` (names, offsets, heights, widths, boxes, classes, groups,
-splits). Boxes are in pixels of the cached scale; a class of -1 says that the class is not known or in doubt.
+splits). Boxes are in pixels of the cached scale; a class of -1 says that the class is not known or in doubt. `audit.npz`
+beside them (`audit.mark`) says what training is to leave alone.
 """
 
 from dataclasses import dataclass
@@ -49,18 +50,26 @@ class Item:
     pixels: np.ndarray
     boxes: np.ndarray
     classes: np.ndarray
+    #: Where a chromosome may lie that was not boxed, [k,4]: no example of ground.
+    ignored: np.ndarray
 
 
 class Cache:
-    """Random access to a cache folder written by `build`."""
+    """Random access to a cache folder written by `build`; `audited`: training leaves alone what the audit lists."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, audited: bool = True):
         z = np.load(folder / "index.npz")
         self.names, self.groups, self.splits = z["names"], z["groups"], z["splits"]
         self.offset, self.h, self.w = z["offset"], z["h"], z["w"]
         self.first, self.boxes, self.classes = z["first"], z["boxes"], z["classes"]
         self.scale = float(z["scale"])
         self.pixels = np.memmap(folder / "pixels.bin", np.uint8, "r")
+        self.ignored = {}
+        if audited and (folder / "audit.npz").exists():
+            listed = np.load(folder / "audit.npz")
+            self.classes[listed["doubted"]] = -1
+            for i in np.unique(listed["image"]):
+                self.ignored[int(i)] = listed["unboxed"][listed["image"] == i]
 
     def __len__(self):
         return len(self.names)
@@ -69,7 +78,8 @@ class Cache:
         h, w, o = int(self.h[i]), int(self.w[i]), int(self.offset[i])
         rows = slice(int(self.first[i]), int(self.first[i + 1]))
         pixels = np.asarray(self.pixels[o : o + h * w]).reshape(h, w)
-        return Item(str(self.names[i]), str(self.groups[i]), str(self.splits[i]), pixels, self.boxes[rows], self.classes[rows])
+        return Item(str(self.names[i]), str(self.groups[i]), str(self.splits[i]), pixels, self.boxes[rows], self.classes[rows],
+                    self.ignored.get(i, self.boxes[:0]))
 
     def select(self, *splits: str) -> np.ndarray:
         """Indices of the images of the named splits."""

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from . import boxes as bx
 from .cache import Cache
 from .detector import candidates
 from .nets import Detector
+from .run import read_small
 
 
 @dataclass
@@ -33,10 +33,7 @@ def collect(weights: Path, coarse: Cache, native: Cache, out: Path, floor=0.01, 
     """Runs the detector of a small checkpoint over the training cells and writes what outlives a lenient suppression.
 
     More lenient than the daemon's: on cells that it was trained on the detector errs less than on others."""
-    c = torch.load(weights, map_location="cpu", weights_only=True)
-    net = Detector(**c["net"]).eval()
-    net.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in c["state"].items()})
-    net.to(memory_format=torch.channels_last)
+    net = read_small(Detector, weights)
     wanted = set(coarse.select("train")[:limit].tolist())
     first, found = [0], []
     for i in range(len(coarse)):

@@ -70,7 +70,7 @@ class Metaphases:
         return None if (b[2:] - b[:2] < 8).any() else b
 
     def a_box(self, rng, item, offered, weights):
-        """A box to look at: one that was offered, a wrong one, or an annotated one, jittered."""
+        """A box to look at: one that was offered, a wrong one, or an annotated one, jittered; None where it is no example of anything."""
         if len(offered) and rng.random() < self.share:
             b, jitter = offered[rng.choice(len(offered), p=weights)], 0.02
         elif rng.random() < self.other:
@@ -79,7 +79,8 @@ class Metaphases:
                 return None
         else:
             b, jitter = item.boxes[rng.integers(len(item.boxes))], 0.035 if rng.random() < 0.75 else 0.1
-        return b + rng.normal(0, jitter, 4) * np.tile(b[2:] - b[:2], 2)
+        b = b + rng.normal(0, jitter, 4) * np.tile(b[2:] - b[:2], 2)
+        return None if (bx.iou_matrix(b[None], item.ignored) >= MEETS).any() else b
 
     def draw(self, rng, many: int):
         """`many` examples: grey, masks, sizes, labels (-1 in doubt), edges of the chromosome (NaN without one).

@@ -122,7 +122,7 @@ def losses(raw, batch, stride: int):
 def sample(rng, cache: Cache, index: int, size: int):
     """One augmented training example."""
     item = cache[index]
-    image, b, c, ignore = augment.detector_sample(rng, item.pixels, item.boxes, item.classes.astype(np.int64), size)
+    image, b, c, ignore = augment.detector_sample(rng, item.pixels, item.boxes, item.classes.astype(np.int64), size, item.ignored)
     return image, (torch.from_numpy(b), torch.from_numpy(c), torch.from_numpy(ignore))
 
 

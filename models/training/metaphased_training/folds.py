@@ -25,7 +25,7 @@ def singles_source(items: list, name: str, part: int, parts: int) -> dict:
 
 def metaphase_source(folder: Path, part: int, parts: int) -> dict:
     """The metaphases of training and validation with one part held out; the test split stays untouched."""
-    cells, side = Cache(folder), splits.read("cil")
+    cells, side = Cache(folder, audited=False), splits.read("cil")
     open_to_us = np.isin(cells.splits, ("train", "validation"))
     held = np.array([int(side[str(n)]["fold"]) % parts == part for n in cells.names])
     cells.splits = np.where(open_to_us, np.where(held, "validation", "train"), cells.splits)

@@ -3,7 +3,9 @@
 import time
 from pathlib import Path
 
-from . import cache, candidates, classifier, detector, pack, readers
+from . import audit, cache, candidates, classifier, detector, pack, readers
+from .nets import Classifier, Detector
+from .run import CHECKPOINTS, read_small, save_small
 
 #: Scale of the detector's input against cil's frames, and the median box diagonal that this gives.
 DETECTOR_SCALE, DETECTOR_DIAGONAL = 0.66, 67.4
@@ -11,7 +13,7 @@ OFFERED = "offered.npz"
 
 
 def caches(data: Path, folder: Path) -> dict[str, Path]:
-    """Builds what is missing of the caches; names: coarse, native, mfish."""
+    """Builds what is missing of the caches and marks in them what the audit lists; names: coarse, native, mfish."""
     given = pack.scale_of(data)
     folders = {"coarse": folder / "cil@0.66", "native": folder / "cil@1.0", "mfish": folder / "mfish@67"}
     if not (folders["coarse"] / "index.npz").exists():
@@ -20,6 +22,8 @@ def caches(data: Path, folder: Path) -> dict[str, Path]:
         cache.build(readers.cil(data / "cil"), folders["native"], 1.0, print)
     if not (folders["mfish"] / "index.npz").exists():
         cache.build(readers.mfish(data / "mfish"), folders["mfish"], 1.0, print, diagonal=DETECTOR_DIAGONAL)
+    audit.mark(folders["coarse"], DETECTOR_SCALE)
+    audit.mark(folders["native"], given)
     return folders
 
 
@@ -45,8 +49,15 @@ def offer(data: Path, folder: Path, weights: Path) -> Path:
     return c["native"] / OFFERED
 
 
+def unboxed(data: Path, folder: Path) -> list[dict]:
+    """Chromosomes that nobody boxed, as the networks of the committed checkpoints see them."""
+    c = caches(data, folder)
+    nets = [read_small(kind, CHECKPOINTS / name) for kind, name in ((Detector, "detector.pt"), (Classifier, "metaphase.pt"))]
+    return audit.unboxed(cache.Cache(c["coarse"], audited=False), cache.Cache(c["native"], audited=False), *nets)
+
+
 def train_single(data: Path, folder: Path, runs: Path, minutes: float, **more):
-    """The classifier of single chromosomes, G-banded and Q-banded at once."""
+    """The classifier of single chromosomes, G-banded and Q-banded at once; best started from the classifier of boxes, which knows bands already."""
     sets = {k: list(readers.singles(data / k, k)) for k in ("pki3", "bioimlab")}
     return classifier.train(dict(singles=sets, shares=dict(pki3=0.65, bioimlab=0.35)), runs / "singles", minutes, **more)
 
@@ -66,7 +77,9 @@ TASKS = {"detector": (train_detector, 0.5), "metaphase": (train_metaphase, 0.35)
 
 def train_all(data: Path, folder: Path, runs: Path, minutes: float, **more):
     """All three, one after the other, in shares of the minutes; the same command goes on where it was cut off."""
-    started = time.monotonic()
+    started, bands = time.monotonic(), runs / "bands.pt"
     for name, (train, share) in TASKS.items():
         print(f"{name}: {minutes * share:.1f} minutes ({(time.monotonic() - started) / 60:.1f} used)", flush=True)
-        train(data, folder, runs, minutes * share, **more)
+        train(data, folder, runs, minutes * share, start=bands if name == "single" else None, **more)
+        if name == "metaphase":
+            save_small(runs / name, bands)

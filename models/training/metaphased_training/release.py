@@ -13,9 +13,8 @@ from . import CLASSES, OTHER, cache, evaluate as ev, export as ex, readers, reci
 from .boxes import average_precision, iou_matrix, match
 from .classifier import DOUBT, SINGLE_DOUBT, box_views, log_probabilities, logits, median_diagonal, singles_views, turned
 from .nets import Classifier, Detector
-from .run import save_small
+from .run import CHECKPOINTS, save_small
 
-CHECKPOINTS = Path(__file__).resolve().parent.parent / "checkpoints"
 FOLDERS = dict(detector="detector-metaphase", metaphase="classifier-metaphase", single="classifier-single")
 RUNS = dict(detector="detector", metaphase="metaphase", single="singles")
 #: Score from which a box is a candidate, and how many a cell may have on average: the classifier looks at each.

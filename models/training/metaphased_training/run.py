@@ -13,6 +13,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
+#: The small checkpoints that the repository keeps.
+CHECKPOINTS = Path(__file__).resolve().parent.parent / "checkpoints"
+
 
 def seed_everything(seed: int) -> np.random.Generator:
     """Seeds Python, numpy and torch; returns the generator for augmentation."""
@@ -164,6 +167,14 @@ def save_small(run: Path, path: Path):
     state = {k: v.half() if v.is_floating_point() else v for k, v in c["average"].items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     torch.save(dict(net=c["config"]["net"], state=state, steps=c["step"], epochs=c["epoch"], sets=c["config"].get("sets")), path)
+
+
+def read_small(kind, path: Path):
+    """The network of a file that `save_small` wrote, ready to be asked."""
+    c = torch.load(path, map_location="cpu", weights_only=True)
+    net = kind(**c["net"])
+    net.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in c["state"].items()})
+    return net.eval().to(memory_format=torch.channels_last)
 
 
 def plot(rows: list[dict], path: Path):

@@ -8,7 +8,7 @@ import onnx
 import pytest
 import torch
 
-from metaphased_training import cache, candidates, classifier, compare, detector, evaluate as ev, export, folds, literature as lit, nets, quantise, readers
+from metaphased_training import audit, augment, cache, candidates, classifier, compare, detector, evaluate as ev, export, folds, literature as lit, nets, quantise, readers
 from metaphased_training.run import Run, save_small
 from test_data import RNG, metaphase
 
@@ -82,6 +82,40 @@ def test_losses_fall_on_one_batch(cells):
         optimiser.zero_grad(), loss.backward(), optimiser.step()
         values.append(float(loss))
     assert values[-1] < 0.75 * values[0]
+
+
+def test_what_the_audit_lists_teaches_nothing(cells, tmp_path, monkeypatch):
+    """A doubted class becomes unknown, a place without its box is ignored by the detector and never cut for the classifier; validation stays as annotated."""
+    text = lambda b: " ".join(f"{v:.0f}" for v in b)
+    kept, lost = [cells[i].boxes for i in (0, 5)], np.array([100.0, 100, 140, 150])
+    assert (cells[0].split, cells[5].split) == ("train", "validation")
+    rows = [(n, text(kept[k][0]), "one box with two classes") for k, n in enumerate("05")] + [(n, text(lost), audit.NOT_BOXED) for n in "05"]
+    (tmp_path / "cil.csv").write_text("\n".join([",".join(audit.HEADER), *(f"{n},g,s,{box},,{reason}" for n, box, reason in rows)]) + "\n")
+    monkeypatch.setattr(audit, "AUDIT", tmp_path)
+    audit.mark(tmp_path / "cells", 1.0)
+    marked = cache.Cache(tmp_path / "cells")
+    assert marked[0].classes[0] == -1 and (marked[0].classes[1:] == cells[0].classes[1:]).all() and (marked[0].ignored == [lost]).all()
+    assert (marked[5].classes == cells[5].classes).all() and len(marked[5].ignored) == 0
+    assert len(cache.Cache(tmp_path / "cells", audited=False)[0].ignored) == 0
+    *_, hidden = augment.detector_sample(RNG, marked[0].pixels, marked[0].boxes, marked[0].classes, 640, marked[0].ignored, paste=0)
+    assert any(h[2] - h[0] > 20 for h in hidden)
+    data = classifier.Metaphases(marked, "train", other=0, offered=None)
+    at = marked[0]
+    at.boxes = np.stack([lost, lost])
+    assert data.a_box(np.random.default_rng(0), at, at.boxes[:0], None) is None
+
+
+def test_a_chromosome_without_a_box_is_listed(cells, tmp_path, monkeypatch):
+    """The networks are stood in for: the detector sees every chromosome, the classifier is sure of all but the fifth."""
+    short = cache.Cache(tmp_path / "cells")
+    short.boxes[[2, 4]] = short.boxes[3]
+    def every(net, pixels, score, limit):
+        b = cells[0].boxes if np.array_equal(pixels, cells[0].pixels) else cells[0].boxes[:0]
+        return b, np.full(len(b), 0.9), np.eye(24)[np.arange(len(b))], None
+    monkeypatch.setattr(detector, "candidates", every)
+    monkeypatch.setattr(classifier, "log_probabilities", lambda net, views, t: np.log(np.array([[0.01] * 6 + [0.95] + [0.01] * 18, [0.04] * 25]))[: len(views[0])])
+    found = audit.unboxed(short, short, None, None, progress=lambda *_, **__: None)
+    assert [(r["image"], r["box"], r["classes"]) for r in found] == [("0", " ".join(f"{v:.0f}" for v in cells[0].boxes[2]), "7")]
 
 
 def test_the_classifier_trains_on_boxes_and_on_singles(cells, tmp_path):
