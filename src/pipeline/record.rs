@@ -59,7 +59,7 @@ pub fn record(
     cell
 }
 
-/// The record of one cell whose classes nobody asks for: every piece over the detector's threshold, measured. Dicentrics,
+/// The record of one cell whose classes nobody asks for: every piece that the detector tells, measured. Dicentrics,
 /// rings and fragments fit no class, so the selection by classes would leave them out.
 pub fn unclassified(frame: &Frame, recognised: &Recognised, basis: &Basis, labels: &Labels, id: Uuid) -> Cell {
     let chosen: Vec<&Candidate> = recognised.accepted().collect();
