@@ -17,9 +17,10 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--threads", type=int, default=1, help="threads of PyTorch; default %(default)s")
     sub = p.add_subparsers(dest="command", required=True)
     sub.add_parser("splits", help="write splits/*.csv (done once; committed)")
-    u = sub.add_parser("audit", help="write audit/cil.csv")
-    u.add_argument("--out-of-fold", type=Path, help="the csv of `cross-validate metaphase`: its disagreements too")
-    u.add_argument("--unboxed", action="store_true", help="chromosomes that nobody boxed too, as the networks of checkpoints/ see them")
+    u = sub.add_parser("audit", help="write audit/SET.csv")
+    u.add_argument("set", nargs="?", default="cil", choices=["cil", "pki3", "bioimlab"], help="default %(default)s")
+    u.add_argument("--out-of-fold", type=Path, help="the csv of `cross-validate`: its disagreements too")
+    u.add_argument("--unboxed", action="store_true", help="of cil, chromosomes that nobody boxed too, as the networks of checkpoints/ see them")
     v = sub.add_parser("cross-validate", help="train on all parts of the cells but one and judge that one, in turn")
     v.add_argument("what", choices=["pki3", "bioimlab", "metaphase"])
     v.add_argument("--minutes", type=float, required=True, help="wall-clock budget of each training; the same command resumes")
@@ -77,7 +78,7 @@ def main(argv=None):
         for name in ("cil", "pki3", "bioimlab", "mfish", "clusters"):
             print(splits.write(a.data, name))
     elif a.command == "audit":
-        print(audit.write(a.data / "cil", a.out_of_fold, recipes.unboxed(a.data, a.cache) if a.unboxed else []))
+        print(audit.write(a.set, a.data / a.set, a.out_of_fold, recipes.unboxed(a.data, a.cache) if a.unboxed else []))
     elif a.command == "cross-validate":
         more = dict(start=a.start, max_steps=a.steps) | (dict(rate=a.rate) if a.rate else {})
         print(json.dumps(recipes.cross_validate(a.what, a.data, a.cache, a.runs, a.minutes, a.parts, **more), indent=1))

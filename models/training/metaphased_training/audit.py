@@ -1,6 +1,6 @@
-"""The label audit of cil: annotations that contradict themselves, each with the reason, for `audit/cil.csv`.
+"""The label audit: annotations that contradict themselves or what networks see, each with the reason, for `audit/SET.csv`.
 
-Rows name one box (`box` = xmin ymin xmax ymax) or, without one, the whole image. Training leaves the class of a listed box
+Rows name one box (`box` = xmin ymin xmax ymax; of cut chromosomes, the file) or, without one, the whole image. Training leaves the class of a listed box
 alone and takes no place where a box is missing for ground (`mark`); evaluation reports the listed images apart.
 """
 
@@ -70,10 +70,10 @@ def findings(data: Path) -> list[dict]:
     return out
 
 
-def out_of_fold(path: Path) -> list[dict]:
-    """Boxes whose class a network that never saw their cell is sure to be another (`cross-validate metaphase`)."""
+def out_of_fold(path: Path, name: str) -> list[dict]:
+    """What a network that never saw the cell is sure to be of another class (`cross-validate`)."""
     from .folds import doubted
-    side = splits.read("cil")
+    side = splits.read(name)
     return [dict(image=r["cell"], group=r["group"], split=side[r["cell"]]["split"], box=r["item"], classes=r["label"],
                  reason=f"out-of-fold disagreement: {r['answer']} with {float(r['p_answer']):.2f}") for r in doubted(path)]
 
@@ -133,12 +133,18 @@ def mark(folder: Path, scale: float):
     np.savez(folder / "audit.npz", doubted=np.array(doubted, int), image=np.array(image, int), unboxed=np.array(places, np.float32).reshape(-1, 4))
 
 
-def write(data: Path, judged: Path | None = None, missing: list[dict] = []) -> Path:
-    """Writes `audit/cil.csv`; with `judged` (an `out-of-fold.csv`) its disagreements too, and the boxes that `unboxed` found `missing`."""
+def listed(name: str) -> set[str]:
+    """Files of cut chromosomes whose class is in doubt."""
+    path = AUDIT / f"{name}.csv"
+    return {r["box"] for r in rows(path)} if path.exists() else set()
+
+
+def write(name: str, data: Path, judged: Path | None = None, missing: list[dict] = []) -> Path:
+    """Writes `audit/NAME.csv`: of cil the contradictions, of every set the disagreements of `judged` (an `out-of-fold.csv`), and the boxes that `unboxed` found `missing`."""
     AUDIT.mkdir(exist_ok=True)
-    path = AUDIT / "cil.csv"
+    path = AUDIT / f"{name}.csv"
     with open(path, "w", newline="", encoding="utf-8") as f:
         out = csv.DictWriter(f, HEADER, lineterminator="\n")
         out.writeheader()
-        out.writerows(findings(data) + (out_of_fold(judged) if judged else []) + missing)
+        out.writerows((findings(data) if name == "cil" else []) + (out_of_fold(judged, name) if judged else []) + missing)
     return path

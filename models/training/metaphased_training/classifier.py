@@ -16,9 +16,8 @@ from .nets import Classifier
 from .run import Run, batches, seed_everything
 
 WHITE = 255
-#: Which answers the daemon asks again and how it turns them (bits as in `augment.dihedral_image`): chosen on validation.
-DOUBT = dict(below=0.8, turns=[3], least_found=-2.0)
-#: Of singles, which mostly come upright, only the mirror image.
+#: Which answers on singles the daemon asks again and how it turns them (bits as in `augment.dihedral_image`): as they mostly come upright, only their
+#: mirror image. In metaphases, where the cell's other chromosomes decide what is in doubt, a second look earns nothing.
 SINGLE_DOUBT = dict(below=0.9, turns=[1])
 #: A box has its chromosome's class from this IoU on, and shows no single one under that; between them it teaches no class.
 SAME, NONE = 0.5, 0.4
@@ -336,7 +335,7 @@ def train(source: dict, out: Path, minutes: float, batch: int = 64, rate: float 
     if source.get("offered") is not None:
         shape = dict(refine=True) | shape
     net = Classifier(**shape).to(device, memory_format=torch.channels_last)
-    config = dict(task="classifier", sets=list(held), batch=batch, rate=rate, seed=seed, minutes=minutes, crop=crops.SIZE, offered=source.get("offered") is not None, net=net.config)
+    config = dict(task="classifier", sets=list(held), batch=batch, rate=rate, seed=seed, minutes=minutes, crop=crops.SIZE, offered=source.get("offered") is not None, net=net.config, start=start and start.name)
     optimiser = torch.optim.AdamW([dict(params=[p for p in net.parameters() if p.ndim > 1], weight_decay=0.05),
                                    dict(params=[p for p in net.parameters() if p.ndim <= 1], weight_decay=0.0)], lr=rate)
     run = Run(out, config, net, optimiser, minutes, rate)

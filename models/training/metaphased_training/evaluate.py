@@ -9,7 +9,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment, minimize_scalar
 
 from . import OTHER, boxes as bx
-from .classifier import DOUBT, accuracy, box_views, median_diagonal, moved, refined
+from .classifier import accuracy, box_views, median_diagonal, moved, refined
 from .detector import candidates
 
 
@@ -37,7 +37,7 @@ class Seen:
     found: np.ndarray | None = None  # [k] logit that the refined box is a chromosome's
 
 
-def look(detector, classifier, coarse, native, indices, floor=0.01, blind=0.85, same=0.7, most=120, temperature=1.0, doubt=DOUBT) -> list[Seen]:
+def look(detector, classifier, coarse, native, indices, floor=0.01, blind=0.85, same=0.7, most=120, temperature=1.0) -> list[Seen]:
     """Runs both networks over cells of the two caches (detector's scale, native scale); `temperature` is the classifier's."""
     found = []
     for i in indices:
@@ -51,7 +51,7 @@ def look(detector, classifier, coarse, native, indices, floor=0.01, blind=0.85, 
             big = b[kept] * scale
             sure = s[kept] > 0.4
             median = median_diagonal(big[sure] if sure.sum() > 5 else big)
-            seen.classifier, more = refined(classifier, box_views(full.pixels, big, median), temperature, doubt)
+            seen.classifier, more = refined(classifier, box_views(full.pixels, big, median), temperature)
             seen.kept, seen.places = kept, b.copy()
             if more.shape[1]:
                 h, w = item.pixels.shape

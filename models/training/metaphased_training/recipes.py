@@ -58,7 +58,9 @@ def unboxed(data: Path, folder: Path) -> list[dict]:
 
 def train_single(data: Path, folder: Path, runs: Path, minutes: float, **more):
     """The classifier of single chromosomes, G-banded and Q-banded at once; best started from the classifier of boxes, which knows bands already."""
-    sets = {k: list(readers.singles(data / k, k)) for k in ("pki3", "bioimlab")}
+    doubted = {k: audit.listed(k) for k in ("pki3", "bioimlab")}
+    taught = lambda s, names: s.split != "train" or s.name not in names
+    sets = {k: [s for s in readers.singles(data / k, k) if taught(s, doubted[k])] for k in ("pki3", "bioimlab")}
     return classifier.train(dict(singles=sets, shares=dict(pki3=0.65, bioimlab=0.35)), runs / "singles", minutes, **more)
 
 

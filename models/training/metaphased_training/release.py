@@ -11,14 +11,17 @@ from scipy.optimize import minimize
 
 from . import CLASSES, OTHER, cache, evaluate as ev, export as ex, readers, recipes
 from .boxes import average_precision, iou_matrix, match
-from .classifier import DOUBT, SINGLE_DOUBT, box_views, log_probabilities, logits, median_diagonal, singles_views, turned
+from .classifier import SINGLE_DOUBT, box_views, log_probabilities, logits, median_diagonal, singles_views, turned
 from .nets import Classifier, Detector
 from .run import CHECKPOINTS, save_small
 
 FOLDERS = dict(detector="detector-metaphase", metaphase="classifier-metaphase", single="classifier-single")
 RUNS = dict(detector="detector", metaphase="metaphase", single="singles")
-#: Score from which a box is a candidate, and how many a cell may have on average: the classifier looks at each.
-CANDIDATE, CANDIDATES = 0.01, 74
+#: Score from which a box is a candidate: the classifier looks at each.
+CANDIDATE = 0.01
+#: Chosen by the perfect cells that `metaphased evaluate pipeline` finds on validation: with 0.65 / 0.6 fewer chromosomes have a candidate, with 0.75 / 0.7
+#: and more the selection takes doubles (`docs/reference/training-notes.md`).
+SUPPRESSION = dict(nms_iou=0.7, nms_same_class_iou=0.6)
 #: Every how many of cil's test images are measured here; `metaphased evaluate` takes all.
 TEST_EVERY = 3
 #: Median over isolated boxes of cil's training images of twice the largest inscribed radius of the Otsu mask, native pixels.
@@ -43,25 +46,12 @@ def runs_net(kind, runs: Path, what: str):
     return net.to(memory_format=torch.channels_last)
 
 
-def freeze_suppression(cells: list) -> dict:
-    """The suppression that leaves most cells with a candidate for every chromosome, among those that leave at most CANDIDATES a cell."""
-    best = None
-    for blind, same in itertools.product((0.65, 0.7, 0.75, 0.8, 0.85), (0.45, 0.5, 0.55, 0.6, 0.7)):
-        kept = [ev.survivors(s, blind, same, CANDIDATE) for s in cells]
-        many = float(np.mean([len(k) for k in kept]))
-        key = (round(float(np.mean([ev.covered(s, k) for s, k in zip(cells, kept)])), 4), -many)
-        if many <= CANDIDATES and (best is None or key > best[0]):
-            best = key, dict(nms_iou=blind, nms_same_class_iou=same)
-    print(f"suppression: {best[1]}, every chromosome covered in {best[0][0]} of the validation cells by {-best[0][1]:.1f} candidates a cell")
-    return best[1]
-
-
 def freeze_detector(cells: list) -> tuple[dict, dict]:
-    """Suppression, what is told, and temperature of the detector on validation cells; what is told by most perfect cells, then the least miscount."""
-    best, suppression = None, freeze_suppression(cells)
-    kept = [ev.survivors(s, suppression["nms_iou"], suppression["nms_same_class_iou"], 0.1) for s in cells]
+    """What the detector tells and its temperature on validation cells: by most perfect cells, then the least miscount."""
+    best = None
+    kept = [ev.survivors(s, SUPPRESSION["nms_iou"], SUPPRESSION["nms_same_class_iou"], 0.1) for s in cells]
     for score, free, price in itertools.product((0.2, 0.25, 0.3, 0.35, 0.4, 0.45), (0.2, 0.3, 0.4), (3.0, 4.0, 5.0, 6.0, 8.0)):
-        choice = suppression | dict(score=score, overlap=dict(free=free, price=price))
+        choice = SUPPRESSION | dict(score=score, overlap=dict(free=free, price=price))
         over = [ev.told(s, k, choice) for s, k in zip(cells, kept)]
         count = np.array([len(o) - len(s.truth) for s, o in zip(cells, over)])
         perfect = [c == 0 and ev.covered(s, o, s.boxes) for s, c, o in zip(cells, count, over)]
@@ -225,11 +215,11 @@ def export(what: list[str], data: Path, cache_folder: Path, runs: Path, models: 
             views, cells, groups = truth_boxes(native, chosen(native, split))
             if split == "validation":
                 t = temperature_of(boxes_net, views)
-            figures |= classifier_figures(log_probabilities(boxes_net, views[:3], t, DOUBT), views[3], cells, groups, 1.0, f"{split}_boxes")
+            figures |= classifier_figures(log_probabilities(boxes_net, views[:3], t), views[3], cells, groups, 1.0, f"{split}_boxes")
         folder = models / FOLDERS["metaphase"]
         ex.classifier(runs / RUNS["metaphase"], folder, ["g-band"], dict(temperature=t), figures, version,
                       "Class of a chromosome in its box in a metaphase; orientation unknown, neighbours may intrude", False,
-                      dict(data=["cil"], licences=ex.licences(["cil"])), DOUBT)
+                      dict(data=["cil"], licences=ex.licences(["cil"])))
         card(folder, CARDS["metaphase"], figures, runs / RUNS["metaphase"])
     if "detector" in what:
         boxes_t = box_temperature(boxes_net, native) if boxes_net is not None else 1.0
@@ -274,7 +264,7 @@ def export(what: list[str], data: Path, cache_folder: Path, runs: Path, models: 
         folder = models / FOLDERS["single"]
         ex.classifier(runs / RUNS["single"], folder, ["g-band", "q-band"], dict(temperature=t), figures, version,
                       "Class of a cleaned single chromosome, G-banded or Q-banded (inverted before)", True,
-                      dict(data=["pki3", "bioimlab"], licences=ex.licences(["pki3", "bioimlab"])), SINGLE_DOUBT)
+                      dict(data=["cil", "pki3", "bioimlab"], licences=ex.licences(["cil", "pki3", "bioimlab"])), SINGLE_DOUBT)
         card(folder, CARDS["single"], figures, runs / RUNS["single"])
 
 
@@ -290,9 +280,9 @@ cil leave 5 to 8 pixels around a chromosome, and so do these. Overlaps above the
     metaphase=("Classifier for boxes of a metaphase", """Class of the chromosome in a box: 1 to 22, X, Y, or no single chromosome; and where its edges lie, with the probability that one is there (`extra` in model.toml). The crop is a square around the box (see `crop` in model.toml), the second channel marks the box,
 and three sizes relative to the cell come beside it. Orientation is not assumed. Its log probabilities are added to the detector's (`class_weight` in the detector's model.toml).""",
                """Trained on one hospital's images. "Other" and the edges were learnt from halves, pairs, shifted and empty boxes, and from
-what the detector offers on training cells. A chromosome in doubt is looked at again upside down (`doubt` in model.toml). A rearranged chromosome gets the class it looks most like."""),
+what the detector offers on training cells. A rearranged chromosome gets the class it looks most like."""),
     single=("Classifier for cleaned single chromosomes", """Class of a chromosome that has been cut out and cleaned: G-banded (pki3) or Q-banded (BioImLab, inverted before). Upright (p arm up) works best; three quarters of the
-training examples were upright.""",
+training examples were upright. The training began with the weights of the classifier of boxes, so what it knows of bands comes from cil too.""",
             """Not for boxes of a metaphase: neighbours were never seen. BioImLab names no patients, so its split is by cell. BioImLab's 119 cells are what the literature's "119 classes" are; here the classes are the 24 kinds.
 The first look at the test split showed a fault in trimming, which was then found and mended on training cells. A chromosome in doubt is looked at a second time, mirrored."""))
 

@@ -253,6 +253,13 @@ def test_a_label_is_doubted_where_the_network_is_sure_of_another(tmp_path):
     assert [r["item"] for r in folds.doubted(tmp_path / "o.csv")] == ["1 2 3 4"]
 
 
+def test_doubted_singles_are_listed_by_their_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(audit, "AUDIT", tmp_path)
+    (tmp_path / "o.csv").write_text("\n".join([",".join(folds.HEADER), "0,067,067,67/67 6a.bmp,6,7,0.001,0.98", "0,067,067,67/67 6b.bmp,6,7,0.2,0.7"]) + "\n")
+    audit.write("bioimlab", tmp_path, tmp_path / "o.csv")
+    assert audit.listed("bioimlab") == {"67/67 6a.bmp"} and audit.listed("pki3") == set()
+
+
 @pytest.mark.parametrize("kind", ["detector", "classifier"])
 def test_exported_graphs_agree_and_are_half_inside(kind, cells, tmp_path):
     if kind == "detector":
