@@ -136,12 +136,7 @@ impl Classifier {
         let mut answers = look(self, &first)?;
         let Some(doubt) = self.manifest.input.doubt.clone() else { return Ok(answers) };
         let least = doubt.below.ln();
-        let unsure = |named: &Named| {
-            // Where there is hardly a chromosome it is not worth looking again.
-            let found = named.refined.map_or(f32::INFINITY, |refined| refined.found);
-            let hopeful = doubt.least_found.is_none_or(|least| found >= least);
-            hopeful && named.log_probs.iter().all(|log_prob| *log_prob < least)
-        };
+        let unsure = |named: &Named| named.log_probs.iter().all(|log_prob| *log_prob < least);
         let doubtful: Vec<usize> = (0..answers.len()).filter(|i| unsure(&answers[*i])).collect();
         let again: Vec<Look> = doubtful.iter().flat_map(|i| doubt.turns.iter().map(|turn| (*i, *turn))).collect();
         let views = look(self, &again)?;
@@ -353,9 +348,9 @@ mod tests {
         };
         let (upright, flipped) = (ask(None, false), ask(None, true));
         assert_ne!(upright, flipped);
-        let sure = ask(Some(Doubt { below: 0.0, turns: vec![3], least_found: None }), false);
+        let sure = ask(Some(Doubt { below: 0.0, turns: vec![3] }), false);
         assert_eq!(sure, upright);
-        let both = ask(Some(Doubt { below: 1.0, turns: vec![3], least_found: None }), false);
+        let both = ask(Some(Doubt { below: 1.0, turns: vec![3] }), false);
         let mut mean: Vec<f32> = upright.iter().zip(flipped).map(|(a, b)| a + b).collect();
         log_softmax(&mut mean, 2.0);
         assert!(both.iter().zip(mean).all(|(a, b)| (a - b).abs() < 1e-3), "{both:?}");

@@ -257,19 +257,14 @@ def log_probabilities(net: Classifier, views: tuple, temperature: float, doubt: 
 
 
 def refined(net: Classifier, views: tuple, temperature: float, doubt: dict | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Log probabilities [N,25] as the daemon has them and what the network says of the box, [N,5], from the first look.
-
-    Where there is hardly a chromosome it is not worth looking again."""
+    """Log probabilities [N,25] as the daemon has them and what the network says of the box, [N,5], from the first look."""
     def judge(z):
         return torch.log_softmax(torch.from_numpy(z[:, : OTHER + 1]) / temperature, 1).numpy()
     first = logits(net, *views)
     answers, more = judge(first), first[:, OTHER + 1 :]
     if doubt is None:
         return answers, more
-    unsure = answers.max(1) < np.log(doubt["below"])
-    if more.shape[1] and "least_found" in doubt:
-        unsure &= more[:, 0] >= doubt["least_found"]
-    at = np.flatnonzero(unsure)
+    at = np.flatnonzero(answers.max(1) < np.log(doubt["below"]))
     if len(at):
         some = tuple(v[at] for v in views)
         mean = (answers[at] + sum(judge(logits(net, *turned(some, k))) for k in doubt["turns"])) / (1 + len(doubt["turns"]))

@@ -80,9 +80,6 @@ pub struct Doubt {
     pub below: f32,
     /// Orientations beside the first, 1 to 7: bit 0 mirrors left and right, bit 1 top and bottom, bit 2 transposes after that.
     pub turns: Vec<u8>,
-    /// A classifier that refines boxes: not where its logit that a chromosome is there is lower. None: everywhere.
-    #[serde(default)]
-    pub least_found: Option<f32>,
 }
 
 /// Brings the ground to a fixed grey level: all levels are multiplied by `level` over the smallest level that a share

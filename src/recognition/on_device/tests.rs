@@ -48,7 +48,7 @@ fn a_real_cell_through_the_kernels_is_the_cell_of_the_host() {
     let whole = Region::whole(frame.pixels.width(), frame.pixels.height());
     let cpu = ChosenEngine { engine: Arc::new(CpuEngine::new(2)), why: "test".into(), fell_back: None };
     // Once as the models are, once with every chromosome looked at again in all orientations.
-    for doubt in [None, Some(Doubt { below: 1.0, turns: (1..=7).collect(), least_found: Some(-2.0) })] {
+    for doubt in [None, Some(Doubt { below: 1.0, turns: (1..=7).collect() })] {
         let [host, device] = [cpu.clone(), emulated()].map(|chosen| {
             let mut recognizer = ComposedRecognizer::open(&Recognition::default(), &shipped(), &chosen).unwrap();
             if doubt.is_some() {
