@@ -17,7 +17,7 @@ pub struct Detection {
     pub score: f32,
     /// Natural logarithms of the class probabilities, where the detector knows classes.
     pub classes: Option<ClassLogProbs>,
-    /// It is told as a chromosome ([`tell`](super::tell)).
+    /// It is told as a chromosome ([`tell`](super::tell())).
     pub told: bool,
 }
 
