@@ -256,6 +256,8 @@ impl Session {
                 Some(answer) = self.answered.recv() => self.answers.push_back(answer),
                 _ = self.stopped.changed(), if stopping.is_none() => {
                     stopping = *self.stopped.borrow_and_update();
+                    // The word of a commit just before the stop may come after the stop's: look once more.
+                    self.outflow.more();
                 }
                 () = sleep(Duration::from_millis(50)), if stopping.is_some() => {}
             }

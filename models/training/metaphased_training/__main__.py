@@ -20,7 +20,7 @@ def parser() -> argparse.ArgumentParser:
     u = sub.add_parser("audit", help="write audit/SET.csv")
     u.add_argument("set", nargs="?", default="cil", choices=["cil", "pki3", "bioimlab"], help="default %(default)s")
     u.add_argument("--out-of-fold", type=Path, help="the csv of `cross-validate`: its disagreements too")
-    u.add_argument("--unboxed", action="store_true", help="of cil, chromosomes that nobody boxed too, as the networks of checkpoints/ see them")
+    u.add_argument("--networks", action="store_true", help="of cil, ask the networks of checkpoints/: list chromosomes that nobody boxed, and only those disagreements that they share")
     v = sub.add_parser("cross-validate", help="train on all parts of the cells but one and judge that one, in turn")
     v.add_argument("what", choices=["pki3", "bioimlab", "metaphase"])
     v.add_argument("--minutes", type=float, required=True, help="wall-clock budget of each training; the same command resumes")
@@ -78,7 +78,8 @@ def main(argv=None):
         for name in ("cil", "pki3", "bioimlab", "mfish", "clusters"):
             print(splits.write(a.data, name))
     elif a.command == "audit":
-        print(audit.write(a.set, a.data / a.set, a.out_of_fold, recipes.unboxed(a.data, a.cache) if a.unboxed else []))
+        doubts = audit.out_of_fold(a.out_of_fold, a.set) if a.out_of_fold else []
+        print(audit.write(a.set, a.data / a.set, recipes.second_opinion(a.data, a.cache, doubts) if a.networks else doubts))
     elif a.command == "cross-validate":
         more = dict(start=a.start, max_steps=a.steps) | (dict(rate=a.rate) if a.rate else {})
         print(json.dumps(recipes.cross_validate(a.what, a.data, a.cache, a.runs, a.minutes, a.parts, **more), indent=1))

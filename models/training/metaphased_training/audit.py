@@ -80,6 +80,8 @@ def out_of_fold(path: Path, name: str) -> list[dict]:
 
 #: A box is missing where the detector gives this score, the classifier this probability to a class, and annotated boxes cover less than this of it.
 SCORE, SURE, COVERED = 0.5, 0.9, 0.3
+#: A doubt is shared by a network that gives the label less than this.
+UNLIKELY = 0.1
 NOT_BOXED = "not boxed"
 
 
@@ -133,18 +135,31 @@ def mark(folder: Path, scale: float):
     np.savez(folder / "audit.npz", doubted=np.array(doubted, int), image=np.array(image, int), unboxed=np.array(places, np.float32).reshape(-1, 4))
 
 
+def shared(doubts: list[dict], native, classifier) -> list[dict]:
+    """The doubts about boxes of cil that a classifier shares which was taught these very labels."""
+    from .classifier import box_views, log_probabilities, median_diagonal
+    at, kept = {str(n): i for i, n in enumerate(native.names)}, []
+    for r in doubts:
+        item = native[at[r["image"]]]
+        box = np.array([[float(v) for v in r["box"].split()]], np.float32) * native.scale
+        p = np.exp(log_probabilities(classifier, box_views(item.pixels, box, median_diagonal(item.boxes)), 1.0))[0]
+        if p[CLASSES.index(r["classes"])] < UNLIKELY:
+            kept.append(r)
+    return kept
+
+
 def listed(name: str) -> set[str]:
     """Files of cut chromosomes whose class is in doubt."""
     path = AUDIT / f"{name}.csv"
     return {r["box"] for r in rows(path)} if path.exists() else set()
 
 
-def write(name: str, data: Path, judged: Path | None = None, missing: list[dict] = []) -> Path:
-    """Writes `audit/NAME.csv`: of cil the contradictions, of every set the disagreements of `judged` (an `out-of-fold.csv`), and the boxes that `unboxed` found `missing`."""
+def write(name: str, data: Path, doubts: list[dict] = []) -> Path:
+    """Writes `audit/NAME.csv`: of cil the contradictions, and what networks doubt."""
     AUDIT.mkdir(exist_ok=True)
     path = AUDIT / f"{name}.csv"
     with open(path, "w", newline="", encoding="utf-8") as f:
         out = csv.DictWriter(f, HEADER, lineterminator="\n")
         out.writeheader()
-        out.writerows((findings(data) if name == "cil" else []) + (out_of_fold(judged, name) if judged else []) + missing)
+        out.writerows((findings(data) if name == "cil" else []) + doubts)
     return path

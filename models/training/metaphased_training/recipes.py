@@ -49,11 +49,12 @@ def offer(data: Path, folder: Path, weights: Path) -> Path:
     return c["native"] / OFFERED
 
 
-def unboxed(data: Path, folder: Path) -> list[dict]:
-    """Chromosomes that nobody boxed, as the networks of the committed checkpoints see them."""
+def second_opinion(data: Path, folder: Path, doubts: list[dict]) -> list[dict]:
+    """Of the doubts about labels of cil those that the committed checkpoints share, and the chromosomes that nobody boxed, as they see them."""
     c = caches(data, folder)
-    nets = [read_small(kind, CHECKPOINTS / name) for kind, name in ((Detector, "detector.pt"), (Classifier, "metaphase.pt"))]
-    return audit.unboxed(cache.Cache(c["coarse"], audited=False), cache.Cache(c["native"], audited=False), *nets)
+    coarse, native = (cache.Cache(c[k], audited=False) for k in ("coarse", "native"))
+    detector_net, classifier_net = read_small(Detector, CHECKPOINTS / "detector.pt"), read_small(Classifier, CHECKPOINTS / "metaphase.pt")
+    return audit.shared(doubts, native, classifier_net) + audit.unboxed(coarse, native, detector_net, classifier_net)
 
 
 def train_single(data: Path, folder: Path, runs: Path, minutes: float, **more):

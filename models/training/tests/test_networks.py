@@ -253,10 +253,22 @@ def test_a_label_is_doubted_where_the_network_is_sure_of_another(tmp_path):
     assert [r["item"] for r in folds.doubted(tmp_path / "o.csv")] == ["1 2 3 4"]
 
 
+def test_only_shared_doubts_stay(cells, monkeypatch):
+    """Of two doubts about the first cell's boxes the second label convinces the classifier, which is stood in for."""
+    rows = [dict(image="0", box=" ".join(map(str, cells[0].boxes[k])), classes="21") for k in (0, 1)]
+    answers = iter([0.001, 0.6])
+    def says(net, views, t):
+        p = np.full((1, 25), 0.01)
+        p[0, 20] = next(answers)
+        return np.log(p)
+    monkeypatch.setattr(classifier, "log_probabilities", says)
+    assert audit.shared(rows, cells, None) == rows[:1]
+
+
 def test_doubted_singles_are_listed_by_their_file(tmp_path, monkeypatch):
     monkeypatch.setattr(audit, "AUDIT", tmp_path)
     (tmp_path / "o.csv").write_text("\n".join([",".join(folds.HEADER), "0,067,067,67/67 6a.bmp,6,7,0.001,0.98", "0,067,067,67/67 6b.bmp,6,7,0.2,0.7"]) + "\n")
-    audit.write("bioimlab", tmp_path, tmp_path / "o.csv")
+    audit.write("bioimlab", tmp_path, audit.out_of_fold(tmp_path / "o.csv", "bioimlab"))
     assert audit.listed("bioimlab") == {"67/67 6a.bmp"} and audit.listed("pki3") == set()
 
 
