@@ -69,7 +69,10 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv=None):
     """Runs one command."""
-    a = parser().parse_args(argv)
+    p = parser()
+    a = p.parse_args(argv)
+    if a.command == "audit" and a.networks and a.set != "cil":
+        p.error(f"audit --networks looks at metaphases: it goes with cil, not with {a.set}")
     import cv2
     import torch
     torch.set_num_threads(a.threads), cv2.setNumThreads(1)
