@@ -12,23 +12,12 @@
 
 pub mod camera;
 pub mod case;
-pub mod cell;
 pub mod cli;
 pub mod config;
-pub mod dicentric;
-pub mod dosimetry;
 pub mod evaluate;
-pub mod frame;
-pub mod imaging;
-pub mod inference;
-pub mod karyotype;
 pub mod mqtt;
 pub mod pipeline;
-pub mod recognition;
-pub mod slide;
 pub mod station;
 pub mod store;
 pub mod telemetry;
-#[doc(hidden)]
-pub mod testing;
 pub mod web;

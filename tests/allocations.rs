@@ -3,10 +3,13 @@
 
 use std::{sync::Arc, time::Duration};
 
+use domain::{
+    Stain,
+    frame::{Frame, FrameInfo, FramePool, PixelFormat, Pixels},
+};
 use metaphased::{
     camera::{Buffers, Capture, Source, SourceError},
-    config::{Mode, SourceConfig, Stain, TriageConfig},
-    frame::{Frame, FrameInfo, FramePool, PixelFormat, Pixels},
+    config::{Mode, SourceConfig, TriageConfig},
     pipeline::{
         FrameTriage,
         clock::SystemClock,
@@ -15,9 +18,9 @@ use metaphased::{
         job::SourceContext,
         stages::{StageContext, capture::CaptureStage, spawn, triage::TriageStage},
     },
-    slide::{Samples, SlideSettings, VirtualSlide},
     station::{Birth, Health, SourceState},
 };
+use slide::{Samples, SlideSettings, VirtualSlide};
 
 #[global_allocator]
 static ALLOCATOR: dhat::Alloc = dhat::Alloc;

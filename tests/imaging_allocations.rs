@@ -1,12 +1,12 @@
 //! A camera's second frame costs imaging no allocation.
 
-use metaphased::{
-    config::Stain,
-    frame::PixelView,
-    imaging::Polarity,
-    slide::{Samples, SlideSettings, VirtualSlide},
-    testing::ImagingSteps,
-};
+use domain::{Stain, frame::PixelView};
+use imaging::Polarity;
+use slide::{Samples, SlideSettings, VirtualSlide};
+
+#[path = "it/imaging_support/mod.rs"]
+mod imaging_support;
+use imaging_support::ImagingSteps;
 
 #[global_allocator]
 static ALLOCATOR: dhat::Alloc = dhat::Alloc;

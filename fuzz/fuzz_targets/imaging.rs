@@ -4,7 +4,11 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use metaphased::{frame::PixelView, imaging::Polarity, testing::ImagingSteps};
+use domain::frame::PixelView;
+use imaging::Polarity;
+#[path = "../../tests/it/imaging_support/mod.rs"]
+mod imaging_support;
+use imaging_support::ImagingSteps;
 
 fuzz_target!(|bytes: &[u8]| {
     let [kind, width, height, bits, samples @ ..] = bytes else { return };

@@ -3,11 +3,9 @@
 use std::{path::Path, sync::Arc};
 
 use super::{BadFrame, Buffers, Capture, Source, SourceError, files};
-use crate::{
-    frame::PixelView,
-    imaging::{FlatField, ImagingError},
-    station::RejectReason,
-};
+use crate::station::RejectReason;
+use domain::frame::PixelView;
+use imaging::{FlatField, ImagingError};
 
 /// Reads what `metaphased flat-field` wrote.
 ///

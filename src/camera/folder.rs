@@ -14,10 +14,8 @@ use super::{
     BadFrame, Buffers, Capture, Source, SourceError,
     files::{FileError, ImageFile},
 };
-use crate::{
-    config::Repeat,
-    frame::{FileStamp, Frame, FrameFlags, FrameId, FrameInfo},
-};
+use crate::config::Repeat;
+use domain::frame::{FileStamp, Frame, FrameFlags, FrameId, FrameInfo};
 
 /// How long a watched folder rests between two looks, and a new file must have been unchanged to be read.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -297,7 +295,7 @@ pub fn list(folder: &Path) -> io::Result<Vec<PathBuf>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::frame::FramePool;
+    use domain::frame::FramePool;
     use std::sync::atomic::AtomicBool;
 
     fn folder() -> tempfile::TempDir {

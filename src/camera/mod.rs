@@ -26,7 +26,7 @@ use std::{
     time::Duration,
 };
 
-use crate::frame::{FileStamp, Frame, FrameId, FramePool, PixelBuffer};
+use domain::frame::{FileStamp, Frame, FrameId, FramePool, PixelBuffer};
 
 /// Gives buffers to a source, as its mode wants it.
 #[derive(Debug, Clone)]

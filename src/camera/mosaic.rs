@@ -1,7 +1,9 @@
 //! A source whose frames are raw samples behind a Bayer filter.
 
 use super::{BadFrame, Buffers, Capture, Source, SourceError};
-use crate::{frame::Bayer, imaging::Demosaic, station::RejectReason};
+use crate::station::RejectReason;
+use domain::frame::Bayer;
+use imaging::Demosaic;
 
 /// Puts the luminance in the place of every frame's raw samples.
 pub struct Demosaiced {

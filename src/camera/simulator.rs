@@ -8,12 +8,12 @@ use std::{
 use jiff::Timestamp;
 
 use super::{Buffers, Capture, Source, SourceError};
-use crate::{
-    cell::{Damage, DicentricRecord, TrueCell},
-    config::{Assay, SlidePath},
+use crate::config::SlidePath;
+use domain::{
+    AberrationCounts, Assay, Damage, ScoredBy, TrueCell,
     frame::{Frame, FrameFlags, FrameId, FrameInfo, PixelFormat, Pixels},
-    slide::{CellTruth, LivePath, Samples, ScanPath, SlideSettings, Stop, VirtualSlide},
 };
+use slide::{CellTruth, LivePath, Samples, ScanPath, SlideSettings, Stop, VirtualSlide};
 
 /// What a simulated camera needs to know.
 pub struct SimulatorSettings {
@@ -121,21 +121,18 @@ impl Source for SimulatorSource {
 /// What the slide knows of a cell, as a record.
 fn told(cell: &CellTruth, assay: Assay) -> TrueCell {
     let dicentric = (assay == Assay::Dicentric).then(|| {
-        let mut record =
-            DicentricRecord { scored_by: "truth".into(), first_division: Some(true), ..Default::default() };
+        let mut counts = AberrationCounts::default();
         for chromosome in &cell.chromosomes {
-            let centromeres = chromosome.centromeres.len() as u32;
-            record.centromeres += centromeres;
-            match centromeres {
-                0 => record.fragments += 1,
-                1 if chromosome.ring => record.rings += 1,
-                1 => record.monocentrics += 1,
-                2 => record.dicentrics += 1,
-                3 => record.tricentrics += 1,
-                more => record.higher.push(more),
+            match chromosome.centromeres.len() as u32 {
+                0 => counts.fragments += 1,
+                1 if chromosome.ring => counts.rings += 1,
+                1 => counts.monocentrics += 1,
+                2 => counts.dicentrics += 1,
+                3 => counts.tricentrics += 1,
+                more => counts.higher.push(more),
             }
         }
-        record
+        counts.record([46, 46], Some(true), ScoredBy::Truth)
     });
     let aberrations = cell.chromosomes.iter().filter(|_| assay == Assay::Dicentric).filter_map(|c| {
         let damage = match (c.centromeres.len(), c.ring) {

@@ -21,10 +21,8 @@ use super::{
     BadFrame, Buffers, Capture, Source, SourceError,
     files::{FileError, ImageFile},
 };
-use crate::{
-    frame::{Frame, FrameFlags, FrameId, FrameInfo, PixelBuffer, PixelFormat, Pixels},
-    station::RejectReason,
-};
+use crate::station::RejectReason;
+use domain::frame::{Frame, FrameFlags, FrameId, FrameInfo, PixelBuffer, PixelFormat, Pixels};
 
 /// Without a frame for so long the device counts as stalled.
 const STALLED_AFTER: Duration = Duration::from_secs(5);
@@ -206,7 +204,7 @@ pub fn list() -> Result<Vec<String>, SourceError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::frame::PixelView;
+    use domain::frame::PixelView;
 
     fn unpooled(bytes: usize) -> Option<PixelBuffer> {
         Some(PixelBuffer::unpooled(bytes))

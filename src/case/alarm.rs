@@ -1,7 +1,7 @@
 //! The alarm of a case: raised when the lower limit of the dose passes a level, cleared when it has fallen well below.
 
-use crate::cell::NOTICE;
-use crate::dosimetry::Gray;
+use domain::NOTICE;
+use dosimetry::Gray;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -198,7 +198,7 @@ mod tests {
     const NOON: &str = "2026-11-22T12:00:00Z";
 
     fn settings(needs_review: bool) -> AlarmSettings {
-        AlarmSettings { level: Gray::of(1.0), hysteresis: Gray::of(0.1), needs_review }
+        AlarmSettings { level: Gray::clamped(1.0), hysteresis: Gray::clamped(0.1), needs_review }
     }
 
     fn events(alarm: &mut Alarm, settings: &AlarmSettings, limits: &[f64]) -> Vec<AlarmEvent> {

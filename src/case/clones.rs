@@ -9,12 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
-use crate::{
-    cell::Cell,
-    config::Sample,
-    karyotype::iscn::{
-        Base, Body, CellLine, Cells, Item, Karyotype, Origin, SexChromosomes, SexComplement, Sign, Span, sort_items,
-    },
+use domain::{Cell, Sample};
+use karyotype::iscn::{
+    Base, Body, CellLine, Cells, Item, Karyotype, Origin, SexChromosomes, SexComplement, Sign, Span, sort_items,
 };
 
 /// One cell as its karyotype says, taken apart.
@@ -112,7 +109,7 @@ pub(super) struct Line {
 }
 
 impl Line {
-    /// Its findings in short: `+21`, `X`, `3n`, as [`crate::karyotype::syndrome`] names them.
+    /// Its findings in short: `+21`, `X`, `3n`, as [`karyotype::syndrome`] names them.
     pub fn codes(&self) -> Vec<String> {
         let mut codes: Vec<String> = self.items.iter().map(ToString::to_string).collect();
         if self.ploidy != 2 {
@@ -134,9 +131,7 @@ impl Line {
             && self.ploidy == 2
         {
             // Acquired: gains stand beside the usual complement, losses beside what is left.
-            for (class, n, usual) in
-                [(crate::cell::ChromosomeClass::X, x, ux), (crate::cell::ChromosomeClass::Y, y, uy)]
-            {
+            for (class, n, usual) in [(domain::ChromosomeClass::X, x, ux), (domain::ChromosomeClass::Y, y, uy)] {
                 let sign = if n > usual { Sign::Gain } else { Sign::Loss };
                 items.extend((0..n.abs_diff(usual)).map(|_| Item::whole(sign, class)));
             }

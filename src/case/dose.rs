@@ -1,9 +1,10 @@
 //! The dose of a case as its cells arrive: the `dose/1` message.
 
 use super::alarm::AlarmState;
-use crate::cell::{DicentricRecord, NOTICE, Subject};
-use crate::dicentric::{NotCounted, counted};
-use crate::dosimetry::{Curve, DosimetryError, Estimate, Gray, Response, Sample, Scoring, Settings, estimate};
+use domain::{DicentricRecord, NOTICE, ScoredBy};
+use dosimetry::Subject;
+use dosimetry::dicentric::{NotCounted, counted};
+use dosimetry::{Curve, DosimetryError, Estimate, Gray, Response, Sample, Scoring, Settings, estimate};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -27,7 +28,14 @@ pub struct DoseSettings {
 impl DoseSettings {
     /// 50 cells for triage, 500 cells or 100 dicentrics for a full assay, +- 0.5 Gy.
     pub fn new(curve: Curve, settings: Settings) -> Self {
-        Self { curve, settings, half_width: Gray::of(0.5), triage_cells: 50, full: (500, 100), publish_subject: false }
+        Self {
+            curve,
+            settings,
+            half_width: Gray::clamped(0.5),
+            triage_cells: 50,
+            full: (500, 100),
+            publish_subject: false,
+        }
     }
 }
 
@@ -92,22 +100,22 @@ impl DoseTally {
             Err(NotCounted::Unclear) => one(&mut self.cells.unclear),
             Ok(()) => {
                 one(&mut self.cells.counted);
-                let k = record.dicentric_equivalents() as usize;
+                let k = record.counts.dicentric_equivalents() as usize;
                 if self.histogram.len() <= k {
                     self.histogram.resize(k + 1, 0);
                 }
                 one(&mut self.histogram[k]);
-                many(&mut self.rings, u64::from(record.rings));
-                many(&mut self.fragments, u64::from(record.fragments));
-                match record.scored_by.as_str() {
-                    "review" => one(&mut self.cells.reviewed),
-                    "machine" => {
+                many(&mut self.rings, u64::from(record.counts.rings));
+                many(&mut self.fragments, u64::from(record.counts.fragments));
+                match record.scored_by {
+                    ScoredBy::Review => one(&mut self.cells.reviewed),
+                    ScoredBy::Machine => {
                         one(&mut self.by_machine);
                         if k > 0 {
                             one(&mut self.cells.awaiting_review);
                         }
                     }
-                    _ => {}
+                    ScoredBy::Truth | ScoredBy::Import => {}
                 }
             }
         }
@@ -295,7 +303,7 @@ fn cells_needed(found: &Estimate, settings: &DoseSettings) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dosimetry::{CellSurvival, Exposure, built_in};
+    use dosimetry::{CellSurvival, Exposure, built_in};
     use rand::SeedableRng;
 
     const LAB: (&str, &str) = ("lab", "7");
@@ -308,9 +316,9 @@ mod tests {
 
     fn exposed(dose: f64, fraction: f64, cells: usize) -> Vec<DicentricRecord> {
         let curve = built_in("co60_barquinero1995").expect("curve");
-        let exposure = Exposure::new(&curve, Gray::of(dose), fraction, CellSurvival::default()).expect("exposure");
+        let exposure = Exposure::new(&curve, Gray::clamped(dose), fraction, CellSurvival::default()).expect("exposure");
         let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(3);
-        (0..cells).map(|_| DicentricRecord::from(&exposure.draw(&mut rng))).collect()
+        (0..cells).map(|_| exposure.draw(&mut rng).record()).collect()
     }
 
     fn tally(records: &[DicentricRecord]) -> DoseTally {
@@ -373,12 +381,12 @@ mod tests {
     #[test]
     fn machine_calls_wait_for_a_person_and_are_flagged() {
         let mut records = exposed(4.0, 1.0, 60);
-        records.iter_mut().for_each(|r| r.scored_by = "machine".into());
+        records.iter_mut().for_each(|r| r.scored_by = ScoredBy::Machine);
         let running = tally(&records);
         assert!(!running.reviewed());
         let dose = running.dose(LAB, AlarmState::Clear, &settings(), &NOBODY);
         assert!(dose.flags.iter().any(|f| f.contains("machine")));
-        records.iter_mut().for_each(|r| r.scored_by = "review".into());
+        records.iter_mut().for_each(|r| r.scored_by = ScoredBy::Review);
         assert!(tally(&records).reviewed());
     }
 
@@ -388,7 +396,7 @@ mod tests {
         let needed = dose.cells_needed.cells.expect("a number of cells");
         assert!((10..500).contains(&needed), "{needed}");
         let mut narrow = settings();
-        narrow.half_width = Gray::of(0.01);
+        narrow.half_width = Gray::clamped(0.01);
         let dose = tally(&exposed(1.0, 1.0, 500)).dose(LAB, AlarmState::Clear, &narrow, &NOBODY);
         assert_eq!(dose.cells_needed.cells, None, "the curve alone is less sure than that");
     }

@@ -1,6 +1,6 @@
 //! The same metaphase seen in two overlapping fields counts once.
 
-use crate::cell::{BoundingBox, Cell};
+use domain::{BoundingBox, Cell};
 
 /// Share of boxes that must find their counterpart where the stage says that the fields overlap.
 const LIKE_NEAR: f32 = 0.6;
@@ -75,11 +75,12 @@ fn likeness(a: &Cell, b: &Cell) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{cell::StagePosition, karyotype::tests_support::cell_with};
+    use domain::StagePosition;
+    use testing::karyotyped_cell;
 
     /// Boxes strewn by a small linear congruence, so that no two cells look alike.
     fn strewn(mut seed: u32, shift: (f32, f32)) -> Cell {
-        let mut cell = cell_with(&[]);
+        let mut cell = karyotyped_cell(&[]);
         for c in &mut cell.chromosomes {
             let mut next = |range: u32| {
                 seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);

@@ -9,11 +9,8 @@ use super::{
     clones::{self, Chance, Counted},
     repeats::repeats,
 };
-use crate::{
-    cell::{Cell, FindingKind, NOTICE, Verdict},
-    config::Sample,
-    karyotype::syndrome,
-};
+use domain::{Cell, FindingKind, NOTICE, Sample, Verdict};
+use karyotype::syndrome;
 
 /// How a case is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -173,7 +170,7 @@ impl CaseState {
             .iter()
             .zip(consensus.iter().flat_map(|k| &k.lines))
             .map(|(line, written)| Clone {
-                iscn: crate::karyotype::iscn::CellLine { cells: None, ..written.clone() }.to_string(),
+                iscn: karyotype::iscn::CellLine { cells: None, ..written.clone() }.to_string(),
                 cells: line.members.len() as u32,
                 members: line.members.clone(),
                 normal: line.normal,
@@ -300,12 +297,13 @@ fn review_queue(cells: &[&Cell], chances: &[Chance]) -> Vec<ReviewRequest> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::karyotype::{iscn, tests_support::cell_with};
+    use karyotype::iscn;
+    use testing::karyotyped_cell;
 
     fn cells(groups: &[(usize, &[(&str, usize)])]) -> Vec<Cell> {
         let mut cells = Vec::new();
         for (n, numbers) in groups {
-            let alike = cell_with(numbers);
+            let alike = karyotyped_cell(numbers);
             for _ in 0..*n {
                 let mut cell = alike.clone();
                 let index = cells.len();
@@ -317,7 +315,7 @@ mod tests {
                     ((seed >> 8) % range) as f32
                 };
                 for c in &mut cell.chromosomes {
-                    c.bounds = crate::cell::BoundingBox {
+                    c.bounds = domain::BoundingBox {
                         x: next(900),
                         y: next(900),
                         width: 10.0 + next(40),
@@ -446,7 +444,7 @@ mod tests {
         // A person finds that the third 21 of one cell is no chromosome.
         let third = cells[0].chromosomes.iter().rposition(|c| c.class.is_some_and(|c| c.name() == "21")).unwrap();
         cells[0].chromosomes[third].class = None;
-        crate::karyotype::recount(&mut cells[0], &Default::default());
+        karyotype::recount(&mut cells[0], &Default::default());
         let after = CaseState::of("lab-1", "C1", &cells, &CaseSettings::default());
         assert_eq!(after.iscn.as_deref(), Some("46,XX"));
         assert_eq!(after.chance_findings[0].iscn, "+21");
@@ -455,7 +453,7 @@ mod tests {
     #[test]
     fn a_structural_candidate_is_queued_in_its_own_words() {
         let mut cells = cells(&[(20, &[])]);
-        cells[3].karyotype.findings.push(crate::cell::Finding {
+        cells[3].karyotype.findings.push(domain::Finding {
             kind: FindingKind::Structural,
             class: None,
             iscn: None,

@@ -13,22 +13,27 @@ use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
+use super::words::one_of;
 use super::{Exit, Failure, Global, config, write_karyogram};
 use crate::{
     camera::{
         files::{ImageFile, is_image_name},
         flat_field_differs, list_files, load_flat_field,
     },
-    cell::{Cell, Verdict},
-    config::{Config, Stain},
-    frame::{Bayer, Frame, FrameFlags, FrameId, FrameInfo, PixelBuffer},
-    imaging::{Demosaic, FlatField},
-    inference::{self, ModelLibrary},
-    karyotype::{KaryotypeSettings, karyogram::Posture},
+    config::Config,
     mqtt::Rejected,
     pipeline::{FrameTriage, record, stages::triage::Assess},
-    recognition::{ComposedRecognizer, Recognition, Recognizer, Region, Regions},
     station::RejectReason,
+};
+use domain::{
+    Cell, Stain, Verdict,
+    frame::{Bayer, Frame, FrameFlags, FrameId, FrameInfo, PixelBuffer},
+};
+use imaging::{Demosaic, FlatField};
+use karyotype::{KaryotypeSettings, karyogram::Posture};
+use recognition::{
+    ComposedRecognizer, Recognition, Recognizer, Region, Regions,
+    inference::{self, ModelLibrary},
 };
 
 /// Arguments of `analyze`.
@@ -56,7 +61,7 @@ pub struct Analyze {
     #[arg(long, requires = "karyogram")]
     straighten: bool,
     /// Stain of the slides.
-    #[arg(long, value_enum, default_value_t = Stain::GBand)]
+    #[arg(long, value_parser = one_of(Stain::ALL, Stain::name), default_value = "g-band")]
     stain: Stain,
     /// Pixel size in micrometres of files that do not say it.
     #[arg(long, value_name = "UM")]
@@ -65,7 +70,7 @@ pub struct Analyze {
     #[arg(long, value_name = "FILE")]
     flat_field: Option<PathBuf>,
     /// The pictures are raw samples of a camera behind this Bayer filter.
-    #[arg(long, value_enum, value_name = "PATTERN")]
+    #[arg(long, value_parser = one_of(Bayer::ALL, Bayer::name), value_name = "PATTERN")]
     bayer: Option<Bayer>,
     /// Case that the cells belong to.
     #[arg(long)]
@@ -315,7 +320,7 @@ impl Stages {
         let recognition = Recognition::configured(&config.inference, stain);
         let recognizer = ComposedRecognizer::open(&recognition, &library, &engine)
             .map_err(|e| Failure::new(Exit::Unavailable, e))?;
-        let karyotype = KaryotypeSettings::from_config(&config.karyotype);
+        let karyotype = KaryotypeSettings::with_disclosure(config.karyotype.sex);
         let sheets = super::stages::Stages::default();
         Ok(Self {
             triage: FrameTriage::new(&config.triage, stain),

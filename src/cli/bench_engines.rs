@@ -12,15 +12,18 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::{Exit, Failure, Global, config::load, output};
-use crate::{
-    cell::BoundingBox,
-    config::{EngineName, InferenceConfig, Stain},
+use domain::{
+    BoundingBox, Stain,
     frame::{Frame, FrameInfo, PixelBuffer, PixelFormat, Pixels},
-    inference::{ChosenEngine, ModelLibrary, Precision, Task, View, choose},
-    karyotype::KaryotypeSettings,
-    recognition::{ComposedRecognizer, Recognised, Recognition, Recognizer, Region, choose as choose_chromosomes},
-    slide::{Samples, SlideSettings, VirtualSlide},
 };
+use karyotype::KaryotypeSettings;
+use recognition::{
+    ComposedRecognizer, Recognised, Recognition, Recognizer, Region, choose as choose_chromosomes,
+    inference::EngineName,
+    inference::InferenceConfig,
+    inference::{ChosenEngine, ModelLibrary, Precision, Task, View, choose},
+};
+use slide::{Samples, SlideSettings, VirtualSlide};
 
 /// Time every engine and precision that is here on the same cells, interleaved, and check that they agree.
 #[derive(Debug, Args)]
@@ -236,7 +239,7 @@ fn peak(one: &str, inference: &InferenceConfig, library: &ModelLibrary, frame: &
     let chosen = choose(&InferenceConfig { engine, ..inference.clone() })
         .map_err(|error| Failure::from_error(Exit::Unavailable, &error))?;
     let recognition = asked(precision, &chosen, library);
-    let failed = |error: crate::recognition::RecognitionError| Failure::from_error(Exit::Unavailable, &error);
+    let failed = |error: recognition::RecognitionError| Failure::from_error(Exit::Unavailable, &error);
     let mut recognizer = ComposedRecognizer::open(&recognition, library, &chosen).map_err(failed)?;
     for _ in 0..3 {
         let whole = Region::whole(frame.pixels.width(), frame.pixels.height());
@@ -259,7 +262,7 @@ pub(super) fn distance(found: &[Recognised], reference: &[Recognised], share: f6
     let (mut px, mut probability, mut same) = (Vec::new(), Vec::new(), true);
     for (a, b) in found.iter().zip(reference) {
         let numbers = |cell: &Recognised| {
-            let mut numbers = [0u8; crate::cell::ChromosomeClass::COUNT];
+            let mut numbers = [0u8; domain::ChromosomeClass::COUNT];
             for class in choose_chromosomes(cell, &settings).iter().filter_map(|c| c.class) {
                 numbers[class.index()] += 1;
             }

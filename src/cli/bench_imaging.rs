@@ -8,16 +8,14 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::{Exit, Failure, output};
-use crate::{
-    frame::{Bayer, PixelBuffer, PixelFormat, PixelView, PixelViewMut, Pixels},
-    imaging::{
-        Background, BackgroundScratch, Components, Demosaic, Denoise, DistanceScratch, FilterScratch, GrayImage,
-        GrayView, Histogram, Polarity, PrepareOptions, Preparer, SegmentOptions, Segmenter, binomial3, downscale,
-        median3, squared_distance, threshold,
-    },
-    recognition::{Triage, TriageOptions},
-    slide::{Samples, SlideSettings, VirtualSlide},
+use domain::frame::{Bayer, PixelBuffer, PixelFormat, PixelView, PixelViewMut, Pixels};
+use imaging::{
+    Background, BackgroundScratch, Components, Demosaic, Denoise, DistanceScratch, FilterScratch, GrayImage, GrayView,
+    Histogram, Polarity, PrepareOptions, Preparer, SegmentOptions, Segmenter, binomial3, downscale, median3,
+    squared_distance, threshold,
 };
+use recognition::{Triage, TriageOptions};
+use slide::{Samples, SlideSettings, VirtualSlide};
 
 /// Time the operations of imaging on one picture, one core.
 #[derive(Debug, Args)]

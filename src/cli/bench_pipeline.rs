@@ -16,7 +16,6 @@ use super::{Exit, Failure, Global, output};
 use crate::{
     camera::{Buffers, Capture, Source, SourceError},
     config::{Config, Mode, SourceConfig},
-    frame::{FileStamp, Frame, FrameInfo, FramePool, PixelFormat, Pixels},
     pipeline::{
         Parts, Pipeline, SourceParts,
         casebook::{CaseBook, CaseBookSettings},
@@ -29,10 +28,11 @@ use crate::{
             triage::{Assess, Assessment},
         },
     },
-    recognition::{Basis, Recognised, RecognitionError, Recognizer, Region, Regions},
     station::{Birth, Health, Ledger, RejectReason, SourceState},
     store::{Store, StoreOptions},
 };
+use domain::frame::{FileStamp, Frame, FrameInfo, FramePool, PixelFormat, Pixels};
+use recognition::{Basis, Recognised, RecognitionError, Recognizer, Region, Regions};
 
 /// Sides of the frames: small, since pixels are never touched.
 const SIDE: usize = 16;

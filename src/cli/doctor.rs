@@ -11,10 +11,9 @@ use std::{
 use clap::Args;
 
 use super::{Exit, Failure, Global, config::load, output};
-use crate::{
-    config::{Config, Stain},
-    inference::{ModelFolder, ModelLibrary, Task, View, choose, installed_onnxruntime},
-};
+use crate::config::Config;
+use domain::Stain;
+use recognition::inference::{ModelFolder, ModelLibrary, Task, View, choose, installed_onnxruntime};
 
 /// Say what is here, what will be used and why, what is missing and how to get it.
 #[derive(Debug, Args)]

@@ -12,13 +12,14 @@ use clap::{Args, builder::PossibleValuesParser};
 use comfy_table::{CellAlignment, Table, presets::UTF8_FULL_CONDENSED};
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::words::one_of;
 use super::{Exit, Failure, Global, config::load};
-use crate::{
-    config::Stain,
-    evaluate::{Averages, Confusion, DataError, DataSet, EvaluateError, Figure, Layout, Report, Setup, TASKS},
+use crate::evaluate::{Averages, Confusion, DataError, DataSet, EvaluateError, Figure, Layout, Report, Setup, TASKS};
+use domain::Stain;
+use karyotype::KaryotypeSettings;
+use recognition::{
+    RecognitionError,
     inference::{EngineError, ModelLibrary, Precision, choose},
-    karyotype::KaryotypeSettings,
-    recognition::RecognitionError,
 };
 
 /// Measure the daemon's stages on annotated cells.
@@ -41,8 +42,8 @@ pub struct Evaluate {
     /// Number format of the model's file: f32, f16, bf16, int8.
     #[arg(long)]
     pub precision: Option<Precision>,
-    /// Stain of the cells: g-band, giemsa, dapi, q-band; by default told by the layout.
-    #[arg(long, value_parser = stain)]
+    /// Stain of the cells; by default told by the layout.
+    #[arg(long, value_parser = one_of(Stain::ALL, Stain::name))]
     pub stain: Option<Stain>,
     /// Measure on so many cells whose karyotype was changed by taking chromosomes away or adding some (karyotype only).
     #[arg(long, value_name = "N")]
@@ -73,11 +74,6 @@ pub struct Evaluate {
     /// One JSON object on standard output instead of tables.
     #[arg(long)]
     pub json: bool,
-}
-
-fn stain(text: &str) -> Result<Stain, String> {
-    serde_json::from_value(serde_json::Value::String(text.to_owned()))
-        .map_err(|_| format!("'{text}' is none of: g-band, giemsa, dapi, q-band"))
 }
 
 impl Evaluate {
@@ -118,7 +114,7 @@ impl Evaluate {
             model: self.model.as_deref(),
             precision: self.precision,
             stain: self.stain,
-            karyotype: KaryotypeSettings::from_config(&loaded.config.karyotype),
+            karyotype: KaryotypeSettings::with_disclosure(loaded.config.karyotype.sex),
             edited: self.edited,
             fit: self.fit,
             candidates: self.candidates.as_deref(),

@@ -17,10 +17,10 @@ use crate::{
         list_files,
     },
     config::SourceKind,
-    frame::FramePool,
-    imaging::{FlatField, FlatFieldRecorder},
     pipeline::sources,
 };
+use domain::frame::FramePool;
+use imaging::{FlatField, FlatFieldRecorder};
 
 /// Arguments of `flat-field`.
 #[derive(Debug, Args)]

@@ -15,11 +15,14 @@ use super::{
     bench_engines::{Contender, distance, frames, open_all, tolerance},
     output,
 };
-use crate::{
-    config::{EngineName, Fallback, InferenceConfig, Loaded},
-    frame::Frame,
+use crate::config::Loaded;
+use domain::frame::Frame;
+use recognition::{
+    Recognised,
+    inference::EngineName,
+    inference::Fallback,
+    inference::InferenceConfig,
     inference::{Bridged, ChosenEngine, CpuEngine, Engine, ModelLibrary, PlanCache, Precision, choose},
-    recognition::Recognised,
 };
 
 /// How far the kernels may lie from the host's steps, with the same networks: pixels and probability. Only exp and log

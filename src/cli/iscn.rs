@@ -5,7 +5,7 @@ use std::io::{self, BufRead, Write};
 use clap::{Args, Subcommand};
 
 use super::{Exit, Failure};
-use crate::karyotype::iscn::{Report, check};
+use karyotype::iscn::{Report, check};
 
 /// Work with karyotype strings (ISCN).
 #[derive(Debug, Args)]

@@ -3,10 +3,8 @@
 use std::{fs, io, path::Path};
 
 use super::{Exit, Failure};
-use crate::{
-    cell::Cell,
-    karyotype::karyogram::{Crop, Posture, png, svg},
-};
+use domain::Cell;
+use karyotype::karyogram::{Crop, Posture, png, svg};
 
 /// Writes `NAME.svg` and `NAME.png` into `folder`, which is made where it is missing. Slashes of the name become underscores.
 ///

@@ -23,6 +23,7 @@ mod schema;
 mod simulate;
 mod stages;
 mod status;
+mod words;
 
 pub use exit::{Exit, Failure};
 use karyogram::write_karyogram;

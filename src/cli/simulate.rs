@@ -12,12 +12,10 @@ use image::{ExtendedColorType, ImageEncoder, ImageFormat, codecs::png};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
+use super::words::one_of;
 use super::{Exit, Failure};
-use crate::{
-    config::{Assay, Stain},
-    frame::Bayer,
-    slide::{Exposure, FieldTruth, Samples, SlideError, SlideSettings, VirtualSlide},
-};
+use domain::{Assay, Stain, frame::Bayer};
+use slide::{Exposure, FieldTruth, Samples, SlideError, SlideSettings, VirtualSlide};
 
 /// Draw a virtual slide: images, Pascal VOC boxes, masks and truth.jsonl.
 #[derive(Debug, Args)]
@@ -32,10 +30,10 @@ pub struct Simulate {
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     cells: u32,
     /// What is scored on the slide.
-    #[arg(long, value_enum, default_value_t = Assay::Karyotype)]
+    #[arg(long, value_parser = one_of(Assay::ALL, Assay::name), default_value = "karyotype")]
     assay: Assay,
     /// Stain; unset: g-band, or giemsa for the dicentric assay.
-    #[arg(long, value_enum)]
+    #[arg(long, value_parser = one_of(Stain::ALL, Stain::name))]
     stain: Option<Stain>,
     /// Karyotype of the cells (ISCN); several lines are weighed by their cells. Unset: a person by seed.
     #[arg(long, value_name = "ISCN")]
@@ -57,7 +55,7 @@ pub struct Simulate {
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u8).range(8..=16))]
     bits: u8,
     /// Draw what a colour camera delivers: raw samples behind a Bayer filter.
-    #[arg(long, value_enum, value_name = "PATTERN")]
+    #[arg(long, value_parser = one_of(Bayer::ALL, Bayer::name), value_name = "PATTERN")]
     bayer: Option<Bayer>,
 }
 

@@ -5,17 +5,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{
-    cell::{BoundingBox, Cell},
-    config::Stain,
-    frame::Frame,
-    imaging::{
-        AxisScratch, GrayImage, GrayView, MedialAxis, Polarity, Rect, RegionKind, Segmentation, draw_box,
-        draw_mask_outline, scale_to, to_rgb,
-    },
-    karyotype::karyogram::font,
-    recognition::{Segmented, Triage, TriageOptions},
+use domain::{BoundingBox, Cell, Stain, frame::Frame};
+use imaging::{
+    AxisScratch, GrayImage, GrayView, MedialAxis, Polarity, Rect, RegionKind, Segmentation, draw_box,
+    draw_mask_outline, scale_to, to_rgb,
 };
+use karyotype::karyogram::font;
+use recognition::{Segmented, Triage, TriageOptions};
 
 /// Widest and highest panel in pixels.
 const PANEL: (usize, usize) = (720, 560);

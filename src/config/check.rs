@@ -1,5 +1,6 @@
 //! Finds every mistake of a configuration: first by its schema, then by what goes together.
 
+use domain::Assay;
 use std::{fmt, net::SocketAddr};
 
 use regex_lite::Regex;
@@ -8,7 +9,7 @@ use serde_json::Value;
 
 use super::{
     layers::{Layers, Origin},
-    model::{Assay, Config},
+    model::Config,
     source::{Mode, SourceConfig, SourceKind},
 };
 

@@ -6,7 +6,6 @@
 //! forgets where a value stood and lower-cases keys, so it could not say that; docs/design.md.)
 
 mod check;
-mod inference;
 mod layers;
 mod model;
 mod paths;
@@ -15,7 +14,6 @@ mod scoring;
 mod source;
 
 pub use check::Problem;
-pub use inference::*;
 pub use layers::{Layers, Origin};
 pub use model::*;
 pub use print::print;

@@ -2,26 +2,15 @@
 
 use std::{collections::BTreeMap, path::PathBuf};
 
-use clap::ValueEnum;
+use domain::Assay;
+use recognition::inference::InferenceConfig;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    inference::InferenceConfig,
     scoring::{DicentricConfig, DoseConfig, KaryotypeConfig},
     source::{SourceConfig, TriageConfig},
 };
-
-/// What is scored on a slide.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub enum Assay {
-    /// Chromosomes are named and counted.
-    #[default]
-    Karyotype,
-    /// Dicentrics are counted for an absorbed dose.
-    Dicentric,
-}
 
 /// Which frames are kept as images.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -1,31 +1,8 @@
 //! Keys of what is made of a cell: karyotype, dicentrics, dose.
 
+use domain::{Sample, SexDisclosure};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-
-/// Whether sex chromosomes are told.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum SexDisclosure {
-    /// `46,XX`, `46,XY`.
-    #[default]
-    Shown,
-    /// `46,U`, everywhere.
-    Undisclosed,
-}
-
-/// What kind of sample a case is: how its karyotype is written and what makes a clone.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Sample {
-    /// Of a person: `mos 47,XX,+21[12]/46,XX[8]`.
-    #[default]
-    Constitutional,
-    /// Of a neoplasm: `47,XX,+8[12]/46,XX[8]`, lines from the simpler to the more complex.
-    Neoplastic,
-    /// Of a person, from colonies of an in-situ culture: a change counts in two colonies.
-    InSitu,
-}
 
 /// Interpretation of karyotypes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

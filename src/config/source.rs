@@ -2,11 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::ValueEnum;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::frame::Bayer;
+use domain::{Stain, frame::Bayer};
 
 /// Kind of source.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -62,38 +61,6 @@ impl Mode {
             Self::Freshest => "freshest",
             Self::Lossless => "lossless",
         }
-    }
-}
-
-/// Stain and illumination of the slide: chooses the classifier and the polarity.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema, ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub enum Stain {
-    /// G-banding, bright field.
-    #[default]
-    GBand,
-    /// Solid Giemsa, bright field.
-    Giemsa,
-    /// DAPI, fluorescence.
-    Dapi,
-    /// Q-banding, fluorescence.
-    QBand,
-}
-
-impl Stain {
-    /// As written in the file.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::GBand => "g-band",
-            Self::Giemsa => "giemsa",
-            Self::Dapi => "dapi",
-            Self::QBand => "q-band",
-        }
-    }
-
-    /// True when chromosomes are bright on dark.
-    pub fn is_fluorescence(self) -> bool {
-        matches!(self, Self::Dapi | Self::QBand)
     }
 }
 

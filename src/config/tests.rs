@@ -59,7 +59,7 @@ fn the_environment_wins_over_the_file_and_flags_over_both() {
     assert_eq!(config.mqtt.url, "mqtt://two");
     assert_eq!(config.mqtt.username.as_deref(), Some("123"), "text stays text");
     assert_eq!(config.inference.threads, 2);
-    assert_eq!(config.inference.engine, EngineName::Onnxruntime);
+    assert_eq!(config.inference.engine, recognition::inference::EngineName::Onnxruntime);
     assert_eq!(layers.origin_of_value("mqtt.url").to_string(), "environment METAPHASED__MQTT__URL");
     assert_eq!(layers.origin_of_value("inference.engine").to_string(), "option --engine");
 }

@@ -2,13 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::{
-    cell::{BoundingBox, ChromosomeClass},
-    config::Stain,
+use domain::{
+    BoundingBox, ChromosomeClass, Stain,
     frame::{PixelView, Pixels},
+};
+use karyotype::{Evidence, assign, assign_closed};
+use recognition::{
+    Classifier, Item, LogProbs, Plane, evidence,
     inference::{InputSpec, ModelFolder, Task, View},
-    karyotype::{Evidence, assign, assign_closed},
-    recognition::{Classifier, Item, LogProbs, Plane, evidence, median_diagonal},
+    median_diagonal,
 };
 
 use super::{

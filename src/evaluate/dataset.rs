@@ -9,10 +9,8 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    camera::files::is_image_name,
-    cell::{BoundingBox, ChromosomeClass},
-};
+use crate::camera::files::is_image_name;
+use domain::{BoundingBox, ChromosomeClass};
 
 use super::readers;
 

@@ -7,11 +7,11 @@ use rand::{RngExt, SeedableRng, seq::IndexedRandom};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    cell::{BoundingBox, ChromosomeClass},
+use domain::{
+    BoundingBox, ChromosomeClass,
     frame::{Frame, PixelBuffer, PixelFormat, PixelView, Pixels},
-    karyotype::karyogram::Crop,
 };
+use karyotype::karyogram::Crop;
 
 use super::dataset::TruthBox;
 
@@ -255,7 +255,7 @@ fn paste(image: &mut Gray, cut: &Cut, x: usize, y: usize, quarters: u8, bright: 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::frame::FrameInfo;
+    use domain::frame::FrameInfo;
 
     fn cell() -> (Frame, Vec<TruthBox>) {
         let (width, height) = (200, 160);

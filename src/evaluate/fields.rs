@@ -4,10 +4,8 @@ use std::time::Instant;
 
 use serde_json::json;
 
-use crate::{
-    cell::{BoundingBox, ChromosomeClass},
-    recognition::{ComposedRecognizer, Recognition, Recognizer, Region, argmax, choose, suppress, tell},
-};
+use domain::{BoundingBox, ChromosomeClass};
+use recognition::{ComposedRecognizer, Recognition, Recognizer, Region, argmax, choose, suppress, tell};
 
 use super::{
     EvaluateError, Report, Setup,
@@ -77,7 +75,7 @@ pub fn detector(setup: &Setup<'_>) -> Result<Report, EvaluateError> {
 pub fn pipeline(setup: &Setup<'_>) -> Result<Report, EvaluateError> {
     // A name given here is the detector's or the classifier's, whichever it is.
     let named = setup.model.map(|name| setup.library.named(name)).transpose()?;
-    let is_detector = named.as_ref().is_none_or(|model| model.manifest.task == crate::inference::Task::Detector);
+    let is_detector = named.as_ref().is_none_or(|model| model.manifest.task == recognition::inference::Task::Detector);
     let (detector, classifier) = if is_detector { (setup.model, None) } else { (None, setup.model) };
     let mut recognizer = open(setup, detector, classifier)?;
     if recognizer.detector().is_none() {

@@ -7,7 +7,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 
-use crate::cell::BoundingBox;
+use domain::BoundingBox;
 
 /// A figure with its 95 % interval over patients and the number of things it is drawn from.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]

@@ -23,13 +23,15 @@ pub use metrics::{
 };
 pub use report::{Figures, Report};
 
-use crate::{
-    config::Stain,
+use ::karyotype::KaryotypeSettings;
+use domain::{
+    Stain,
     frame::{Frame, FrameInfo},
-    imaging::{GrayImage, Rect, crop},
+};
+use imaging::{GrayImage, Rect, crop};
+use recognition::{
+    RecognitionError,
     inference::{ChosenEngine, EngineError, ModelError, ModelLibrary, Precision},
-    karyotype::KaryotypeSettings,
-    recognition::RecognitionError,
 };
 
 /// What a task works with.

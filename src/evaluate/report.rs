@@ -10,7 +10,7 @@ use super::{
     dataset::Skipped,
     metrics::{Averages, ClassFigures, Confusion, Figure},
 };
-use crate::cell::ChromosomeClass;
+use domain::ChromosomeClass;
 
 /// Figures in the order they were added.
 #[derive(Debug, Clone, Default, PartialEq)]

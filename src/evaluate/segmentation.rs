@@ -2,11 +2,9 @@
 
 use serde_json::json;
 
-use crate::{
-    cell::BoundingBox,
-    imaging::{DistanceScratch, GrayImage, ObjectJudge, Rect, Segmentation, squared_distance},
-    recognition::Segmented,
-};
+use domain::BoundingBox;
+use imaging::{DistanceScratch, GrayImage, ObjectJudge, Rect, Segmentation, squared_distance};
+use recognition::Segmented;
 
 use super::{
     EvaluateError, Report, Setup,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
-use crate::recognition::{Triage, TriageOptions, TriageVerdict};
+use recognition::{Triage, TriageOptions, TriageVerdict};
 
 use super::{
     EvaluateError, Report, Setup,

@@ -7,10 +7,10 @@ use uuid::Uuid;
 
 use crate::{
     case::{AlarmMessage, CaseDose, CaseState},
-    cell::{Cell, NOTICE},
     station::{Birth, Command, CommandResult, RejectReason, State, Stats},
     store::Message,
 };
+use domain::{Cell, NOTICE};
 
 /// The `rejected/1` message: a file, trigger or pushed frame that gave no cell.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -1,13 +1,13 @@
 //! The triage of recognition as the pipeline's stage asks for it.
 
 use super::stages::triage::{Assess, Assessment};
-use crate::{
-    config::{Stain, TriageConfig},
+use crate::{config::TriageConfig, station::RejectReason};
+use domain::{
+    Stain,
     frame::{Frame, PixelView},
-    imaging::{GrayImage, GrayView, Polarity},
-    recognition::{Region, Regions, Triage, TriageOptions, TriageVerdict},
-    station::RejectReason,
 };
+use imaging::{GrayImage, GrayView, Polarity};
+use recognition::{Region, Regions, Triage, TriageOptions, TriageVerdict};
 
 /// Triage of one source's frames.
 pub struct FrameTriage {

@@ -9,13 +9,14 @@ use uuid::Uuid;
 
 use crate::{
     case::{Alarm, AlarmMessage, AlarmSettings, CaseSettings, CaseState, DoseSettings, DoseTally},
-    cell::{Cell, DicentricRecord, Subject},
-    config::{Assay, Config},
-    dosimetry::{self, DosimetryError, Gray, Method, Protraction, Settings},
+    config::Config,
     mqtt::{case_topic, dose_topic},
     station::CommandError,
     store::{FrameCommit, Latest, Message, Store, StoreError},
 };
+use domain::{Assay, Cell, DicentricRecord};
+use dosimetry::Subject;
+use dosimetry::{self, DosimetryError, Gray, Method, Protraction, Settings};
 
 /// Hours in which half of the sublethal damage is repaired (IAEA 2011 uses 2 h for dicentrics).
 const REPAIR_HOURS: f64 = 2.0;

@@ -26,14 +26,9 @@ use super::{
         triage::{Assess, TriageStage},
     },
 };
-use crate::{
-    camera::Buffers,
-    frame::FramePool,
-    recognition::{RecognitionError, Recognizer},
-    station::Health,
-    store::Store,
-    web::LiveHub,
-};
+use crate::{camera::Buffers, station::Health, store::Store, web::LiveHub};
+use domain::frame::FramePool;
+use recognition::{RecognitionError, Recognizer};
 
 /// One source with what belongs to it alone.
 pub struct SourceParts {

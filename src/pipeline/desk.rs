@@ -5,13 +5,13 @@ use uuid::Uuid;
 
 use super::{casebook::CaseBook, review};
 use crate::{
-    cell::{Cell, Subject},
-    config::Assay,
-    karyotype::KaryotypeSettings,
     station::{Answer, Command, CommandError, ReviewAction},
     store::{FrameCommit, Message, ReviewRecord, Store, StoreError},
     web::{EventKind, LiveHub},
 };
+use domain::{Assay, Cell};
+use dosimetry::Subject;
+use karyotype::KaryotypeSettings;
 
 /// Carries out what concerns cells and cases, for the daemon and for commands that have the store to themselves.
 pub struct Desk {

@@ -9,12 +9,14 @@ use std::{
 };
 
 use crate::{
-    cell::{Quality, StagePosition},
     config::{Mode, SourceConfig},
-    frame::{FileStamp, Frame, FrameId, FrameInfo},
-    recognition::{Recognised, Regions},
     station::{DropReason, Ledger, RejectReason, Ticket},
 };
+use domain::{
+    Quality, StagePosition,
+    frame::{FileStamp, Frame, FrameId, FrameInfo},
+};
+use recognition::{Recognised, Regions};
 
 /// A frame on its way through the stages.
 #[derive(Debug)]

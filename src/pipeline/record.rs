@@ -11,12 +11,12 @@ use image::{
 };
 use uuid::Uuid;
 
-use crate::{
-    cell::{BoundingBox, Captured, Cell, Chromosome, Counts, Damage, Karyotype, NOTICE, TrueCell},
+use domain::{
+    BoundingBox, Captured, Cell, Chromosome, Counts, Damage, Karyotype, NOTICE, TrueCell,
     frame::{Frame, PixelView, Pixels},
-    karyotype::{Evidence, KaryotypeSettings, interpret, karyogram, look, measure},
-    recognition::{Basis, Candidate, Recognised, choose, left_out},
 };
+use karyotype::{Evidence, KaryotypeSettings, interpret, karyogram, look, measure};
+use recognition::{Basis, Candidate, Recognised, choose, left_out};
 
 /// Longer side of a thumbnail in pixels.
 const THUMBNAIL: usize = 320;

@@ -1,11 +1,9 @@
 //! A person's correction of a cell: pure.
 
-use crate::{
-    cell::{Cell, ChromosomeClass, Damage, Rejected, Review, Status},
-    dicentric::{Pieces, correct_damage, reject_dicentric},
-    karyotype::{KaryotypeSettings, recount},
-    station::{CommandError, ReviewAction},
-};
+use crate::station::{CommandError, ReviewAction};
+use domain::{Cell, ChromosomeClass, Damage, Rejected, Review, ScoredBy, Status};
+use dosimetry::dicentric::{correct_damage, reject_dicentric};
+use karyotype::{KaryotypeSettings, recount};
 
 /// The cell after a correction, at its next revision, and what changed in words. `time` is RFC 3339.
 ///
@@ -81,14 +79,14 @@ pub fn reviewed(
         }
         ReviewAction::Dicentric { record } => {
             let accepted = record.accepted_centromeres;
-            next.dicentric = Some(Pieces::from(record).record(accepted, record.first_division, "review"));
+            next.dicentric = Some(record.counts.clone().record(accepted, record.first_division, ScoredBy::Review));
             "aberrations scored".into()
         }
         ReviewAction::Confirm => {
             if let Some(record) = &mut next.dicentric {
                 record.reviewed =
                     cell.chromosomes.iter().filter(|c| c.damage == Damage::Dicentric).map(|c| c.index).collect();
-                record.scored_by = "review".into();
+                record.scored_by = ScoredBy::Review;
             }
             "confirmed".into()
         }
@@ -110,7 +108,7 @@ fn judged(cell: &mut Cell, index: u32) {
     }
     let left = cell.chromosomes.iter().any(|c| c.damage == Damage::Dicentric && !record.reviewed.contains(&c.index));
     if !left {
-        record.scored_by = "review".into();
+        record.scored_by = ScoredBy::Review;
     }
 }
 
@@ -130,7 +128,9 @@ fn word(value: &impl serde::Serialize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{cell::Verdict, testing::sample_cell};
+    use domain::AberrationCounts;
+    use domain::Verdict;
+    use testing::sample_cell;
 
     const NOON: &str = "2026-11-22T12:00:00Z";
 
@@ -140,8 +140,8 @@ mod tests {
         for index in [3, 8] {
             cell.chromosomes[index].damage = Damage::Dicentric;
         }
-        let pieces = Pieces { monocentrics: 42, dicentrics: 2, fragments: 2, ..Pieces::default() };
-        cell.dicentric = Some(pieces.record([46, 46], None, "machine"));
+        let counts = AberrationCounts { monocentrics: 42, dicentrics: 2, fragments: 2, ..AberrationCounts::default() };
+        cell.dicentric = Some(counts.record([46, 46], None, ScoredBy::Machine));
         cell
     }
 
@@ -153,11 +153,14 @@ mod tests {
     fn a_cell_counts_as_reviewed_when_every_called_dicentric_was_judged() {
         let one = after(&called(), ReviewAction::Damage { index: 3, damage: Damage::Dicentric });
         let record = one.dicentric.as_ref().expect("a record");
-        assert_eq!((record.scored_by.as_str(), record.dicentrics, &record.reviewed[..]), ("machine", 2, &[3][..]));
+        assert_eq!(
+            (record.scored_by, record.counts.dicentrics, &record.reviewed[..]),
+            (ScoredBy::Machine, 2, &[3][..])
+        );
         assert_eq!(one.review.as_ref().expect("a review").change, "chromosome 3: accepted as dicentric");
         let both = after(&one, ReviewAction::RejectDicentric { index: 8, seen: Rejected::TwoChromosomes });
         let record = both.dicentric.as_ref().expect("a record");
-        assert_eq!((record.scored_by.as_str(), record.dicentrics, record.complete), ("review", 1, true));
+        assert_eq!((record.scored_by, record.counts.dicentrics, record.complete), (ScoredBy::Review, 1, true));
         assert_eq!((both.revision, both.counts.damaged, both.chromosomes[8].damage), (3, 1, Damage::None));
     }
 
@@ -174,6 +177,6 @@ mod tests {
     fn a_person_may_confirm_all_at_once() {
         let cell = after(&called(), ReviewAction::Confirm);
         let record = cell.dicentric.expect("a record");
-        assert_eq!((record.scored_by.as_str(), &record.reviewed[..]), ("review", &[3, 8][..]));
+        assert_eq!((record.scored_by, &record.reviewed[..]), (ScoredBy::Review, &[3, 8][..]));
     }
 }

@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::{cell::StagePosition, frame::PixelView};
+use domain::{StagePosition, frame::PixelView};
 
 /// Signature pixels a side.
 const SIDE: usize = 24;

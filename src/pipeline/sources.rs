@@ -8,10 +8,11 @@ use crate::{
         Demosaiced, FlatFielded, FolderSettings, FolderSource, SimulatorSettings, SimulatorSource, SourceError,
         load_flat_field,
     },
-    config::{Assay, Mode, Repeat, SourceConfig, SourceKind},
-    slide::{Exposure, SlideSettings},
+    config::{Mode, Repeat, SourceConfig, SourceKind},
     store::StoreReader,
 };
+use domain::Assay;
+use slide::{Exposure, SlideSettings};
 
 /// Frames a second of a simulated live camera that names no rate.
 const SIMULATOR_RATE: f64 = 10.0;
@@ -89,7 +90,7 @@ fn device(name: &Arc<str>, config: &SourceConfig, assay: Assay) -> Result<OpenSo
                 ..defaults
             };
             // Tried once here, so that a wrong karyotype is told at the start and not again and again.
-            crate::slide::VirtualSlide::new(slide.clone())
+            slide::VirtualSlide::new(slide.clone())
                 .map_err(|error| SourceError::Unsupported(format!("source '{name}': {error}")))?;
             let live = config.mode() == Mode::Freshest;
             Ok(Box::new(move || {

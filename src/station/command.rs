@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::cell::StagePosition;
+use domain::StagePosition;
 
 /// A correction of one cell by a person.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -16,31 +16,31 @@ pub enum ReviewAction {
         /// Index of the chromosome.
         index: u32,
         /// The right class.
-        class: Option<crate::cell::ChromosomeClass>,
+        class: Option<domain::ChromosomeClass>,
     },
     /// The damage of a chromosome is another one; accepts or refuses a called dicentric.
     Damage {
         /// Index of the chromosome.
         index: u32,
         /// The right damage.
-        damage: crate::cell::Damage,
+        damage: domain::Damage,
     },
     /// What was called a dicentric is none.
     RejectDicentric {
         /// Index of the chromosome.
         index: u32,
         /// What it is.
-        seen: crate::cell::Rejected,
+        seen: domain::Rejected,
     },
     /// The verdict over the cell.
     Verdict {
         /// The right verdict.
-        verdict: crate::cell::Verdict,
+        verdict: domain::Verdict,
     },
     /// The counts of the dicentric assay, as a person scored them.
     Dicentric {
         /// The right record.
-        record: crate::cell::DicentricRecord,
+        record: domain::DicentricRecord,
     },
     /// The cell is right as it stands.
     Confirm,
@@ -109,7 +109,7 @@ pub enum Command {
         /// Case.
         case: String,
         /// The data.
-        subject: Option<crate::cell::Subject>,
+        subject: Option<dosimetry::Subject>,
     },
     /// A case goes for good. By HTTP alone.
     #[serde(skip)]

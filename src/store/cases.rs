@@ -9,7 +9,7 @@ use super::{
     commit::{put_cell, put_latest},
     retention::drain,
 };
-use crate::cell::Cell;
+use domain::Cell;
 
 /// A case as the store keeps it.
 #[derive(Debug, Clone, PartialEq, Eq)]

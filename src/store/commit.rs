@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use rusqlite::{Transaction, params};
 
 use super::{Durability, Store, StoreError, StoredImage};
-use crate::cell::{Cell, Verdict};
+use domain::{Cell, Verdict};
 
 /// Everything that one frame gave; it is stored as a whole or not at all.
 #[derive(Debug, Clone, Default)]
@@ -292,7 +292,7 @@ pub(super) fn put_cell(transaction: &Transaction<'_>, cell: &Cell, image: Option
                 cell.counts.abnormal,
                 cell.counts.damaged,
                 dicentric.map(|d| d.centromeres),
-                dicentric.map(|d| d.dicentric_equivalents()),
+                dicentric.map(|d| d.counts.dicentric_equivalents()),
                 dicentric.map(|d| d.complete),
                 image,
                 document,

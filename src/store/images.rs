@@ -9,10 +9,8 @@ use std::{
 use jiff::{Timestamp, tz::TimeZone};
 
 use super::{Store, StoreError};
-use crate::{
-    cell::{Cell, Verdict},
-    config::KeepImages,
-};
+use crate::config::KeepImages;
+use domain::{Cell, Verdict};
 
 /// Whether the frame of this cell keeps its picture.
 pub fn keeps_image(policy: KeepImages, cell: &Cell) -> bool {

@@ -15,7 +15,7 @@ use super::{
     commit::verdict_name,
     schema::{APPLICATION_ID, SCHEMA_VERSION},
 };
-use crate::cell::{Cell, Verdict};
+use domain::{Cell, Verdict};
 
 /// Idle connections that are kept for the next call.
 const IDLE_CONNECTIONS: usize = 4;

@@ -12,11 +12,9 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{App, blocking, pictures, problem::Problem};
-use crate::{
-    cell::{Cell, Verdict},
-    karyotype::karyogram::Posture,
-    store::{CellQuery, CellRow},
-};
+use crate::store::{CellQuery, CellRow};
+use domain::{Cell, Verdict};
+use karyotype::karyogram::Posture;
 
 /// Cells of a page when the request does not say, and at most.
 const PAGE: usize = 50;

@@ -15,10 +15,9 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::{App, problem::Problem};
-use crate::{
-    cell::{StagePosition, Subject},
-    station::{Command, ReviewAction},
-};
+use crate::station::{Command, ReviewAction};
+use domain::StagePosition;
+use dosimetry::Subject;
 
 /// How long the daemon may take to answer a command.
 const PATIENCE: Duration = Duration::from_secs(10);

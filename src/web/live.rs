@@ -22,8 +22,8 @@ use super::{
     hints::{Hint, hints},
     preview::{Exposure, Preview},
 };
-use crate::{
-    cell::{BoundingBox, Cell, ChromosomeClass, Damage, Quality},
+use domain::{
+    BoundingBox, Cell, ChromosomeClass, Damage, Quality,
     frame::{FrameInfo, Pixels},
 };
 
@@ -420,7 +420,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::frame::{FrameFlags, FrameId, PixelBuffer, PixelFormat};
+    use domain::frame::{FrameFlags, FrameId, PixelBuffer, PixelFormat};
 
     fn hub() -> LiveHub {
         LiveHub::new([LiveSource { name: "scope".into(), bright_field: true }])
@@ -476,7 +476,7 @@ mod tests {
     fn a_flood_of_cells_is_thinned_out() {
         let hub = hub();
         let mut page = hub.listen();
-        let cell = crate::testing::sample_cell(1, None, crate::cell::Verdict::Normal);
+        let cell = testing::sample_cell(1, None, domain::Verdict::Normal);
         for _ in 0..200 {
             hub.tell_cell(&cell);
         }

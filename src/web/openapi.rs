@@ -11,7 +11,7 @@ use utoipa::{
 };
 
 use super::{App, CellPage, FrameNote, Problem, Status, cases, cells, commands, events, probes, sources, status};
-use crate::cell::Cell;
+use domain::Cell;
 
 #[derive(OpenApi)]
 #[openapi(

@@ -5,10 +5,8 @@ use std::{io::Cursor, path::Path};
 use image::{DynamicImage, GrayImage, ImageFormat, ImageReader, Luma, imageops};
 
 use super::preview::spread;
-use crate::{
-    cell::Cell,
-    karyotype::karyogram::{self, Posture},
-};
+use domain::Cell;
+use karyotype::karyogram::{self, Posture};
 
 /// A picture that cannot be shown.
 #[derive(Debug, thiserror::Error)]

@@ -8,7 +8,7 @@ use image::{ExtendedColorType, ImageEncoder, codecs::jpeg::JpegEncoder};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::frame::{PixelView, Pixels};
+use domain::frame::{PixelView, Pixels};
 
 /// Longest side of a preview in pixels: sharp on a large screen, about 150 kB as JPEG.
 const LONGEST_SIDE: usize = 1400;
@@ -171,7 +171,7 @@ impl Histogram {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::frame::{PixelBuffer, PixelFormat};
+    use domain::frame::{PixelBuffer, PixelFormat};
 
     fn mono8(width: usize, height: usize, value: impl Fn(usize) -> u8) -> Pixels {
         let bytes: Vec<u8> = (0..width * height).map(value).collect();

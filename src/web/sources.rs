@@ -15,10 +15,8 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast::error::RecvError;
 
 use super::{App, EventKind, blocking, problem::Problem, server::now};
-use crate::{
-    cell::StagePosition,
-    station::{CommandError, SourceFacts, SourceState, SourceStats},
-};
+use crate::station::{CommandError, SourceFacts, SourceState, SourceStats};
+use domain::StagePosition;
 
 /// Largest pushed frame in bytes.
 const LARGEST_FRAME: usize = 128 << 20;

@@ -8,10 +8,10 @@ pub use ome::OmePlane;
 
 use std::{io::Cursor, path::Path};
 
-use crate::{
-    cell::StagePosition,
+use crate::station::RejectReason;
+use domain::{
+    StagePosition,
     frame::{PixelBuffer, PixelFormat, Pixels},
-    station::RejectReason,
 };
 
 /// Largest picture that is read: 2^28 pixels.

@@ -2,7 +2,7 @@
 
 use quick_xml::{Reader, events::BytesStart, events::Event};
 
-use crate::cell::StagePosition;
+use domain::StagePosition;
 
 /// What the file says about one of its pages.
 #[derive(Debug, Clone, Default, PartialEq)]

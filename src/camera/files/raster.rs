@@ -5,7 +5,7 @@ use std::io::Cursor;
 use image::{ColorType, DynamicImage, ImageDecoder, ImageFormat, ImageReader};
 
 use super::{FileError, buffer, check_size, finish};
-use crate::frame::{PixelBuffer, PixelFormat, Pixels};
+use domain::frame::{PixelBuffer, PixelFormat, Pixels};
 
 pub(super) struct Raster {
     bytes: Vec<u8>,

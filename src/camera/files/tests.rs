@@ -7,7 +7,7 @@ use ::tiff::{
 use image::{DynamicImage, ImageFormat, Luma, Rgb};
 
 use super::*;
-use crate::frame::PixelView;
+use domain::frame::PixelView;
 
 fn unpooled(bytes: usize) -> Option<PixelBuffer> {
     Some(PixelBuffer::unpooled(bytes))

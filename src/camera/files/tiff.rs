@@ -9,7 +9,7 @@ use tiff::{
 };
 
 use super::{FileError, Page, PageFacts, buffer, check_size, finish, ome::Ome};
-use crate::frame::{PixelBuffer, PixelFormat};
+use domain::frame::{PixelBuffer, PixelFormat};
 
 /// Most pages that are read of one file.
 const MAX_PAGES: usize = 100_000;

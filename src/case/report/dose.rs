@@ -3,11 +3,9 @@
 use std::fmt::Write as _;
 
 use super::escape;
-use crate::{
-    case::{AlarmState, CaseDose, Progress},
-    cell::Subject,
-    dosimetry::{Bounded, Estimate, Method},
-};
+use crate::case::{AlarmState, CaseDose, Progress};
+use dosimetry::Subject;
+use dosimetry::{Bounded, Estimate, Method};
 
 /// Writes the section. `drawing` is SVG.
 pub fn section(out: &mut String, dose: &CaseDose, drawing: Option<&str>, subject: Option<&Subject>) {

@@ -1,18 +1,20 @@
 //! The report of a case as HTML to read and print. Pure: what it shows is handed in.
 
 mod dose;
+mod dose_plot;
 pub mod scoring_sheet;
+
+pub use dose_plot::DosePlot;
 
 use std::fmt::Write as _;
 
 use serde_json::Value;
 
 use super::CaseDose;
-use crate::{
-    cell::{Cell, NOTICE, Subject, Verdict},
-    dosimetry::{Level, Picture, Protraction},
-    store::{CaseRecord, ReviewRecord},
-};
+use crate::store::{CaseRecord, ReviewRecord};
+use domain::{Cell, NOTICE, Verdict};
+use dosimetry::Subject;
+use dosimetry::{Level, Protraction};
 
 const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:64rem;margin:2rem auto;padding:0 1rem;\
     color:#211d2b;background:#fff}h1{font-size:1.6rem;margin:0}h2{font-size:1.1rem;margin:1.8rem 0 .4rem}\
@@ -95,7 +97,7 @@ impl Report<'_> {
         let found = self.dose()?.estimate?;
         let curve = found.curve.curve(found.input.assay).ok()?;
         let protraction = Protraction::from_factor(found.input.protraction)?;
-        let picture = Picture {
+        let picture = DosePlot {
             response: curve.at(protraction),
             band: Level::P95,
             points: &[],

@@ -6,10 +6,8 @@
 use std::fmt::Write as _;
 
 use super::{escape, place};
-use crate::{
-    cell::Cell,
-    dicentric::{NotCounted, counted},
-};
+use domain::Cell;
+use dosimetry::dicentric::{NotCounted, counted};
 
 /// Names of the columns of [`row`].
 pub const COLUMNS: [&str; 18] = [
@@ -37,7 +35,7 @@ fn not_counted(why: NotCounted) -> &'static str {
     match why {
         NotCounted::Incomplete => "no: incomplete",
         NotCounted::SecondDivision => "no: later division",
-        NotCounted::Unclear => "no: unclear pieces",
+        NotCounted::Unclear => "no: unclear counts",
     }
 }
 
@@ -54,7 +52,7 @@ pub fn row(number: usize, cell: &Cell) -> [String; 18] {
     };
     let [no, id, slide, place, time] = start;
     // Each exchange and each ring leaves one fragment; what is over was lost without an exchange.
-    let excess = d.fragments.saturating_sub(d.dicentric_equivalents() + d.rings);
+    let excess = d.counts.fragments.saturating_sub(d.counts.dicentric_equivalents() + d.counts.rings);
     [
         no,
         id,
@@ -62,17 +60,17 @@ pub fn row(number: usize, cell: &Cell) -> [String; 18] {
         place,
         time,
         d.centromeres.to_string(),
-        d.monocentrics.to_string(),
-        d.dicentrics.to_string(),
-        d.tricentrics.to_string(),
-        d.higher.iter().map(u32::to_string).collect::<Vec<_>>().join(" "),
-        d.rings.to_string(),
-        d.fragments.to_string(),
+        d.counts.monocentrics.to_string(),
+        d.counts.dicentrics.to_string(),
+        d.counts.tricentrics.to_string(),
+        d.counts.higher.iter().map(u32::to_string).collect::<Vec<_>>().join(" "),
+        d.counts.rings.to_string(),
+        d.counts.fragments.to_string(),
         excess.to_string(),
-        d.unclear.to_string(),
+        d.counts.unclear.to_string(),
         d.first_division.map_or("not known", |yes| if yes { "yes" } else { "no" }).to_owned(),
         counted(d).map_or_else(not_counted, |()| "yes").to_owned(),
-        d.scored_by.clone(),
+        d.scored_by.name().to_owned(),
         by,
     ]
 }
@@ -85,7 +83,7 @@ pub fn table(out: &mut String, cells: &[Cell]) {
     let _ = write!(
         out,
         "<h2>Scoring sheet</h2><p class=\"small muted\">A cell counts when its centromeres add up to {range}, it is not in a \
-         later division, and a person has told the pieces that a machine could not. A dicentric holds two centromeres, a \
+         later division, and a person has told the counts that a machine could not. A dicentric holds two centromeres, a \
          tricentric three; “higher” lists the centromeres of each piece with more.</p>\
          <table class=\"sheet small\"><thead><tr>"
     );
@@ -134,13 +132,14 @@ pub fn table(out: &mut String, cells: &[Cell]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{cell::Verdict, dicentric::Pieces, testing::sample_cell};
+    use domain::{AberrationCounts, ScoredBy, Verdict};
+    use testing::sample_cell;
 
     #[test]
     fn a_line_tells_why_a_cell_does_not_count() {
         let mut cell = sample_cell(3, Some("7"), Verdict::NotAssessable);
-        let pieces = Pieces { monocentrics: 43, dicentrics: 1, fragments: 3, ..Pieces::default() };
-        cell.dicentric = Some(pieces.record([46, 46], Some(true), "review"));
+        let counts = AberrationCounts { monocentrics: 43, dicentrics: 1, fragments: 3, ..AberrationCounts::default() };
+        cell.dicentric = Some(counts.record([46, 46], Some(true), ScoredBy::Review));
         let line = row(1, &cell);
         let field = |name: &str| line[COLUMNS.iter().position(|c| *c == name).expect("a column")].as_str();
         assert_eq!((field("centromeres"), field("counted")), ("45", "no: incomplete"));

@@ -9,12 +9,12 @@ use std::{
 use super::{case_json, failure, review_json, whole};
 use crate::{
     case::report::{Report, scoring_sheet},
-    cell::Subject,
     cli::{Exit, Failure, write_karyogram},
     config::Config,
-    karyotype::karyogram::{self, Posture},
     store::{CellRow, StoreReader},
 };
+use dosimetry::Subject;
+use karyotype::karyogram::{self, Posture};
 
 /// Writes the case to the folder `out`.
 pub fn export(store: &StoreReader, config: &Config, id: &str, out: &Path) -> Result<Exit, Failure> {
@@ -108,7 +108,7 @@ const COLUMNS: [&str; 18] = [
     "complete",
 ];
 
-fn columns(cell: &crate::cell::Cell) -> [String; 18] {
+fn columns(cell: &domain::Cell) -> [String; 18] {
     let optional = |value: Option<String>| value.unwrap_or_default();
     let stage = cell.captured.stage_um;
     let dicentric = cell.dicentric.as_ref();
@@ -129,8 +129,8 @@ fn columns(cell: &crate::cell::Cell) -> [String; 18] {
         optional(cell.karyotype.iscn.clone()),
         cell.karyotype.reason.clone(),
         optional(dicentric.map(|d| d.centromeres.to_string())),
-        optional(dicentric.map(|d| d.dicentric_equivalents().to_string())),
-        optional(dicentric.map(|d| d.rings.to_string())),
+        optional(dicentric.map(|d| d.counts.dicentric_equivalents().to_string())),
+        optional(dicentric.map(|d| d.counts.rings.to_string())),
         optional(dicentric.map(|d| d.complete.to_string())),
     ]
 }

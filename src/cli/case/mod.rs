@@ -229,6 +229,6 @@ fn show(store: &StoreReader, id: &str, as_json: bool) -> Result<Exit, Failure> {
         }
         print(&reviews.to_string())?;
     }
-    print(crate::cell::NOTICE)?;
+    print(domain::NOTICE)?;
     Ok(Exit::Done)
 }

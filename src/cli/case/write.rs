@@ -10,15 +10,12 @@ use uuid::Uuid;
 
 use super::{failure, open, table};
 use crate::{
-    cell::{ChromosomeClass, Damage, DicentricRecord, Rejected, Subject, Verdict},
     cli::{
         Exit, Failure,
         output::print,
         run::{PAGE_KEY, store_failure},
     },
     config::Config,
-    dicentric::Pieces,
-    karyotype::KaryotypeSettings,
     mqtt::encode_level,
     pipeline::{
         casebook::{CaseBook, CaseBookSettings},
@@ -28,6 +25,9 @@ use crate::{
     store::{Store, StoreError, StoreOptions},
     web::{LiveHub, Problem, WebOptions},
 };
+use domain::{AberrationCounts, ChromosomeClass, Damage, DicentricRecord, Rejected, ScoredBy, Verdict};
+use dosimetry::Subject;
+use karyotype::KaryotypeSettings;
 
 /// Arguments of `case review`.
 #[derive(Debug, Args)]
@@ -53,8 +53,8 @@ pub struct ReviewArgs {
     #[arg(long, value_name = "VERDICT", value_parser = verdict, requires = "cell")]
     verdict: Option<Verdict>,
     /// The counts as a person scored them, such as monocentrics=44,dicentrics=1,fragments=1; what is left out is 0.
-    #[arg(long, value_name = "PIECE=N,...", value_parser = pieces, requires = "cell")]
-    scored: Option<Pieces>,
+    #[arg(long, value_name = "PIECE=N,...", value_parser = aberration_counts, requires = "cell")]
+    scored: Option<AberrationCounts>,
     /// Whether the cell is in its first division after the exposure, beside --scored.
     #[arg(long, value_name = "true|false", requires = "scored")]
     first_division: Option<bool>,
@@ -124,23 +124,23 @@ fn verdict(text: &str) -> Result<Verdict, String> {
     word(text, "normal, abnormal or not-assessable")
 }
 
-fn pieces(text: &str) -> Result<Pieces, String> {
-    let mut pieces = Pieces::default();
+fn aberration_counts(text: &str) -> Result<AberrationCounts, String> {
+    let mut counts = AberrationCounts::default();
     for part in text.split(',') {
         let wrong = || format!("{part:?}: give a piece and its number, such as dicentrics=1");
         let (name, number) = part.split_once('=').ok_or_else(wrong)?;
         let number: u32 = number.trim().parse().ok().filter(|n| *n <= 200).ok_or_else(wrong)?;
         *match name.trim() {
-            "monocentrics" => &mut pieces.monocentrics,
-            "dicentrics" => &mut pieces.dicentrics,
-            "tricentrics" => &mut pieces.tricentrics,
-            "rings" => &mut pieces.rings,
-            "fragments" => &mut pieces.fragments,
-            "unclear" => &mut pieces.unclear,
+            "monocentrics" => &mut counts.monocentrics,
+            "dicentrics" => &mut counts.dicentrics,
+            "tricentrics" => &mut counts.tricentrics,
+            "rings" => &mut counts.rings,
+            "fragments" => &mut counts.fragments,
+            "unclear" => &mut counts.unclear,
             _ => return Err(format!("{name:?}: monocentrics, dicentrics, tricentrics, rings, fragments or unclear")),
         } = number;
     }
-    Ok(pieces)
+    Ok(counts)
 }
 
 impl ReviewArgs {
@@ -171,7 +171,7 @@ impl ReviewArgs {
         let mut changes: Vec<ReviewAction> = Vec::new();
         changes.extend(self.scored.as_ref().map(|pieces| {
             let accepted = config.dicentric.accepted_centromeres;
-            ReviewAction::Dicentric { record: pieces.clone().record(accepted, self.first_division, "review") }
+            ReviewAction::Dicentric { record: pieces.clone().record(accepted, self.first_division, ScoredBy::Review) }
         }));
         changes.extend(self.accept.iter().map(|&index| ReviewAction::Damage { index, damage: Damage::Dicentric }));
         changes.extend(self.reject.iter().map(|&(index, seen)| ReviewAction::RejectDicentric { index, seen }));
@@ -192,8 +192,8 @@ impl ReviewArgs {
         for row in &whole.rows {
             let cell = row.cell().map_err(failure)?;
             let Some(DicentricRecord { reviewed, scored_by, .. }) = &cell.dicentric else { continue };
-            let open = |c: &&crate::cell::Chromosome| {
-                scored_by == "machine" && c.damage == Damage::Dicentric && !reviewed.contains(&c.index)
+            let open = |c: &&domain::Chromosome| {
+                *scored_by == ScoredBy::Machine && c.damage == Damage::Dicentric && !reviewed.contains(&c.index)
             };
             for c in cell.chromosomes.iter().filter(open) {
                 waiting.push((cell.cell, c.index, c.score, c.evidence.clone().unwrap_or_default()));
@@ -267,7 +267,7 @@ impl Place {
         match Store::open(folder, options) {
             Ok(store) => {
                 let settings = CaseBookSettings::from_config(config).map_err(|e| Failure::new(Exit::Config, e))?;
-                let karyotype = KaryotypeSettings::from_config(&config.karyotype);
+                let karyotype = KaryotypeSettings::with_disclosure(config.karyotype.sex);
                 let cases = CaseBook::new(settings, store.clone());
                 Ok(Self::Here(Box::new(Desk { store, cases, karyotype, hub: LiveHub::new([]) })))
             }

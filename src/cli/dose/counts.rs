@@ -2,11 +2,11 @@
 
 use super::{bad_data, read};
 use crate::case::{DoseTally, with_earlier};
-use crate::cell::Subject;
 use crate::cli::{Exit, Failure, Global, case, config, run::state_folder};
-use crate::dosimetry::{Assay, Curve, DosimetryError, FitPoint, Gray, Remaining, Sample, Settings};
 use crate::store::{CaseRecord, StoreError, StoreReader};
 use clap::Args;
+use dosimetry::Subject;
+use dosimetry::{Assay, Curve, DosimetryError, FitPoint, Gray, Remaining, Sample, Settings};
 use std::path::{Path, PathBuf};
 
 /// Where the counts of a sample come from.

@@ -2,7 +2,7 @@
 
 use super::{bad_data, read};
 use crate::cli::{Exit, Failure};
-use crate::dosimetry::{Curve, DEFAULT_CURVE, DosimetryError, built_in, list, read_curve};
+use dosimetry::{Curve, DEFAULT_CURVE, DosimetryError, built_in, list, read_curve};
 use std::path::Path;
 
 /// The curve of that name or file; without either the default.

@@ -2,9 +2,9 @@
 
 use super::{curve, show, tell, tell_json};
 use crate::cli::{Exit, Failure};
-use crate::dosimetry::{list, write_curve};
 use clap::Args;
 use comfy_table::{Table, presets::NOTHING};
+use dosimetry::{list, write_curve};
 
 #[derive(Debug, Args)]
 pub struct Curves {

@@ -4,11 +4,11 @@ use super::counts::{self, CountArgs, Named};
 use super::extras::{Extras, ExtrasArgs};
 use super::{bad_data, bad_option, curve, parse, show, tell, tell_json};
 use crate::cli::{Exit, Failure, Global};
-use crate::dosimetry::{
+use clap::{Args, ValueEnum};
+use dosimetry::{
     Assay, Bounded, CellSurvival, Control, Curve, Estimate, Gray, Level, Method, PartialBodyWhen, Protraction,
     Remaining, Sample, Scoring, Settings, Yield, estimate,
 };
-use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 #[derive(Debug, Args)]
@@ -189,7 +189,7 @@ impl EstimateArgs {
             let mut found = estimate(&sample, &curve, &settings).map_err(bad_data).map_err(named)?;
             let extras = self.extras.compute(&sample, &curve, &settings, &mut found.warnings).map_err(named)?;
             if self.json {
-                let notice = crate::cell::NOTICE;
+                let notice = domain::NOTICE;
                 let output =
                     Output { schema: "dose-estimate/1", id: id.as_deref(), estimate: &found, extras: &extras, notice };
                 tell_json(&output)?;
@@ -202,7 +202,7 @@ impl EstimateArgs {
             }
         }
         if !self.json {
-            eprintln!("{}", crate::cell::NOTICE);
+            eprintln!("{}", domain::NOTICE);
         }
         Ok(Exit::Done)
     }

@@ -3,12 +3,12 @@
 use super::estimate::range;
 use super::{bad_data, bad_option, curve, parse};
 use crate::cli::{Exit, Failure};
-use crate::dosimetry::{
+use clap::{Args, ValueEnum};
+use dosimetry::{
     Assay, Bounded, Curve, GenomeSex, Gray, Level, Person, Sample, Settings, YIELD_FLOOR, Yield,
     expected_translocations, genome_factor, ln_odds, mixed_field, qdr, sigurdson_modifier, translocation_rate,
     two_doses,
 };
-use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -181,7 +181,7 @@ impl ExtrasArgs {
                     fraction: found.fractions[i],
                 }),
                 fraction_error: if settings.as_biodosetools {
-                    crate::dosimetry::compatibility::two_doses_fraction_error(&found, settings.survival)
+                    dosimetry::compatibility::two_doses_fraction_error(&found, settings.survival)
                 } else {
                     found.fraction_error
                 },

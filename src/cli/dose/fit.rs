@@ -2,11 +2,11 @@
 
 use super::{bad_data, bad_option, counts, parse, show, tell, tell_json, write};
 use crate::cli::{Exit, Failure, Global};
-use crate::dosimetry::{
+use clap::{Args, ValueEnum};
+use dosimetry::{
     About, Assay, Curve, CurveUsed, Dispersion, Family, FitOptions, FitPoint, Gray, Model, Scoring, design_warnings,
     fit, write_curve,
 };
-use clap::{Args, ValueEnum};
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -111,7 +111,7 @@ struct Output<'a> {
     schema: &'static str,
     input: Input<'a>,
     curve: CurveUsed,
-    fit: &'a crate::dosimetry::Fit,
+    fit: &'a dosimetry::Fit,
     warnings: Vec<String>,
 }
 
@@ -181,7 +181,7 @@ impl Fit {
         }
     }
 
-    fn curve(&self, found: &crate::dosimetry::Fit, assay: Assay, points: &[FitPoint]) -> Result<Curve, Failure> {
+    fn curve(&self, found: &dosimetry::Fit, assay: Assay, points: &[FitPoint]) -> Result<Curve, Failure> {
         let doses = || points.iter().map(|p| p.dose.value());
         let low = doses().fold(f64::INFINITY, f64::min);
         let high = doses().fold(0.0, f64::max);
@@ -214,7 +214,7 @@ impl Fit {
         [file, cases].into_iter().flatten().collect::<Vec<_>>().join(" and ")
     }
 
-    fn show(&self, found: &crate::dosimetry::Fit, points: &[FitPoint], curve: &Curve) -> Result<(), Failure> {
+    fn show(&self, found: &dosimetry::Fit, points: &[FitPoint], curve: &Curve) -> Result<(), Failure> {
         let mut table = comfy_table::Table::new();
         table.load_style(comfy_table::presets::NOTHING).set_header([
             "dose, Gy",

@@ -2,10 +2,8 @@
 
 use super::{bad_data, bad_option, counts, curve, parse, show, tell, tell_json};
 use crate::cli::{Exit, Failure};
-use crate::dosimetry::{
-    Control, CurveUsed, DosimetryError, Gray, Sample, Yield, characteristic_limits, compare_with_control,
-};
 use clap::Args;
+use dosimetry::{Control, CurveUsed, DosimetryError, Gray, Sample, Yield, characteristic_limits, compare_with_control};
 use serde::Serialize;
 
 #[derive(Debug, Args)]
@@ -142,7 +140,7 @@ impl Limits {
         Ok(Exit::Done)
     }
 
-    fn control(&self, curve: &crate::dosimetry::Curve) -> Result<Control, Failure> {
+    fn control(&self, curve: &dosimetry::Curve) -> Result<Control, Failure> {
         match (&self.control_cells, &self.control_dicentrics, self.background) {
             (Some(n), Some(x), _) => {
                 let (n, x) = (counts::count("--control-cells", n)?, counts::count("--control-dicentrics", x)?);

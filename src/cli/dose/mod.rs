@@ -10,8 +10,8 @@ mod limits;
 mod plot;
 
 use super::{Exit, Failure, Global};
-use crate::dosimetry::{DosimetryError, Gray, Yield};
 use clap::{Args, Subcommand};
+use dosimetry::{DosimetryError, Gray, Yield};
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -110,7 +110,7 @@ fn show(value: Option<f64>) -> String {
 /// Parsers of option values, so that a wrong one is told with the option's name.
 mod parse {
     use super::{Gray, Yield};
-    use crate::dosimetry::Level;
+    use dosimetry::Level;
 
     pub fn number(text: &str) -> Result<f64, String> {
         text.trim().parse::<f64>().ok().filter(|v| v.is_finite()).ok_or_else(|| format!("{text:?} is no number"))

@@ -3,9 +3,10 @@
 use super::counts::{CountArgs, fit_points};
 use super::estimate::SettingsArgs;
 use super::{bad_data, write};
+use crate::case::report::DosePlot;
 use crate::cli::{Exit, Failure, Global};
-use crate::dosimetry::{Level, Picture, estimate};
 use clap::Args;
+use dosimetry::{Level, estimate};
 use std::path::PathBuf;
 
 #[derive(Debug, Args)]
@@ -31,7 +32,7 @@ pub struct Plot {
     height: u32,
     /// Highest dose drawn, in Gy.
     #[arg(long, value_name = "GY", value_parser = super::parse::gray)]
-    to: Option<crate::dosimetry::Gray>,
+    to: Option<dosimetry::Gray>,
 }
 
 impl Plot {
@@ -44,7 +45,7 @@ impl Plot {
             ));
         }
         let (curve, settings) = self.settings.resolve(false)?;
-        let settings = crate::dosimetry::Settings { assay: curve.assay(), ..settings };
+        let settings = dosimetry::Settings { assay: curve.assay(), ..settings };
         let found = if self.counts.given() {
             let samples = self.counts.samples(global)?;
             if samples.len() != 1 {
@@ -56,7 +57,7 @@ impl Plot {
             None
         };
         let points = self.points.as_deref().map(fit_points).transpose()?.unwrap_or_default();
-        let picture = Picture {
+        let picture = DosePlot {
             response: curve.at(settings.protraction),
             band: Level::P95,
             points: &points,

@@ -9,10 +9,10 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::broker::BrokerChoice;
 use crate::{
-    cell::NOTICE,
     config::Config,
     station::{Health, Level, Stats},
 };
+use domain::NOTICE;
 
 /// Says where the page is, what to try and how to stop.
 pub fn banner(page: Option<String>, broker: Option<&BrokerChoice>, config: &Config, folder: &Path, health: &Health) {

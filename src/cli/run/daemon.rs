@@ -17,9 +17,7 @@ use super::{
 };
 use crate::{
     cli::{Exit, Failure},
-    config::{Config, Fallback, Loaded, Mode},
-    inference::{self, ChosenEngine, ModelLibrary},
-    karyotype::KaryotypeSettings,
+    config::{Config, Loaded, Mode},
     mqtt::MqttSession,
     pipeline::{
         FrameTriage, Parts, Pipeline, SourceParts,
@@ -34,10 +32,15 @@ use crate::{
         },
         supervisor::{self, Finding},
     },
-    recognition::{ComposedRecognizer, Recognition},
     station::{CommandInbox, Health, Level, SourceState, command_channel},
     store::{Store, StoreOptions},
     web::{self, LiveHub, LiveSource, WebOptions, WebParts},
+};
+use karyotype::KaryotypeSettings;
+use recognition::{
+    ComposedRecognizer, Recognition,
+    inference::Fallback,
+    inference::{self, ChosenEngine, ModelLibrary},
 };
 
 /// How often the supervisor looks.
@@ -123,7 +126,7 @@ impl Daemon {
             });
         }
         let (outbox, commands) = command_channel(64);
-        let karyotype = KaryotypeSettings::from_config(&config.karyotype);
+        let karyotype = KaryotypeSettings::with_disclosure(config.karyotype.sex);
         let cases = CaseBook::new(
             CaseBookSettings::from_config(&config).map_err(|e| Failure::new(Exit::Config, e))?,
             store.clone(),

@@ -4,12 +4,12 @@ use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 use crate::{
-    cell::NOTICE,
-    config::{Assay, Loaded},
+    config::Loaded,
     pipeline::stages::recognise::engine_state,
-    recognition::Recognizer,
     station::{Birth, Health, HostFacts, ModelFacts, SourceFacts},
 };
+use domain::{Assay, NOTICE};
+use recognition::Recognizer;
 
 /// Tells what recognition rests on: in `state`, and in `birth`.
 pub fn told(health: &Health, recognizer: &dyn Recognizer) {

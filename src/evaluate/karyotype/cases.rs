@@ -7,9 +7,9 @@ use uuid::Uuid;
 
 use crate::{
     case::{CaseSettings, CaseState},
-    cell::Cell,
     evaluate::Setup,
 };
+use domain::Cell;
 
 use super::{Outcome, changes::written, judge::annotated};
 

@@ -2,10 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::{
-    cell::{Cell, ChromosomeClass, FindingKind},
-    evaluate::dataset::TruthBox,
-};
+use crate::evaluate::dataset::TruthBox;
+use domain::{Cell, ChromosomeClass, FindingKind};
 
 /// Deviation from two of each class (and XX or XY): class to surplus. X and Y stand for the sex complement.
 pub(super) type Changes = BTreeMap<ChromosomeClass, i32>;

@@ -9,12 +9,10 @@ use std::{collections::BTreeMap, fs, thread};
 
 use serde_json::json;
 
-use crate::{
-    cell::{Cell, ChromosomeClass, Verdict},
-    evaluate::{EvaluateError, Report, Setup, edit::Edit, metrics::match_greedily},
-    inference::Calibration,
-    karyotype::{Assignment, KaryotypeSettings, assess},
-};
+use crate::evaluate::{EvaluateError, Report, Setup, edit::Edit, metrics::match_greedily};
+use domain::{Cell, ChromosomeClass, Verdict};
+use karyotype::{Assignment, KaryotypeSettings, assess};
+use recognition::inference::Calibration;
 
 use super::{
     Outcome, calibration,

@@ -4,15 +4,13 @@ use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
-use crate::{
-    cell::{BoundingBox, Captured, Cell, Chromosome, ChromosomeClass, Counts, Damage, Karyotype, NOTICE, Status},
-    evaluate::{
-        dataset::TruthBox,
-        metrics::{match_greedily, match_perfectly},
-    },
-    karyotype::{Assignment, Evidence, KaryotypeSettings, LeftOut, conclude, interpret, recount},
-    recognition::{choose, left_out},
+use crate::evaluate::{
+    dataset::TruthBox,
+    metrics::{match_greedily, match_perfectly},
 };
+use domain::{BoundingBox, Captured, Cell, Chromosome, ChromosomeClass, Counts, Damage, Karyotype, NOTICE, Status};
+use karyotype::{Assignment, Evidence, KaryotypeSettings, LeftOut, conclude, interpret, recount};
+use recognition::{choose, left_out};
 
 use super::seen::Seen;
 

@@ -13,10 +13,8 @@ use std::{collections::BTreeMap, time::Instant};
 
 use serde_json::{Value, json};
 
-use crate::{
-    cell::{Cell, ChromosomeClass, FindingKind, Verdict},
-    karyotype::{KaryotypeSettings, assess},
-};
+use domain::{Cell, ChromosomeClass, FindingKind, Verdict};
+use karyotype::{KaryotypeSettings, assess};
 
 use super::{
     EvaluateError, Report, Setup,

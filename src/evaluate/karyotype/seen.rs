@@ -8,20 +8,15 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    cell::{BoundingBox, ChromosomeClass, Status},
-    config::Stain,
-    evaluate::{
-        EvaluateError, Setup,
-        dataset::{Field, Skipped, TruthBox},
-        edit::{Edit, edit},
-        fields::{no_model, open},
-        frame_of,
-    },
-    frame::Frame,
-    inference::Calibration,
-    recognition::{Candidate, ComposedRecognizer, LogProbs, Recognised, Recognizer, Region},
+use crate::evaluate::{
+    EvaluateError, Setup,
+    dataset::{Field, Skipped, TruthBox},
+    edit::{Edit, edit},
+    fields::{no_model, open},
+    frame_of,
 };
+use domain::{BoundingBox, ChromosomeClass, Stain, Status, frame::Frame};
+use recognition::{Candidate, ComposedRecognizer, LogProbs, Recognised, Recognizer, Region, inference::Calibration};
 
 use super::changes::{self, Changes};
 

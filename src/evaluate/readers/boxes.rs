@@ -8,7 +8,7 @@ use std::{
 
 use serde::Deserialize;
 
-use crate::cell::ChromosomeClass;
+use domain::ChromosomeClass;
 
 use super::{
     super::dataset::{DataError, Field, Skipped},

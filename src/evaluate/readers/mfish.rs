@@ -2,10 +2,8 @@
 
 use std::{fs, path::Path};
 
-use crate::{
-    cell::{BoundingBox, ChromosomeClass},
-    imaging::Rect,
-};
+use domain::{BoundingBox, ChromosomeClass};
+use imaging::Rect;
 
 use super::{
     super::dataset::{Field, Skipped, TruthBox},

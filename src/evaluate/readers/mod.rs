@@ -10,7 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::cell::{BoundingBox, ChromosomeClass};
+use domain::{BoundingBox, ChromosomeClass};
 
 use super::dataset::{DataError, Skipped, TruthBox};
 

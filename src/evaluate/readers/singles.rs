@@ -2,7 +2,8 @@
 
 use std::{collections::BTreeMap, fs, path::Path};
 
-use crate::{camera::files::is_image_name, cell::ChromosomeClass};
+use crate::camera::files::is_image_name;
+use domain::ChromosomeClass;
 
 use super::{
     super::dataset::{DataError, SingleCell, SingleChromosome, Skipped},

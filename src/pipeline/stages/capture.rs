@@ -8,13 +8,13 @@ use std::{
 use super::StageContext;
 use crate::{
     camera::{BadFrame, Buffers, Capture, Source, SourceError},
-    frame::{Frame, FrameId},
     pipeline::{
         edges::{EdgeSender, Sent},
         job::{Job, Refusal, SourceContext, Wanted},
     },
     station::{DropReason, Level},
 };
+use domain::frame::{Frame, FrameId};
 
 /// Opens a source; called again after each failure.
 pub type OpenSource = Box<dyn FnMut() -> Result<Box<dyn Source>, SourceError> + Send>;

@@ -9,9 +9,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 
 use super::StageContext;
 use crate::{
-    cell::NOTICE,
     config::{Mode, OutboxFull},
-    frame::FileStamp,
     mqtt::Rejected,
     pipeline::{
         edges::{EdgeSender, Sent},
@@ -22,6 +20,7 @@ use crate::{
     store::{FileMark, FileOutcome, FrameCommit, Message, Store, StoreError, may_drop},
     web::LiveHub,
 };
+use domain::{NOTICE, frame::FileStamp};
 
 /// Longest that a finished cell waits for others of its transaction.
 const GATHER: Duration = Duration::from_millis(20);

@@ -6,17 +6,16 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 
 use super::{StageContext, commit};
 use crate::{
-    cell::{BoundingBox, Cell, Damage, Karyotype},
-    config::{Assay, Config, KeepImages, OutboxFull, SourceKind},
-    dicentric::Pieces,
-    frame::FrameInfo,
-    karyotype::KaryotypeSettings,
+    config::{Config, KeepImages, OutboxFull, SourceKind},
     pipeline::{casebook::CaseBook, edges::EdgeSender, job::Job, record},
-    recognition::Basis,
     station::{DropReason, RejectReason},
     store::{CellCommit, Crop, FrameCommit, ImageFolder, Message, StoredImage, keeps_image, may_drop},
     web::{LiveBoxes, LiveFrame, LiveHub},
 };
+use domain::{Assay, BoundingBox, Cell, Damage, Karyotype, ScoredBy, frame::FrameInfo};
+use dosimetry::dicentric::count_aberrations;
+use karyotype::KaryotypeSettings;
+use recognition::Basis;
 
 /// What interpretation needs to know.
 pub struct InterpretSettings {
@@ -41,7 +40,7 @@ impl InterpretSettings {
     pub fn from_config(config: &Config) -> Self {
         Self {
             station: config.station.clone(),
-            karyotype: KaryotypeSettings::from_config(&config.karyotype),
+            karyotype: KaryotypeSettings::with_disclosure(config.karyotype.sex),
             keep_images: config.store.keep_images,
             assay: config.assay,
             accepted_centromeres: config.dicentric.accepted_centromeres,
@@ -152,16 +151,15 @@ impl InterpretStage {
         cell.karyotype = Karyotype { reason: "the dicentric assay names no classes".into(), ..Karyotype::default() };
         match truth.and_then(|t| t.dicentric.as_ref()) {
             Some(record) => {
-                let pieces = Pieces::from(record);
-                cell.dicentric = Some(pieces.record(accepted, record.first_division, "truth"));
+                cell.dicentric = Some(record.counts.clone().record(accepted, record.first_division, ScoredBy::Truth));
                 truth.iter().flat_map(|t| &t.aberrations).for_each(|(place, damage)| mark(cell, place, *damage));
                 cell.counts.damaged = cell.chromosomes.iter().filter(|c| c.damage != Damage::None).count() as u32;
             }
             None => {
-                let mut pieces = Pieces::of(&cell.chromosomes);
+                let mut counts = count_aberrations(&cell.chromosomes);
                 // What nobody has looked at is unclear: it must not count as a cell without dicentrics.
-                pieces.unclear += std::mem::take(&mut pieces.monocentrics);
-                cell.dicentric = Some(pieces.record(accepted, None, "machine"));
+                counts.unclear += std::mem::take(&mut counts.monocentrics);
+                cell.dicentric = Some(counts.record(accepted, None, ScoredBy::Machine));
             }
         }
     }
@@ -219,7 +217,7 @@ impl InterpretStage {
 
 /// Marks the chromosome that lies where the simulator drew an aberration; one that was not found apart stays unmarked.
 fn mark(cell: &mut Cell, place: &BoundingBox, damage: Damage) {
-    let overlap = |c: &crate::cell::Chromosome| c.bounds.iou(place);
+    let overlap = |c: &domain::Chromosome| c.bounds.iou(place);
     let nearest = cell.chromosomes.iter_mut().max_by(|a, b| overlap(a).total_cmp(&overlap(b)));
     if let Some(chromosome) = nearest.filter(|c| overlap(c) >= 0.5) {
         chromosome.damage = damage;

@@ -14,9 +14,9 @@ use crate::{
         edges::{EdgeSender, Sent},
         job::Job,
     },
-    recognition::{Basis, RecognitionError, Recognizer},
     station::{DropReason, EngineState, Level, RejectReason},
 };
+use recognition::{Basis, RecognitionError, Recognizer};
 
 /// Makes the recognizer of one source; again after a panic or an engine's failure.
 pub type MakeRecognizer = Box<dyn FnMut() -> Result<Box<dyn Recognizer>, RecognitionError> + Send>;

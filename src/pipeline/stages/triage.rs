@@ -9,17 +9,16 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 
 use super::{StageContext, commit};
 use crate::{
-    cell::Quality,
-    frame::Frame,
     pipeline::{
         edges::{EdgeSender, Sent},
         job::Job,
         select::{Choice, Look, Select, Signature},
     },
-    recognition::{Region, Regions},
     station::{DropReason, RejectReason},
     web::{LiveFrame, LiveHub},
 };
+use domain::{Quality, frame::Frame};
+use recognition::{Region, Regions};
 
 /// What triage says of a frame.
 #[derive(Debug, Clone, Default)]

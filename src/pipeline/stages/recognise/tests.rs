@@ -12,12 +12,11 @@ use std::{
 use super::*;
 use crate::{
     config::{Mode, SourceConfig, SourceKind},
-    frame::{Frame, FrameInfo, PixelBuffer, PixelFormat, Pixels},
-    inference::EngineError,
     pipeline::{clock::SystemClock, edges, heart::Heart, job::SourceContext},
-    recognition::{Recognised, Region},
     station::{Birth, Health, SourceState},
 };
+use domain::frame::{Frame, FrameInfo, PixelBuffer, PixelFormat, Pixels};
+use recognition::{Recognised, Region, inference::EngineError};
 
 /// An engine that works while the switch says so.
 struct Breakable {
@@ -214,7 +213,7 @@ fn an_engine_that_reads_ahead_is_told_of_the_next_frame_before_it_works_on_this_
     let (refusals, _refused) = edges::edge(edges::INTERPRET_COMMIT, abandon.clone());
     for number in 1..=2 {
         let pixels = Pixels::new(PixelBuffer::from_bytes(&[200; 64]), PixelFormat::Mono8, 8, 8, 8).unwrap();
-        let info = FrameInfo { id: crate::frame::FrameId(number), ..FrameInfo::of_tool("test") };
+        let info = FrameInfo { id: domain::frame::FrameId(number), ..FrameInfo::of_tool("test") };
         frames.send(Job::new(Frame { info, pixels }, source.ledger.accept(), source.clone(), false), Mode::Lossless);
     }
     drop(frames);

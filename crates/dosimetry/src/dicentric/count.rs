@@ -1,0 +1,54 @@
+//! Which cells count.
+
+use domain::{DicentricRecord, ScoredBy};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Why a cell is not counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum NotCounted {
+    /// Its centromeres are not as many as a complete cell has.
+    Incomplete,
+    /// It divided before: aberrations of the first division are lost or doubled.
+    SecondDivision,
+    /// A piece could not be told, and no person has looked.
+    Unclear,
+}
+
+/// Whether a cell counts towards the dose. A person's word on unclear pieces is taken; a machine's is not.
+pub fn counted(record: &DicentricRecord) -> Result<(), NotCounted> {
+    if record.first_division == Some(false) {
+        Err(NotCounted::SecondDivision)
+    } else if !record.complete {
+        Err(NotCounted::Incomplete)
+    } else if record.counts.unclear > 0 && record.scored_by == ScoredBy::Machine {
+        Err(NotCounted::Unclear)
+    } else {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::AberrationCounts;
+
+    #[test]
+    fn only_complete_cells_in_their_first_division_count() {
+        let whole = AberrationCounts { monocentrics: 46, ..AberrationCounts::default() };
+        let record = |first| whole.clone().record([46, 46], first, ScoredBy::Machine);
+        assert_eq!(counted(&record(Some(true))), Ok(()));
+        assert_eq!(counted(&record(None)), Ok(()));
+        assert_eq!(counted(&record(Some(false))), Err(NotCounted::SecondDivision));
+        let lost = AberrationCounts { monocentrics: 44, ..AberrationCounts::default() }.record(
+            [46, 46],
+            None,
+            ScoredBy::Review,
+        );
+        assert_eq!(counted(&lost), Err(NotCounted::Incomplete));
+        let unsure = |by: ScoredBy| AberrationCounts { unclear: 1, ..whole.clone() }.record([46, 46], None, by);
+        assert_eq!(counted(&unsure(ScoredBy::Machine)), Err(NotCounted::Unclear));
+        assert_eq!(counted(&unsure(ScoredBy::Review)), Ok(()));
+    }
+}

@@ -1,0 +1,52 @@
+//! From counts of aberrations to absorbed dose. Pure.
+//!
+//! A [`Sample`] (cells and aberrations) meets a [`Curve`] (yield from dose, with the covariance of its
+//! coefficients) and gives a dose with limits. Sources of the formulas stand at each function; docs/reference/dose.md
+//! has them all in one place. Nothing here says what a dose means for a person's health.
+
+pub mod compatibility;
+mod curve;
+pub mod dicentric;
+mod elapsed;
+mod error;
+mod estimate;
+mod exposure;
+mod fit;
+mod library;
+mod likelihood;
+mod limits;
+mod mixed_field;
+mod mixture;
+mod numeric;
+mod partial_body;
+mod poisson;
+mod sample;
+mod subject;
+mod translocations;
+mod units;
+mod whole_body;
+
+pub use curve::{About, Curve, Protraction, Response, Uncertainty};
+pub use elapsed::Remaining;
+pub use error::DosimetryError;
+pub use estimate::{
+    CurveUsed, DoseLimits, Estimate, Input, LimitsFound, Method, PartialBodyEstimate, PartialBodyWhen, PartialMethod,
+    Settings, estimate,
+};
+pub use exposure::{ExposedCell, Exposure};
+pub use fit::{Family, Fit, FitOptions, FitPoint, Model, design_warnings, fit};
+pub use library::{DEFAULT_CURVE, Listed, built_in, list, read_curve, write_curve};
+pub use likelihood::likelihood;
+pub use limits::{CharacteristicLimits, Control, characteristic_limits, ln_odds};
+pub use mixed_field::{MixedField, mixed_field};
+pub use mixture::{TwoDoses, YIELD_FLOOR, two_doses};
+pub use partial_body::{CellSurvival, PartialBody, Qdr, dolphin, qdr, zero_truncated_mean};
+pub use poisson::{compare_with_control, poisson_limits, yield_limits};
+pub use sample::{Dispersion, MOST, Sample};
+pub use subject::{Subject, SubjectError};
+pub use translocations::{
+    GenomeSex, LUCAS, Person, SIGURDSON_MODIFIERS, expected_translocations, genome_factor, sigurdson_modifier,
+    translocation_rate,
+};
+pub use units::{Assay, Bounded, Gray, Level, Scoring, Yield};
+pub use whole_body::{WholeBody, YieldError, delta, merkle, merkle_scaled_by_dispersion};

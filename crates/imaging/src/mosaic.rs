@@ -1,0 +1,162 @@
+//! The luminance of a picture taken through a Bayer filter, at every pixel.
+//!
+//! A quarter of red, half of green and a quarter of blue, each estimated by the linear filters of Malvar, He and Cutler
+//! ("High-quality linear interpolation for demosaicing of Bayer-patterned color images", ICASSP 2004). Their sum over the
+//! three colours is one filter of 5 x 5 for the pixels behind green and one for the others, so it matters only where
+//! green lies. A grey scene comes out as it is, without the pattern.
+
+use super::{plane::ImagingError, simd::vectorised};
+use domain::frame::{Bayer, PixelViewMut, Pixels};
+
+/// Turns raw samples behind a Bayer filter into luminance; keeps a copy of the picture between frames.
+#[derive(Debug, Default)]
+pub struct Demosaic {
+    bytes: Vec<u8>,
+    words: Vec<u16>,
+}
+
+impl Demosaic {
+    /// Replaces the raw samples of a grey frame by their luminance, in the frame's own depth. Edges are mirrored.
+    ///
+    /// # Errors
+    /// When the frame is in colour already, or a side is shorter than three pixels.
+    pub fn luminance(&mut self, pixels: &mut Pixels, pattern: Bayer) -> Result<(), ImagingError> {
+        let (width, height) = (pixels.width(), pixels.height());
+        if width < 3 || height < 3 {
+            return Err(ImagingError::Small { least: 3, width, height });
+        }
+        let white = i32::from(u16::MAX >> (16 - pixels.valid_bits()));
+        match pixels.view_mut() {
+            PixelViewMut::Mono8(samples) => whole(samples, &mut self.bytes, width, white, pattern),
+            PixelViewMut::Mono16(samples) => whole(samples, &mut self.words, width, white, pattern),
+            PixelViewMut::Rgb8(_) => return Err(ImagingError::Colour),
+        }
+        Ok(())
+    }
+}
+
+/// A sample of 8 or 16 bits.
+trait Sample: Copy + Into<i32> + Default {
+    fn of(value: i32) -> Self;
+}
+
+impl Sample for u8 {
+    #[inline(always)]
+    fn of(value: i32) -> Self {
+        value as Self
+    }
+}
+
+impl Sample for u16 {
+    #[inline(always)]
+    fn of(value: i32) -> Self {
+        value as Self
+    }
+}
+
+/// Pixels beyond each edge that the filters look at.
+const REACH: usize = 2;
+
+fn whole<T: Sample>(samples: &mut [T], copy: &mut Vec<T>, width: usize, white: i32, pattern: Bayer) {
+    // Rows with two pixels more on each side: mirrored, so that every pixel keeps its colour.
+    let (height, wide) = (samples.len() / width, width + 2 * REACH);
+    copy.resize(wide * height, T::default());
+    for (row, padded) in samples.chunks_exact(width).zip(copy.chunks_exact_mut(wide)) {
+        padded[REACH..REACH + width].copy_from_slice(row);
+        (padded[0], padded[1]) = (row[2], row[1]);
+        (padded[wide - 2], padded[wide - 1]) = (row[width - 2], row[width - 3]);
+    }
+    let mirrored = |y: isize| {
+        let last = height as isize - 1;
+        let within = if y > last { 2 * last - y } else { y.abs() };
+        &copy[within as usize * wide..][..wide]
+    };
+    vectorised(
+        #[inline(always)]
+        || {
+            for (y, out) in samples.chunks_exact_mut(width).enumerate() {
+                let rows: [&[T]; 5] = std::array::from_fn(|k| mirrored(y as isize + k as isize - REACH as isize));
+                let green_first = pattern.green_first() == (y % 2 == 0);
+                row(rows, out, white, green_first);
+            }
+        },
+    );
+}
+
+/// One row; `rows` are those from two above to two below, padded.
+#[inline(always)]
+fn row<T: Sample>(rows: [&[T]; 5], out: &mut [T], white: i32, green_first: bool) {
+    let n = out.len();
+    let [above2, above, own, below, below2] = rows.map(|r| &r[..n + 2 * REACH]);
+    for x in 0..n {
+        let at = |r: &[T], k: usize| -> i32 { r[x + k].into() };
+        let beside = at(above, 2) + at(own, 1) + at(own, 3) + at(below, 2);
+        let corners = at(above, 1) + at(above, 3) + at(below, 1) + at(below, 3);
+        let far = at(above2, 2) + at(own, 0) + at(own, 4) + at(below2, 2);
+        let middle = at(own, 2);
+        // In 64ths: Malvar's three filters, a quarter, a half and a quarter of them.
+        let green = 52 * middle + 8 * beside - 4 * corners - far;
+        let other = 44 * middle + 8 * beside + 4 * corners - 7 * far;
+        let value = if (x % 2 == 0) == green_first { green } else { other };
+        out[x] = T::of(((value + 32) >> 6).clamp(0, white));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::frame::{PixelBuffer, PixelFormat};
+
+    const PATTERNS: [Bayer; 4] = [Bayer::Rggb, Bayer::Grbg, Bayer::Gbrg, Bayer::Bggr];
+
+    /// A scene through the filter: red, green and blue at a place.
+    fn raw(width: usize, height: usize, pattern: Bayer, scene: impl Fn(usize, usize) -> [f32; 3]) -> Pixels {
+        let words: Vec<u16> = (0..width * height)
+            .map(|i| {
+                let (x, y) = (i % width, i / width);
+                scene(x, y)[pattern.channel(x, y)].round() as u16
+            })
+            .collect();
+        Pixels::new(PixelBuffer::from_words(&words), PixelFormat::Mono16, width, height, 12).unwrap()
+    }
+
+    fn words(pixels: &Pixels) -> Vec<u16> {
+        let domain::frame::PixelView::Mono16(words) = pixels.view() else { panic!("16 bits") };
+        words.to_vec()
+    }
+
+    #[test]
+    fn one_colour_is_one_level_whatever_the_pattern() {
+        for pattern in PATTERNS {
+            let mut pixels = raw(17, 12, pattern, |_, _| [800.0, 2000.0, 400.0]);
+            Demosaic::default().luminance(&mut pixels, pattern).unwrap();
+            assert!(words(&pixels).iter().all(|v| *v == 1300), "{pattern:?}: {:?}", words(&pixels));
+        }
+    }
+
+    #[test]
+    fn a_coloured_slope_keeps_its_luminance() {
+        let scene = |x: usize, y: usize| [500.0 + 20.0 * x as f32, 900.0 + 10.0 * y as f32, 300.0 + 12.0 * x as f32];
+        for pattern in PATTERNS {
+            let mut pixels = raw(31, 24, pattern, scene);
+            Demosaic::default().luminance(&mut pixels, pattern).unwrap();
+            let found = words(&pixels);
+            for y in 3..21 {
+                for x in 3..28 {
+                    let [r, g, b] = scene(x, y);
+                    let expected = (r + 2.0 * g + b) / 4.0;
+                    assert!((f32::from(found[y * 31 + x]) - expected).abs() < 1.5, "{pattern:?} {x} {y}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_raw_picture_is_refused() {
+        let mut small = raw(2, 8, Bayer::Rggb, |_, _| [1.0; 3]);
+        assert!(Demosaic::default().luminance(&mut small, Bayer::Rggb).unwrap_err().to_string().contains("2 x 8"));
+        let colour = Pixels::new(PixelBuffer::from_bytes(&[9; 48]), PixelFormat::Rgb8, 4, 4, 8);
+        let error = Demosaic::default().luminance(&mut colour.unwrap(), Bayer::Rggb).unwrap_err();
+        assert!(error.to_string().contains("colour"), "{error}");
+    }
+}

@@ -1,0 +1,133 @@
+use uuid::Uuid;
+
+use super::*;
+use crate::assign::tests::cell as objects;
+use domain::{BoundingBox, Captured, Status};
+
+/// A cell whose chromosomes are the given objects.
+pub(crate) fn record(evidence: &[Evidence]) -> Cell {
+    let chromosome = |(index, e): (usize, &Evidence)| Chromosome {
+        status: Status::Single,
+        relative_length: e.relative_length,
+        centromere_index: e.centromere_index,
+        ..Chromosome::at(
+            index as u32,
+            BoundingBox { x: 10.0 * index as f32, y: 0.0, width: 8.0, height: 20.0 },
+            e.objectness,
+        )
+    };
+    let captured = Captured::at("2026-11-22T00:00:00Z", 0, [1000, 1000]);
+    let chromosomes = evidence.iter().enumerate().map(chromosome).collect();
+    Cell { chromosomes, ..Cell::new(Uuid::nil(), "test", "test", captured) }
+}
+
+fn interpreted(numbers: &[(&str, usize)], settings: &KaryotypeSettings) -> Cell {
+    let evidence = objects(numbers, 0.0001);
+    let mut cell = record(&evidence);
+    interpret(&mut cell, &evidence, &LeftOut::default(), settings);
+    cell
+}
+
+#[test]
+fn cells_are_named_as_a_cytogeneticist_would() {
+    let settings = KaryotypeSettings::default();
+    for (numbers, iscn, verdict) in [
+        (vec![], "46,XX", Verdict::Normal),
+        (vec![("X", 1), ("Y", 1)], "46,XY", Verdict::Normal),
+        (vec![("21", 3)], "47,XX,+21", Verdict::Abnormal),
+        (vec![("X", 1)], "45,X", Verdict::Abnormal),
+        (vec![("X", 2), ("Y", 1)], "47,XXY", Verdict::Abnormal),
+        (vec![("8", 3), ("21", 1)], "46,XX,+8,-21", Verdict::Abnormal),
+        (vec![("7", 1), ("X", 1), ("Y", 1)], "45,XY,-7", Verdict::Abnormal),
+        (vec![("X", 1), ("21", 3)], "46,X,+21", Verdict::Abnormal),
+    ] {
+        let cell = interpreted(&numbers, &settings);
+        assert_eq!(cell.karyotype.iscn.as_deref(), Some(iscn), "{:?}", cell.karyotype);
+        assert_eq!(cell.karyotype.verdict, verdict);
+        assert!(crate::iscn::check(iscn).valid);
+        assert!(!cell.karyotype.reason.is_empty());
+    }
+}
+
+#[test]
+fn a_trisomy_carries_its_common_name_and_its_chromosomes() {
+    let cell = interpreted(&[("21", 3)], &KaryotypeSettings::default());
+    let finding = &cell.karyotype.findings[0];
+    assert_eq!(finding.syndrome.as_deref(), Some("Down syndrome"));
+    assert_eq!(finding.chromosomes.len(), 3);
+    assert_eq!((cell.counts.abnormal, cell.counts.normal, cell.counts.detected), (3, 44, 47));
+}
+
+#[test]
+fn without_a_classifier_nothing_is_claimed() {
+    let evidence = objects(&[], 0.05);
+    let mut cell = record(&evidence);
+    interpret(&mut cell, &[], &LeftOut::default(), &KaryotypeSettings::default());
+    assert_eq!(cell.karyotype.verdict, Verdict::NotAssessable);
+    assert!(cell.karyotype.reason.contains("46 objects"));
+    assert_eq!(cell.karyotype.iscn, None);
+    assert_eq!((cell.counts.detected, cell.counts.unclear), (46, 46));
+}
+
+#[test]
+fn an_incomplete_cell_is_not_assessable_rather_than_monosomic() {
+    let cell = interpreted(&[("3", 1), ("9", 1), ("14", 1), ("20", 1)], &KaryotypeSettings::default());
+    assert_eq!(cell.karyotype.verdict, Verdict::NotAssessable);
+    assert!(cell.karyotype.reason.starts_with("incomplete"), "{}", cell.karyotype.reason);
+    let piece = interpreted(&[("X", 0)], &KaryotypeSettings::default());
+    assert_ne!(piece.karyotype.verdict, Verdict::Normal);
+}
+
+#[test]
+fn a_triploid_cell_is_told_as_such() {
+    let names: Vec<&str> = ChromosomeClass::all().filter(|c| !c.is_sex()).map(|c| c.name()).collect();
+    let mut numbers: Vec<(&str, usize)> = names.iter().map(|n| (*n, 3)).collect();
+    numbers.extend([("X", 2), ("Y", 1)]);
+    let cell = interpreted(&numbers, &KaryotypeSettings::default());
+    assert_eq!(cell.karyotype.iscn.as_deref(), Some("69,XXY"));
+    assert_eq!(cell.karyotype.findings[0].syndrome.as_deref(), Some("Triploidy"));
+}
+
+#[test]
+fn undisclosed_sex_is_nowhere_in_the_record() {
+    let settings = KaryotypeSettings { sex: SexDisclosure::Undisclosed, ..Default::default() };
+    for numbers in [vec![("X", 1), ("Y", 1), ("21", 3)], vec![("X", 2), ("Y", 1)], vec![("X", 1)]] {
+        let cell = interpreted(&numbers, &settings);
+        let text = serde_json::to_string(&(&cell.karyotype, &cell.chromosomes)).unwrap();
+        assert!(!text.contains("\"X\"") && !text.contains("\"Y\""), "{text}");
+        assert!(!text.contains("Turner") && !text.contains("Klinefelter"));
+        assert!(!text.contains("XX") && !text.contains("XY"));
+    }
+    let cell = interpreted(&[("X", 1), ("Y", 1), ("21", 3)], &settings);
+    assert_eq!(cell.karyotype.iscn.as_deref(), Some("47,U,+21"));
+}
+
+#[test]
+fn a_long_acrocentric_beside_a_lost_one_is_a_fusion_and_no_monosomy() {
+    let mut evidence = objects(&[("21", 1)], 0.05);
+    for e in &mut evidence {
+        e.relative_length = Some(crate::morphology(e.best().0).relative_length);
+    }
+    let carrier = evidence.iter().position(|e| e.best().0.name() == "14").unwrap();
+    evidence[carrier].relative_length = Some(3.56 * 0.81 + 1.9 * 0.69);
+    let mut cell = record(&evidence);
+    interpret(&mut cell, &evidence, &LeftOut::default(), &KaryotypeSettings::default());
+    assert_eq!(cell.karyotype.iscn.as_deref(), Some("45,XX,?der(14;21)(q10;q10)"), "{:?}", cell.karyotype);
+    assert!(cell.karyotype.findings.iter().all(|f| f.kind == FindingKind::Structural));
+    assert!(cell.karyotype.findings[0].text.contains("candidate"));
+}
+
+#[test]
+fn a_person_who_moves_a_chromosome_changes_the_karyotype() {
+    let settings = KaryotypeSettings::default();
+    let mut cell = interpreted(&[], &settings);
+    let of_22 = cell.chromosomes.iter().position(|c| c.class.is_some_and(|c| c.name() == "22")).unwrap();
+    cell.chromosomes[of_22].class = ChromosomeClass::autosome(21);
+    recount(&mut cell, &settings);
+    assert_eq!(cell.karyotype.iscn.as_deref(), Some("46,XX,+21,-22"));
+    assert_eq!(cell.karyotype.verdict, Verdict::Abnormal);
+    cell.chromosomes[of_22].class = ChromosomeClass::autosome(22);
+    recount(&mut cell, &settings);
+    assert_eq!(cell.karyotype.iscn.as_deref(), Some("46,XX"));
+    assert_eq!(cell.karyotype.verdict, Verdict::Normal);
+}

@@ -1,0 +1,44 @@
+//! From classified chromosomes to a karyotype. Pure.
+//!
+//! [`Evidence`] about each object goes through [`assign()`] (which class is which, which karyotype is most
+//! probable, how sure; [`select()`] first chooses among the detector's boxes) and [`interpret()`] (findings, verdict, the written form), which completes a cell's record;
+//! [`iscn`] writes and reads karyotypes.
+
+mod assign;
+mod evidence;
+mod flow;
+mod interpret;
+pub mod iscn;
+pub mod karyogram;
+mod look;
+pub mod measure;
+mod morphology;
+mod select;
+mod settings;
+mod structure;
+mod syndromes;
+
+pub use assign::{Assignment, Change, assign, assign_closed};
+pub use evidence::{Candidate, Evidence, LeftOut};
+pub use interpret::{SEX_WITHHELD, assess, conclude, interpret, is_withheld, recount};
+pub use look::look;
+pub use morphology::{Morphology, morphology};
+pub use select::{Selection, select};
+pub use settings::{KaryotypeSettings, Prices};
+pub use syndromes::{Syndrome, syndrome, syndromes};
+
+/// For tests of other rooms: interpreted cells with chosen numbers of chromosomes.
+#[cfg(test)]
+pub(crate) mod tests_support {
+    use super::{KaryotypeSettings, LeftOut, interpret};
+    use domain::Cell;
+
+    /// A clear cell with the given numbers of some classes, else 46,XX.
+    pub(crate) fn cell_with(numbers: &[(&str, usize)]) -> Cell {
+        let mut evidence = super::assign::tests::cell(numbers, 0.00001);
+        evidence.iter_mut().for_each(|e| e.objectness = 0.999);
+        let mut cell = super::interpret::tests::record(&evidence);
+        interpret(&mut cell, &evidence, &LeftOut::default(), &KaryotypeSettings::default());
+        cell
+    }
+}

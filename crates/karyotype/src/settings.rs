@@ -1,0 +1,91 @@
+//! Everything that the stage can be tuned by, in one place. The values lie in `settings.toml` beside this file, which
+//! `metaphased evaluate karyotype --fit --out src/karyotype` writes anew for new weights.
+
+use std::sync::LazyLock;
+
+use serde::{Deserialize, Serialize};
+
+use domain::SexDisclosure;
+
+use super::evidence::LeftOut;
+
+/// Chromosomes left out, in sum of probabilities, at which the price of a miss is as written.
+const USUAL_LEFT_OUT: f64 = 1.0;
+
+/// Prices in nats: minus the natural logarithm of how probable each deviation is, beside the usual.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Prices {
+    /// One chromosome of an autosome too many.
+    pub gain: f64,
+    /// One chromosome of an autosome too few.
+    pub loss: f64,
+    /// Each sex chromosome more or less than two.
+    pub sex: f64,
+    /// Three sets instead of two; four cost twice as much.
+    pub ploidy: f64,
+    /// A chromosome that is there but was not found, where boxes that hold one chromosome in sum were left out.
+    pub miss: f64,
+    /// How much cheaper `miss` becomes with each further chromosome left out.
+    pub left_out: f64,
+    /// Two boxes on one chromosome that do not overlap much.
+    pub duplicate: f64,
+    /// Two selected boxes that overlap wholly; less overlap costs in proportion.
+    pub rivals: f64,
+    /// While boxes are selected: one of an autosome too few, for whatever reason.
+    pub lacking: f64,
+    /// While boxes are selected: one of an autosome too many, for whatever reason.
+    pub surplus: f64,
+}
+
+impl Prices {
+    /// The same for a cell of which so much was left out.
+    pub(super) fn with_left_out(&self, left_out: &LeftOut) -> Self {
+        let miss = self.miss - self.left_out * (left_out.chromosomes - USUAL_LEFT_OUT);
+        Self { miss: miss.clamp(1.5, 12.0), ..self.clone() }
+    }
+}
+
+/// How cells are interpreted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KaryotypeSettings {
+    /// Whether sex chromosomes are told.
+    #[serde(skip)]
+    pub sex: SexDisclosure,
+    /// Divides the classifier's evidence; above 1 for a classifier that is too sure of itself.
+    pub class_temperature: f64,
+    /// Divides differences between whole karyotypes, so that posteriors are calibrated.
+    pub temperature: f64,
+    /// Weight of length and centromere index beside the classifier, which has seen the same pixels; 0 to 1.
+    pub morphology: f64,
+    /// A finding is told from this posterior on.
+    pub finding_posterior: f64,
+    /// A gain is told from this posterior on: lower, since a chromosome that was found is there, while one that was not
+    /// may only be hidden.
+    pub gain_posterior: f64,
+    /// A cell is called normal from this posterior of a normal karyotype on.
+    pub normal_posterior: f64,
+    /// IoU from which two boxes rival for one chromosome.
+    pub rival_iou: f64,
+    /// What deviations cost.
+    pub prices: Prices,
+}
+
+static FITTED: LazyLock<KaryotypeSettings> = LazyLock::new(|| {
+    toml_edit::de::from_str(include_str!("settings.toml")).expect("the settings beside this file are well formed")
+});
+
+impl KaryotypeSettings {
+    /// The fitted ones, with sex chromosomes shown or withheld.
+    pub fn with_disclosure(sex: SexDisclosure) -> Self {
+        Self { sex, ..Self::default() }
+    }
+}
+
+impl Default for KaryotypeSettings {
+    /// The fitted ones.
+    fn default() -> Self {
+        FITTED.clone()
+    }
+}

@@ -1,0 +1,482 @@
+//! The composed path: any engine on the host, one step after the other.
+
+use std::{collections::BTreeMap, time::Instant};
+
+use crate::{
+    inference::InferenceConfig,
+    inference::{ChosenEngine, ModelError, ModelFolder, ModelLibrary, Precision, ScaleRule, Task, Thresholds, View},
+};
+use domain::{BoundingBox, ChromosomeClass, Stain, Status, frame::Frame};
+use imaging::GrayImage;
+
+use super::{
+    Basis, Candidate, Classifier, Detection, Detector, Item, Named, Plane, Recognised, RecognitionError, Recognizer,
+    Region, Segmented, Triage, TriageOptions, combine, median_diagonal, suppress, tell,
+};
+
+/// How the frames of a source are to be recognised.
+#[derive(Debug, Clone, Default)]
+pub struct Recognition {
+    /// Name of the detector; none: the first that serves the stain.
+    pub detector: Option<String>,
+    /// Name of the classifier; none: the first that serves the stain.
+    pub classifier: Option<String>,
+    /// Stain of the source.
+    pub stain: Stain,
+    /// Number format of the network files; none: what the engine runs best.
+    pub precision: Option<Precision>,
+}
+
+impl Recognition {
+    /// As configured, for a source of that stain.
+    pub fn configured(inference: &InferenceConfig, stain: Stain) -> Self {
+        Self { detector: inference.detector.clone(), classifier: inference.classifier.clone(), stain, precision: None }
+    }
+}
+
+/// Detector, suppression and classifier on the host.
+pub struct ComposedRecognizer {
+    detector: Option<Detector>,
+    classifier: Option<Classifier>,
+    stain: Stain,
+    basis: Basis,
+    floor: Option<f32>,
+    plane: Plane,
+    segmented: Segmented,
+    triage: Triage,
+    grey: GrayImage,
+    /// The steps on the engine's device, where it has one.
+    #[cfg(any(test, feature = "tensorrt"))]
+    on_device: Option<super::on_device::OnDevice>,
+    /// A second plane, where the classifier wants other levels than the detector.
+    crops_plane: Plane,
+}
+
+impl ComposedRecognizer {
+    /// Loads the models that serve the stain (or the named ones) and gets ready.
+    ///
+    /// # Errors
+    /// When a named model is missing, or a model is broken. That no model serves the stain is no error: segmentation
+    /// alone runs then, and the basis says so.
+    pub fn open(
+        recognition: &Recognition,
+        library: &ModelLibrary,
+        chosen: &ChosenEngine,
+    ) -> Result<Self, RecognitionError> {
+        let mut basis = Basis { library: chosen.engine.describe(), ..Basis::default() };
+        basis.notes.extend(chosen.fell_back.iter().map(|reason| format!("engine cpu runs instead: {reason}")));
+        let engine = &*chosen.engine;
+        let stain = recognition.stain;
+        let detector = match find(library, recognition.detector.as_deref(), Task::Detector, stain, &mut basis)? {
+            Some(model) => Some(Detector::load(engine, &model, recognition.precision)?),
+            None => None,
+        };
+        let classifier = match find(library, recognition.classifier.as_deref(), Task::Classifier, stain, &mut basis)? {
+            Some(model) => Some(Classifier::load(engine, &model, recognition.precision)?),
+            None => None,
+        };
+        if let Some(detector) = &detector {
+            basis.models.insert(Task::Detector.to_string(), detector.label().to_owned());
+        }
+        if let Some(classifier) = &classifier {
+            basis.models.insert(Task::Classifier.to_string(), classifier.label().to_owned());
+        }
+        basis.engine = if basis.models.is_empty() { "segmentation" } else { chosen.engine.name() }.into();
+        Ok(Self {
+            #[cfg(any(test, feature = "tensorrt"))]
+            on_device: super::on_device::OnDevice::open(engine, detector.as_ref(), classifier.as_ref()),
+            detector,
+            classifier,
+            stain,
+            basis,
+            floor: None,
+            plane: Plane::default(),
+            segmented: Segmented::default(),
+            triage: Triage::default(),
+            grey: GrayImage::default(),
+            crops_plane: Plane::default(),
+        })
+    }
+
+    /// The detector, where there is one.
+    pub fn detector(&mut self) -> Option<&mut Detector> {
+        self.detector.as_mut()
+    }
+
+    /// The classifier, where there is one.
+    pub fn classifier(&mut self) -> Option<&mut Classifier> {
+        self.classifier.as_mut()
+    }
+
+    /// Keeps candidates down to this score, where the model's own floor is higher. Only those above the model's own go
+    /// through the classifier. For measuring average precision.
+    pub fn set_floor(&mut self, floor: f32) {
+        self.floor = Some(floor);
+    }
+
+    /// Every answer of the detector on the whole frame with a score of at least `floor`, best first, before suppression;
+    /// none without a detector. `thickness_px` is triage's measure of the chromosomes; where it is not given and the
+    /// model's scale depends on it, triage looks now.
+    ///
+    /// # Errors
+    /// When the engine fails.
+    pub fn detect(
+        &mut self,
+        frame: &Frame,
+        window: &BoundingBox,
+        thickness_px: Option<f32>,
+        floor: f32,
+    ) -> Result<Vec<Detection>, RecognitionError> {
+        let scale = self.scale(frame, thickness_px);
+        let Some(detector) = &mut self.detector else { return Ok(Vec::new()) };
+        self.plane.fill(&frame.pixels, window, self.stain, &detector.manifest().input);
+        Ok(detector.detect(&self.plane, scale, floor)?)
+    }
+
+    /// Input pixels of the detector for a frame pixel.
+    fn scale(&mut self, frame: &Frame, thickness_px: Option<f32>) -> f32 {
+        let Some(detector) = &self.detector else { return 1.0 };
+        let rule = detector.manifest().input.scale;
+        let known = rule.um_per_px.is_some() && frame.info.um_per_px.is_some();
+        let width = match thickness_px {
+            _ if known || rule.reference_width_px.is_none() => None,
+            Some(thickness) => Some(thickness),
+            None => {
+                self.grey.read_frame(&frame.pixels);
+                let look = |view| self.triage.assess(view, &TriageOptions::default()).chromosome_width;
+                self.grey.view().ok().and_then(look)
+            }
+        };
+        scale_for(&rule, frame.info.um_per_px, width)
+    }
+
+    /// Answers after suppression: on the engine's device where it has one, else step by step on the host.
+    fn found(
+        &mut self,
+        frame: &Frame,
+        window: &BoundingBox,
+        thickness_px: Option<f32>,
+        floor: f32,
+        thresholds: &Thresholds,
+    ) -> Result<Vec<Detection>, RecognitionError> {
+        #[cfg(any(test, feature = "tensorrt"))]
+        if self.on_device.is_some() {
+            let scale = self.scale(frame, thickness_px);
+            if let (Some(on_device), Some(detector)) = (&mut self.on_device, &mut self.detector) {
+                return Ok(on_device.find(detector, frame, window, self.stain, scale, floor)?);
+            }
+        }
+        let answers = self.detect(frame, window, thickness_px, floor)?;
+        Ok(suppress(&answers, thresholds))
+    }
+
+    /// What the classifier says of boxes, one batch.
+    fn named(
+        &mut self,
+        frame: &Frame,
+        window: &BoundingBox,
+        boxes: &[BoundingBox],
+        median: f32,
+    ) -> Result<Vec<Named>, RecognitionError> {
+        let Some(classifier) = &mut self.classifier else { return Ok(Vec::new()) };
+        let spec = &classifier.manifest().input;
+        let same = self.detector.as_ref().is_some_and(|detector| {
+            let other = &detector.manifest().input;
+            (other.polarity, other.background) == (spec.polarity, spec.background)
+        });
+        #[cfg(any(test, feature = "tensorrt"))]
+        if let Some(on_device) = &mut self.on_device {
+            return Ok(on_device.name(classifier, frame, window, self.stain, same, boxes, median)?);
+        }
+        let plane = if same {
+            &self.plane
+        } else {
+            self.crops_plane.fill(&frame.pixels, window, self.stain, spec);
+            &self.crops_plane
+        };
+        let items: Vec<Item<'_>> = boxes.iter().map(|bounds| Item { plane, bounds: *bounds, flipped: false }).collect();
+        Ok(classifier.classify(&items, median)?)
+    }
+
+    fn with_detector(&mut self, frame: &Frame, regions: &[Region]) -> Result<Vec<Recognised>, RecognitionError> {
+        let (width, height) = (frame.pixels.width() as f32, frame.pixels.height() as f32);
+        let window = regions.iter().map(|region| widened(&region.bounds, width, height)).reduce(|a, b| a.union(&b));
+        let window = window.unwrap_or_else(|| BoundingBox::from_corners(0.0, 0.0, width, height));
+        let Some(thresholds) = self.detector.as_ref().map(|detector| detector.manifest().thresholds) else {
+            return Ok(Vec::new());
+        };
+        let started = Instant::now();
+        let floor = self.floor.map_or(thresholds.candidate, |floor| floor.min(thresholds.candidate));
+        let thickness = regions.iter().find_map(|region| region.thickness_px);
+        let mut kept = self.found(frame, &window, thickness, floor, &thresholds)?;
+        tell(&mut kept, &thresholds);
+        let detected = started.elapsed();
+        let mut groups: Vec<Vec<Detection>> = regions.iter().map(|_| Vec::new()).collect();
+        for detection in kept {
+            if let Some(group) = owner(&detection.bounds, regions, width, height) {
+                groups[group].push(detection);
+            }
+        }
+        let parts = regions.iter().cloned().zip(groups).collect();
+        let whole = joined(parts, width, height);
+        let mut cells = Vec::with_capacity(whole.len());
+        for (region, group) in whole {
+            let mut timing = BTreeMap::new();
+            if cells.is_empty() {
+                timing.insert("detect", detected);
+            }
+            let started = Instant::now();
+            let considered = group.iter().take_while(|d| d.score >= thresholds.candidate).count();
+            let candidates = self.classified(frame, &window, group, &thresholds)?;
+            timing.insert("classify", started.elapsed());
+            let bounds = candidates
+                .iter()
+                .filter(|candidate| candidate.accepted)
+                .fold(region.bounds, |all, candidate| all.union(&candidate.bounds))
+                .clipped(width, height);
+            cells.push(Recognised {
+                region: bounds,
+                quality: region.quality,
+                considered,
+                candidates,
+                chromosome_width_px: None,
+                timing,
+            });
+        }
+        Ok(cells)
+    }
+
+    /// Joins the detector's boxes and classes with the classifier's opinion of them, one batch for all.
+    fn classified(
+        &mut self,
+        frame: &Frame,
+        window: &BoundingBox,
+        detections: Vec<Detection>,
+        thresholds: &Thresholds,
+    ) -> Result<Vec<Candidate>, RecognitionError> {
+        let calibration = self.detector.as_ref().map_or_else(Default::default, |d| d.manifest().calibration);
+        let accepted = detections.iter().filter(|d| d.told).map(|d| &d.bounds);
+        let median = median_diagonal(accepted);
+        let boxes: Vec<BoundingBox> =
+            detections.iter().take_while(|d| d.score >= thresholds.candidate).map(|d| d.bounds).collect();
+        let named = self.named(frame, window, &boxes, median)?;
+        let (width, height) = (frame.pixels.width() as f32, frame.pixels.height() as f32);
+        let place = |i: usize, detection: &Detection| match named.get(i).and_then(|named| named.refined) {
+            Some(refined) => refined.applied(&detection.bounds).clipped(width, height),
+            None => detection.bounds,
+        };
+        let places: Vec<BoundingBox> = detections.iter().enumerate().map(|(i, d)| place(i, d)).collect();
+        let over = detections.iter().zip(&places).filter(|(d, _)| d.told);
+        let told: Vec<BoundingBox> = over.map(|(_, place)| *place).collect();
+        let candidates = detections.into_iter().enumerate().map(|(i, detection)| {
+            let classifier = named.get(i).map(|named| &named.log_probs);
+            let found = named.get(i).and_then(|named| named.refined).map_or(0.0, |refined| refined.found);
+            let temperature = if classifier.is_some() { calibration.combined_temperature } else { 1.0 };
+            let single = classifier.map_or(1.0, |c| 1.0 - c[ChromosomeClass::COUNT].exp());
+            Candidate {
+                bounds: places[i],
+                objectness: detection.score,
+                single,
+                found,
+                probability: calibration.probability(detection.score, single, found),
+                accepted: detection.told,
+                log_probs: combine(detection.classes.as_ref(), classifier, thresholds, temperature),
+                status: alone(&places[i], &told),
+            }
+        });
+        Ok(candidates.collect())
+    }
+}
+
+impl Recognizer for ComposedRecognizer {
+    fn recognise(&mut self, frame: &Frame, regions: &[Region]) -> Result<Vec<Recognised>, RecognitionError> {
+        if self.detector.is_none() {
+            return Ok(self.segmented.recognise(frame, self.stain, regions));
+        }
+        self.with_detector(frame, regions)
+    }
+
+    #[cfg(any(test, feature = "tensorrt"))]
+    fn reads_ahead(&self) -> bool {
+        self.on_device.is_some()
+    }
+
+    #[cfg(any(test, feature = "tensorrt"))]
+    fn announce(&mut self, frame: &Frame) {
+        if let Some(on_device) = &mut self.on_device {
+            on_device.send_ahead(frame);
+        }
+    }
+
+    fn basis(&self) -> &Basis {
+        &self.basis
+    }
+}
+
+/// A box that no other touches holds a chromosome that lies alone; of the others boxes cannot tell.
+fn alone(bounds: &BoundingBox, told: &[BoundingBox]) -> Status {
+    let others = told.iter().filter(|other| *other != bounds && other.intersection(bounds) > 0.0).count();
+    if others == 0 { Status::Single } else { Status::Unclear }
+}
+
+/// The model for a task: the named one (an error when it is missing), else the first that serves the stain.
+fn find(
+    library: &ModelLibrary,
+    name: Option<&str>,
+    task: Task,
+    stain: Stain,
+    basis: &mut Basis,
+) -> Result<Option<ModelFolder>, ModelError> {
+    if let Some(name) = name {
+        let model = library.named(name)?;
+        if !model.manifest.input.stains.contains(&stain) {
+            let served: Vec<&str> = model.manifest.input.stains.iter().map(|stain| stain.name()).collect();
+            let (name, served, stain) = (model.name(), served.join(", "), stain.name());
+            basis.notes.push(format!("model '{name}' was made for {served}, the source is stained {stain}"));
+        }
+        return Ok(Some(model));
+    }
+    match library.serving(task, stain, View::Field) {
+        Ok(model) => Ok(Some(model)),
+        Err(error @ ModelError::NoneForStain { .. }) => {
+            let effect = if task == Task::Detector {
+                "segmentation alone finds the chromosomes"
+            } else {
+                "classes come from the detector alone"
+            };
+            basis.notes.push(format!("{effect}: {error}"));
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Width of a chromosome (twice the largest inscribed radius, as models state it) over the thickness that triage
+/// measures: 18.4 px by the trainer over 16.5 px, medians on validation cells of one camera.
+const WIDTH_OVER_THICKNESS: f32 = 1.115;
+
+/// Input pixels for a frame pixel.
+fn scale_for(rule: &ScaleRule, um_per_px: Option<f64>, thickness_px: Option<f32>) -> f32 {
+    let factor = match (rule.um_per_px, um_per_px, rule.reference_width_px, thickness_px) {
+        (Some(reference), Some(actual), _, _) if actual > 0.0 => rule.factor * actual as f32 / reference,
+        (_, _, Some(reference), Some(thickness)) if thickness > 0.0 => {
+            // Condensation and staining alone make chromosomes a third thicker or thinner; only another camera or
+            // objective makes more of it, and only then is the picture scaled otherwise.
+            let ratio = reference / (thickness * WIDTH_OVER_THICKNESS);
+            if (0.7..=1.4).contains(&ratio) { rule.factor } else { rule.factor * ratio }
+        }
+        _ => rule.factor,
+    };
+    factor.clamp(0.05, 8.0)
+}
+
+/// A region with room for chromosomes that triage did not count in.
+fn widened(bounds: &BoundingBox, width: f32, height: f32) -> BoundingBox {
+    let margin = 40.0 + 0.15 * bounds.width.max(bounds.height);
+    BoundingBox::from_corners(bounds.x - margin, bounds.y - margin, bounds.right() + margin, bounds.bottom() + margin)
+        .clipped(width, height)
+}
+
+/// Chromosomes from which on a cell is complete, or nearly so: no other region is a part of it.
+const COMPLETE: usize = 45;
+/// Chromosomes that the parts of one cell have together: with fewer they stay incomplete and may as well be two cells; a few
+/// more than a normal cell's, for boxes that are none.
+const OF_ONE: std::ops::RangeInclusive<usize> = 35..=48;
+
+/// A region that comes this near to the frame's border, in pixels, runs out of the frame.
+const BORDER: f32 = 3.0;
+
+/// Regions with their answers, best first, where neighbours that make up one cell only together are one: triage, which has no
+/// networks to count with, parts a spread whose chromosomes lie far from each other.
+fn joined(mut parts: Vec<(Region, Vec<Detection>)>, width: f32, height: f32) -> Vec<(Region, Vec<Detection>)> {
+    let count = |part: &(Region, Vec<Detection>)| part.1.iter().filter(|d| d.told).count();
+    let near = |a: &Region, b: &Region| {
+        widened(&a.bounds, width, height).intersection(&widened(&b.bounds, width, height)) > 0.0
+    };
+    // Two that both run out of the frame may be parts of two cells; joined, they would look like a whole one.
+    let cut = |part: &(Region, Vec<Detection>)| {
+        let b = &part.0.bounds;
+        b.x <= BORDER || b.y <= BORDER || b.right() >= width - BORDER || b.bottom() >= height - BORDER
+    };
+    let one_cell = |a: &(Region, Vec<Detection>), b: &(Region, Vec<Detection>)| {
+        let (m, n) = (count(a), count(b));
+        m.min(n) > 0 && m.max(n) < COMPLETE && OF_ONE.contains(&(m + n)) && near(&a.0, &b.0) && !(cut(a) && cut(b))
+    };
+    let pair = |parts: &[(Region, Vec<Detection>)]| {
+        let pairs = (0..parts.len()).flat_map(|i| (i + 1..parts.len()).map(move |j| (i, j)));
+        pairs.into_iter().find(|(i, j)| one_cell(&parts[*i], &parts[*j]))
+    };
+    while let Some((i, j)) = pair(&parts) {
+        let larger = if count(&parts[j]) > count(&parts[i]) { j } else { i };
+        let (quality, thickness_px) = (parts[larger].0.quality, parts[larger].0.thickness_px);
+        let (other, more) = parts.remove(j);
+        let (region, group) = &mut parts[i];
+        *region = Region { bounds: region.bounds.union(&other.bounds), quality, thickness_px };
+        group.extend(more);
+        group.sort_by(|a, b| b.score.total_cmp(&a.score));
+    }
+    parts
+}
+
+/// The region that a chromosome belongs to: the one whose widened bounds hold its middle, the nearest if several do.
+pub(super) fn owner(bounds: &BoundingBox, regions: &[Region], width: f32, height: f32) -> Option<usize> {
+    let (x, y) = (bounds.x + bounds.width / 2.0, bounds.y + bounds.height / 2.0);
+    let distance = |region: &BoundingBox| {
+        let dx = (region.x - x).max(x - region.right()).max(0.0);
+        let dy = (region.y - y).max(y - region.bottom()).max(0.0);
+        // Inside several: the nearest middle decides.
+        let (cx, cy) = (region.x + region.width / 2.0, region.y + region.height / 2.0);
+        (dx.hypot(dy), (cx - x).hypot(cy - y))
+    };
+    regions
+        .iter()
+        .enumerate()
+        .filter(|(_, region)| {
+            let wide = widened(&region.bounds, width, height);
+            (wide.x..=wide.right()).contains(&x) && (wide.y..=wide.bottom()).contains(&y)
+        })
+        .min_by(|(_, a), (_, b)| {
+            let (a, b) = (distance(&a.bounds), distance(&b.bounds));
+            a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1))
+        })
+        .map(|(index, _)| index)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_cameras_scale_is_followed_and_a_cells_own_thickness_is_not() {
+        let rule = ScaleRule { factor: 0.66, reference_width_px: Some(18.4), um_per_px: None };
+        assert_eq!(scale_for(&rule, None, Some(13.0)), 0.66);
+        assert_eq!(scale_for(&rule, None, Some(20.6)), 0.66);
+        assert_eq!(scale_for(&rule, None, None), 0.66);
+        assert!((scale_for(&rule, None, Some(33.0)) - 0.33).abs() < 0.01);
+        let measured = ScaleRule { um_per_px: Some(0.1), ..rule };
+        assert!((scale_for(&measured, Some(0.05), Some(33.0)) - 0.33).abs() < 1e-6);
+    }
+
+    #[test]
+    fn the_parts_of_one_cell_are_joined_and_two_cells_are_not() {
+        let part = |left: f32, right: f32, chromosomes: usize| {
+            let bounds = BoundingBox::from_corners(left + 10.0, 10.0, right, 490.0);
+            let quality = domain::Quality { focus: chromosomes as f32, ..Default::default() };
+            let answer = |k: usize| Detection { bounds, score: 0.95 - 0.01 * k as f32, classes: None, told: true };
+            (Region { bounds, quality, thickness_px: None }, (0..chromosomes).map(answer).collect::<Vec<_>>())
+        };
+        let cells = |parts: &[(Region, Vec<Detection>)]| joined(parts.to_vec(), 2000.0, 500.0);
+        let counts = |parts: &[(Region, Vec<Detection>)]| cells(parts).iter().map(|c| c.1.len()).collect::<Vec<_>>();
+        assert_eq!(counts(&[part(0.0, 500.0, 29), part(450.0, 800.0, 17)]), [46]);
+        assert_eq!(counts(&[part(0.0, 500.0, 20), part(450.0, 800.0, 17), part(810.0, 900.0, 8)]), [45]);
+        for two in [(46, 46), (46, 2), (20, 10), (30, 25), (40, 0)] {
+            assert_eq!(counts(&[part(0.0, 500.0, two.0), part(450.0, 800.0, two.1)]), [two.0, two.1]);
+        }
+        assert_eq!(counts(&[part(0.0, 400.0, 29), part(1500.0, 1900.0, 17)]), [29, 17], "far from each other");
+        assert_eq!(counts(&[part(-10.0, 500.0, 29), part(450.0, 800.0, 17)]), [46], "one runs out of the frame");
+        assert_eq!(counts(&[part(-10.0, 900.0, 29), part(850.0, 2000.0, 17)]), [29, 17], "both run out of the frame");
+        let one = &cells(&[part(0.0, 500.0, 17), part(450.0, 800.0, 29)])[0];
+        assert_eq!((one.0.bounds.right(), one.0.quality.focus), (800.0, 29.0), "the larger part's quality");
+        assert!(one.1.is_sorted_by(|a, b| a.score >= b.score));
+    }
+}

@@ -1,0 +1,186 @@
+//! Which engine runs: what was asked for, what is here, and what to do when the two differ.
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use super::{CpuEngine, Engine, EngineError, KserveEngine};
+use crate::inference::EngineName;
+use crate::inference::Fallback;
+use crate::inference::InferenceConfig;
+
+/// The engine that will run, and why.
+#[derive(Clone)]
+pub struct ChosenEngine {
+    /// The engine.
+    pub engine: Arc<dyn Engine>,
+    /// Why this one, in words.
+    pub why: String,
+    /// Set when another was asked for and `fallback` allowed this one: the reason, to be told as `degraded`.
+    pub fell_back: Option<String>,
+}
+
+impl fmt::Debug for ChosenEngine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ChosenEngine")
+            .field("engine", &self.engine.name())
+            .field("why", &self.why)
+            .field("fell_back", &self.fell_back)
+            .finish()
+    }
+}
+
+/// Chooses the engine.
+///
+/// # Errors
+/// When what is asked for is not available and `fallback` is `deny`.
+pub fn choose(settings: &InferenceConfig) -> Result<ChosenEngine, EngineError> {
+    let threads = threads(settings);
+    let cpu = |why: String| ChosenEngine { engine: Arc::new(CpuEngine::new(threads)), why, fell_back: None };
+    let asked = |engine: Arc<dyn Engine>| ChosenEngine { engine, why: "asked for".to_owned(), fell_back: None };
+    let chosen = match settings.engine {
+        EngineName::Cpu => return Ok(cpu("asked for".to_owned())),
+        EngineName::Auto => {
+            return Ok(match onnxruntime(settings, threads) {
+                Ok(engine) => ChosenEngine {
+                    engine,
+                    why: "auto: ONNX Runtime is installed and faster than the built-in engine".to_owned(),
+                    fell_back: None,
+                },
+                // A provider named in the configuration is no matter of taste.
+                Err(error) if settings.provider != crate::inference::Provider::Cpu => {
+                    return fall_back(settings, error);
+                }
+                Err(error) => cpu(format!("auto: built-in engine, since {error}")),
+            });
+        }
+        EngineName::Onnxruntime => onnxruntime(settings, threads).map(asked),
+        EngineName::Tensorrt => tensorrt(settings).map(asked),
+        EngineName::Kserve => kserve(settings).map(asked),
+    };
+    chosen.or_else(|error| fall_back(settings, error))
+}
+
+/// The engine that takes over when a running one is given up for that reason.
+pub fn fallback(settings: &InferenceConfig, reason: String) -> ChosenEngine {
+    ChosenEngine {
+        engine: Arc::new(CpuEngine::new(threads(settings))),
+        why: format!("fallback: {reason}"),
+        fell_back: Some(reason),
+    }
+}
+
+fn threads(settings: &InferenceConfig) -> usize {
+    match settings.threads {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        n => n,
+    }
+}
+
+fn fall_back(settings: &InferenceConfig, error: EngineError) -> Result<ChosenEngine, EngineError> {
+    match settings.fallback {
+        Fallback::Deny => Err(error),
+        Fallback::Cpu => Ok(fallback(settings, error.to_string())),
+    }
+}
+
+fn kserve(settings: &InferenceConfig) -> Result<Arc<dyn Engine>, EngineError> {
+    let url = settings.url.as_deref().ok_or_else(|| EngineError::Unavailable {
+        engine: "kserve",
+        reason: "inference.url is not set".to_owned(),
+        remedy: "Set it to the server's address, http://host:8000 say, or use engine = \"auto\"".to_owned(),
+    })?;
+    Ok(Arc::new(KserveEngine::open(url)?))
+}
+
+#[cfg(feature = "tensorrt")]
+fn tensorrt(settings: &InferenceConfig) -> Result<Arc<dyn Engine>, EngineError> {
+    use super::{plans::PlanCache, tensorrt};
+    let folder = tensorrt::folder_of(settings.library.as_deref());
+    Ok(Arc::new(tensorrt::TensorrtEngine::open(folder.as_deref(), PlanCache::usual())?))
+}
+
+#[cfg(not(feature = "tensorrt"))]
+fn tensorrt(_: &InferenceConfig) -> Result<Arc<dyn Engine>, EngineError> {
+    Err(EngineError::Unavailable {
+        engine: "tensorrt",
+        reason: "this build has no TensorRT support".to_owned(),
+        remedy: "Build with --features tensorrt on a machine with an NVIDIA GPU, or use engine = \"auto\"".to_owned(),
+    })
+}
+
+#[cfg(feature = "onnxruntime")]
+fn onnxruntime(settings: &InferenceConfig, threads: usize) -> Result<Arc<dyn Engine>, EngineError> {
+    let library = installed_onnxruntime(settings.library.as_deref())?;
+    Ok(Arc::new(super::OnnxRuntimeEngine::open(&library, settings.provider, threads)?))
+}
+
+#[cfg(not(feature = "onnxruntime"))]
+fn onnxruntime(_: &InferenceConfig, _: usize) -> Result<Arc<dyn Engine>, EngineError> {
+    Err(EngineError::Unavailable {
+        engine: "onnxruntime",
+        reason: "this build has no ONNX Runtime support".to_owned(),
+        remedy: "Build with the default features".to_owned(),
+    })
+}
+
+/// The library of ONNX Runtime: the configured one, else `$ORT_DYLIB_PATH`, else beside the executable, `<exe>/../share/metaphased/lib`, the
+/// user's data folder (where scripts/get-onnxruntime puts it), then the system's library folders.
+///
+/// # Errors
+/// When there is none, with the places looked at; or when the one that was named is no file.
+pub fn installed_onnxruntime(configured: Option<&Path>) -> Result<PathBuf, EngineError> {
+    let unavailable = |reason: String| EngineError::Unavailable {
+        engine: "onnxruntime",
+        reason,
+        remedy: "Run scripts/get-onnxruntime, or set ORT_DYLIB_PATH to the library".to_owned(),
+    };
+    let variable = std::env::var_os("ORT_DYLIB_PATH").filter(|value| !value.is_empty()).map(PathBuf::from);
+    let named = configured.map(|path| ("inference.library", path.to_owned()));
+    if let Some((what, path)) = named.or(variable.map(|path| ("ORT_DYLIB_PATH", path))) {
+        return if path.is_file() {
+            Ok(path)
+        } else {
+            Err(unavailable(format!("{what} names {}, which is no file", path.display())))
+        };
+    }
+    let mut folders = Vec::new();
+    if let Some(folder) = std::env::current_exe().ok().as_deref().and_then(Path::parent) {
+        folders.push(folder.to_owned());
+        folders.push(folder.join("../share/metaphased/lib"));
+    }
+    let data = std::env::var_os("XDG_DATA_HOME")
+        .filter(|value| !value.is_empty())
+        .map(PathBuf::from)
+        .or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".local/share")));
+    folders.extend(data.map(|folder| folder.join("metaphased/lib")));
+    folders.extend(["/usr/local/share/metaphased/lib", "/usr/local/lib", "/usr/lib"].map(PathBuf::from));
+    for folder in &folders {
+        for name in ["libonnxruntime.so", "libonnxruntime.dylib", "onnxruntime.dll"] {
+            let path = folder.join(name);
+            if path.is_file() {
+                return Ok(path);
+            }
+        }
+    }
+    let places: Vec<String> = folders.iter().map(|folder| folder.display().to_string()).collect();
+    Err(unavailable(format!("ONNX Runtime is not in {}", places.join(", "))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_engine_that_this_build_lacks_is_an_error_or_the_fallback_that_was_allowed() {
+        let mut settings = InferenceConfig { engine: EngineName::Tensorrt, threads: 1, ..Default::default() };
+        let error = choose(&settings).unwrap_err();
+        assert!(error.to_string().contains("tensorrt"), "{error}");
+        settings.fallback = Fallback::Cpu;
+        let chosen = choose(&settings).unwrap();
+        assert_eq!(chosen.engine.name(), "cpu");
+        assert!(chosen.fell_back.unwrap().contains("tensorrt"));
+    }
+}

@@ -1,0 +1,169 @@
+//! Frames in, chromosomes with scores out.
+//!
+//! The way of a frame through this room: the part that holds the cells becomes a grey [`Plane`]; the [`Detector`]
+//! finds chromosomes on it; suppression leaves one answer a chromosome; the [`Classifier`] names those of a cell in one
+//! batch; both networks' probabilities are joined. [`ComposedRecognizer`] does this with any engine. Without a
+//! detector, segmentation alone finds pieces, and the result says so.
+
+mod choose;
+mod classifier;
+mod composed;
+mod crop;
+mod decode;
+mod detector;
+pub mod inference;
+#[cfg(any(test, feature = "tensorrt"))]
+mod on_device;
+mod plane;
+mod segmented;
+mod spreads;
+mod tell;
+mod triage;
+
+use std::{collections::BTreeMap, time::Duration};
+
+pub use choose::{Chosen, choose, evidence, left_out};
+pub use classifier::{Classifier, IMPOSSIBLE, Item, LogProbs, Named, Refined, combine, median_diagonal};
+pub use composed::{ComposedRecognizer, Recognition};
+pub use decode::{ClassLogProbs, Detection, argmax, decode, log_softmax, suppress};
+pub use detector::Detector;
+pub use plane::Plane;
+pub use segmented::Segmented;
+use smallvec::SmallVec;
+pub use spreads::SpreadFeatures;
+pub use tell::tell;
+pub use triage::{Assessment, Spread, Triage, TriageOptions, TriageVerdict};
+
+use crate::inference::{EngineError, ModelError};
+use domain::{BoundingBox, ChromosomeClass, Quality, Status, frame::Frame};
+
+/// A part of a frame that holds one cell, as triage sees it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Region {
+    /// Where in the frame.
+    pub bounds: BoundingBox,
+    /// What triage thinks of it.
+    pub quality: Quality,
+    /// Typical thickness of its chromosomes in pixels of the frame, as triage measures it; none where it has not looked.
+    pub thickness_px: Option<f32>,
+}
+
+impl Region {
+    /// The whole of a frame, for pictures that are known to hold one cell.
+    pub fn whole(width: usize, height: usize) -> Self {
+        Self {
+            bounds: BoundingBox::from_corners(0.0, 0.0, width as f32, height as f32),
+            quality: Quality::default(),
+            thickness_px: None,
+        }
+    }
+}
+
+/// The cells of one frame. Up to two lie in the frame's own memory, so that triage allocates nothing for them.
+pub type Regions = SmallVec<[Region; 2]>;
+
+/// One piece that may be a chromosome.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Candidate {
+    /// Where in the frame, in pixels.
+    pub bounds: BoundingBox,
+    /// The detector's score, 0 to 1.
+    pub objectness: f32,
+    /// The classifier's probability that this is one single chromosome, 0 to 1; 1 without a classifier.
+    pub single: f32,
+    /// The classifier's logit that the box, as it refined it, is a chromosome's; 0 where none refines.
+    pub found: f32,
+    /// The probability that this holds a chromosome, by score and classifier together, as far as no better candidate
+    /// overlaps it; 0 to 1.
+    pub probability: f32,
+    /// The detector alone tells it as a chromosome.
+    pub accepted: bool,
+    /// Natural logarithms of the probabilities of the 24 classes and, last, of being no single chromosome, joined over
+    /// the networks; none where no network knows classes.
+    pub log_probs: Option<LogProbs>,
+    /// How it lies among its neighbours.
+    pub status: Status,
+}
+
+impl Candidate {
+    /// The most likely class and its probability, where classes are known.
+    pub fn class(&self) -> Option<(ChromosomeClass, f32)> {
+        let log_probs = self.log_probs.as_ref()?;
+        let best = argmax(&log_probs[..ChromosomeClass::COUNT]);
+        Some((ChromosomeClass::from_index(best)?, log_probs[best].exp()))
+    }
+}
+
+/// What was recognised in one region of a frame: one cell.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Recognised {
+    /// The cell's region, widened to hold its chromosomes.
+    pub region: BoundingBox,
+    /// What triage thought.
+    pub quality: Quality,
+    /// Every candidate after suppression, best first; the accepted ones are the detector's chromosomes, all of them
+    /// serve the selection over the cell.
+    pub candidates: Vec<Candidate>,
+    /// How many of them, the best ones, reach the model's floor for candidates; the rest only serve measurements.
+    pub considered: usize,
+    /// Width of a chromosome in pixels of the frame, where it could be estimated.
+    pub chromosome_width_px: Option<f32>,
+    /// Time by step: `prepare`, `detect`, `classify`, `segment`. A frame's shared steps count for its first cell.
+    pub timing: BTreeMap<&'static str, Duration>,
+}
+
+impl Recognised {
+    /// The candidates that the detector alone tells as chromosomes.
+    pub fn accepted(&self) -> impl Iterator<Item = &Candidate> {
+        self.candidates.iter().filter(|candidate| candidate.accepted)
+    }
+}
+
+/// What recognition rests on: told in every message.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Basis {
+    /// `task: name@hash12` of the models; empty when segmentation alone runs.
+    pub models: BTreeMap<String, String>,
+    /// Engine: `cpu`, `onnxruntime`, ...; `segmentation` when no model was found.
+    pub engine: String,
+    /// Library, provider and threads, for people.
+    pub library: String,
+    /// What a person should know: no model found, a fallback, a stain that the model was not made for.
+    pub notes: Vec<String>,
+}
+
+/// Why nothing could be recognised.
+#[derive(Debug, thiserror::Error)]
+pub enum RecognitionError {
+    /// A model or the engine failed.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
+
+impl From<ModelError> for RecognitionError {
+    fn from(error: ModelError) -> Self {
+        Self::Engine(error.into())
+    }
+}
+
+/// Finds and classifies the chromosomes of a frame's cells.
+pub trait Recognizer: Send {
+    /// One entry for each of `regions`, in order; regions that turn out to hold one cell together are one. Results do not depend on
+    /// other frames.
+    ///
+    /// # Errors
+    /// When the engine fails; the frame may be tried again with another recognizer.
+    fn recognise(&mut self, frame: &Frame, regions: &[Region]) -> Result<Vec<Recognised>, RecognitionError>;
+
+    /// Whether frames have a way to go before they can be worked on, so that [`announce`](Self::announce) saves time.
+    fn reads_ahead(&self) -> bool {
+        false
+    }
+
+    /// The frame to be recognised after the next call of [`recognise`](Self::recognise), where it is at hand: an engine
+    /// with a device sends it there beside that work. Results do not depend on it. The caller keeps the frame.
+    fn announce(&mut self, _frame: &Frame) {}
+
+    /// What it rests on.
+    fn basis(&self) -> &Basis;
+}

@@ -1,0 +1,30 @@
+//! Behaviour of the whole program, one file a subject, with the real parts that users have.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod broker;
+mod case_command;
+mod daemon;
+mod datasets;
+mod dose_cases;
+mod dose_cli;
+mod dose_station;
+mod dosimetry_cases;
+mod dosimetry_properties;
+mod engines;
+mod flat_field;
+mod golden_cells;
+mod imaging_properties;
+mod imaging_support;
+mod iscn_check;
+mod messages;
+mod mqtt;
+mod pipeline;
+mod pipeline_support;
+mod simulate;
+mod status_command;
+mod store;
+mod triage_frames;
+mod web;
+mod web_page;
+mod web_support;

@@ -1,0 +1,156 @@
+//! The pipeline's promises, held on its own stages: nothing is lost, nobody starves, what breaks is told.
+
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU32, Ordering::SeqCst},
+        mpsc,
+    },
+    time::Duration,
+};
+
+use crate::pipeline_support::{Bench, Scripted, Step, frames};
+use metaphased::{
+    config::Mode,
+    pipeline::{
+        clock::{ManualClock, SystemClock},
+        supervisor::{self, Finding, HANGS_AFTER},
+    },
+    store::CellQuery,
+};
+
+#[test]
+fn every_file_of_a_lossless_source_becomes_a_stored_cell_in_order() {
+    let bench = Bench::start(vec![Scripted::new("folder", Mode::Lossless, frames(60))], SystemClock);
+    bench.until("the end", |b| b.pipeline.is_finished());
+    let counts = bench.counts("folder");
+    assert!(counts.adds_up(), "{counts:?}");
+    assert_eq!((counts.accepted, counts.stored, counts.in_flight), (60, 60, 0));
+    let marks = bench.store.reader().marks("folder").expect("marks");
+    assert_eq!(marks.len(), 60);
+    let page = bench.store.reader().cells(&CellQuery { limit: 100, ..CellQuery::default() }).expect("cells");
+    let files: Vec<String> =
+        page.iter().map(|row| row.cell().expect("a record").captured.file.expect("a file")).collect();
+    assert!(files.len() == 60 && files.is_sorted(), "{files:?}");
+}
+
+#[test]
+fn a_folder_that_never_waits_does_not_starve_a_live_camera() {
+    let order = Arc::new(Mutex::new(Vec::new()));
+    let gate = Arc::new(AtomicBool::new(false));
+    let watched = |name: &'static str, mode| {
+        let (order, gate) = (order.clone(), gate.clone());
+        Scripted::new(name, mode, || Step::Level(40)).network(move |_| {
+            // Nothing is recognised before both sources have frames waiting.
+            while !gate.load(SeqCst) {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            order.lock().expect("no panic").push(name);
+            Ok(())
+        })
+    };
+    let bench = Bench::start(vec![watched("folder", Mode::Lossless), watched("camera", Mode::Freshest)], SystemClock);
+    bench.until("both waiting", |b| b.counts("folder").accepted > 8 && b.counts("camera").accepted > 8);
+    gate.store(true, SeqCst);
+    bench.until("forty cells", |_| order.lock().expect("no panic").len() >= 40);
+    let seen = order.lock().expect("no panic")[1..33].to_vec();
+    let camera = seen.iter().filter(|name| **name == "camera").count();
+    assert!((12..=20).contains(&camera), "the camera came {camera} times of 32: {seen:?}");
+    bench.pipeline.stop(Duration::from_secs(20));
+    for (name, ledger) in bench.health.ledgers() {
+        let counts = ledger.counts();
+        assert!(counts.adds_up(), "{name}: {counts:?}");
+    }
+}
+
+#[test]
+fn a_panic_costs_its_frame_and_nothing_else() {
+    let seen = AtomicU32::new(0);
+    let source = Scripted::new("folder", Mode::Lossless, frames(10)).network(move |_| {
+        assert!(seen.fetch_add(1, SeqCst) != 3, "the fourth frame breaks the network");
+        Ok(())
+    });
+    let bench = Bench::start(vec![source], SystemClock);
+    bench.until("the end", |b| b.pipeline.is_finished());
+    let counts = bench.counts("folder");
+    assert_eq!((counts.accepted, counts.stored, counts.rejected_total()), (10, 9, 1), "{counts:?}");
+    assert_eq!(counts.rejected.get("stage_failed"), Some(&1));
+    let state = bench.health.state(String::new());
+    assert_eq!(state.stages["recognise"].restarts, 1);
+}
+
+#[test]
+fn a_network_that_hangs_is_seen_by_the_clock_and_told() {
+    let clock = ManualClock::default();
+    let (release, held) = mpsc::channel::<()>();
+    let source = Scripted::new("folder", Mode::Lossless, frames(1)).network(move |_| {
+        held.recv().expect("the test releases it");
+        Ok(())
+    });
+    let bench = Bench::start(vec![source], clock.clone());
+    let heart = bench.pipeline.hearts().iter().find(|h| h.name() == "recognise").expect("it has a heart").clone();
+    bench.until("the network to begin", |_| heart.busy_for().is_some());
+    assert_eq!(supervisor::look(bench.pipeline.hearts(), &bench.health), Finding::Well);
+    clock.advance(HANGS_AFTER);
+    assert_eq!(supervisor::look(bench.pipeline.hearts(), &bench.health), Finding::Hangs("recognise".into()));
+    let told = bench.health.state(String::new()).reasons;
+    assert_eq!(told, ["stage recognise: has worked on one frame for more than 30 s"]);
+    release.send(()).expect("it waits");
+    bench.until("the end", |b| b.pipeline.is_finished());
+    assert_eq!(supervisor::look(bench.pipeline.hearts(), &bench.health), Finding::Well);
+    assert_eq!(bench.counts("folder").stored, 1);
+}
+
+#[test]
+fn a_scene_that_a_live_camera_shows_for_many_frames_becomes_one_cell() {
+    let clock = ManualClock::default();
+    let (show, shown) = mpsc::channel();
+    let mut source = Scripted::new("camera", Mode::Freshest, move || match shown.try_recv() {
+        Ok(level) => Step::Level(level),
+        Err(mpsc::TryRecvError::Empty) => Step::Wait,
+        Err(mpsc::TryRecvError::Disconnected) => Step::End,
+    });
+    source.window = Some(Duration::from_millis(500));
+    let bench = Bench::start(vec![source], clock.clone());
+    for n in 1..=6 {
+        show.send(40).expect("it looks");
+        // One by one, so that none gives way to the next.
+        bench.until("the frame", |b| {
+            let counts = b.counts("camera");
+            counts.accepted == n && counts.merged == n - 1
+        });
+    }
+    assert_eq!(bench.counts("camera").stored, 0, "the window is open: the best of the scene is still sought");
+    clock.advance(Duration::from_millis(500));
+    bench.until("the cell", |b| b.counts("camera").stored == 1);
+    show.send(111).expect("it looks");
+    bench.until("the next scene", |b| b.counts("camera").accepted == 7);
+    drop(show);
+    bench.until("the end", |b| b.pipeline.is_finished());
+    let counts = bench.counts("camera");
+    assert_eq!((counts.merged, counts.stored), (5, 2), "{counts:?}");
+    assert!(counts.adds_up());
+}
+
+#[test]
+fn what_a_stop_cuts_off_is_counted_and_a_file_stays_unmarked() {
+    let (release, held) = mpsc::channel::<()>();
+    let source = Scripted::new("folder", Mode::Lossless, frames(30)).network(move |_| {
+        // Until the test lets go; then at once.
+        let _ = held.recv();
+        Ok(())
+    });
+    let bench = Bench::start(vec![source], SystemClock);
+    release.send(()).expect("it waits");
+    bench.until("the first cell", |b| b.counts("folder").stored == 1);
+    let ledger = bench.health.ledgers()["folder"].clone();
+    let reader = bench.store.reader();
+    let stopper = std::thread::spawn(move || bench.pipeline.stop(Duration::ZERO));
+    drop(release);
+    stopper.join().expect("it stops");
+    let counts = ledger.counts();
+    assert!(counts.adds_up(), "{counts:?}");
+    let marks = reader.marks("folder").expect("marks");
+    assert_eq!(marks.len() as u64, counts.stored, "a file is marked exactly when its cell is stored: {counts:?}");
+    assert_eq!(counts.dropped_total() + counts.stored + counts.in_flight, counts.accepted);
+}

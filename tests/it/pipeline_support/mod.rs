@@ -1,0 +1,234 @@
+//! A pipeline of the daemon's own stages, with sources, triage and networks that a test writes.
+#![allow(dead_code, reason = "every test binary uses its own part")]
+
+use std::{
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use domain::{
+    BoundingBox, Quality, Status,
+    frame::{FileStamp, Frame, FrameInfo, PixelFormat, Pixels},
+};
+use metaphased::{
+    camera::{Buffers, Capture, Source, SourceError},
+    config::{Config, Mode, SourceConfig},
+    pipeline::{
+        Parts, Pipeline, SourceParts,
+        casebook::{CaseBook, CaseBookSettings},
+        clock::Clock,
+        job::SourceContext,
+        stages::{
+            interpret::InterpretSettings,
+            triage::{Assess, Assessment},
+        },
+    },
+    station::{Birth, FrameCounts, Health, SourceState},
+    store::{Store, StoreOptions},
+};
+use recognition::{Basis, Candidate, Recognised, RecognitionError, Recognizer, Region, Regions};
+
+/// Sides of the frames.
+pub const SIDE: usize = 64;
+
+/// What the next call of a source gives.
+pub enum Step {
+    /// A picture whose samples are all of this level, but for a bright corner that tells pictures apart.
+    Level(u8),
+    /// Nothing yet.
+    Wait,
+    /// There will be no more.
+    End,
+}
+
+/// A source that a closure writes.
+pub struct Script {
+    step: Arc<Mutex<dyn FnMut() -> Step + Send>>,
+    /// Frames say that they were read from a file of their number.
+    files: bool,
+    count: u64,
+}
+
+impl Source for Script {
+    fn next(&mut self, buffers: &Buffers) -> Result<Capture, SourceError> {
+        let mut step = self.step.lock().map_err(|_| SourceError::Device("the script panicked".into()))?;
+        let level = match step() {
+            Step::Level(level) => level,
+            Step::End => return Ok(Capture::Finished),
+            Step::Wait => {
+                std::thread::sleep(Duration::from_millis(1));
+                return Ok(Capture::Nothing);
+            }
+        };
+        let Ok(mut buffer) = buffers.take(SIDE * SIDE) else { return Ok(Capture::NoBuffer) };
+        buffer.bytes_mut().fill(level);
+        // A pattern, so that pictures of one level look alike and those of another do not.
+        for (i, sample) in buffer.bytes_mut().iter_mut().enumerate() {
+            let (x, y) = (i % SIDE / 8, i / SIDE / 8);
+            *sample = sample.wrapping_add((x * 31 + y * 17) as u8).wrapping_mul(level | 1);
+        }
+        let pixels = Pixels::new(buffer, PixelFormat::Mono8, SIDE, SIDE, 8).expect("the sizes agree");
+        self.count += 1;
+        let mut info = FrameInfo::of_tool("script");
+        if self.files {
+            info.file = Some(format!("{:04}.png", self.count).into());
+            info.stamp = Some(FileStamp { bytes: 1, mtime_ns: 1 });
+        }
+        Ok(Capture::Frame(Frame { info, pixels }))
+    }
+}
+
+/// A triage that takes the whole frame as one good cell.
+pub struct Nod;
+
+impl Assess for Nod {
+    fn assess(&mut self, frame: &Frame, regions: &mut Regions) -> Assessment {
+        regions.push(Region::whole(frame.pixels.width(), frame.pixels.height()));
+        Assessment { quality: Quality { focus: 0.9, metaphase: 0.9, spread: 0.9 }, refused: None }
+    }
+}
+
+/// A recognizer that a closure writes: handed the frame, it may block, panic or fail; then one chromosome is found.
+pub struct Network<F> {
+    look: F,
+    basis: Basis,
+}
+
+impl<F: FnMut(&Frame) -> Result<(), RecognitionError> + Send> Recognizer for Network<F> {
+    fn recognise(&mut self, frame: &Frame, regions: &[Region]) -> Result<Vec<Recognised>, RecognitionError> {
+        (self.look)(frame)?;
+        Ok(regions
+            .iter()
+            .map(|region| Recognised {
+                region: region.bounds,
+                quality: region.quality,
+                candidates: vec![Candidate {
+                    bounds: BoundingBox::from_corners(8.0, 8.0, 24.0, 40.0),
+                    objectness: 0.9,
+                    single: 1.0,
+                    found: 0.0,
+                    probability: 0.9,
+                    accepted: true,
+                    log_probs: None,
+                    status: Status::Single,
+                }],
+                considered: 1,
+                chromosome_width_px: None,
+                timing: Default::default(),
+            })
+            .collect())
+    }
+
+    fn basis(&self) -> &Basis {
+        &self.basis
+    }
+}
+
+/// What a test says of one source.
+pub struct Scripted {
+    pub name: &'static str,
+    pub mode: Mode,
+    pub files: bool,
+    pub window: Option<Duration>,
+    pub step: Arc<Mutex<dyn FnMut() -> Step + Send>>,
+    pub look: Arc<Mutex<dyn FnMut(&Frame) -> Result<(), RecognitionError> + Send>>,
+}
+
+impl Scripted {
+    /// A source whose frames are all recognised.
+    pub fn new(name: &'static str, mode: Mode, step: impl FnMut() -> Step + Send + 'static) -> Self {
+        Self {
+            name,
+            mode,
+            files: mode == Mode::Lossless,
+            window: None,
+            step: Arc::new(Mutex::new(step)),
+            look: Arc::new(Mutex::new(|_: &Frame| Ok(()))),
+        }
+    }
+
+    /// With a network of the test's own.
+    pub fn network(mut self, look: impl FnMut(&Frame) -> Result<(), RecognitionError> + Send + 'static) -> Self {
+        self.look = Arc::new(Mutex::new(look));
+        self
+    }
+}
+
+/// A running pipeline with what a test asks it.
+pub struct Bench {
+    pub pipeline: Pipeline,
+    pub health: Health,
+    pub store: Store,
+    _folder: tempfile::TempDir,
+}
+
+impl Bench {
+    pub fn start(sources: Vec<Scripted>, clock: impl Clock + 'static) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = Store::open(folder.path(), StoreOptions::default()).expect("a store");
+        let health = Health::new(Birth::default());
+        let config = Config::default();
+        let sources = sources
+            .into_iter()
+            .map(|source| {
+                let Scripted { name, mode, files, window, step, look } = source;
+                let ledger = health.add_source(name, SourceState::default());
+                let settings = SourceConfig { mode: Some(mode), ..SourceConfig::default() };
+                let network = move || -> Box<dyn Recognizer> {
+                    let look = look.clone();
+                    let look = move |frame: &Frame| {
+                        // A panic of the script poisons the lock; the stage's next recognizer goes on with it.
+                        (look.lock().unwrap_or_else(std::sync::PoisonError::into_inner))(frame)
+                    };
+                    Box::new(Network { look, basis: Basis::default() })
+                };
+                SourceParts {
+                    context: SourceContext::new(name, settings, ledger),
+                    open: Box::new(move || Ok(Box::new(Script { step: step.clone(), files, count: 0 }))),
+                    assess: Box::new(|| Box::new(Nod)),
+                    recognizer: network(),
+                    make: Box::new(move || Ok(network())),
+                    fall_back: None,
+                    window,
+                }
+            })
+            .collect();
+        let cases = CaseBook::new(CaseBookSettings::from_config(&config).expect("defaults"), store.clone());
+        let pipeline = Pipeline::start(Parts {
+            sources,
+            interpret: InterpretSettings::from_config(&config),
+            store: store.clone(),
+            cases,
+            health: health.clone(),
+            hub: None,
+            clock: Arc::new(clock),
+        })
+        .expect("it starts");
+        Self { pipeline, health, store, _folder: folder }
+    }
+
+    pub fn counts(&self, source: &str) -> FrameCounts {
+        self.health.ledgers()[source].counts()
+    }
+
+    /// Waits until `done`, which looks from outside: the stages run on threads of their own.
+    pub fn until(&self, what: &str, mut done: impl FnMut(&Self) -> bool) {
+        let limit = Instant::now() + Duration::from_secs(60);
+        while !done(self) {
+            assert!(Instant::now() < limit, "{what} did not happen: {:?}", self.health.ledgers());
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+/// A script of `n` frames, alike, then the end.
+pub fn frames(n: u32) -> impl FnMut() -> Step + Send {
+    let mut left = n;
+    move || {
+        if left == 0 {
+            return Step::End;
+        }
+        left -= 1;
+        Step::Level(40)
+    }
+}
