@@ -14,7 +14,7 @@ use metaphased::{
         FrameTriage,
         clock::SystemClock,
         edges::{self, CAPTURE_TRIAGE, INTERPRET_COMMIT, TRIAGE_RECOGNISE},
-        heart::Heart,
+        heart::StageMonitor,
         job::SourceContext,
         stages::{StageContext, capture::CaptureStage, spawn, triage::TriageStage},
     },
@@ -78,7 +78,7 @@ fn a_frame_allocates_nothing_from_capture_to_triage() {
     let source = SourceContext::new("camera", config, ledger.clone());
     let (stop, abandon) = (Arc::default(), Arc::default());
     let context = |name: &str| StageContext {
-        heart: Heart::new(name, Arc::new(SystemClock)),
+        heart: StageMonitor::new(name, Arc::new(SystemClock)),
         clock: Arc::new(SystemClock),
         health: health.clone(),
         stop: Arc::clone(&stop),
@@ -86,14 +86,14 @@ fn a_frame_allocates_nothing_from_capture_to_triage() {
     };
     let (frames, for_triage) = edges::edge(CAPTURE_TRIAGE, Arc::clone(&abandon));
     let (selected, for_recognise) = edges::edge(TRIAGE_RECOGNISE, Arc::clone(&abandon));
-    let (refusals, _refused) = edges::edge(INTERPRET_COMMIT, Arc::clone(&abandon));
+    let (rejections, _refused) = edges::edge(INTERPRET_COMMIT, Arc::clone(&abandon));
     let triage = TriageStage {
         context: context("triage"),
         make: Box::new(|| Box::new(FrameTriage::new(&TriageConfig::default(), Stain::GBand))),
         window: None,
         input: for_triage,
         output: selected,
-        refusals: refusals.clone(),
+        rejections: rejections.clone(),
         hub: None,
     };
     let capture = CaptureStage {
@@ -104,7 +104,7 @@ fn a_frame_allocates_nothing_from_capture_to_triage() {
         }),
         buffers: Buffers::new(FramePool::new(edges::pool_size()), true, Arc::clone(&stop)),
         frames,
-        refusals,
+        rejections,
     };
     let threads = [
         spawn("triage", move || triage.run()).expect("a thread"),

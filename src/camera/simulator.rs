@@ -75,7 +75,7 @@ impl SimulatorSource {
         let samples = if bits > 8 { Samples::Mono16(buffer.words_mut()) } else { Samples::Mono8(buffer.bytes_mut()) };
         let failed = |error: &dyn std::fmt::Display| SourceError::Device(error.to_string());
         let truth = self.slide.render(stop, samples).map_err(|e| failed(&e))?;
-        let truth: Arc<[TrueCell]> = truth.cells.iter().map(|cell| told(cell, assay)).collect();
+        let truth: Arc<[TrueCell]> = truth.cells.iter().map(|cell| ground_truth(cell, assay)).collect();
         let pixels = Pixels::new(buffer, format, width, height, bits).map_err(|e| failed(&e))?;
         self.count += 1;
         let info = FrameInfo {
@@ -119,7 +119,7 @@ impl Source for SimulatorSource {
 }
 
 /// What the slide knows of a cell, as a record.
-fn told(cell: &CellTruth, assay: Assay) -> TrueCell {
+fn ground_truth(cell: &CellTruth, assay: Assay) -> TrueCell {
     let dicentric = (assay == Assay::Dicentric).then(|| {
         let mut counts = AberrationCounts::default();
         for chromosome in &cell.chromosomes {

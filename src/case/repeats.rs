@@ -7,7 +7,7 @@ const LIKE_NEAR: f32 = 0.6;
 /// The same where nothing is known of the stage.
 const LIKE_ANYWHERE: f32 = 0.85;
 /// Fewest boxes from which likeness can be told.
-const FEWEST: usize = 15;
+const MIN_COMMON_BOXES: usize = 15;
 
 /// For each cell, the earlier one that it repeats. A cell repeats another of the same slide when their chromosomes
 /// lie alike, and the stage, where both know it, stood near enough for the fields to overlap.
@@ -43,7 +43,7 @@ fn likeness(a: &Cell, b: &Cell) -> f32 {
     let (a, b) = (boxes(a), boxes(b));
     let most = a.len().max(b.len());
     let fewest = a.len().min(b.len());
-    if fewest < FEWEST || most - fewest > most / 4 {
+    if fewest < MIN_COMMON_BOXES || most - fewest > most / 4 {
         return 0.0;
     }
     // The largest boxes are the safest to recognise; each pair of them proposes a shift.

@@ -136,7 +136,7 @@ pub struct CaseState {
 const EXTENDED: [u32; 2] = [30, 50];
 const CONFIDENCE: f64 = 0.95;
 /// Findings below this posterior are queued for review.
-const SURE: f32 = 0.9;
+const CONFIDENT_POSTERIOR: f32 = 0.9;
 
 impl CaseState {
     /// Name and major version of the message.
@@ -272,15 +272,17 @@ fn review_queue(cells: &[&Cell], chances: &[Chance]) -> Vec<ReviewRequest> {
             continue;
         }
         // Structural candidates are named for a person to look at, however weak; how sure a cell is, is told by the others.
-        let (candidates, findings): (Vec<_>, Vec<_>) =
-            karyotype.findings.iter().partition(|f| f.kind == FindingKind::Structural && f.posterior < SURE);
+        let (candidates, findings): (Vec<_>, Vec<_>) = karyotype
+            .findings
+            .iter()
+            .partition(|f| f.kind == FindingKind::Structural && f.posterior < CONFIDENT_POSTERIOR);
         let weakest = findings.iter().map(|f| f.posterior).fold(1.0, f32::min);
         match karyotype.verdict {
-            Verdict::Abnormal if weakest < SURE => {
+            Verdict::Abnormal if weakest < CONFIDENT_POSTERIOR => {
                 ask(1, format!("a finding is not sure ({:.0} %)", 100.0 * weakest));
             }
             Verdict::NotAssessable if (42..=50).contains(&cell.counts.detected) => ask(2, karyotype.reason.clone()),
-            Verdict::Normal if karyotype.posterior.is_some_and(|p| p < SURE) => ask(
+            Verdict::Normal if karyotype.posterior.is_some_and(|p| p < CONFIDENT_POSTERIOR) => ask(
                 3,
                 format!("called normal, but not surely ({:.0} %)", 100.0 * karyotype.posterior.unwrap_or_default()),
             ),

@@ -30,7 +30,7 @@ use domain::{
     frame::{Bayer, Frame, FrameFlags, FrameId, FrameInfo, PixelBuffer},
 };
 use imaging::{Demosaic, FlatField};
-use karyotype::{KaryotypeSettings, karyogram::Posture};
+use karyotype::{KaryotypeSettings, karyogram::Orientation};
 use recognition::{
     ComposedRecognizer, Recognition, Recognizer, Region, Regions,
     inference::{self, ModelLibrary},
@@ -128,7 +128,7 @@ impl Analyze {
         if let Some(path) = &self.flat_field {
             stages.flat = Some(load_flat_field(path).map_err(|e| Failure::new(Exit::NoInput, e))?);
         }
-        for note in &stages.recognizer.basis().notes {
+        for note in &stages.recognizer.provenance().notes {
             eprintln!("metaphased: {note}");
         }
         let bar = progress(inputs.len() as u64);
@@ -280,8 +280,8 @@ impl Analyze {
             return Ok(());
         }
         let crops = record::crops(&frame.pixels, cell);
-        let posture = if self.straighten { Posture::Straight } else { Posture::Upright };
-        write_karyogram(folder, name, cell, &crops, posture)
+        let orientation = if self.straighten { Orientation::Straight } else { Orientation::Upright };
+        write_karyogram(folder, name, cell, &crops, orientation)
     }
 }
 
@@ -354,11 +354,11 @@ impl Stages {
             .recognizer
             .recognise(frame, &regions)
             .map_err(|error| (RejectReason::EngineFailed, error.to_string()))?;
-        let basis = self.recognizer.basis();
+        let provenance = self.recognizer.provenance();
         let cells: Vec<Cell> = recognised
             .iter()
             .filter(|one| one.accepted().next().is_some())
-            .map(|one| record::record(frame, one, basis, labels, &self.karyotype, record::new_id(frame.info.time)))
+            .map(|one| record::record(frame, one, provenance, labels, &self.karyotype, record::new_id(frame.info.time)))
             .collect();
         if cells.is_empty() {
             return Err((RejectReason::NoChromosomes, "no chromosome was found where triage saw a cell".into()));

@@ -95,7 +95,7 @@ impl BenchEngines {
                 Err(error) => absent.push(error.to_string()),
             }
         }
-        let models = contenders.first().map(|c| c.recognizer.basis().models.clone()).unwrap_or_default();
+        let models = contenders.first().map(|c| c.recognizer.provenance().models.clone()).unwrap_or_default();
         if models.is_empty() {
             let roots: Vec<String> = library.roots().iter().map(|root| root.display().to_string()).collect();
             return Err(Failure::new(Exit::Unavailable, format!("no model to run in {}", roots.join(", "))));
@@ -121,7 +121,7 @@ impl BenchEngines {
             eprintln!("left out: {reason}");
         }
         output::print(&if self.json {
-            json!({"schema": "bench/1", "bench": "engines", "rows": rows, "models": models, "left_out": absent})
+            json!({"schema": "bench/1", "bench": "engines", "rows": rows, "models": models, "unselected": absent})
                 .to_string()
         } else {
             table(&rows)

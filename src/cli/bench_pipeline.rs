@@ -21,8 +21,8 @@ use crate::{
         casebook::{CaseBook, CaseBookSettings},
         clock::SystemClock,
         edges::{self, CAPTURE_TRIAGE, EdgeSpec, INTERPRET_COMMIT, RECOGNISE_INTERPRET, TRIAGE_RECOGNISE},
-        heart::Heart,
         job::{Job, SourceContext},
+        monitor::StageMonitor,
         stages::{
             interpret::InterpretSettings,
             triage::{Assess, Assessment},
@@ -32,7 +32,7 @@ use crate::{
     store::{Store, StoreOptions},
 };
 use domain::frame::{FileStamp, Frame, FrameInfo, FramePool, PixelFormat, Pixels};
-use recognition::{Basis, Recognised, RecognitionError, Recognizer, Region, Regions};
+use recognition::{Provenance, Recognised, RecognitionError, Recognizer, Region, Regions};
 
 /// Sides of the frames: small, since pixels are never touched.
 const SIDE: usize = 16;
@@ -79,7 +79,7 @@ impl BenchPipeline {
 fn measure(way: &'static str, frames: u64, run: impl FnOnce(u64) -> Result<Ledger, Failure>) -> Result<Row, Failure> {
     let (begun, busy) = (Instant::now(), cpu_time());
     let ledger = run(frames)?;
-    let spent = begun.elapsed().as_secs_f64();
+    let timings = begun.elapsed().as_secs_f64();
     let busy = cpu_time().zip(busy).map(|(now, then)| now.saturating_sub(then));
     let counts = ledger.counts();
     if counts.rejected_total() != frames || !counts.adds_up() {
@@ -88,7 +88,7 @@ fn measure(way: &'static str, frames: u64, run: impl FnOnce(u64) -> Result<Ledge
     Ok(Row {
         way,
         frames,
-        frames_per_s: frames as f64 / spent,
+        frames_per_s: frames as f64 / timings,
         cpu_us_per_frame: busy.map(|busy| busy.as_secs_f64() * 1e6 / frames as f64),
     })
 }
@@ -107,7 +107,7 @@ fn source_config() -> SourceConfig {
     SourceConfig { mode: Some(Mode::Lossless), ..SourceConfig::default() }
 }
 
-/// Frames from the pool over all four edges, each end a thread with a heart that does nothing else.
+/// Frames from the pool over all four edges, each end a thread with a monitor that does nothing else.
 fn through_edges(frames: u64) -> Result<Ledger, Failure> {
     let abandon = Arc::new(AtomicBool::new(false));
     let ledger = Ledger::default();
@@ -119,18 +119,18 @@ fn through_edges(frames: u64) -> Result<Ledger, Failure> {
     for (name, edge) in stages {
         let (output, next) = edges::edge::<Job>(edge, abandon.clone());
         let input = std::mem::replace(&mut last, next);
-        let heart = Heart::new(name, Arc::new(SystemClock));
+        let monitor = StageMonitor::new(name, Arc::new(SystemClock));
         threads.push(thread::spawn(move || {
             for job in &input {
-                let Ok(job) = heart.beat(input.len(), || job) else { return };
+                let Ok(job) = monitor.run(input.len(), || job) else { return };
                 output.send(job, Mode::Lossless);
             }
         }));
     }
     threads.push(thread::spawn(move || {
-        let heart = Heart::new("commit", Arc::new(SystemClock));
+        let monitor = StageMonitor::new("commit", Arc::new(SystemClock));
         for job in &last {
-            if heart.beat(last.len(), || ()).is_ok() {
+            if monitor.run(last.len(), || ()).is_ok() {
                 job.ticket.rejected(RejectReason::NoChromosomes);
             }
         }
@@ -221,14 +221,14 @@ impl Assess for Nod {
 
 /// A recognizer that finds nothing.
 #[derive(Default)]
-struct Nothing(Basis);
+struct Nothing(Provenance);
 
 impl Recognizer for Nothing {
     fn recognise(&mut self, _: &Frame, _: &[Region]) -> Result<Vec<Recognised>, RecognitionError> {
         Ok(Vec::new())
     }
 
-    fn basis(&self) -> &Basis {
+    fn provenance(&self) -> &Provenance {
         &self.0
     }
 }

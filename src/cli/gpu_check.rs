@@ -22,7 +22,7 @@ use recognition::{
     inference::EngineName,
     inference::Fallback,
     inference::InferenceConfig,
-    inference::{Bridged, ChosenEngine, CpuEngine, Engine, ModelLibrary, PlanCache, Precision, choose},
+    inference::{ChosenEngine, CpuEngine, EmulatedDeviceEngine, Engine, ModelLibrary, PlanCache, Precision, choose},
 };
 
 /// How far the kernels may lie from the host's steps, with the same networks: pixels and probability. Only exp and log
@@ -77,8 +77,8 @@ pub fn run(loaded: &Loaded, most: u32, file: &Path) -> Result<Exit, Failure> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let named = |engine: Arc<dyn Engine>| ChosenEngine { engine, why: "checked".to_owned(), fell_back: None };
     let reference = only_f32(&named(Arc::new(CpuEngine::new(threads))), &library, &cells)?;
-    let bridged = named(Arc::new(Bridged::new(threads, Arc::new(Mutex::new(device)))));
-    let kernels = only_f32(&bridged, &library, &cells)?;
+    let emulated = named(Arc::new(EmulatedDeviceEngine::new(threads, Arc::new(Mutex::new(device)))));
+    let kernels = only_f32(&emulated, &library, &cells)?;
     let (px, probability, same) = distance(&kernels, &reference, 1.0);
     report.check(
         px <= KERNELS.0 && probability <= KERNELS.1 && same,

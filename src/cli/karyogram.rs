@@ -4,7 +4,7 @@ use std::{fs, io, path::Path};
 
 use super::{Exit, Failure};
 use domain::Cell;
-use karyotype::karyogram::{Crop, Posture, png, svg};
+use karyotype::karyogram::{Crop, Orientation, png, svg};
 
 /// Writes `NAME.svg` and `NAME.png` into `folder`, which is made where it is missing. Slashes of the name become underscores.
 ///
@@ -15,7 +15,7 @@ pub fn write_karyogram(
     name: &str,
     cell: &Cell,
     crops: &[Option<Crop>],
-    posture: Posture,
+    orientation: Orientation,
 ) -> Result<(), Failure> {
     let flat: String = name.chars().map(|c| if matches!(c, '/' | '\\') { '_' } else { c }).collect();
     let cannot = |path: &Path| {
@@ -24,8 +24,8 @@ pub fn write_karyogram(
     };
     fs::create_dir_all(folder).map_err(cannot(folder))?;
     let path = folder.join(format!("{flat}.svg"));
-    fs::write(&path, svg(cell, crops, posture)).map_err(cannot(&path))?;
+    fs::write(&path, svg(cell, crops, orientation)).map_err(cannot(&path))?;
     let path = folder.join(format!("{flat}.png"));
-    let picture = png(cell, crops, posture, 2).map_err(|error| cannot(&path)(io::Error::other(error)))?;
+    let picture = png(cell, crops, orientation, 2).map_err(|error| cannot(&path)(io::Error::other(error)))?;
     fs::write(&path, picture).map_err(cannot(&path))
 }

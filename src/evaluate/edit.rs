@@ -145,7 +145,7 @@ fn cut(image: &Gray, bounds: &BoundingBox, bright: bool) -> Option<Cut> {
     let samples: Vec<u8> =
         (0..height).flat_map(|y| image.samples[(top + y) * image.width + left..][..width].iter().copied()).collect();
     let crop = Crop { width, height, pixels: samples.clone(), mask: Vec::new(), bright };
-    let piece = crop.piece()?;
+    let piece = crop.chromosome_mask()?;
     let inside: Vec<bool> =
         (0..width * height).map(|i| piece.darkness((i % width) as f32, (i / width) as f32).is_some()).collect();
     let area = inside.iter().filter(|m| **m).count();

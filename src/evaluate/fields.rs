@@ -5,7 +5,7 @@ use std::time::Instant;
 use serde_json::json;
 
 use domain::{BoundingBox, ChromosomeClass};
-use recognition::{ComposedRecognizer, Recognition, Recognizer, Region, argmax, choose, suppress, tell};
+use recognition::{ComposedRecognizer, Recognition, Recognizer, Region, argmax, choose, select_detections, suppress};
 
 use super::{
     EvaluateError, Report, Setup,
@@ -52,16 +52,19 @@ pub fn detector(setup: &Setup<'_>) -> Result<Report, EvaluateError> {
         return Err(no_model("detector", &recognizer));
     };
     let mut report = Report::new("detector", setup);
-    report.models = recognizer.basis().models.clone();
+    report.models = recognizer.provenance().models.clone();
     report.models.retain(|task, _| task == "detector");
     let outcomes = over_fields(setup, &mut report.data.skipped, |field| {
         let frame = frame_of(&field.path)?;
         let whole = Region::whole(frame.pixels.width(), frame.pixels.height());
         let answers = recognizer.detect(&frame, &whole.bounds, None, FLOOR).map_err(|error| error.to_string())?;
         let mut kept = suppress(&answers, &thresholds);
-        tell(&mut kept, &thresholds);
-        let told =
-            kept.iter().filter(|d| d.told).map(|d| Told { bounds: d.bounds, alone: None, assigned: None }).collect();
+        select_detections(&mut kept, &thresholds);
+        let told = kept
+            .iter()
+            .filter(|d| d.accepted)
+            .map(|d| Told { bounds: d.bounds, alone: None, assigned: None })
+            .collect();
         let scored = kept.iter().map(|d| Scored { bounds: d.bounds, score: d.score, class: None }).collect();
         Ok((scored, told, None))
     })?;
@@ -83,7 +86,7 @@ pub fn pipeline(setup: &Setup<'_>) -> Result<Report, EvaluateError> {
     }
     recognizer.set_floor(FLOOR);
     let mut report = Report::new("pipeline", setup);
-    report.models = recognizer.basis().models.clone();
+    report.models = recognizer.provenance().models.clone();
     let mut warm = false;
     let outcomes = over_fields(setup, &mut report.data.skipped, |field| {
         let frame = frame_of(&field.path)?;
@@ -144,7 +147,7 @@ pub(super) fn open(
 }
 
 pub(super) fn no_model(task: &'static str, recognizer: &ComposedRecognizer) -> EvaluateError {
-    let reason = recognizer.basis().notes.join("; ");
+    let reason = recognizer.provenance().notes.join("; ");
     EvaluateError::NoModel { task, reason }
 }
 

@@ -13,7 +13,7 @@ mod link;
 mod link_v4;
 mod link_v5;
 mod messages;
-mod outflow;
+mod publisher;
 mod report;
 mod session;
 mod settings;

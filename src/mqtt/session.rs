@@ -22,7 +22,7 @@ use tokio::{
 use super::{
     commands::Commands,
     link::{self, Connection, LinkEvent, LinkFault, MAX_PACKET, Publish},
-    outflow::{Outflow, Sent},
+    publisher::{OutboxPublisher, Sent},
     report::Reports,
     settings::{Settings, SettingsError},
 };
@@ -76,8 +76,8 @@ impl MqttSession {
             broker.reason = "connecting".into();
         });
         health.set_outbox_depth(store.outbox_depth());
-        let outflow = Outflow::new(store.clone(), health.clone(), settings.topics.clone(), settings.window);
-        let acknowledged = outflow.acknowledged_rows();
+        let publisher = OutboxPublisher::new(store.clone(), health.clone(), settings.topics.clone(), settings.window);
+        let acknowledged = publisher.acknowledged_rows();
         let session = Session {
             commands: Commands {
                 topics: settings.topics.clone(),
@@ -85,7 +85,7 @@ impl MqttSession {
                 results,
             },
             reports: Reports::new(health.clone()),
-            outflow,
+            publisher,
             answers: VecDeque::new(),
             settings,
             store,
@@ -130,7 +130,7 @@ struct Session {
     answered: UnboundedReceiver<Publish>,
     answers: VecDeque<Publish>,
     reports: Reports,
-    outflow: Outflow,
+    publisher: OutboxPublisher,
     stopped: watch::Receiver<Option<Instant>>,
     connected: watch::Sender<bool>,
 }
@@ -157,7 +157,7 @@ impl Session {
             };
             self.connected.send_replace(false);
             let End::Lost { fault, stood } = end else { return };
-            self.outflow.connection_lost().await;
+            self.publisher.connection_lost().await;
             self.health.broker(|broker| {
                 broker.connected = false;
                 broker.level = Level::Degraded;
@@ -198,7 +198,7 @@ impl Session {
         if connection.link.subscribe(&topics.of("command/+")).is_err() {
             return lost(gone(), since);
         }
-        self.outflow.start(max_packet);
+        self.publisher.start(max_packet);
         self.reports.start();
         let retained = |topic: &str, payload: Vec<u8>| Publish {
             topic: topics.of(topic),
@@ -221,11 +221,11 @@ impl Session {
             for (topic, payload) in self.reports.due() {
                 self.answers.push_back(retained(topic, payload));
             }
-            if self.outflow.fill(connection.link.as_ref(), &mut self.answers).is_err() {
+            if self.publisher.send_pending(connection.link.as_ref(), &mut self.answers).is_err() {
                 return lost(last_words(connection).await.unwrap_or_else(gone), since);
             }
             if let Some(deadline) = stopping {
-                let idle = self.outflow.is_idle() && self.answers.is_empty();
+                let idle = self.publisher.is_idle() && self.answers.is_empty();
                 if idle || Instant::now() + GOODBYE >= deadline {
                     self.goodbye(connection, retained("availability", b"offline".to_vec())).await;
                     return End::Stopped;
@@ -239,14 +239,14 @@ impl Session {
                     Some(LinkEvent::Connected(_)) => {}
                     None => return lost(gone(), since),
                 },
-                acknowledged = self.outflow.progress() => if let Err(fault) = acknowledged {
+                acknowledged = self.publisher.progress() => if let Err(fault) = acknowledged {
                     let fault = match fault {
                         Some(fault) => fault,
                         None => last_words(connection).await.unwrap_or_else(gone),
                     };
                     return lost(fault, since);
                 },
-                () = self.store.outgoing().notified() => self.outflow.more(),
+                () = self.store.outgoing().notified() => self.publisher.more(),
                 _ = changes.changed() => self.reports.changed(),
                 () = sleep(state_due.unwrap_or(Duration::from_secs(60))), if state_due.is_some() => {}
                 _ = stats.tick() => {
@@ -257,7 +257,7 @@ impl Session {
                 _ = self.stopped.changed(), if stopping.is_none() => {
                     stopping = *self.stopped.borrow_and_update();
                     // The word of a commit just before the stop may come after the stop's: look once more.
-                    self.outflow.more();
+                    self.publisher.more();
                 }
                 () = sleep(Duration::from_millis(50)), if stopping.is_some() => {}
             }
@@ -268,9 +268,9 @@ impl Session {
     async fn goodbye(&mut self, connection: &mut Connection, offline: Publish) {
         let last = async {
             if let Ok(ack) = connection.link.publish(offline) {
-                self.outflow.push(Sent::Report, ack);
-                while !self.outflow.is_acknowledged() {
-                    if self.outflow.progress().await.is_err() {
+                self.publisher.push(Sent::Report, ack);
+                while !self.publisher.is_acknowledged() {
+                    if self.publisher.progress().await.is_err() {
                         break;
                     }
                 }
@@ -283,8 +283,8 @@ impl Session {
             }
         };
         let _ = timeout(GOODBYE, last).await;
-        self.outflow.release_all();
-        self.outflow.connection_lost().await;
+        self.publisher.release_all();
+        self.publisher.connection_lost().await;
     }
 }
 

@@ -108,7 +108,7 @@ impl CaseBookSettings {
     }
 
     /// What a dose rests on beside its cells, for the audit: the curve with its figures, method, levels, circumstances.
-    pub fn basis(&self) -> serde_json::Value {
+    pub fn provenance(&self) -> serde_json::Value {
         let DoseSettings { curve, settings, half_width, triage_cells, full, .. } = &self.dose;
         serde_json::json!({
             "curve": dosimetry::CurveUsed::from(curve),

@@ -14,8 +14,8 @@ use super::{
     casebook::CaseBook,
     clock::Clock,
     edges::{self, CAPTURE_TRIAGE, INTERPRET_COMMIT, RECOGNISE_INTERPRET, TRIAGE_RECOGNISE},
-    heart::Heart,
     job::SourceContext,
+    monitor::StageMonitor,
     stages::{
         StageContext,
         capture::{CaptureStage, OpenSource},
@@ -30,7 +30,7 @@ use crate::{camera::Buffers, station::Health, store::Store, web::LiveHub};
 use domain::frame::FramePool;
 use recognition::{RecognitionError, Recognizer};
 
-/// One source with what belongs to it alone.
+/// One source with what sample to it alone.
 pub struct SourceParts {
     /// What it is.
     pub context: Arc<SourceContext>,
@@ -80,7 +80,7 @@ pub enum StartError {
 /// The running pipeline.
 pub struct Pipeline {
     threads: Vec<JoinHandle<()>>,
-    hearts: Vec<Arc<Heart>>,
+    monitors: Vec<Arc<StageMonitor>>,
     sources: Vec<Arc<SourceContext>>,
     stop: Arc<AtomicBool>,
     abandon: Arc<AtomicBool>,
@@ -95,13 +95,13 @@ impl Pipeline {
         let Parts { sources, interpret, store, cases, health, hub, clock } = parts;
         let stop = Arc::new(AtomicBool::new(false));
         let abandon = Arc::new(AtomicBool::new(false));
-        let mut hearts = Vec::new();
+        let mut monitors = Vec::new();
         let mut context = |name: String| {
-            let heart = Heart::new(name.clone(), clock.clone());
-            hearts.push(heart.clone());
+            let monitor = StageMonitor::new(name.clone(), clock.clone());
+            monitors.push(monitor.clone());
             health.add_stage(&name);
             StageContext {
-                heart,
+                monitor,
                 clock: clock.clone(),
                 health: health.clone(),
                 stop: stop.clone(),
@@ -125,7 +125,7 @@ impl Pipeline {
                 window,
                 input: for_triage,
                 output: selected,
-                refusals: outcomes.clone(),
+                rejections: outcomes.clone(),
                 hub: hub.clone(),
             };
             threads.push(spawn(&format!("triage-{name}"), move || triage.run())?);
@@ -136,7 +136,7 @@ impl Pipeline {
                 open,
                 buffers: Buffers::new(FramePool::new(edges::pool_size()), lossless, stop.clone()),
                 frames,
-                refusals: outcomes.clone(),
+                rejections: outcomes.clone(),
             };
             threads.push(spawn(&format!("capture-{name}"), move || capture.run())?);
             contexts.push(source_context);
@@ -145,7 +145,7 @@ impl Pipeline {
             context: context("recognise".into()),
             lanes,
             output: recognised,
-            refusals: outcomes.clone(),
+            rejections: outcomes.clone(),
         };
         threads.push(spawn("recognise", move || recognise.run())?);
         let (station, outbox_full) = (interpret.station.clone(), interpret.outbox_full);
@@ -162,14 +162,14 @@ impl Pipeline {
         let commit =
             CommitStage { context: context("commit".into()), station, outbox_full, store, input: finished, hub };
         threads.push(spawn("commit", move || commit.run())?);
-        Ok(Self { threads, hearts, sources: contexts, stop, abandon })
+        Ok(Self { threads, monitors, sources: contexts, stop, abandon })
     }
 
     /// A pipeline without stages, to be left behind when the real one is stopped.
     pub fn nothing() -> Self {
         Self {
             threads: Vec::new(),
-            hearts: Vec::new(),
+            monitors: Vec::new(),
             sources: Vec::new(),
             stop: Arc::default(),
             abandon: Arc::default(),
@@ -181,9 +181,9 @@ impl Pipeline {
         &self.sources
     }
 
-    /// The hearts of the stages.
-    pub fn hearts(&self) -> &[Arc<Heart>] {
-        &self.hearts
+    /// The monitors of the stages.
+    pub fn monitors(&self) -> &[Arc<StageMonitor>] {
+        &self.monitors
     }
 
     /// True when every stage has ended: all sources are finished and everything is on the disk.

@@ -31,7 +31,7 @@ pub const CAPTURE_TRIAGE: EdgeSpec = EdgeSpec { name: "capture-triage", capacity
 /// Frames with a metaphase that wait for the networks.
 pub const TRIAGE_RECOGNISE: EdgeSpec =
     EdgeSpec { name: "triage-recognise", capacity: 4, per_source: true, sheds: true };
-/// Recognised frames that wait for interpretation. Work was spent on them: they are never shed.
+/// Recognised frames that wait for interpretation. Work was timings on them: they are never shed.
 pub const RECOGNISE_INTERPRET: EdgeSpec =
     EdgeSpec { name: "recognise-interpret", capacity: 8, per_source: false, sheds: false };
 /// Finished cells and rejections that wait for the disk; no pixels any more.
@@ -59,7 +59,7 @@ pub enum Sent<T> {
     /// It waits in the edge.
     Done,
     /// It waits in the edge, and this older one gave way.
-    InsteadOf(T),
+    Displaced(T),
     /// The pipeline is being abandoned; here it is back.
     Abandoned(T),
 }
@@ -102,7 +102,7 @@ impl<T> EdgeSender<T> {
         let mut entry = entry;
         loop {
             match self.sender.try_send(entry) {
-                Ok(()) => return shed.map_or(Sent::Done, Sent::InsteadOf),
+                Ok(()) => return shed.map_or(Sent::Done, Sent::Displaced),
                 Err(TrySendError::Disconnected(back)) => return Sent::Abandoned(back),
                 Err(TrySendError::Full(back)) => {
                     entry = back;
@@ -146,7 +146,7 @@ mod tests {
         for n in 0..CAPTURE_TRIAGE.capacity {
             assert!(matches!(sender.send(n, Mode::Freshest), Sent::Done));
         }
-        assert!(matches!(sender.send(99, Mode::Freshest), Sent::InsteadOf(0)));
+        assert!(matches!(sender.send(99, Mode::Freshest), Sent::Displaced(0)));
         assert_eq!(receiver.try_iter().last(), Some(99));
     }
 

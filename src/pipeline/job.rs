@@ -25,12 +25,12 @@ pub struct Job {
     pub frame: Frame,
     /// Its place in the ledger.
     pub ticket: Ticket,
-    /// What the source is and what it belongs to now.
+    /// What the source is and what it sample to now.
     pub context: Arc<SourceContext>,
     /// Case and slide in force when it was taken.
-    pub belongs: Belongs,
+    pub sample: SampleContext,
     /// A person or a scanner asked for this very frame: triage does not refuse it and select does not merge it.
-    pub wanted: bool,
+    pub requested: bool,
     /// What triage thought.
     pub quality: Quality,
     /// Where triage saw cells.
@@ -39,13 +39,13 @@ pub struct Job {
     pub scene: Option<u64>,
     /// What was recognised, one entry a cell.
     pub recognised: Vec<Recognised>,
-    /// Time spent by stage.
-    pub spent: Spent,
+    /// Time timings by stage.
+    pub timings: StageTimings,
 }
 
-/// Time that stages spent on a frame.
+/// Time that stages timings on a frame.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Spent {
+pub struct StageTimings {
     /// Triage.
     pub triage: Duration,
     /// Networks and segmentation.
@@ -56,7 +56,7 @@ pub struct Spent {
 
 /// Case, slide and colony.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Belongs {
+pub struct SampleContext {
     /// Case.
     pub case: Option<Arc<str>>,
     /// Slide.
@@ -67,13 +67,13 @@ pub struct Belongs {
 
 /// A frame or file that gave no cell, and must be told because somebody waits for it.
 #[derive(Debug)]
-pub struct Refusal {
+pub struct Rejection {
     /// Number of the frame.
     pub frame: FrameId,
     /// Its source.
     pub context: Arc<SourceContext>,
     /// Case and slide in force.
-    pub belongs: Belongs,
+    pub sample: SampleContext,
     /// File it was read from.
     pub file: Option<Arc<str>>,
     /// Size and time of that file.
@@ -106,13 +106,13 @@ pub struct SourceContext {
 
 #[derive(Debug, Default)]
 struct Control {
-    belongs: Belongs,
-    wanted: Option<Wanted>,
+    sample: SampleContext,
+    requested: Option<FrameRequest>,
 }
 
 /// A frame that was asked for.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Wanted {
+pub struct FrameRequest {
     /// The scanner's event id.
     pub trigger: Option<String>,
     /// Where the stage stands.
@@ -123,14 +123,14 @@ impl SourceContext {
     /// A source as configured.
     pub fn new(name: &str, config: SourceConfig, ledger: Ledger) -> Arc<Self> {
         let own = |text: &Option<String>| text.as_deref().map(Arc::from);
-        let belongs = Belongs { case: own(&config.case), slide: own(&config.slide), colony: own(&config.colony) };
+        let sample = SampleContext { case: own(&config.case), slide: own(&config.slide), colony: own(&config.colony) };
         Arc::new(Self {
             name: name.into(),
             mode: config.mode(),
             config,
             ledger,
             paused: AtomicBool::new(false),
-            control: Mutex::new(Control { belongs, wanted: None }),
+            control: Mutex::new(Control { sample, requested: None }),
         })
     }
 
@@ -139,29 +139,29 @@ impl SourceContext {
     }
 
     /// Case and slide in force.
-    pub fn belongs(&self) -> Belongs {
-        self.with(|c| c.belongs.clone())
+    pub fn sample(&self) -> SampleContext {
+        self.with(|c| c.sample.clone())
     }
 
-    /// What comes from now on belongs to this case and slide.
-    pub fn set_belongs(&self, belongs: Belongs) {
-        self.with(|c| c.belongs = belongs);
+    /// What comes from now on sample to this case and slide.
+    pub fn set_belongs(&self, sample: SampleContext) {
+        self.with(|c| c.sample = sample);
     }
 
-    /// The next frame is wanted, whatever triage thinks. False when one is wanted already.
-    pub fn want(&self, wanted: Wanted) -> bool {
+    /// The next frame is requested, whatever triage thinks. False when one is requested already.
+    pub fn request_frame(&self, requested: FrameRequest) -> bool {
         self.with(|c| {
-            let free = c.wanted.is_none();
+            let free = c.requested.is_none();
             if free {
-                c.wanted = Some(wanted);
+                c.requested = Some(requested);
             }
             free
         })
     }
 
     /// Takes the wish for a frame, when there is one.
-    pub fn take_wanted(&self) -> Option<Wanted> {
-        self.with(|c| c.wanted.take())
+    pub fn take_wanted(&self) -> Option<FrameRequest> {
+        self.with(|c| c.requested.take())
     }
 
     /// Whether frames are taken now.
@@ -177,33 +177,33 @@ impl SourceContext {
 
 impl Job {
     /// A frame that was just accepted.
-    pub fn new(frame: Frame, ticket: Ticket, context: Arc<SourceContext>, wanted: bool) -> Self {
+    pub fn new(frame: Frame, ticket: Ticket, context: Arc<SourceContext>, requested: bool) -> Self {
         Self {
             frame,
             ticket,
-            belongs: context.belongs(),
+            sample: context.sample(),
             context,
-            wanted,
+            requested,
             quality: Quality::default(),
             regions: Regions::new(),
             scene: None,
             recognised: Vec::new(),
-            spent: Spent::default(),
+            timings: StageTimings::default(),
         }
     }
 
-    /// Ends the frame without a cell. A refusal comes back when somebody waits for the answer: a file, a trigger or a
+    /// Ends the frame without a cell. A rejection comes back when somebody waits for the answer: a file, a trigger or a
     /// wish; the frames of a live feed are only counted.
-    pub fn refuse(self, reason: RejectReason, text: impl Into<String>) -> Option<Refusal> {
+    pub fn reject(self, reason: RejectReason, text: impl Into<String>) -> Option<Rejection> {
         let FrameInfo { id, file, stamp, trigger, .. } = self.frame.info;
-        if file.is_none() && trigger.is_none() && !self.wanted {
+        if file.is_none() && trigger.is_none() && !self.requested {
             self.ticket.rejected(reason);
             return None;
         }
-        Some(Refusal {
+        Some(Rejection {
             frame: id,
             context: self.context,
-            belongs: self.belongs,
+            sample: self.sample,
             file,
             stamp,
             trigger,

@@ -15,8 +15,8 @@ use domain::{
     BoundingBox, Captured, Cell, Chromosome, Counts, Damage, Karyotype, NOTICE, TrueCell,
     frame::{Frame, PixelView, Pixels},
 };
-use karyotype::{Evidence, KaryotypeSettings, interpret, karyogram, look, measure};
-use recognition::{Basis, Candidate, Recognised, choose, left_out};
+use karyotype::{Evidence, KaryotypeSettings, interpret, karyogram, measure, screen_structure};
+use recognition::{Candidate, Provenance, Recognised, choose, unselected};
 
 /// Longer side of a thumbnail in pixels.
 const THUMBNAIL: usize = 320;
@@ -40,20 +40,20 @@ pub struct Labels {
 pub fn record(
     frame: &Frame,
     recognised: &Recognised,
-    basis: &Basis,
+    provenance: &Provenance,
     labels: &Labels,
     settings: &KaryotypeSettings,
     id: Uuid,
 ) -> Cell {
     let selected = choose(recognised, settings);
-    let left_out = left_out(recognised, &selected, settings);
+    let unselected = unselected(recognised, &selected, settings);
     let chosen: Vec<&Candidate> = selected.iter().map(|c| &recognised.candidates[c.candidate]).collect();
-    let (mut cell, shapes) = measured(frame, recognised, &chosen, basis, labels, id);
+    let (mut cell, shapes) = measured(frame, recognised, &chosen, provenance, labels, id);
     let evidence: Option<Vec<Evidence>> = chosen.iter().map(|candidate| candidate.evidence()).collect();
-    interpret(&mut cell, evidence.as_deref().unwrap_or_default(), &left_out, settings);
+    interpret(&mut cell, evidence.as_deref().unwrap_or_default(), &unselected, settings);
     measure::orient(&mut cell, &shapes);
-    look(&mut cell, &shapes);
-    if basis.models.is_empty() {
+    screen_structure(&mut cell, &shapes);
+    if provenance.models.is_empty() {
         cell.karyotype.reason = "no model was found: chromosomes are segmented and counted, not classified".into();
     }
     cell
@@ -61,9 +61,15 @@ pub fn record(
 
 /// The record of one cell whose classes nobody asks for: every piece that the detector tells, measured. Dicentrics,
 /// rings and fragments fit no class, so the selection by classes would leave them out.
-pub fn unclassified(frame: &Frame, recognised: &Recognised, basis: &Basis, labels: &Labels, id: Uuid) -> Cell {
+pub fn unclassified(
+    frame: &Frame,
+    recognised: &Recognised,
+    provenance: &Provenance,
+    labels: &Labels,
+    id: Uuid,
+) -> Cell {
     let chosen: Vec<&Candidate> = recognised.accepted().collect();
-    let (mut cell, _) = measured(frame, recognised, &chosen, basis, labels, id);
+    let (mut cell, _) = measured(frame, recognised, &chosen, provenance, labels, id);
     cell.counts.detected = chosen.len() as u32;
     cell.counts.unclear = chosen.len() as u32;
     cell
@@ -74,7 +80,7 @@ fn measured(
     frame: &Frame,
     recognised: &Recognised,
     chosen: &[&Candidate],
-    basis: &Basis,
+    provenance: &Provenance,
     labels: &Labels,
     id: Uuid,
 ) -> (Cell, Vec<Option<measure::Shape>>) {
@@ -103,7 +109,7 @@ fn measured(
         counts: Counts::default(),
         karyotype: Karyotype::default(),
         dicentric: None,
-        models: basis.models.clone(),
+        models: provenance.models.clone(),
         timing_ms: recognised.timing.iter().map(|(k, v)| ((*k).to_owned(), v.as_secs_f32() * 1e3)).collect(),
         replayed: labels.replayed,
         review: None,
@@ -229,13 +235,13 @@ pub fn new_id(time: jiff::Timestamp) -> Uuid {
 }
 
 /// The labels of a frame of a source.
-pub fn labels(station: &str, belongs: &super::job::Belongs, replayed: bool) -> Labels {
+pub fn labels(station: &str, sample: &super::job::SampleContext, replayed: bool) -> Labels {
     let own = |text: &Option<Arc<str>>| text.as_deref().map(str::to_owned);
     Labels {
         station: station.to_owned(),
-        case: own(&belongs.case),
-        slide: own(&belongs.slide),
-        colony: own(&belongs.colony),
+        case: own(&sample.case),
+        slide: own(&sample.slide),
+        colony: own(&sample.colony),
         replayed,
     }
 }

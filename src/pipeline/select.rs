@@ -62,7 +62,7 @@ impl Signature {
 
 /// What select needs to know of a frame.
 #[derive(Debug, Clone)]
-pub struct Look {
+pub struct SceneFeatures {
     /// The picture in small.
     pub signature: Signature,
     /// Where the stage stood.
@@ -110,32 +110,32 @@ impl<T> Select<T> {
     }
 
     /// Takes a frame with a metaphase; what is decided by it is handed to `tell`.
-    pub fn offer(&mut self, entry: T, look: Look, now: Instant, mut tell: impl FnMut(Choice<T>)) {
+    pub fn offer(&mut self, entry: T, features: SceneFeatures, now: Instant, mut tell: impl FnMut(Choice<T>)) {
         let same = self.scene.as_ref().is_some_and(|scene| {
-            let near = match (scene.stage_um, look.stage_um) {
+            let near = match (scene.stage_um, features.stage_um) {
                 (Some(a), Some(b)) => (a.x - b.x).hypot(a.y - b.y) < OTHER_FIELD_UM,
                 _ => true,
             };
-            near && scene.signature.likeness(&look.signature) >= SAME_SCENE
+            near && scene.signature.likeness(&features.signature) >= SAME_SCENE
         });
         if !same {
             self.flush(&mut tell);
             self.scenes += 1;
             self.scene = Some(Scene {
                 number: self.scenes,
-                signature: look.signature,
-                stage_um: look.stage_um,
+                signature: features.signature,
+                stage_um: features.stage_um,
                 until: now + self.window,
-                best: Some((entry, look.score)),
+                best: Some((entry, features.score)),
             });
         } else if let Some(scene) = &mut self.scene {
             match &mut scene.best {
-                Some((best, score)) if look.score > *score => {
+                Some((best, score)) if features.score > *score => {
                     let worse = std::mem::replace(best, entry);
-                    *score = look.score;
+                    *score = features.score;
                     // The scene is compared by its best frame, so that a slow drift ends it in time.
-                    scene.signature = look.signature;
-                    scene.stage_um = look.stage_um;
+                    scene.signature = features.signature;
+                    scene.stage_um = features.stage_um;
                     tell(Choice::Merged(worse));
                 }
                 _ => tell(Choice::Merged(entry)),
@@ -179,19 +179,19 @@ impl<T> Select<T> {
 mod tests {
     use super::*;
 
-    fn look(pattern: u8, score: f32) -> Look {
+    fn features(pattern: u8, score: f32) -> SceneFeatures {
         let samples: Vec<u8> = (0..96 * 96)
             .map(|i| {
                 let (x, y) = ((i % 96) / 8, (i / 96) / 8);
                 ((x * 31 + y * 17) as u8).wrapping_mul(pattern).wrapping_add(pattern)
             })
             .collect();
-        Look { signature: Signature::of(PixelView::Mono8(&samples), 96, 96), stage_um: None, score }
+        SceneFeatures { signature: Signature::of(PixelView::Mono8(&samples), 96, 96), stage_um: None, score }
     }
 
-    fn told(select: &mut Select<u32>, entry: u32, look: Look, now: Instant) -> Vec<Choice<u32>> {
+    fn told(select: &mut Select<u32>, entry: u32, features: SceneFeatures, now: Instant) -> Vec<Choice<u32>> {
         let mut told = Vec::new();
-        select.offer(entry, look, now, |choice| told.push(choice));
+        select.offer(entry, features, now, |choice| told.push(choice));
         told
     }
 
@@ -200,23 +200,23 @@ mod tests {
         let start = Instant::now();
         let ms = |n| start + Duration::from_millis(n);
         let mut select = Select::new(Duration::from_millis(100));
-        assert_eq!(told(&mut select, 1, look(3, 0.5), ms(0)), []);
-        assert_eq!(told(&mut select, 2, look(3, 0.9), ms(30)), [Choice::Merged(1)]);
-        assert_eq!(told(&mut select, 3, look(3, 0.2), ms(60)), [Choice::Merged(3)]);
+        assert_eq!(told(&mut select, 1, features(3, 0.5), ms(0)), []);
+        assert_eq!(told(&mut select, 2, features(3, 0.9), ms(30)), [Choice::Merged(1)]);
+        assert_eq!(told(&mut select, 3, features(3, 0.2), ms(60)), [Choice::Merged(3)]);
         let mut out = Vec::new();
         select.tick(ms(99), |c| out.push(c));
         assert_eq!(out, []);
         select.tick(ms(100), |c| out.push(c));
         assert_eq!(out, [Choice::Go(2, 1)]);
-        assert_eq!(told(&mut select, 4, look(3, 0.9), ms(500)), [Choice::Merged(4)], "the scene was taken already");
+        assert_eq!(told(&mut select, 4, features(3, 0.9), ms(500)), [Choice::Merged(4)], "the scene was taken already");
     }
 
     #[test]
     fn another_scene_lets_the_last_one_go_at_once() {
         let start = Instant::now();
         let mut select = Select::new(Duration::from_secs(10));
-        assert_eq!(told(&mut select, 1, look(3, 0.5), start), []);
-        assert_eq!(told(&mut select, 2, look(7, 0.5), start), [Choice::Go(1, 1)]);
+        assert_eq!(told(&mut select, 1, features(3, 0.5), start), []);
+        assert_eq!(told(&mut select, 2, features(7, 0.5), start), [Choice::Go(1, 1)]);
         let mut out = Vec::new();
         select.interrupt(|c| out.push(c));
         assert_eq!(out, [Choice::Go(2, 2)]);
@@ -227,7 +227,7 @@ mod tests {
     fn the_stage_tells_scenes_apart_that_look_alike() {
         let start = Instant::now();
         let mut select = Select::new(Duration::from_secs(10));
-        let at = |x| Look { stage_um: Some(StagePosition { x, y: 0.0, z: 0.0 }), ..look(3, 0.5) };
+        let at = |x| SceneFeatures { stage_um: Some(StagePosition { x, y: 0.0, z: 0.0 }), ..features(3, 0.5) };
         assert_eq!(told(&mut select, 1, at(0.0), start), []);
         assert_eq!(told(&mut select, 2, at(500.0), start), [Choice::Go(1, 1)]);
     }

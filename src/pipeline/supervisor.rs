@@ -1,12 +1,12 @@
-//! The supervisor: looks at the hearts, carries out commands, and says when the daemon must end.
+//! The supervisor: looks at the monitors, carries out commands, and says when the daemon must end.
 
 use std::{sync::Arc, time::Duration};
 
 use serde_json::json;
 
 use super::{
-    heart::Heart,
-    job::{Belongs, SourceContext, Wanted},
+    job::{FrameRequest, SampleContext, SourceContext},
+    monitor::StageMonitor,
 };
 use crate::station::{Answer, Command, CommandError, Health, Level};
 
@@ -24,29 +24,29 @@ pub enum Finding {
     Broken(String),
 }
 
-/// Looks at every heart, copies its figures to the picture, and judges.
-pub fn look(hearts: &[Arc<Heart>], health: &Health) -> Finding {
+/// Looks at every monitor, copies its figures to the picture, and judges.
+pub fn look(monitors: &[Arc<StageMonitor>], health: &Health) -> Finding {
     let mut finding = Finding::Well;
-    for heart in hearts {
-        let (done, busy, waiting) = heart.figures();
-        health.set_stage_figures(heart.name(), done, busy, waiting);
-        if heart.is_beyond_budget() {
-            health.stage(heart.name(), |s| {
+    for monitor in monitors {
+        let (done, busy, waiting) = monitor.figures();
+        health.set_stage_figures(monitor.name(), done, busy, waiting);
+        if monitor.is_beyond_budget() {
+            health.stage(monitor.name(), |s| {
                 s.level = Level::Failed;
                 s.reason = "it panics again and again".into();
             });
-            finding = Finding::Broken(heart.name().to_owned());
-        } else if let Some(time) = heart.busy_for().filter(|t| *t >= HANGS_AFTER) {
+            finding = Finding::Broken(monitor.name().to_owned());
+        } else if let Some(time) = monitor.busy_for().filter(|t| *t >= HANGS_AFTER) {
             let seconds = time.as_secs() / 10 * 10;
-            health.stage(heart.name(), |s| {
+            health.stage(monitor.name(), |s| {
                 s.level = Level::Degraded;
                 s.reason = format!("has worked on one frame for more than {seconds} s");
             });
             if finding == Finding::Well {
-                finding = Finding::Hangs(heart.name().to_owned());
+                finding = Finding::Hangs(monitor.name().to_owned());
             }
         } else {
-            health.stage(heart.name(), |s| {
+            health.stage(monitor.name(), |s| {
                 if s.level != Level::Ok {
                     s.level = Level::Ok;
                     s.reason.clear();
@@ -57,15 +57,17 @@ pub fn look(hearts: &[Arc<Heart>], health: &Health) -> Finding {
     finding
 }
 
-/// Carries out a command that concerns sources. `None` for one that belongs elsewhere (cells and cases).
+/// Carries out a command that concerns sources. `None` for one that sample elsewhere (cells and cases).
 pub fn control(command: &Command, sources: &[Arc<SourceContext>]) -> Option<Answer> {
     Some(match command {
         Command::Start { source } => pause(source.as_deref(), sources, false),
         Command::Stop { source } => pause(source.as_deref(), sources, true),
-        Command::Snapshot { source } => want(source.as_deref(), sources, Wanted::default()),
-        Command::Trigger { source, trigger, stage_um } => {
-            want(source.as_deref(), sources, Wanted { trigger: Some(trigger.clone()), stage_um: *stage_um })
-        }
+        Command::Snapshot { source } => request_frame(source.as_deref(), sources, FrameRequest::default()),
+        Command::Trigger { source, trigger, stage_um } => request_frame(
+            source.as_deref(),
+            sources,
+            FrameRequest { trigger: Some(trigger.clone()), stage_um: *stage_um },
+        ),
         Command::Case { case, slide, colony } => {
             belong([case.as_deref(), slide.as_deref(), colony.as_deref()], sources)
         }
@@ -96,7 +98,7 @@ fn pause(name: Option<&str>, sources: &[Arc<SourceContext>], paused: bool) -> An
     Ok(json!({ "sources": found.iter().map(|s| &*s.name).collect::<Vec<_>>() }))
 }
 
-fn want(name: Option<&str>, sources: &[Arc<SourceContext>], wanted: Wanted) -> Answer {
+fn request_frame(name: Option<&str>, sources: &[Arc<SourceContext>], requested: FrameRequest) -> Answer {
     let found = named(name, sources)?;
     let [source] = found[..] else {
         return Err(CommandError::Refused("there are several sources: say which with 'source'".into()));
@@ -104,7 +106,7 @@ fn want(name: Option<&str>, sources: &[Arc<SourceContext>], wanted: Wanted) -> A
     if source.is_paused() {
         return Err(CommandError::Refused(format!("source '{}' is paused: send 'start' first", source.name)));
     }
-    if !source.want(wanted) {
+    if !source.request_frame(requested) {
         return Err(CommandError::Unavailable(format!("source '{}' has not given the last frame yet", source.name)));
     }
     Ok(json!({ "source": &*source.name }))
@@ -119,9 +121,9 @@ fn belong(names: [Option<&str>; 3], sources: &[Arc<SourceContext>]) -> Answer {
         }
     }
     let [case, slide, colony] = names.map(|name| name.map(Arc::from));
-    let belongs = Belongs { case, slide, colony };
+    let sample = SampleContext { case, slide, colony };
     for source in sources {
-        source.set_belongs(belongs.clone());
+        source.set_belongs(sample.clone());
     }
     let [case, slide, colony] = names;
     Ok(json!({ "case": case, "slide": slide, "colony": colony }))
@@ -161,7 +163,7 @@ mod tests {
         let sources = sources(&["a"]);
         let case = Command::Case { case: Some("K 1".into()), slide: None, colony: None };
         assert!(control(&case, &sources).expect("a source's").is_ok());
-        assert_eq!(sources[0].belongs().case.as_deref(), Some("K 1"));
+        assert_eq!(sources[0].sample().case.as_deref(), Some("K 1"));
         let bad = Command::Case { case: Some("a\nb".into()), slide: None, colony: None };
         assert!(matches!(control(&bad, &sources), Some(Err(CommandError::Refused(_)))));
     }
@@ -170,16 +172,16 @@ mod tests {
     fn a_hanging_stage_is_told_and_forgiven() {
         let clock = ManualClock::default();
         let health = Health::new(Birth::default());
-        let heart = Heart::new("recognise", Arc::new(clock.clone()));
+        let monitor = StageMonitor::new("recognise", Arc::new(clock.clone()));
         health.add_stage("recognise");
-        let hearts = [heart.clone()];
-        let found = heart.beat(0, || {
+        let monitors = [monitor.clone()];
+        let found = monitor.run(0, || {
             clock.advance(Duration::from_secs(31));
-            look(&hearts, &health)
+            look(&monitors, &health)
         });
         assert_eq!(found, Ok(Finding::Hangs("recognise".into())));
         assert_eq!(health.state(String::new()).level, Level::Degraded);
-        assert_eq!(look(&hearts, &health), Finding::Well);
+        assert_eq!(look(&monitors, &health), Finding::Well);
         assert_eq!(health.state(String::new()).level, Level::Ok);
     }
 }

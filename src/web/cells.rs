@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::{App, blocking, pictures, problem::Problem};
 use crate::store::{CellQuery, CellRow};
 use domain::{Cell, Verdict};
-use karyotype::karyogram::Posture;
+use karyotype::karyogram::Orientation;
 
 /// Cells of a page when the request does not say, and at most.
 const PAGE: usize = 50;
@@ -206,11 +206,11 @@ pub async fn karyogram(
     Path(id): Path<Uuid>,
     Query(standing): Query<Standing>,
 ) -> Result<Response, Problem> {
-    let posture = if standing.straight { Posture::Straight } else { Posture::Upright };
+    let orientation = if standing.straight { Orientation::Straight } else { Orientation::Upright };
     let record = row(&app, id).await?.cell()?;
     let crops = app.read(move |store| store.crops(id)).await?;
     let bright = app.parts.hub.sources().any(|source| *source.name == *record.source && !source.bright_field);
-    let svg = blocking(move || pictures::karyogram(&record, &crops, bright, posture)).await?;
+    let svg = blocking(move || pictures::karyogram(&record, &crops, bright, orientation)).await?;
     let mut answer = picture("image/svg+xml", svg.into_bytes());
     // The drawing brings its own styles and holds its pictures as data; opened alone it may use them, and nothing else.
     let policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'";

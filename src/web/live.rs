@@ -338,7 +338,7 @@ impl LiveHub {
 
     /// Tells a finished cell to everyone who listens; beyond [`CELLS_A_SECOND`] (and as many at once) some are left out,
     /// since nobody reads faster and a page must stay fluid. The store has them all.
-    pub fn tell_cell(&self, cell: &Cell) {
+    pub fn publish_cell(&self, cell: &Cell) {
         if !self.has_listeners() {
             return;
         }
@@ -478,7 +478,7 @@ mod tests {
         let mut page = hub.listen();
         let cell = testing::sample_cell(1, None, domain::Verdict::Normal);
         for _ in 0..200 {
-            hub.tell_cell(&cell);
+            hub.publish_cell(&cell);
         }
         let mut told = 0;
         while page.try_recv().is_ok() {

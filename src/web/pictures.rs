@@ -6,7 +6,7 @@ use image::{DynamicImage, GrayImage, ImageFormat, ImageReader, Luma, imageops};
 
 use super::preview::spread;
 use domain::Cell;
-use karyotype::karyogram::{self, Posture};
+use karyotype::karyogram::{self, Orientation};
 
 /// A picture that cannot be shown.
 #[derive(Debug, thiserror::Error)]
@@ -70,7 +70,7 @@ pub fn compose(cell: &Cell, crops: &[(u32, Vec<u8>)]) -> Result<Vec<u8>, Picture
 
 /// The karyogram of a cell as SVG. `bright`: the chromosomes are bright on dark ground. A crop that cannot be read is
 /// left out.
-pub fn karyogram(cell: &Cell, crops: &[(u32, Vec<u8>)], bright: bool, posture: Posture) -> String {
+pub fn karyogram(cell: &Cell, crops: &[(u32, Vec<u8>)], bright: bool, orientation: Orientation) -> String {
     let read = |bytes: &[u8]| {
         let picture = image::load_from_memory_with_format(bytes, ImageFormat::Png).ok()?.into_luma8();
         let (width, height) = (picture.width() as usize, picture.height() as usize);
@@ -78,7 +78,7 @@ pub fn karyogram(cell: &Cell, crops: &[(u32, Vec<u8>)], bright: bool, posture: P
     };
     let of = |index: u32| crops.iter().find(|(i, _)| *i == index).and_then(|(_, bytes)| read(bytes));
     let pictures: Vec<_> = cell.chromosomes.iter().map(|chromosome| of(chromosome.index)).collect();
-    karyogram::svg(cell, &pictures, posture)
+    karyogram::svg(cell, &pictures, orientation)
 }
 
 fn edge(picture: &GrayImage) -> impl Iterator<Item = u8> + '_ {

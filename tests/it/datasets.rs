@@ -125,7 +125,7 @@ fn settings_are_fitted_without_running_the_networks_twice() {
     let report = run(&fit).unwrap();
     let text = fs::read_to_string(folder.path().join("settings.toml")).unwrap();
     let fitted: KaryotypeSettings = toml_edit::de::from_str(&text).unwrap();
-    assert!(fitted.prices.miss > 0.0);
+    assert!(fitted.penalties.miss > 0.0);
     assert!(report.rows.iter().any(|row| row["part"] == "fitted"), "{:?}", report.rows);
 
     let other = Setup { edited: Some(3), ..measured };

@@ -18,7 +18,7 @@ use metaphased::{
     pipeline::{
         casebook::{CaseBook, CaseBookSettings},
         clock::{Clock, ManualClock},
-        desk::Desk,
+        records::RecordService,
     },
     station::{Command, CommandError, ReviewAction},
     store::{CellCommit, FrameCommit, Message, Store, StoreOptions},
@@ -32,7 +32,7 @@ const CASE: &str = "exercise 1";
 
 /// The parts of a station behind its camera, with a clock that is turned by hand.
 struct Station {
-    desk: Desk,
+    records: RecordService,
     clock: ManualClock,
     number: u64,
     rng: rand_chacha::ChaCha8Rng,
@@ -49,8 +49,8 @@ impl Station {
 
     fn over(store: Store, hub: LiveHub, dose: DoseConfig) -> Self {
         let cases = CaseBook::new(settings(dose), store.clone());
-        let desk = Desk { store, cases, karyotype: KaryotypeSettings::default(), hub };
-        Self { desk, clock: ManualClock::default(), number: 0, rng: rand_chacha::ChaCha8Rng::seed_from_u64(5) }
+        let records = RecordService { store, cases, karyotype: KaryotypeSettings::default(), hub };
+        Self { records, clock: ManualClock::default(), number: 0, rng: rand_chacha::ChaCha8Rng::seed_from_u64(5) }
     }
 
     fn cell(&mut self, record: DicentricRecord) -> Cell {
@@ -71,27 +71,27 @@ impl Station {
 
     /// Takes cells in as the stages do.
     fn take(&self, cells: Vec<Cell>) {
-        cells.iter().for_each(|cell| self.desk.cases.put(cell));
+        cells.iter().for_each(|cell| self.records.cases.put(cell));
         let commit = |cell| CellCommit { cell, crops: Vec::new(), thumbnail: None, image: None };
         let cells = cells.into_iter().map(commit).collect();
-        self.desk.store.commit(&[FrameCommit { cells, ..FrameCommit::default() }]).unwrap();
+        self.records.store.commit(&[FrameCommit { cells, ..FrameCommit::default() }]).unwrap();
     }
 
     /// A second passes: what changed is told.
     fn tick(&self) -> CaseDose {
         self.clock.advance(Duration::from_secs(1));
-        self.desk.tell_cases(&self.clock.wall().to_string());
+        self.records.publish_cases(&self.clock.wall().to_string());
         self.dose()
     }
 
     /// The latest `dose` document.
     fn dose(&self) -> CaseDose {
-        let record = self.desk.store.reader().case(CASE).unwrap().expect("the case is in the store");
+        let record = self.records.store.reader().case(CASE).unwrap().expect("the case is in the store");
         serde_json::from_str(&record.dose.expect("it has a dose")).unwrap()
     }
 
     fn ask(&self, command: &Command) -> Result<Value, CommandError> {
-        self.desk.carry_out(command, &self.clock.wall().to_string()).expect("a command of the desk")
+        self.records.carry_out(command, &self.clock.wall().to_string()).expect("a command of the records")
     }
 
     fn acknowledge(&self, by: &str) -> Result<Value, CommandError> {
@@ -100,7 +100,7 @@ impl Station {
 
     /// States of the alarm messages that wait for the broker, in order.
     fn alarms(&self) -> Vec<Value> {
-        let rows = self.desk.store.reader().outbox_after(0, 1000).unwrap();
+        let rows = self.records.store.reader().outbox_after(0, 1000).unwrap();
         let alarms = rows.into_iter().filter(|row| row.topic == "alarm");
         alarms.map(|row| serde_json::from_str::<Value>(&row.payload).unwrap()["state"].clone()).collect()
     }
@@ -153,7 +153,7 @@ fn the_dose_converges_to_the_exposure_and_its_alarm_is_raised_answered_and_clear
     }
     assert!(between > 0, "the steps are too large to see the hysteresis");
     assert_eq!(station.alarms(), ["raised", "acknowledged", "cleared"]);
-    let audit = station.desk.store.reader().reviews_of_case(CASE).unwrap();
+    let audit = station.records.store.reader().reviews_of_case(CASE).unwrap();
     assert_eq!((audit.len(), audit[0].by.as_str(), audit[0].change.as_str()), (1, "ana", "alarm acknowledged"));
 }
 
@@ -190,7 +190,7 @@ fn an_alarm_is_held_until_a_person_has_judged_every_called_dicentric() {
     assert!(matches!(late, Err(CommandError::Refused(why)) if why.contains("revision 2")));
 
     // Who, when, old, new, model, curve, settings.
-    let audit = station.desk.store.reader().reviews_of_case(CASE).unwrap();
+    let audit = station.records.store.reader().reviews_of_case(CASE).unwrap();
     let last = audit.last().unwrap();
     let read = |text: &Option<String>| serde_json::from_str::<Value>(text.as_deref().unwrap()).unwrap();
     assert_eq!((audit.len(), last.by.as_str(), last.cell), (6, "ana", Some(ids[5])));
@@ -230,10 +230,10 @@ fn an_erased_case_leaves_no_alarm_and_no_dose_behind() {
     station.take(cells);
     station.tick();
     station.ask(&Command::Erase { by: "ana".into(), case: CASE.into() }).unwrap();
-    let reader = station.desk.store.reader();
+    let reader = station.records.store.reader();
     assert!(reader.case(CASE).unwrap().is_none() && reader.meta(&Store::alarm_key(CASE)).unwrap().is_none());
     assert!(station.alarms().is_empty());
-    station.desk.tell_cases("2026-11-22T12:00:00Z");
+    station.records.publish_cases("2026-11-22T12:00:00Z");
     assert!(reader.case(CASE).unwrap().is_none(), "the station still knew of it");
     let again = station.ask(&Command::Erase { by: "ana".into(), case: CASE.into() });
     assert!(matches!(again, Err(CommandError::NotFound(_))), "{again:?}");
@@ -390,27 +390,27 @@ fn measure_a_thousand_cells_a_second() {
             );
         }
         let mut events = server.hub.listen();
-        let (began, spent) = (Instant::now(), cpu());
+        let (began, timings) = (Instant::now(), cpu());
         let mut told = Instant::now();
         for (batch, cells) in flood.chunks(20).enumerate() {
-            cells.iter().for_each(|cell| station.desk.cases.put(cell));
+            cells.iter().for_each(|cell| station.records.cases.put(cell));
             if stored {
                 let messages = cells.iter().filter_map(|cell| Message::cell(cell, None, true).ok()).collect();
                 let commit =
                     |cell: &Cell| CellCommit { cell: cell.clone(), crops: Vec::new(), thumbnail: None, image: None };
                 let cells = cells.iter().map(commit).collect();
-                station.desk.store.commit(&[FrameCommit { cells, messages, ..FrameCommit::default() }]).unwrap();
+                station.records.store.commit(&[FrameCommit { cells, messages, ..FrameCommit::default() }]).unwrap();
             }
-            cells.iter().for_each(|cell| server.hub.tell_cell(cell));
+            cells.iter().for_each(|cell| server.hub.publish_cell(cell));
             if told.elapsed() >= Duration::from_secs(1) {
                 told = Instant::now();
-                station.desk.tell_cases(&jiff::Timestamp::now().to_string());
+                station.records.publish_cases(&jiff::Timestamp::now().to_string());
             }
             std::thread::sleep(
                 (began + Duration::from_millis(20 * (batch as u64 + 1))).saturating_duration_since(Instant::now()),
             );
         }
-        let (took, spent) = (began.elapsed().as_secs_f64(), cpu() - spent);
+        let (took, timings) = (began.elapsed().as_secs_f64(), cpu() - timings);
         let (mut doses, mut cells) = (0, 0);
         loop {
             match events.try_recv() {
@@ -424,7 +424,7 @@ fn measure_a_thousand_cells_a_second() {
             "{} cells in {took:.1} s, {}: {:.1} % of a core; dose events {doses}, cell events seen {cells}",
             flood.len(),
             if stored { "each stored with its message" } else { "counts alone" },
-            100.0 * spent / took,
+            100.0 * timings / took,
         );
         if let Some(browser) = &browser {
             let gaps = browser.run(

@@ -101,8 +101,8 @@ fn a_file_that_is_no_network_is_an_error_with_the_engines_words() {
 fn dark_squares_become_chromosomes_at_their_place() {
     let library = ModelLibrary::of(vec![models()]);
     let mut recognizer = ComposedRecognizer::open(&Recognition::default(), &library, &cpu()).unwrap();
-    assert!(recognizer.basis().models["detector"].starts_with("tiny-detector@"));
-    assert!(recognizer.basis().notes.is_empty(), "{:?}", recognizer.basis().notes);
+    assert!(recognizer.provenance().models["detector"].starts_with("tiny-detector@"));
+    assert!(recognizer.provenance().notes.is_empty(), "{:?}", recognizer.provenance().notes);
     let cells = recognizer.recognise(&field(), &[Region::whole(96, 64)]).unwrap();
     assert_eq!(cells.len(), 1);
     let found: Vec<BoundingBox> = cells[0].accepted().map(|c| c.bounds).collect();
@@ -134,11 +134,11 @@ fn a_stain_that_no_model_serves_is_noted_and_a_named_model_that_is_missing_is_an
     let library = ModelLibrary::of(vec![models()]);
     let dapi = Recognition { stain: domain::Stain::Dapi, ..Default::default() };
     let recognizer = ComposedRecognizer::open(&dapi, &library, &cpu()).unwrap();
-    assert!(recognizer.basis().models.is_empty());
-    assert!(recognizer.basis().notes.iter().any(|note| note.contains("segmentation alone")));
+    assert!(recognizer.provenance().models.is_empty());
+    assert!(recognizer.provenance().notes.iter().any(|note| note.contains("segmentation alone")));
     let named = Recognition { detector: Some("tiny-detector".into()), ..dapi };
     let recognizer = ComposedRecognizer::open(&named, &library, &cpu()).unwrap();
-    assert!(recognizer.basis().notes.iter().any(|note| note.contains("was made for g-band")));
+    assert!(recognizer.provenance().notes.iter().any(|note| note.contains("was made for g-band")));
     let missing = Recognition { detector: Some("nobody".into()), ..Default::default() };
     let error = ComposedRecognizer::open(&missing, &library, &cpu()).err().expect("refused").to_string();
     assert!(error.contains("'nobody'") && error.contains("tests/data/models"), "{error}");
@@ -233,7 +233,7 @@ fn without_models_segmentation_finds_most_chromosomes_of_a_real_cell_and_names_n
     let whole = Region::whole(frame.pixels.width(), frame.pixels.height());
     let library = ModelLibrary::of(vec![]);
     let mut recognizer = ComposedRecognizer::open(&Recognition::default(), &library, &cpu()).unwrap();
-    assert!(recognizer.basis().models.is_empty());
+    assert!(recognizer.provenance().models.is_empty());
     let cell = recognizer.recognise(&frame, &[whole]).unwrap().remove(0);
     let found = cell.accepted().count();
     assert!((30..=70).contains(&found), "{found} pieces in a cell of 46");

@@ -30,7 +30,7 @@ fn library() -> ModelLibrary {
 fn cells(data: &Path, chosen: &ChosenEngine, precision: Precision) -> (Value, Vec<Recognised>) {
     let recognition = Recognition { precision: Some(precision), ..Recognition::default() };
     let mut recognizer = ComposedRecognizer::open(&recognition, &library(), chosen).expect("the shipped models load");
-    let models = json!(recognizer.basis().models);
+    let models = json!(recognizer.provenance().models);
     let results = CELLS
         .iter()
         .map(|name| {

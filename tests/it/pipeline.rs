@@ -88,16 +88,16 @@ fn a_network_that_hangs_is_seen_by_the_clock_and_told() {
         Ok(())
     });
     let bench = Bench::start(vec![source], clock.clone());
-    let heart = bench.pipeline.hearts().iter().find(|h| h.name() == "recognise").expect("it has a heart").clone();
-    bench.until("the network to begin", |_| heart.busy_for().is_some());
-    assert_eq!(supervisor::look(bench.pipeline.hearts(), &bench.health), Finding::Well);
+    let monitor = bench.pipeline.monitors().iter().find(|h| h.name() == "recognise").expect("it has a monitor").clone();
+    bench.until("the network to begin", |_| monitor.busy_for().is_some());
+    assert_eq!(supervisor::look(bench.pipeline.monitors(), &bench.health), Finding::Well);
     clock.advance(HANGS_AFTER);
-    assert_eq!(supervisor::look(bench.pipeline.hearts(), &bench.health), Finding::Hangs("recognise".into()));
+    assert_eq!(supervisor::look(bench.pipeline.monitors(), &bench.health), Finding::Hangs("recognise".into()));
     let told = bench.health.state(String::new()).reasons;
     assert_eq!(told, ["stage recognise: has worked on one frame for more than 30 s"]);
     release.send(()).expect("it waits");
     bench.until("the end", |b| b.pipeline.is_finished());
-    assert_eq!(supervisor::look(bench.pipeline.hearts(), &bench.health), Finding::Well);
+    assert_eq!(supervisor::look(bench.pipeline.monitors(), &bench.health), Finding::Well);
     assert_eq!(bench.counts("folder").stored, 1);
 }
 

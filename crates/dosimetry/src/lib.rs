@@ -42,7 +42,7 @@ pub use mixed_field::{MixedField, mixed_field};
 pub use mixture::{TwoDoses, YIELD_FLOOR, two_doses};
 pub use partial_body::{CellSurvival, PartialBody, Qdr, dolphin, qdr, zero_truncated_mean};
 pub use poisson::{compare_with_control, poisson_limits, yield_limits};
-pub use sample::{Dispersion, MOST, Sample};
+pub use sample::{Dispersion, MAX_CELLS, Sample};
 pub use subject::{Subject, SubjectError};
 pub use translocations::{
     GenomeSex, LUCAS, Person, SIGURDSON_MODIFIERS, expected_translocations, genome_factor, sigurdson_modifier,

@@ -2,7 +2,7 @@
 
 use super::curve::Response;
 use super::poisson::{conditional_binomial, poisson_test};
-use super::{DosimetryError, Gray, MOST, Sample, Yield, numeric};
+use super::{DosimetryError, Gray, MAX_CELLS, Sample, Yield, numeric};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -61,8 +61,8 @@ pub fn characteristic_limits(
     if cells == 0 {
         return Err(DosimetryError::NoCells);
     }
-    if cells > MOST {
-        return Err(DosimetryError::TooMany { found: cells, most: MOST });
+    if cells > MAX_CELLS {
+        return Err(DosimetryError::TooMany { found: cells, most: MAX_CELLS });
     }
     let rate = control.rate();
     if rate > 10.0 {
@@ -73,7 +73,7 @@ pub fn characteristic_limits(
         });
     }
     let expected = rate * cells as f64;
-    let first = (expected.floor() as u64..=MOST * 20)
+    let first = (expected.floor() as u64..=MAX_CELLS * 20)
         .find(|&count| count as f64 > expected && control.p_value(count, cells) < alpha)
         .ok_or(DosimetryError::NoCells)?;
     let threshold = first.saturating_sub(1);

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// More cells or aberrations than any laboratory scores; beyond it the input is a mistake.
-pub const MOST: u64 = 10_000_000;
+pub const MAX_CELLS: u64 = 10_000_000;
 /// A human cell of 46 centromeres cannot hold more dicentrics than this on average (45 in one chromosome).
 const MOST_PER_CELL: u64 = 45;
 
@@ -30,8 +30,8 @@ impl Sample {
         let mut cells = 0u64;
         let mut aberrations = 0u64;
         for (k, &count) in histogram.iter().enumerate() {
-            if count > MOST {
-                return Err(DosimetryError::TooMany { found: count, most: MOST });
+            if count > MAX_CELLS {
+                return Err(DosimetryError::TooMany { found: count, most: MAX_CELLS });
             }
             cells += count;
             aberrations += count * k as u64;
@@ -43,8 +43,8 @@ impl Sample {
         if cells == 0 {
             return Err(DosimetryError::NoCells);
         }
-        if cells.max(aberrations) > MOST {
-            return Err(DosimetryError::TooMany { found: cells.max(aberrations), most: MOST });
+        if cells.max(aberrations) > MAX_CELLS {
+            return Err(DosimetryError::TooMany { found: cells.max(aberrations), most: MAX_CELLS });
         }
         if aberrations > MOST_PER_CELL * cells {
             return Err(DosimetryError::ImpossibleYield { aberrations, cells, most: MOST_PER_CELL });

@@ -48,6 +48,6 @@ pub use resample::{crop, downscale, rotate, scale_to};
 pub use segment::{SegmentOptions, Segmenter, chromosome_width};
 pub use separate::{Separated, Separator};
 pub use shape::{Shape, ShapeScratch};
-pub use single::{Likeness, features};
+pub use single::{ObjectProbabilities, features};
 pub use skeleton::{SkeletonScratch, thin};
 pub use threshold::threshold;

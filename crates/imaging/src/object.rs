@@ -4,7 +4,7 @@
 mod weights;
 
 use super::{
-    Components, FilterScratch, Histogram, Likeness, Shape, ShapeScratch, binomial3,
+    Components, FilterScratch, Histogram, ObjectProbabilities, Shape, ShapeScratch, binomial3,
     plane::{GrayImage, GrayView, Rect},
     single::features,
 };
@@ -44,7 +44,7 @@ impl ObjectJudge {
     pub fn features(&mut self, crop: GrayView<'_>, width: f32) -> Option<[f32; OBJECT_FEATURES]> {
         let width = width.max(2.0);
         let (shape, threshold, pieces, second) = self.measure(crop, width)?;
-        let likeness = Likeness::of(&shape, width, threshold);
+        let likeness = ObjectProbabilities::of(&shape, width, threshold);
         let mut x = [0.0; OBJECT_FEATURES];
         x[..18].copy_from_slice(&features(&shape, width, threshold));
         x[0] = x[0].max(0.0).ln_1p();

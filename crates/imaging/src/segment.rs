@@ -1,12 +1,13 @@
 //! A prepared plane becomes regions: chromosomes, clumps of them, nuclei, debris.
 
 use super::{
-    BACKGROUND, Components, FilterScratch, Histogram, Likeness, Polarity, Prepared, Shape, ShapeScratch, binomial3,
+    BACKGROUND, Components, FilterScratch, Histogram, ObjectProbabilities, Polarity, Prepared, Shape, ShapeScratch,
+    binomial3,
     distance::{DistanceScratch, squared_distance},
     plane::{GrayImage, GrayView},
     region::{Region, RegionKind, Segmentation},
     simd::vectorised,
-    split::{Ground, Parter},
+    split::{ClumpSplitter, Ground},
     threshold::{LocalMaximum, fill_holes_smaller, threshold},
 };
 
@@ -65,7 +66,7 @@ pub struct Segmenter {
     smooth: GrayImage,
     mask: Vec<u8>,
     relative: Vec<u8>,
-    parter: Parter,
+    splitter: ClumpSplitter,
     nuclei: Vec<u8>,
     local: LocalMaximum,
     inverse: Vec<u8>,
@@ -135,7 +136,7 @@ impl Segmenter {
     /// parted clump may be a piece; it stays.
     fn reject_dirt(&mut self, width: f32, threshold: f32) {
         let lost = |region: &Region| {
-            let likeness = Likeness::of(&region.shape, width, threshold);
+            let likeness = ObjectProbabilities::of(&region.shape, width, threshold);
             likeness.debris + likeness.fragment
         };
         let regions = &mut self.segmentation.regions;
@@ -344,7 +345,7 @@ impl Segmenter {
         if known.is_some() || (shape.thickest > 2.6 * width && shape.solidity > 0.8) {
             return self.segmentation.push(region, &self.crop);
         }
-        let likeness = Likeness::of(&shape, width, threshold);
+        let likeness = ObjectProbabilities::of(&shape, width, threshold);
         let debris = if options.reject_debris { likeness.debris > 0.5 } else { shape.area < 0.6 * width * width };
         if debris {
             let region = Region { kind: RegionKind::Debris, score: likeness.debris, ..region };
@@ -356,8 +357,8 @@ impl Segmenter {
             return self.segmentation.push(Region { kind, score, ..region }, &self.crop);
         }
         let ground = Ground { plane, relative: &self.relative, width, threshold };
-        self.parter.part(&self.crop, bounds, shape, likeness, ground);
-        for (piece, mask) in self.parter.parts() {
+        self.splitter.split(&self.crop, bounds, shape, likeness, ground);
+        for (piece, mask) in self.splitter.parts() {
             let l = piece.likeness;
             let kind = if options.reject_debris && l.debris > 0.6 {
                 RegionKind::Debris

@@ -8,7 +8,7 @@ use super::Shape;
 
 /// Probabilities of what a region is; they sum to 1.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Likeness {
+pub struct ObjectProbabilities {
     /// One whole chromosome.
     pub single: f32,
     /// Two or more.
@@ -19,7 +19,7 @@ pub struct Likeness {
     pub fragment: f32,
 }
 
-impl Likeness {
+impl ObjectProbabilities {
     /// What a region of this shape is, where chromosomes are `width` pixels wide and `threshold` grey levels darker than
     /// the background at their outline.
     pub fn of(shape: &Shape, width: f32, threshold: f32) -> Self {

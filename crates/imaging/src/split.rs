@@ -2,7 +2,7 @@
 //! part looks like one whole chromosome.
 
 use super::{
-    BACKGROUND, Components, Likeness, Shape, ShapeScratch,
+    BACKGROUND, Components, ObjectProbabilities, Shape, ShapeScratch,
     plane::{GrayView, Rect},
     skeleton::{around, crossings},
 };
@@ -12,7 +12,7 @@ use super::{
 pub(super) struct Part {
     pub bounds: Rect,
     pub shape: Shape,
-    pub likeness: Likeness,
+    pub likeness: ObjectProbabilities,
     pub crossing: bool,
     pub parted: bool,
     depth: u8,
@@ -22,7 +22,7 @@ pub(super) struct Part {
 
 /// Parts clumps; keeps its buffers.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Parter {
+pub(super) struct ClumpSplitter {
     queue: Vec<Part>,
     queue_masks: Vec<u8>,
     best: Vec<Part>,
@@ -56,9 +56,16 @@ pub(super) struct Ground<'a> {
     pub threshold: f32,
 }
 
-impl Parter {
+impl ClumpSplitter {
     /// Parts the clump with the given mask (margin of one pixel around `bounds`).
-    pub(super) fn part(&mut self, mask: &[u8], bounds: Rect, shape: Shape, likeness: Likeness, ground: Ground<'_>) {
+    pub(super) fn split(
+        &mut self,
+        mask: &[u8],
+        bounds: Rect,
+        shape: Shape,
+        likeness: ObjectProbabilities,
+        ground: Ground<'_>,
+    ) {
         self.queue.clear();
         self.queue_masks.clear();
         self.done.clear();
@@ -98,7 +105,7 @@ impl Parter {
     /// Leaves the best way to part `self.mask` in `self.best`; false when none is better than leaving it whole.
     fn improve(&mut self, part: &Part, ground: Ground<'_>) -> bool {
         let stride = part.bounds.width() + 2;
-        let worth = |l: &Likeness| l.single;
+        let worth = |l: &ObjectProbabilities| l.single;
         let mut goal = worth(&part.likeness) + LEAST_GAIN;
         let start = goal;
         // The distance map and the skeleton of this part.
@@ -204,7 +211,7 @@ impl Parter {
         };
         let mask = &self.trial_masks[at..];
         let shape = Shape::measure(mask, right - left + 2, bounds, ground.plane, BACKGROUND, &mut self.shape);
-        let likeness = Likeness::of(&shape, ground.width, ground.threshold);
+        let likeness = ObjectProbabilities::of(&shape, ground.width, ground.threshold);
         let len = self.trial_masks.len() - at;
         self.trial.push(Part { bounds, shape, likeness, crossing, at, len, parted: true, depth: 0 });
     }

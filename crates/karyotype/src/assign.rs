@@ -2,7 +2,7 @@
 //!
 //! Every object takes one of 24 classes or none; every class has a true number, priced by how far it lies from
 //! the normal one, and a price for each chromosome found too few (missed) or too many (boxed twice). For a fixed
-//! ploidy and sex complement this is one min-cost flow with convex prices, solved exactly; the few ploidies and sex
+//! ploidy and sex complement this is one min-cost flow with convex penalties, solved exactly; the few ploidies and sex
 //! complements are tried one by one. Posteriors normalise over all karyotypes within two edits (one chromosome of
 //! a class more or less) of the best of each.
 
@@ -11,13 +11,13 @@ use domain::{Chromosome, ChromosomeClass};
 use super::{
     evidence::{Evidence, row},
     flow::{Flow, LABELS, OTHER, Row, solve},
-    settings::{KaryotypeSettings, Prices},
+    settings::{KaryotypeSettings, Penalties},
 };
 
 const AUTOSOMES: usize = 22;
 const CLASSES: usize = ChromosomeClass::COUNT;
 /// Highest number of one class that is told apart.
-const MOST: usize = 8;
+const MAX_COPIES: usize = 8;
 
 /// A class whose number is not the normal one.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -40,12 +40,12 @@ pub struct Assignment {
     /// Probability of each object's label, given the whole cell.
     pub scores: Vec<f32>,
     /// Chromosomes of each class in the most probable karyotype, those not found included.
-    pub numbers: [u8; CLASSES],
+    pub copy_numbers: [u8; CLASSES],
     /// Chromosomes of each class that were found.
     pub found: [u8; CLASSES],
     /// Sets of chromosomes: 1 to 4.
     pub ploidy: u8,
-    /// Posterior of `numbers`.
+    /// Posterior of `copy_numbers`.
     pub posterior: f32,
     /// Posterior of any normal karyotype (46,XX or 46,XY).
     pub normal: f32,
@@ -60,26 +60,28 @@ pub struct Assignment {
 }
 
 impl Assignment {
-    /// What a person has settled: these classes, these numbers, without doubt. The ploidy is the usual number of
+    /// What a person has settled: these classes, these copy numbers, without doubt. The ploidy is the usual number of
     /// an autosome.
-    pub(super) fn certain(chromosomes: &[Chromosome], numbers: [u8; CLASSES]) -> Self {
-        let mut sorted = numbers[..AUTOSOMES].to_vec();
+    pub(super) fn certain(chromosomes: &[Chromosome], copy_numbers: [u8; CLASSES]) -> Self {
+        let mut sorted = copy_numbers[..AUTOSOMES].to_vec();
         sorted.sort_unstable();
         let ploidy = sorted[AUTOSOMES / 2].clamp(1, 4);
-        let deviating = |class: &ChromosomeClass| !class.is_sex() && numbers[class.index()] != ploidy;
+        let deviating = |class: &ChromosomeClass| !class.is_sex() && copy_numbers[class.index()] != ploidy;
         let changes: Vec<Change> = ChromosomeClass::all()
             .filter(deviating)
-            .map(|class| Change { class, number: numbers[class.index()], normal: ploidy, posterior: 1.0 })
+            .map(|class| Change { class, number: copy_numbers[class.index()], normal: ploidy, posterior: 1.0 })
             .collect();
-        let sex = (numbers[ChromosomeClass::X.index()], numbers[ChromosomeClass::Y.index()]);
+        let sex = (copy_numbers[ChromosomeClass::X.index()], copy_numbers[ChromosomeClass::Y.index()]);
         let normal = ploidy == 2 && changes.is_empty() && matches!(sex, (2, 0) | (1, 1));
-        let side = |class: usize| [numbers[class] < ploidy, numbers[class] > ploidy].map(|is| f32::from(u8::from(is)));
+        let side = |class: usize| {
+            [copy_numbers[class] < ploidy, copy_numbers[class] > ploidy].map(|is| f32::from(u8::from(is)))
+        };
         Self {
             marginals: std::array::from_fn(side),
             classes: chromosomes.iter().map(|c| c.class).collect(),
             scores: vec![1.0; chromosomes.len()],
-            numbers,
-            found: numbers,
+            copy_numbers,
+            found: copy_numbers,
             ploidy,
             posterior: 1.0,
             normal: f32::from(u8::from(normal)),
@@ -91,12 +93,12 @@ impl Assignment {
 
     /// Chromosomes of the most probable karyotype that were not found.
     pub fn missing(&self) -> u32 {
-        self.numbers.iter().zip(self.found).map(|(t, d)| u32::from(t.saturating_sub(d))).sum()
+        self.copy_numbers.iter().zip(self.found).map(|(t, d)| u32::from(t.saturating_sub(d))).sum()
     }
 
     /// X and Y in the most probable karyotype.
     pub fn sex(&self) -> (u8, u8) {
-        (self.numbers[ChromosomeClass::X.index()], self.numbers[ChromosomeClass::Y.index()])
+        (self.copy_numbers[ChromosomeClass::X.index()], self.copy_numbers[ChromosomeClass::Y.index()])
     }
 }
 
@@ -109,7 +111,7 @@ struct Hypothesis {
     price: f64,
 }
 
-fn hypotheses(objects: usize, prices: &Prices) -> Vec<Hypothesis> {
+fn hypotheses(objects: usize, penalties: &Penalties) -> Vec<Hypothesis> {
     const ALL: [(usize, usize, usize, f64); 17] = [
         // ploidy, X, Y, steps from the usual
         (2, 2, 0, 0.0),
@@ -137,25 +139,25 @@ fn hypotheses(objects: usize, prices: &Prices) -> Vec<Hypothesis> {
             ploidy,
             x,
             y,
-            price: steps * prices.sex + std::f64::consts::LN_2 + (ploidy as f64 - 2.0).abs() * prices.ploidy,
+            price: steps * penalties.sex + std::f64::consts::LN_2 + (ploidy as f64 - 2.0).abs() * penalties.ploidy,
         })
         .collect()
 }
 
-/// Prices under one hypothesis.
+/// Penalties under one hypothesis.
 struct Loads<'a> {
-    prices: &'a Prices,
+    penalties: &'a Penalties,
     hypothesis: Hypothesis,
     /// Cheapest price of finding n of an autosome, and the true number that makes it so.
     open: [(f64, usize); 16],
 }
 
 impl<'a> Loads<'a> {
-    fn new(prices: &'a Prices, hypothesis: Hypothesis) -> Self {
-        let mut loads = Self { prices, hypothesis, open: [(0.0, 0); 16] };
+    fn new(penalties: &'a Penalties, hypothesis: Hypothesis) -> Self {
+        let mut loads = Self { penalties, hypothesis, open: [(0.0, 0); 16] };
         for (n, slot) in loads.open.iter_mut().enumerate() {
-            *slot = (0..=(hypothesis.ploidy + 2).min(MOST))
-                .map(|t| (deviation(prices, hypothesis.ploidy, t) + gap(prices, t, n), t))
+            *slot = (0..=(hypothesis.ploidy + 2).min(MAX_COPIES))
+                .map(|t| (deviation(penalties, hypothesis.ploidy, t) + gap(penalties, t, n), t))
                 .min_by(|a, b| a.0.total_cmp(&b.0))
                 .expect("there are numbers");
         }
@@ -168,9 +170,9 @@ impl<'a> Loads<'a> {
             OTHER => 0.0,
             l if l < AUTOSOMES => match self.open.get(n) {
                 Some((price, _)) => *price,
-                None => self.open[15].0 + self.prices.duplicate * (n - 15) as f64,
+                None => self.open[15].0 + self.penalties.duplicate * (n - 15) as f64,
             },
-            l => gap(self.prices, self.sex_number(l), n),
+            l => gap(self.penalties, self.sex_number(l), n),
         }
     }
 
@@ -185,13 +187,13 @@ impl<'a> Loads<'a> {
 }
 
 /// Price of t chromosomes of an autosome where `ploidy` are normal.
-fn deviation(prices: &Prices, ploidy: usize, t: usize) -> f64 {
-    if t > ploidy { (t - ploidy) as f64 * prices.gain } else { (ploidy - t) as f64 * prices.loss }
+fn deviation(penalties: &Penalties, ploidy: usize, t: usize) -> f64 {
+    if t > ploidy { (t - ploidy) as f64 * penalties.gain } else { (ploidy - t) as f64 * penalties.loss }
 }
 
 /// Price of finding n where t are.
-fn gap(prices: &Prices, t: usize, n: usize) -> f64 {
-    if n > t { (n - t) as f64 * prices.duplicate } else { (t - n) as f64 * prices.miss }
+fn gap(penalties: &Penalties, t: usize, n: usize) -> f64 {
+    if n > t { (n - t) as f64 * penalties.duplicate } else { (t - n) as f64 * penalties.miss }
 }
 
 /// The most probable karyotype of a cell's objects. Exact; no object gives the empty karyotype.
@@ -201,18 +203,18 @@ pub fn assign(evidence: &[Evidence], settings: &KaryotypeSettings) -> Assignment
 }
 
 pub(super) fn assign_rows(rows: &[Row], settings: &KaryotypeSettings) -> Assignment {
-    let solved: Vec<(f64, Loads, Flow)> = hypotheses(rows.len(), &settings.prices)
+    let solved: Vec<(f64, Loads, Flow)> = hypotheses(rows.len(), &settings.penalties)
         .into_iter()
         .map(|hypothesis| {
-            let loads = Loads::new(&settings.prices, hypothesis);
+            let loads = Loads::new(&settings.penalties, hypothesis);
             let flow = solve(rows, |l, n| loads.load(l, n));
             (hypothesis.price + flow.cost(rows, |l, n| loads.load(l, n)), loads, flow)
         })
         .collect();
     let (best_cost, loads, flow) =
         solved.iter().min_by(|a, b| a.0.total_cmp(&b.0)).expect("diploid hypotheses are always tried");
-    let numbers: [u8; CLASSES] = std::array::from_fn(|c| loads.number(c, flow.numbers[c]) as u8);
-    let mut posterior = Posterior::new(numbers, loads.hypothesis);
+    let copy_numbers: [u8; CLASSES] = std::array::from_fn(|c| loads.number(c, flow.copy_numbers[c]) as u8);
+    let mut posterior = Posterior::new(copy_numbers, loads.hypothesis);
     for (cost, loads, flow) in &solved {
         if cost - best_cost < 12.0 * settings.temperature {
             posterior.add(cost - best_cost, loads, flow, settings.temperature);
@@ -227,7 +229,7 @@ pub(super) fn assign_rows(rows: &[Row], settings: &KaryotypeSettings) -> Assignm
         let over: f64 = masses[ploidy + 1..].iter().sum::<f64>() / z;
         let under: f64 = masses[..ploidy].iter().sum::<f64>() / z;
         marginals[class.index()] = [under as f32, over as f32];
-        let number = numbers[class.index()];
+        let number = copy_numbers[class.index()];
         let deviates = usize::from(number) != ploidy;
         let gained = if deviates { usize::from(number) > ploidy } else { over > under };
         let share = if gained { over } else { under };
@@ -245,8 +247,8 @@ pub(super) fn assign_rows(rows: &[Row], settings: &KaryotypeSettings) -> Assignm
     Assignment {
         classes: flow.labels.iter().map(|l| ChromosomeClass::from_index(*l)).collect(),
         scores: scores(rows, loads, flow, settings.temperature),
-        numbers,
-        found: std::array::from_fn(|c| flow.numbers[c].min(255) as u8),
+        copy_numbers,
+        found: std::array::from_fn(|c| flow.copy_numbers[c].min(255) as u8),
         ploidy: ploidy as u8,
         posterior: (posterior.best / z) as f32,
         normal: (posterior.normal / z) as f32,
@@ -259,7 +261,7 @@ pub(super) fn assign_rows(rows: &[Row], settings: &KaryotypeSettings) -> Assignm
 
 /// Sums of weights over karyotypes.
 struct Posterior {
-    numbers: [u8; CLASSES],
+    copy_numbers: [u8; CLASSES],
     hypothesis: Hypothesis,
     total: f64,
     best: f64,
@@ -267,20 +269,20 @@ struct Posterior {
     same_sex: f64,
     same_ploidy: f64,
     /// Weight of each number of each autosome.
-    mass: [[f64; MOST + 1]; CLASSES],
+    mass: [[f64; MAX_COPIES + 1]; CLASSES],
 }
 
 impl Posterior {
-    fn new(numbers: [u8; CLASSES], hypothesis: Hypothesis) -> Self {
+    fn new(copy_numbers: [u8; CLASSES], hypothesis: Hypothesis) -> Self {
         Self {
-            numbers,
+            copy_numbers,
             hypothesis,
             total: 0.0,
             best: 0.0,
             normal: 0.0,
             same_sex: 0.0,
             same_ploidy: 0.0,
-            mass: [[0.0; MOST + 1]; CLASSES],
+            mass: [[0.0; MAX_COPIES + 1]; CLASSES],
         }
     }
 
@@ -288,13 +290,13 @@ impl Posterior {
     fn add(&mut self, cost: f64, loads: &Loads, flow: &Flow, temperature: f64) {
         let weight = |c: f64| (-c / temperature).exp();
         let h = loads.hypothesis;
-        let t: [usize; CLASSES] = std::array::from_fn(|c| loads.number(c, flow.numbers[c]));
+        let t: [usize; CLASSES] = std::array::from_fn(|c| loads.number(c, flow.copy_numbers[c]));
         let edits = Edits::new(loads, flow, &t);
         let deviations: usize = (0..AUTOSOMES).map(|c| t[c].abs_diff(2)).sum();
         let normal_sex = h.ploidy == 2 && (h.x, h.y) != (1, 0) && h.x + h.y == 2;
         // Of the overall best karyotype: how many edits lead there from this hypothesis' own best.
         let same_hypothesis = h == self.hypothesis;
-        let distance: usize = (0..AUTOSOMES).map(|c| t[c].abs_diff(usize::from(self.numbers[c]))).sum();
+        let distance: usize = (0..AUTOSOMES).map(|c| t[c].abs_diff(usize::from(self.copy_numbers[c]))).sum();
         debug_assert!(!same_hypothesis || distance == 0);
         let base = weight(cost);
         let mut sum = base;
@@ -373,7 +375,7 @@ impl<'a> Edits<'a> {
     }
 
     fn possible(&self, class: usize, up: bool) -> bool {
-        if up { self.t[class] < MOST } else { self.t[class] > 0 }
+        if up { self.t[class] < MAX_COPIES } else { self.t[class] > 0 }
     }
 
     /// Change of the price of `t` true ones where n change to m found, the true number changing by the edit.
@@ -381,16 +383,16 @@ impl<'a> Edits<'a> {
         if label == OTHER {
             return 0.0;
         }
-        let (t, n) = (self.t[label], self.flow.numbers[label]);
-        let prices = self.loads.prices;
-        gap(prices, t.saturating_add_signed(edit), n.saturating_add_signed(found)) - gap(prices, t, n)
+        let (t, n) = (self.t[label], self.flow.copy_numbers[label]);
+        let penalties = self.loads.penalties;
+        gap(penalties, t.saturating_add_signed(edit), n.saturating_add_signed(found)) - gap(penalties, t, n)
     }
 
     fn prior_change(&self, class: usize, up: bool) -> f64 {
         let ploidy = self.loads.hypothesis.ploidy;
         let t = self.t[class];
         let after = if up { t + 1 } else { t - 1 };
-        deviation(self.loads.prices, ploidy, after) - deviation(self.loads.prices, ploidy, t)
+        deviation(self.loads.penalties, ploidy, after) - deviation(self.loads.penalties, ploidy, t)
     }
 
     fn price(&self, class: usize, up: bool) -> f64 {
@@ -428,7 +430,7 @@ impl<'a> Edits<'a> {
 fn scores(rows: &[Row], loads: &Loads, flow: &Flow, temperature: f64) -> Vec<f32> {
     let transfers = flow.transfers();
     let step = |label: usize, more: bool| {
-        let n = flow.numbers[label];
+        let n = flow.copy_numbers[label];
         let m = if more { n + 1 } else { n.saturating_sub(1) };
         loads.load(label, m) - loads.load(label, n)
     };

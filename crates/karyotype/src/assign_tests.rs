@@ -1,7 +1,7 @@
 use super::*;
 
-/// Objects of a cell with the given numbers; each sure of its class but for `doubt`, spread over the others.
-pub(crate) fn cell(numbers: &[(&str, usize)], doubt: f32) -> Vec<Evidence> {
+/// Objects of a cell with the given copy numbers; each sure of its class but for `doubt`, spread over the others.
+pub(crate) fn cell(copy_numbers: &[(&str, usize)], doubt: f32) -> Vec<Evidence> {
     let mut objects = Vec::new();
     for class in ChromosomeClass::all() {
         let usual = match class {
@@ -9,7 +9,7 @@ pub(crate) fn cell(numbers: &[(&str, usize)], doubt: f32) -> Vec<Evidence> {
             ChromosomeClass::Y => 0,
             _ => 2,
         };
-        let n = numbers.iter().find(|(name, _)| *name == class.name()).map_or(usual, |(_, n)| *n);
+        let n = copy_numbers.iter().find(|(name, _)| *name == class.name()).map_or(usual, |(_, n)| *n);
         for _ in 0..n {
             let mut p = [doubt / 23.0; 24];
             p[class.index()] = 1.0 - doubt;
@@ -22,7 +22,7 @@ pub(crate) fn cell(numbers: &[(&str, usize)], doubt: f32) -> Vec<Evidence> {
 /// As for a clear cell, of which no box was left out.
 fn settings() -> KaryotypeSettings {
     let usual = KaryotypeSettings::default();
-    KaryotypeSettings { prices: usual.prices.with_left_out(&crate::LeftOut::default()), ..usual }
+    KaryotypeSettings { penalties: usual.penalties.with_left_out(&crate::Unselected::default()), ..usual }
 }
 
 fn changed(assignment: &Assignment) -> Vec<(String, u8)> {
@@ -32,8 +32,8 @@ fn changed(assignment: &Assignment) -> Vec<(String, u8)> {
 
 #[test]
 fn a_normal_cell_is_normal_and_sure() {
-    for (sex, numbers) in [((2, 0), vec![]), ((1, 1), vec![("X", 1), ("Y", 1)])] {
-        let a = assign(&cell(&numbers, 0.05), &settings());
+    for (sex, copy_numbers) in [((2, 0), vec![]), ((1, 1), vec![("X", 1), ("Y", 1)])] {
+        let a = assign(&cell(&copy_numbers, 0.05), &settings());
         assert_eq!(a.sex(), sex);
         assert!(a.normal > 0.9, "{a:?}");
         assert!(changed(&a).is_empty());
@@ -61,9 +61,9 @@ fn sex_aneuploidies_triploidy_and_tetraploidy_come_out() {
     }
     let names: Vec<&str> = ChromosomeClass::all().filter(|c| !c.is_sex()).map(|c| c.name()).collect();
     for (ploidy, x, y) in [(3, 2, 1), (3, 3, 0), (4, 2, 2), (1, 1, 0)] {
-        let mut numbers: Vec<(&str, usize)> = names.iter().map(|n| (*n, ploidy)).collect();
-        numbers.extend([("X", x), ("Y", y)]);
-        let a = assign(&cell(&numbers, 0.05), &settings());
+        let mut copy_numbers: Vec<(&str, usize)> = names.iter().map(|n| (*n, ploidy)).collect();
+        copy_numbers.extend([("X", x), ("Y", y)]);
+        let a = assign(&cell(&copy_numbers, 0.05), &settings());
         assert_eq!((usize::from(a.ploidy), a.sex()), (ploidy, (x as u8, y as u8)));
         assert!(changed(&a).is_empty(), "{a:?}");
     }

@@ -57,7 +57,7 @@ pub struct Candidate {
 
 /// What the selection left out: boxes that may still hold a chromosome of the cell.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct LeftOut {
+pub struct Unselected {
     /// Those that overlap none of the chosen: any may be a chromosome of its own.
     pub apart: Vec<Evidence>,
     /// How many chromosomes they hold in all likelihood: the sum of their probabilities. The more, the likelier one is
@@ -65,7 +65,7 @@ pub struct LeftOut {
     pub chromosomes: f64,
 }
 
-/// Prices of the labels for one object.
+/// Penalties of the labels for one object.
 pub(super) fn row(evidence: &Evidence, settings: &KaryotypeSettings) -> Row {
     let real = f64::from(evidence.objectness);
     let other = f64::from(evidence.log_other).exp().clamp(1e-6, 0.999);

@@ -19,7 +19,7 @@ pub(super) struct Flow {
     /// Label of each object.
     pub labels: Vec<usize>,
     /// Objects under each label.
-    pub numbers: [usize; LABELS],
+    pub copy_numbers: [usize; LABELS],
     /// Cheapest price of one object changing from the first label to the second; infinite where there is none. On the
     /// heap, for the search keeps a flow a level: ten kilobytes each would use up a thread's stack.
     moves: Box<[[f64; LABELS]; LABELS]>,
@@ -33,17 +33,17 @@ const TINY: f64 = 1e-9;
 pub(super) fn solve(rows: &[Row], load: impl Fn(usize, usize) -> f64) -> Flow {
     let mut flow = Flow {
         labels: vec![NONE; rows.len()],
-        numbers: [0; LABELS],
+        copy_numbers: [0; LABELS],
         moves: Box::new([[f64::INFINITY; LABELS]; LABELS]),
         movers: Box::new([[NONE; LABELS]; LABELS]),
     };
     for new in 0..rows.len() {
         let mut distance = rows[new];
         let mut from = [NONE; LABELS];
-        // Bellman-Ford: prices of moves may be negative. There is no negative cycle, so paths are simple.
+        // Bellman-Ford: penalties of moves may be negative. There is no negative cycle, so paths are simple.
         for _ in 0..LABELS {
             let mut changed = false;
-            for a in (0..LABELS).filter(|a| flow.numbers[*a] > 0) {
+            for a in (0..LABELS).filter(|a| flow.copy_numbers[*a] > 0) {
                 for b in 0..LABELS {
                     let through = distance[a] + flow.moves[a][b];
                     if through < distance[b] - TINY {
@@ -57,7 +57,7 @@ pub(super) fn solve(rows: &[Row], load: impl Fn(usize, usize) -> f64) -> Flow {
         }
         let end = (0..LABELS)
             .min_by(|a, b| {
-                let price = |l: usize| distance[l] + load(l, flow.numbers[l] + 1) - load(l, flow.numbers[l]);
+                let price = |l: usize| distance[l] + load(l, flow.copy_numbers[l] + 1) - load(l, flow.copy_numbers[l]);
                 price(*a).total_cmp(&price(*b))
             })
             .expect("there are labels");
@@ -70,7 +70,7 @@ pub(super) fn solve(rows: &[Row], load: impl Fn(usize, usize) -> f64) -> Flow {
             touched.push(at);
         }
         flow.labels[new] = at;
-        flow.numbers[end] += 1;
+        flow.copy_numbers[end] += 1;
         for label in touched {
             flow.refresh(rows, label);
         }
@@ -99,8 +99,8 @@ impl Flow {
             return self.refresh(rows, OTHER);
         }
         self.labels[object] = OTHER;
-        self.numbers[left] -= 1;
-        self.numbers[OTHER] += 1;
+        self.copy_numbers[left] -= 1;
+        self.copy_numbers[OTHER] += 1;
         self.refresh(rows, left);
         self.refresh(rows, OTHER);
         // Cheapest ways from every label to the free place, backwards.
@@ -109,7 +109,7 @@ impl Flow {
         distance[left] = 0.0;
         for _ in 0..LABELS {
             let mut changed = false;
-            for a in (0..LABELS).filter(|a| self.numbers[*a] > 0 && *a != left) {
+            for a in (0..LABELS).filter(|a| self.copy_numbers[*a] > 0 && *a != left) {
                 for b in 0..LABELS {
                     let through = self.moves[a][b] + distance[b];
                     if through < distance[a] - TINY {
@@ -121,17 +121,17 @@ impl Flow {
                 break;
             }
         }
-        let fewer = |l: usize| load(l, self.numbers[l] - 1) - load(l, self.numbers[l]);
+        let fewer = |l: usize| load(l, self.copy_numbers[l] - 1) - load(l, self.copy_numbers[l]);
         let start = (0..LABELS)
             .filter(|l| *l != left && next[*l] != NONE)
             .min_by(|a, b| (distance[*a] + fewer(*a)).total_cmp(&(distance[*b] + fewer(*b))));
         let Some(start) = start else { return };
-        let gain = load(left, self.numbers[left] + 1) - load(left, self.numbers[left]);
+        let gain = load(left, self.copy_numbers[left] + 1) - load(left, self.copy_numbers[left]);
         if distance[start] + fewer(start) + gain >= -TINY {
             return;
         }
-        self.numbers[start] -= 1;
-        self.numbers[left] += 1;
+        self.copy_numbers[start] -= 1;
+        self.copy_numbers[left] += 1;
         let mut touched = vec![start];
         let mut at = start;
         while at != left && touched.len() <= LABELS {
@@ -148,7 +148,7 @@ impl Flow {
     /// Price of all objects under their labels, loads included.
     pub fn cost(&self, rows: &[Row], load: impl Fn(usize, usize) -> f64) -> f64 {
         let objects: f64 = self.labels.iter().zip(rows).map(|(l, row)| row[*l]).sum();
-        objects + (0..LABELS).map(|l| load(l, self.numbers[l])).sum::<f64>()
+        objects + (0..LABELS).map(|l| load(l, self.copy_numbers[l])).sum::<f64>()
     }
 
     /// Cheapest price of taking one object from the first label and giving one to the second, others making room
@@ -211,7 +211,7 @@ mod tests {
                 let anew = solve(&rows, load);
                 prop_assert!((flow.cost(&rows, load) - anew.cost(&rows, load)).abs() < 1e-6);
                 for l in 0..LABELS {
-                    prop_assert_eq!(flow.numbers[l], flow.labels.iter().filter(|x| **x == l).count());
+                    prop_assert_eq!(flow.copy_numbers[l], flow.labels.iter().filter(|x| **x == l).count());
                 }
             }
         }
@@ -232,7 +232,7 @@ mod tests {
             let flow = solve(&rows, load);
             let best = by_hungarian(&rows, &load);
             prop_assert!((flow.cost(&rows, load) - best).abs() < 1e-4, "{} {best}", flow.cost(&rows, load));
-            prop_assert_eq!(flow.numbers.iter().sum::<usize>(), rows.len());
+            prop_assert_eq!(flow.copy_numbers.iter().sum::<usize>(), rows.len());
         }
     }
 }

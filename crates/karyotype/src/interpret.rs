@@ -7,16 +7,16 @@ use domain::{
 
 use super::{
     assign::{Assignment, assign},
-    evidence::{Evidence, LeftOut},
+    evidence::{Evidence, Unselected},
     iscn::{Base, CellLine, Item, SexChromosomes, SexComplement, Sign, Span},
-    look::CANDIDATE,
     settings::KaryotypeSettings,
     structure::{self, Structural},
+    structure_screen::CANDIDATE,
     syndromes::syndrome,
 };
 
 /// Fewest objects that are looked at as a cell.
-const FEWEST: usize = 20;
+const MIN_CHROMOSOMES: usize = 20;
 /// From so many unexplained losses on a cell counts as incomplete.
 const INCOMPLETE: u32 = 3;
 
@@ -25,8 +25,8 @@ const INCOMPLETE: u32 = 3;
 /// `evidence` goes with `cell.chromosomes`, one each. Without class evidence (segmentation alone: an empty
 /// slice, or one of another length) the cell is not assessable, which is said; what is counted is counted.
 ///
-/// `left_out` makes a loss less sure: the chromosome may be there, but not chosen or not found.
-pub fn interpret(cell: &mut Cell, evidence: &[Evidence], left_out: &LeftOut, settings: &KaryotypeSettings) {
+/// `unselected` makes a loss less sure: the chromosome may be there, but not chosen or not found.
+pub fn interpret(cell: &mut Cell, evidence: &[Evidence], unselected: &Unselected, settings: &KaryotypeSettings) {
     if evidence.len() != cell.chromosomes.len() || evidence.is_empty() {
         let found = cell.chromosomes.len();
         let reason = match found {
@@ -37,7 +37,7 @@ pub fn interpret(cell: &mut Cell, evidence: &[Evidence], left_out: &LeftOut, set
         cell.counts = Counts { detected: found as u32, unclear: found as u32, ..Counts::default() };
         return;
     }
-    conclude(cell, evidence, &assess(evidence, left_out, settings), settings);
+    conclude(cell, evidence, &assess(evidence, unselected, settings), settings);
 }
 
 /// Completes a cell's record from the assignment of its chromosomes; `evidence` goes with them, one each.
@@ -57,9 +57,9 @@ pub fn conclude(cell: &mut Cell, evidence: &[Evidence], assignment: &Assignment,
 
 /// The assignment of a cell's chosen objects, with what was left out taken into account: it makes a miss cheaper, and
 /// what lies apart may be a chromosome that was not found.
-pub fn assess(evidence: &[Evidence], left_out: &LeftOut, settings: &KaryotypeSettings) -> Assignment {
-    let all: Vec<Evidence> = evidence.iter().chain(&left_out.apart).cloned().collect();
-    let settings = KaryotypeSettings { prices: settings.prices.with_left_out(left_out), ..settings.clone() };
+pub fn assess(evidence: &[Evidence], unselected: &Unselected, settings: &KaryotypeSettings) -> Assignment {
+    let all: Vec<Evidence> = evidence.iter().chain(&unselected.apart).cloned().collect();
+    let settings = KaryotypeSettings { penalties: settings.penalties.with_left_out(unselected), ..settings.clone() };
     let mut assignment = assign(&all, &settings);
     // What the record does not show was not found.
     for class in assignment.classes.split_off(evidence.len()).into_iter().flatten() {
@@ -136,7 +136,7 @@ fn is_sure(finding: &Finding, settings: &KaryotypeSettings) -> bool {
 fn in_karyotype(finding: &Finding, assignment: &Assignment) -> bool {
     let deviates = |gain: bool| {
         finding.class.is_some_and(|class| {
-            let number = assignment.numbers[class.index()];
+            let number = assignment.copy_numbers[class.index()];
             class.is_sex() || if gain { number > assignment.ploidy } else { number < assignment.ploidy }
         })
     };
@@ -291,8 +291,8 @@ fn judge(
 ) -> (Verdict, String) {
     let not_assessable = |reason: String| (Verdict::NotAssessable, reason);
     let found: u32 = assignment.found.iter().map(|n| u32::from(*n)).sum();
-    let expected: u32 = assignment.numbers.iter().map(|n| u32::from(*n)).sum();
-    if (found as usize) < FEWEST {
+    let expected: u32 = assignment.copy_numbers.iter().map(|n| u32::from(*n)).sum();
+    if (found as usize) < MIN_CHROMOSOMES {
         return not_assessable(format!("only {found} chromosomes were found: a piece of a cell"));
     }
     let losses: u32 = findings
@@ -309,7 +309,7 @@ fn judge(
     let only_losses = strong.iter().all(|f| f.kind == FindingKind::Loss);
     if assignment.missing() > 0 && only_losses {
         let absent: Vec<&str> = ChromosomeClass::all()
-            .filter(|c| assignment.found[c.index()] < assignment.numbers[c.index()])
+            .filter(|c| assignment.found[c.index()] < assignment.copy_numbers[c.index()])
             .map(|c| if c.is_sex() && settings.sex == SexDisclosure::Undisclosed { "sex chromosome" } else { c.name() })
             .collect();
         return not_assessable(format!(

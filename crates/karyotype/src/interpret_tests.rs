@@ -24,7 +24,7 @@ pub(crate) fn record(evidence: &[Evidence]) -> Cell {
 fn interpreted(numbers: &[(&str, usize)], settings: &KaryotypeSettings) -> Cell {
     let evidence = objects(numbers, 0.0001);
     let mut cell = record(&evidence);
-    interpret(&mut cell, &evidence, &LeftOut::default(), settings);
+    interpret(&mut cell, &evidence, &Unselected::default(), settings);
     cell
 }
 
@@ -62,7 +62,7 @@ fn a_trisomy_carries_its_common_name_and_its_chromosomes() {
 fn without_a_classifier_nothing_is_claimed() {
     let evidence = objects(&[], 0.05);
     let mut cell = record(&evidence);
-    interpret(&mut cell, &[], &LeftOut::default(), &KaryotypeSettings::default());
+    interpret(&mut cell, &[], &Unselected::default(), &KaryotypeSettings::default());
     assert_eq!(cell.karyotype.verdict, Verdict::NotAssessable);
     assert!(cell.karyotype.reason.contains("46 objects"));
     assert_eq!(cell.karyotype.iscn, None);
@@ -111,7 +111,7 @@ fn a_long_acrocentric_beside_a_lost_one_is_a_fusion_and_no_monosomy() {
     let carrier = evidence.iter().position(|e| e.best().0.name() == "14").unwrap();
     evidence[carrier].relative_length = Some(3.56 * 0.81 + 1.9 * 0.69);
     let mut cell = record(&evidence);
-    interpret(&mut cell, &evidence, &LeftOut::default(), &KaryotypeSettings::default());
+    interpret(&mut cell, &evidence, &Unselected::default(), &KaryotypeSettings::default());
     assert_eq!(cell.karyotype.iscn.as_deref(), Some("45,XX,?der(14;21)(q10;q10)"), "{:?}", cell.karyotype);
     assert!(cell.karyotype.findings.iter().all(|f| f.kind == FindingKind::Structural));
     assert!(cell.karyotype.findings[0].text.contains("candidate"));

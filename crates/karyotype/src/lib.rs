@@ -10,27 +10,27 @@ mod flow;
 mod interpret;
 pub mod iscn;
 pub mod karyogram;
-mod look;
 pub mod measure;
 mod morphology;
 mod select;
 mod settings;
 mod structure;
+mod structure_screen;
 mod syndromes;
 
 pub use assign::{Assignment, Change, assign, assign_closed};
-pub use evidence::{Candidate, Evidence, LeftOut};
+pub use evidence::{Candidate, Evidence, Unselected};
 pub use interpret::{SEX_WITHHELD, assess, conclude, interpret, is_withheld, recount};
-pub use look::look;
 pub use morphology::{Morphology, morphology};
 pub use select::{Selection, select};
-pub use settings::{KaryotypeSettings, Prices};
+pub use settings::{KaryotypeSettings, Penalties};
+pub use structure_screen::screen_structure;
 pub use syndromes::{Syndrome, syndrome, syndromes};
 
 /// For tests of other rooms: interpreted cells with chosen numbers of chromosomes.
 #[cfg(test)]
 pub(crate) mod tests_support {
-    use super::{KaryotypeSettings, LeftOut, interpret};
+    use super::{KaryotypeSettings, Unselected, interpret};
     use domain::Cell;
 
     /// A clear cell with the given numbers of some classes, else 46,XX.
@@ -38,7 +38,7 @@ pub(crate) mod tests_support {
         let mut evidence = super::assign::tests::cell(numbers, 0.00001);
         evidence.iter_mut().for_each(|e| e.objectness = 0.999);
         let mut cell = super::interpret::tests::record(&evidence);
-        interpret(&mut cell, &evidence, &LeftOut::default(), &KaryotypeSettings::default());
+        interpret(&mut cell, &evidence, &Unselected::default(), &KaryotypeSettings::default());
         cell
     }
 }

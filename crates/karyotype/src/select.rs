@@ -11,7 +11,7 @@ use super::{
     assign::assign_rows,
     evidence::{Candidate, row},
     flow::{Flow, LABELS, OTHER, Row, solve},
-    settings::{KaryotypeSettings, Prices},
+    settings::{KaryotypeSettings, Penalties},
 };
 
 /// The chosen boxes of a cell.
@@ -27,15 +27,15 @@ pub struct Selection {
     pub exact: bool,
 }
 
-/// Boxes below this probability are not looked at: a lacking chromosome is cheaper.
+/// Boxes below this probability are not looked at: a missing chromosome is cheaper.
 const FLOOR: f32 = 0.001;
 /// A box that overlaps a surer one by this much is its double.
 const DOUBLE: f32 = 0.85;
 /// Most boxes looked at.
-const MOST: usize = 160;
+const MAX_CANDIDATES: usize = 160;
 /// Most nodes of the search for one cell.
 const NODES: usize = 6000;
-/// Overlap prices below this are charged without a choice.
+/// Overlap penalties below this are charged without a choice.
 const NEGLIGIBLE: f64 = 0.3;
 const FORBIDDEN: f64 = 1e6;
 
@@ -46,8 +46,8 @@ pub fn select(candidates: &[Candidate], settings: &KaryotypeSettings) -> Selecti
     let rivals = rivals(candidates, &considered, settings);
     let sure = considered.iter().filter(|i| candidates[**i].evidence.objectness >= 0.5).count();
     let ploidy = (sure as f64 / 23.0).round().clamp(2.0, 4.0);
-    let mut search = Search { rows, rivals: &rivals, prices: &settings.prices, ploidy, best: None, nodes: 0 };
-    let root = solve(&search.rows, |l, n| relaxed_load(&settings.prices, ploidy, l, n));
+    let mut search = Search { rows, rivals: &rivals, penalties: &settings.penalties, ploidy, best: None, nodes: 0 };
+    let root = solve(&search.rows, |l, n| relaxed_load(&settings.penalties, ploidy, l, n));
     search.branch(root, &mut vec![false; rivals.len()], 0.0);
     let exact = search.nodes < NODES;
     let taken: Vec<usize> = match &search.best {
@@ -77,7 +77,7 @@ fn considered(candidates: &[Candidate]) -> Vec<usize> {
     order.sort_by(|a, b| candidates[*b].evidence.objectness.total_cmp(&candidates[*a].evidence.objectness));
     let mut kept: Vec<usize> = Vec::new();
     for i in order {
-        if kept.len() == MOST {
+        if kept.len() == MAX_CANDIDATES {
             break;
         }
         if kept.iter().all(|k| candidates[*k].bounds.iou(&candidates[i].bounds) < DOUBLE) {
@@ -99,7 +99,7 @@ fn rivals(candidates: &[Candidate], considered: &[usize], settings: &KaryotypeSe
     for (first, i) in considered.iter().enumerate() {
         for (second, j) in considered.iter().enumerate().skip(first + 1) {
             let over = f64::from(candidates[*i].bounds.iou(&candidates[*j].bounds)) - settings.rival_iou;
-            let price = over / (1.0 - settings.rival_iou) * settings.prices.rivals;
+            let price = over / (1.0 - settings.rival_iou) * settings.penalties.rivals;
             if price > NEGLIGIBLE {
                 rivals.push(Rivals { first, second, price });
             }
@@ -112,7 +112,7 @@ fn rivals(candidates: &[Candidate], considered: &[usize], settings: &KaryotypeSe
 struct Search<'a> {
     rows: Vec<Row>,
     rivals: &'a [Rivals],
-    prices: &'a Prices,
+    penalties: &'a Penalties,
     ploidy: f64,
     best: Option<(f64, Flow)>,
     nodes: usize,
@@ -125,8 +125,8 @@ impl Search<'_> {
             return;
         }
         self.nodes += 1;
-        let (prices, ploidy) = (self.prices, self.ploidy);
-        let load = |label: usize, n: usize| relaxed_load(prices, ploidy, label, n);
+        let (penalties, ploidy) = (self.penalties, self.ploidy);
+        let load = |label: usize, n: usize| relaxed_load(penalties, ploidy, label, n);
         let cost = charged + flow.cost(&self.rows, load);
         if self.best.as_ref().is_some_and(|(best, _)| cost >= *best - 1e-9) {
             return;
@@ -161,9 +161,9 @@ impl Search<'_> {
 }
 
 /// Convex price of n of a class, sex chromosomes each for themselves.
-fn relaxed_load(prices: &Prices, ploidy: f64, label: usize, n: usize) -> f64 {
+fn relaxed_load(penalties: &Penalties, ploidy: f64, label: usize, n: usize) -> f64 {
     let n = n as f64;
-    let (under, over) = (prices.lacking, prices.surplus);
+    let (under, over) = (penalties.missing, penalties.extra);
     let between = |least: f64, usual: f64, less: f64, more: f64| {
         if n > usual {
             (n - usual) * more
@@ -176,10 +176,10 @@ fn relaxed_load(prices: &Prices, ploidy: f64, label: usize, n: usize) -> f64 {
     debug_assert!(label < LABELS);
     match label {
         OTHER => 0.0,
-        l if l == ChromosomeClass::X.index() => between(1.0, ploidy, 0.5, prices.sex),
+        l if l == ChromosomeClass::X.index() => between(1.0, ploidy, 0.5, penalties.sex),
         l if l == ChromosomeClass::Y.index() => {
             let usual = (ploidy / 2.0).floor();
-            if n > usual { usual * 0.5 + (n - usual) * prices.sex } else { n * 0.5 }
+            if n > usual { usual * 0.5 + (n - usual) * penalties.sex } else { n * 0.5 }
         }
         _ => between(ploidy, ploidy, under, over),
     }
@@ -216,8 +216,8 @@ mod tests {
 
     #[test]
     fn a_weak_box_is_taken_where_its_class_is_lacking_and_left_where_it_is_not() {
-        for (lacking, taken) in [(true, true), (false, false)] {
-            let mut evidence = cell(&[("13", if lacking { 1 } else { 2 })], 0.05);
+        for (missing, taken) in [(true, true), (false, false)] {
+            let mut evidence = cell(&[("13", if missing { 1 } else { 2 })], 0.05);
             let mut weak = cell(&[], 0.1).into_iter().find(|e| e.best().0.name() == "13").unwrap();
             weak.objectness = 0.3;
             evidence.push(weak);
@@ -251,7 +251,7 @@ mod tests {
         assert_eq!(selection.chosen, (0..46).collect::<Vec<_>>());
     }
 
-    /// What keeps the recursion and the time within bounds: at most `MOST` boxes, at most `NODES` nodes, one a level.
+    /// What keeps the recursion and the time within bounds: at most `MAX_CANDIDATES` boxes, at most `NODES` nodes, one a level.
     #[test]
     fn hundreds_of_overlapping_boxes_neither_overflow_a_small_stack_nor_take_long() {
         let crowd: Vec<Candidate> = (0..600)

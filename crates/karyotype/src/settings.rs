@@ -7,15 +7,15 @@ use serde::{Deserialize, Serialize};
 
 use domain::SexDisclosure;
 
-use super::evidence::LeftOut;
+use super::evidence::Unselected;
 
 /// Chromosomes left out, in sum of probabilities, at which the price of a miss is as written.
 const USUAL_LEFT_OUT: f64 = 1.0;
 
-/// Prices in nats: minus the natural logarithm of how probable each deviation is, beside the usual.
+/// Penalties in nats: minus the natural logarithm of how probable each deviation is, beside the usual.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Prices {
+pub struct Penalties {
     /// One chromosome of an autosome too many.
     pub gain: f64,
     /// One chromosome of an autosome too few.
@@ -27,21 +27,21 @@ pub struct Prices {
     /// A chromosome that is there but was not found, where boxes that hold one chromosome in sum were left out.
     pub miss: f64,
     /// How much cheaper `miss` becomes with each further chromosome left out.
-    pub left_out: f64,
+    pub unselected: f64,
     /// Two boxes on one chromosome that do not overlap much.
     pub duplicate: f64,
     /// Two selected boxes that overlap wholly; less overlap costs in proportion.
     pub rivals: f64,
     /// While boxes are selected: one of an autosome too few, for whatever reason.
-    pub lacking: f64,
+    pub missing: f64,
     /// While boxes are selected: one of an autosome too many, for whatever reason.
-    pub surplus: f64,
+    pub extra: f64,
 }
 
-impl Prices {
+impl Penalties {
     /// The same for a cell of which so much was left out.
-    pub(super) fn with_left_out(&self, left_out: &LeftOut) -> Self {
-        let miss = self.miss - self.left_out * (left_out.chromosomes - USUAL_LEFT_OUT);
+    pub(super) fn with_left_out(&self, unselected: &Unselected) -> Self {
+        let miss = self.miss - self.unselected * (unselected.chromosomes - USUAL_LEFT_OUT);
         Self { miss: miss.clamp(1.5, 12.0), ..self.clone() }
     }
 }
@@ -69,7 +69,7 @@ pub struct KaryotypeSettings {
     /// IoU from which two boxes rival for one chromosome.
     pub rival_iou: f64,
     /// What deviations cost.
-    pub prices: Prices,
+    pub penalties: Penalties,
 }
 
 static FITTED: LazyLock<KaryotypeSettings> = LazyLock::new(|| {

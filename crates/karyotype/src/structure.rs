@@ -32,7 +32,7 @@ pub(super) fn candidates(chromosomes: &[Chromosome], assignment: &Assignment) ->
 /// A Robertsonian fusion looks like the loss of one acrocentric chromosome beside another one that is longer than
 /// its class by the lost one's long arm.
 fn fusions(chromosomes: &[Chromosome], assignment: &Assignment) -> Vec<Structural> {
-    let lost = ChromosomeClass::all().filter(|c| c.is_acrocentric() && assignment.numbers[c.index()] == 1);
+    let lost = ChromosomeClass::all().filter(|c| c.is_acrocentric() && assignment.copy_numbers[c.index()] == 1);
     let mut found: Vec<Structural> = Vec::new();
     for lost in lost {
         let arm = morphology(lost).relative_length * (1.0 - morphology(lost).centromere_index);

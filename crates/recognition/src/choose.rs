@@ -1,7 +1,7 @@
 //! The selection over the cell: which candidates are its chromosomes, and what they are called.
 
 use domain::ChromosomeClass;
-use karyotype::{Candidate as Rival, Evidence, KaryotypeSettings, LeftOut, select};
+use karyotype::{Candidate as Rival, Evidence, KaryotypeSettings, Unselected, select};
 
 use super::{Candidate, LogProbs, Recognised};
 
@@ -35,7 +35,7 @@ impl Candidate {
 const SPARE: f32 = 0.002;
 
 /// The boxes that the selection left out; any may still hold a chromosome.
-pub fn left_out(recognised: &Recognised, chosen: &[Chosen], settings: &KaryotypeSettings) -> LeftOut {
+pub fn unselected(recognised: &Recognised, chosen: &[Chosen], settings: &KaryotypeSettings) -> Unselected {
     let taken = |i: usize| chosen.iter().any(|c| c.candidate == i);
     let apart = |candidate: &Candidate| {
         let overlap = |c: &Chosen| f64::from(recognised.candidates[c.candidate].bounds.iou(&candidate.bounds));
@@ -43,7 +43,7 @@ pub fn left_out(recognised: &Recognised, chosen: &[Chosen], settings: &Karyotype
     };
     let considered = recognised.candidates.iter().take(recognised.considered).enumerate();
     let others: Vec<&Candidate> = considered.filter(|(i, _)| !taken(*i)).map(|(_, candidate)| candidate).collect();
-    LeftOut {
+    Unselected {
         apart: others.iter().filter(|c| c.probability >= SPARE && apart(c)).filter_map(|c| c.evidence()).collect(),
         chromosomes: others.iter().map(|c| f64::from(c.probability)).sum(),
     }

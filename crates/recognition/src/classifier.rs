@@ -17,7 +17,7 @@ pub type LogProbs = [f32; ChromosomeClass::COUNT + 1];
 
 /// What a classifier says of one box.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Named {
+pub struct Classification {
     /// Its classes.
     pub log_probs: LogProbs,
     /// Where the chromosome lies, by a classifier that refines boxes.
@@ -28,7 +28,7 @@ pub struct Named {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Refined {
     /// Logit that the refined box is a chromosome's.
-    pub found: f32,
+    pub iou_logit: f32,
     /// How far left, top, right and bottom lie from those of the given box, in widths and heights of that.
     pub edges: [f32; 4],
 }
@@ -120,7 +120,7 @@ impl Classifier {
     ///
     /// # Errors
     /// When the engine fails or gives another shape than the manifest says.
-    pub fn classify(&mut self, items: &[Item<'_>], median: f32) -> Result<Vec<Named>, EngineError> {
+    pub fn classify(&mut self, items: &[Item<'_>], median: f32) -> Result<Vec<Classification>, EngineError> {
         self.twice_in_doubt(items.len(), |classifier, views| classifier.look(items, views, median))
     }
 
@@ -128,13 +128,13 @@ impl Classifier {
     pub(super) fn twice_in_doubt(
         &mut self,
         count: usize,
-        mut look: impl FnMut(&mut Self, &[Look]) -> Result<Vec<Named>, EngineError>,
-    ) -> Result<Vec<Named>, EngineError> {
+        mut look: impl FnMut(&mut Self, &[Look]) -> Result<Vec<Classification>, EngineError>,
+    ) -> Result<Vec<Classification>, EngineError> {
         let first: Vec<Look> = (0..count).map(|i| (i, 0)).collect();
         let mut answers = look(self, &first)?;
         let Some(doubt) = self.manifest.input.doubt.clone() else { return Ok(answers) };
         let least = doubt.below.ln();
-        let unsure = |named: &Named| named.log_probs.iter().all(|log_prob| *log_prob < least);
+        let unsure = |named: &Classification| named.log_probs.iter().all(|log_prob| *log_prob < least);
         let doubtful: Vec<usize> = (0..answers.len()).filter(|i| unsure(&answers[*i])).collect();
         let again: Vec<Look> = doubtful.iter().flat_map(|i| doubt.turns.iter().map(|turn| (*i, *turn))).collect();
         let views = look(self, &again)?;
@@ -150,7 +150,7 @@ impl Classifier {
     }
 
     /// One batch.
-    fn look(&mut self, items: &[Item<'_>], views: &[Look], median: f32) -> Result<Vec<Named>, EngineError> {
+    fn look(&mut self, items: &[Item<'_>], views: &[Look], median: f32) -> Result<Vec<Classification>, EngineError> {
         if views.is_empty() {
             return Ok(Vec::new());
         }
@@ -194,7 +194,12 @@ impl Classifier {
     }
 
     /// What the outputs for `count` crops say.
-    pub(super) fn read(&self, shape: &[usize], logits: &[f32], count: usize) -> Result<Vec<Named>, EngineError> {
+    pub(super) fn read(
+        &self,
+        shape: &[usize],
+        logits: &[f32],
+        count: usize,
+    ) -> Result<Vec<Classification>, EngineError> {
         let named = self.classes.len() + usize::from(self.manifest.output.other);
         let expected = named + self.manifest.output.extra.len();
         let model = self.manifest.name.clone();
@@ -217,13 +222,13 @@ impl Classifier {
         let read = |row: &[f32]| {
             let (classes, more) = row.split_at(named);
             let refined = match *more {
-                [found, left, top, right, bottom] => {
+                [iou_logit, left, top, right, bottom] => {
                     let edges = [left, top, right, bottom].map(|edge| edge.clamp(-reach, reach));
-                    Some(Refined { found, edges })
+                    Some(Refined { iou_logit, edges })
                 }
                 _ => None,
             };
-            Named { log_probs: self.log_probs(classes), refined }
+            Classification { log_probs: self.log_probs(classes), refined }
         };
         Ok(logits.chunks_exact(expected).map(read).collect())
     }
@@ -357,7 +362,7 @@ mod tests {
     #[test]
     fn a_refined_box_has_its_edges_moved() {
         let bounds = BoundingBox { x: 10.0, y: 20.0, width: 20.0, height: 40.0 };
-        let refined = Refined { found: 1.0, edges: [-0.1, 0.25, 0.05, 0.45] };
+        let refined = Refined { iou_logit: 1.0, edges: [-0.1, 0.25, 0.05, 0.45] };
         assert_eq!(refined.applied(&bounds), BoundingBox::from_corners(8.0, 30.0, 31.0, 78.0));
     }
 

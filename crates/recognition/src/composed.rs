@@ -10,8 +10,8 @@ use domain::{BoundingBox, ChromosomeClass, Stain, Status, frame::Frame};
 use imaging::GrayImage;
 
 use super::{
-    Basis, Candidate, Classifier, Detection, Detector, Item, Named, Plane, Recognised, RecognitionError, Recognizer,
-    Region, Segmented, Triage, TriageOptions, combine, median_diagonal, suppress, tell,
+    Candidate, Classification, Classifier, Detection, Detector, Item, Plane, Provenance, Recognised, RecognitionError,
+    Recognizer, Region, Segmented, Triage, TriageOptions, combine, median_diagonal, select_detections, suppress,
 };
 
 /// How the frames of a source are to be recognised.
@@ -39,7 +39,7 @@ pub struct ComposedRecognizer {
     detector: Option<Detector>,
     classifier: Option<Classifier>,
     stain: Stain,
-    basis: Basis,
+    provenance: Provenance,
     floor: Option<f32>,
     plane: Plane,
     segmented: Segmented,
@@ -57,38 +57,39 @@ impl ComposedRecognizer {
     ///
     /// # Errors
     /// When a named model is missing, or a model is broken. That no model serves the stain is no error: segmentation
-    /// alone runs then, and the basis says so.
+    /// alone runs then, and the provenance says so.
     pub fn open(
         recognition: &Recognition,
         library: &ModelLibrary,
         chosen: &ChosenEngine,
     ) -> Result<Self, RecognitionError> {
-        let mut basis = Basis { library: chosen.engine.describe(), ..Basis::default() };
-        basis.notes.extend(chosen.fell_back.iter().map(|reason| format!("engine cpu runs instead: {reason}")));
+        let mut provenance = Provenance { library: chosen.engine.describe(), ..Provenance::default() };
+        provenance.notes.extend(chosen.fell_back.iter().map(|reason| format!("engine cpu runs instead: {reason}")));
         let engine = &*chosen.engine;
         let stain = recognition.stain;
-        let detector = match find(library, recognition.detector.as_deref(), Task::Detector, stain, &mut basis)? {
+        let detector = match find(library, recognition.detector.as_deref(), Task::Detector, stain, &mut provenance)? {
             Some(model) => Some(Detector::load(engine, &model, recognition.precision)?),
             None => None,
         };
-        let classifier = match find(library, recognition.classifier.as_deref(), Task::Classifier, stain, &mut basis)? {
-            Some(model) => Some(Classifier::load(engine, &model, recognition.precision)?),
-            None => None,
-        };
+        let classifier =
+            match find(library, recognition.classifier.as_deref(), Task::Classifier, stain, &mut provenance)? {
+                Some(model) => Some(Classifier::load(engine, &model, recognition.precision)?),
+                None => None,
+            };
         if let Some(detector) = &detector {
-            basis.models.insert(Task::Detector.to_string(), detector.label().to_owned());
+            provenance.models.insert(Task::Detector.to_string(), detector.label().to_owned());
         }
         if let Some(classifier) = &classifier {
-            basis.models.insert(Task::Classifier.to_string(), classifier.label().to_owned());
+            provenance.models.insert(Task::Classifier.to_string(), classifier.label().to_owned());
         }
-        basis.engine = if basis.models.is_empty() { "segmentation" } else { chosen.engine.name() }.into();
+        provenance.engine = if provenance.models.is_empty() { "segmentation" } else { chosen.engine.name() }.into();
         Ok(Self {
             #[cfg(any(test, feature = "tensorrt"))]
             on_device: super::on_device::OnDevice::open(engine, detector.as_ref(), classifier.as_ref()),
             detector,
             classifier,
             stain,
-            basis,
+            provenance,
             floor: None,
             plane: Plane::default(),
             segmented: Segmented::default(),
@@ -177,7 +178,7 @@ impl ComposedRecognizer {
         window: &BoundingBox,
         boxes: &[BoundingBox],
         median: f32,
-    ) -> Result<Vec<Named>, RecognitionError> {
+    ) -> Result<Vec<Classification>, RecognitionError> {
         let Some(classifier) = &mut self.classifier else { return Ok(Vec::new()) };
         let spec = &classifier.manifest().input;
         let same = self.detector.as_ref().is_some_and(|detector| {
@@ -209,7 +210,7 @@ impl ComposedRecognizer {
         let floor = self.floor.map_or(thresholds.candidate, |floor| floor.min(thresholds.candidate));
         let thickness = regions.iter().find_map(|region| region.thickness_px);
         let mut kept = self.found(frame, &window, thickness, floor, &thresholds)?;
-        tell(&mut kept, &thresholds);
+        select_detections(&mut kept, &thresholds);
         let detected = started.elapsed();
         let mut groups: Vec<Vec<Detection>> = regions.iter().map(|_| Vec::new()).collect();
         for detection in kept {
@@ -255,7 +256,7 @@ impl ComposedRecognizer {
         thresholds: &Thresholds,
     ) -> Result<Vec<Candidate>, RecognitionError> {
         let calibration = self.detector.as_ref().map_or_else(Default::default, |d| d.manifest().calibration);
-        let accepted = detections.iter().filter(|d| d.told).map(|d| &d.bounds);
+        let accepted = detections.iter().filter(|d| d.accepted).map(|d| &d.bounds);
         let median = median_diagonal(accepted);
         let boxes: Vec<BoundingBox> =
             detections.iter().take_while(|d| d.score >= thresholds.candidate).map(|d| d.bounds).collect();
@@ -266,22 +267,22 @@ impl ComposedRecognizer {
             None => detection.bounds,
         };
         let places: Vec<BoundingBox> = detections.iter().enumerate().map(|(i, d)| place(i, d)).collect();
-        let over = detections.iter().zip(&places).filter(|(d, _)| d.told);
-        let told: Vec<BoundingBox> = over.map(|(_, place)| *place).collect();
+        let over = detections.iter().zip(&places).filter(|(d, _)| d.accepted);
+        let accepted: Vec<BoundingBox> = over.map(|(_, place)| *place).collect();
         let candidates = detections.into_iter().enumerate().map(|(i, detection)| {
             let classifier = named.get(i).map(|named| &named.log_probs);
-            let found = named.get(i).and_then(|named| named.refined).map_or(0.0, |refined| refined.found);
+            let iou_logit = named.get(i).and_then(|named| named.refined).map_or(0.0, |refined| refined.iou_logit);
             let temperature = if classifier.is_some() { calibration.combined_temperature } else { 1.0 };
-            let single = classifier.map_or(1.0, |c| 1.0 - c[ChromosomeClass::COUNT].exp());
+            let p_single = classifier.map_or(1.0, |c| 1.0 - c[ChromosomeClass::COUNT].exp());
             Candidate {
                 bounds: places[i],
                 objectness: detection.score,
-                single,
-                found,
-                probability: calibration.probability(detection.score, single, found),
-                accepted: detection.told,
+                p_single,
+                iou_logit,
+                probability: calibration.probability(detection.score, p_single, iou_logit),
+                accepted: detection.accepted,
                 log_probs: combine(detection.classes.as_ref(), classifier, thresholds, temperature),
-                status: alone(&places[i], &told),
+                status: alone(&places[i], &accepted),
             }
         });
         Ok(candidates.collect())
@@ -297,25 +298,25 @@ impl Recognizer for ComposedRecognizer {
     }
 
     #[cfg(any(test, feature = "tensorrt"))]
-    fn reads_ahead(&self) -> bool {
+    fn supports_prefetch(&self) -> bool {
         self.on_device.is_some()
     }
 
     #[cfg(any(test, feature = "tensorrt"))]
-    fn announce(&mut self, frame: &Frame) {
+    fn prefetch(&mut self, frame: &Frame) {
         if let Some(on_device) = &mut self.on_device {
             on_device.send_ahead(frame);
         }
     }
 
-    fn basis(&self) -> &Basis {
-        &self.basis
+    fn provenance(&self) -> &Provenance {
+        &self.provenance
     }
 }
 
 /// A box that no other touches holds a chromosome that lies alone; of the others boxes cannot tell.
-fn alone(bounds: &BoundingBox, told: &[BoundingBox]) -> Status {
-    let others = told.iter().filter(|other| *other != bounds && other.intersection(bounds) > 0.0).count();
+fn alone(bounds: &BoundingBox, accepted: &[BoundingBox]) -> Status {
+    let others = accepted.iter().filter(|other| *other != bounds && other.intersection(bounds) > 0.0).count();
     if others == 0 { Status::Single } else { Status::Unclear }
 }
 
@@ -325,14 +326,14 @@ fn find(
     name: Option<&str>,
     task: Task,
     stain: Stain,
-    basis: &mut Basis,
+    provenance: &mut Provenance,
 ) -> Result<Option<ModelFolder>, ModelError> {
     if let Some(name) = name {
         let model = library.named(name)?;
         if !model.manifest.input.stains.contains(&stain) {
             let served: Vec<&str> = model.manifest.input.stains.iter().map(|stain| stain.name()).collect();
             let (name, served, stain) = (model.name(), served.join(", "), stain.name());
-            basis.notes.push(format!("model '{name}' was made for {served}, the source is stained {stain}"));
+            provenance.notes.push(format!("model '{name}' was made for {served}, the source is stained {stain}"));
         }
         return Ok(Some(model));
     }
@@ -344,7 +345,7 @@ fn find(
             } else {
                 "classes come from the detector alone"
             };
-            basis.notes.push(format!("{effect}: {error}"));
+            provenance.notes.push(format!("{effect}: {error}"));
             Ok(None)
         }
         Err(error) => Err(error),
@@ -389,7 +390,7 @@ const BORDER: f32 = 3.0;
 /// Regions with their answers, best first, where neighbours that make up one cell only together are one: triage, which has no
 /// networks to count with, parts a spread whose chromosomes lie far from each other.
 fn joined(mut parts: Vec<(Region, Vec<Detection>)>, width: f32, height: f32) -> Vec<(Region, Vec<Detection>)> {
-    let count = |part: &(Region, Vec<Detection>)| part.1.iter().filter(|d| d.told).count();
+    let count = |part: &(Region, Vec<Detection>)| part.1.iter().filter(|d| d.accepted).count();
     let near = |a: &Region, b: &Region| {
         widened(&a.bounds, width, height).intersection(&widened(&b.bounds, width, height)) > 0.0
     };
@@ -462,7 +463,7 @@ mod tests {
         let part = |left: f32, right: f32, chromosomes: usize| {
             let bounds = BoundingBox::from_corners(left + 10.0, 10.0, right, 490.0);
             let quality = domain::Quality { focus: chromosomes as f32, ..Default::default() };
-            let answer = |k: usize| Detection { bounds, score: 0.95 - 0.01 * k as f32, classes: None, told: true };
+            let answer = |k: usize| Detection { bounds, score: 0.95 - 0.01 * k as f32, classes: None, accepted: true };
             (Region { bounds, quality, thickness_px: None }, (0..chromosomes).map(answer).collect::<Vec<_>>())
         };
         let cells = |parts: &[(Region, Vec<Detection>)]| joined(parts.to_vec(), 2000.0, 500.0);

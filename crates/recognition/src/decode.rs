@@ -15,8 +15,8 @@ pub struct Detection {
     pub score: f32,
     /// Natural logarithms of the class probabilities, where the detector knows classes.
     pub classes: Option<ClassLogProbs>,
-    /// It is told as a chromosome ([`tell`](super::tell())).
-    pub told: bool,
+    /// It is told as a chromosome ([`tell`](super::select_detections())).
+    pub accepted: bool,
 }
 
 impl Detection {
@@ -42,7 +42,7 @@ pub fn log_softmax(logits: &mut [f32], temperature: f32) {
 }
 
 /// Highest number of answers that go on to suppression.
-pub(super) const MOST: usize = 1000;
+pub(super) const MAX_DETECTIONS: usize = 1000;
 
 /// Every answer of one picture's map with a score of at least `floor`, best first. Boxes are in input pixels.
 ///
@@ -67,7 +67,7 @@ pub fn decode(
     let least = logit(floor);
     let mut order: Vec<usize> = (0..cells).filter(|&i| scores[i] >= least).collect();
     order.sort_unstable_by(|&a, &b| scores[b].total_cmp(&scores[a]).then(a.cmp(&b)));
-    order.truncate(MOST);
+    order.truncate(MAX_DETECTIONS);
     order
         .into_iter()
         .map(|i| {
@@ -87,7 +87,7 @@ pub fn decode(
                 bounds: BoundingBox::from_corners(x - reach[0], y - reach[1], x + reach[2], y + reach[3]),
                 score: 1.0 / (1.0 + (-scores[i]).exp()),
                 classes: class_log_probs,
-                told: false,
+                accepted: false,
             }
         })
         .collect()
@@ -171,7 +171,7 @@ mod tests {
     fn detection(x: f32, y: f32, w: f32, h: f32, score: f32, class: usize) -> Detection {
         let mut classes = [0.01f32.ln(); ChromosomeClass::COUNT];
         classes[class] = 0.77f32.ln();
-        Detection { bounds: BoundingBox { x, y, width: w, height: h }, score, classes: Some(classes), told: false }
+        Detection { bounds: BoundingBox { x, y, width: w, height: h }, score, classes: Some(classes), accepted: false }
     }
 
     #[test]

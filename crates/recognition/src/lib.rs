@@ -16,22 +16,22 @@ pub mod inference;
 mod on_device;
 mod plane;
 mod segmented;
+mod select;
 mod spreads;
-mod tell;
 mod triage;
 
 use std::{collections::BTreeMap, time::Duration};
 
-pub use choose::{Chosen, choose, evidence, left_out};
-pub use classifier::{Classifier, IMPOSSIBLE, Item, LogProbs, Named, Refined, combine, median_diagonal};
+pub use choose::{Chosen, choose, evidence, unselected};
+pub use classifier::{Classification, Classifier, IMPOSSIBLE, Item, LogProbs, Refined, combine, median_diagonal};
 pub use composed::{ComposedRecognizer, Recognition};
 pub use decode::{ClassLogProbs, Detection, argmax, decode, log_softmax, suppress};
 pub use detector::Detector;
 pub use plane::Plane;
 pub use segmented::Segmented;
+pub use select::select_detections;
 use smallvec::SmallVec;
 pub use spreads::SpreadFeatures;
-pub use tell::tell;
 pub use triage::{Assessment, Spread, Triage, TriageOptions, TriageVerdict};
 
 use crate::inference::{EngineError, ModelError};
@@ -70,9 +70,9 @@ pub struct Candidate {
     /// The detector's score, 0 to 1.
     pub objectness: f32,
     /// The classifier's probability that this is one single chromosome, 0 to 1; 1 without a classifier.
-    pub single: f32,
+    pub p_single: f32,
     /// The classifier's logit that the box, as it refined it, is a chromosome's; 0 where none refines.
-    pub found: f32,
+    pub iou_logit: f32,
     /// The probability that this holds a chromosome, by score and classifier together, as far as no better candidate
     /// overlaps it; 0 to 1.
     pub probability: f32,
@@ -121,7 +121,7 @@ impl Recognised {
 
 /// What recognition rests on: told in every message.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Basis {
+pub struct Provenance {
     /// `task: name@hash12` of the models; empty when segmentation alone runs.
     pub models: BTreeMap<String, String>,
     /// Engine: `cpu`, `onnxruntime`, ...; `segmentation` when no model was found.
@@ -156,14 +156,14 @@ pub trait Recognizer: Send {
     fn recognise(&mut self, frame: &Frame, regions: &[Region]) -> Result<Vec<Recognised>, RecognitionError>;
 
     /// Whether frames have a way to go before they can be worked on, so that [`announce`](Self::announce) saves time.
-    fn reads_ahead(&self) -> bool {
+    fn supports_prefetch(&self) -> bool {
         false
     }
 
     /// The frame to be recognised after the next call of [`recognise`](Self::recognise), where it is at hand: an engine
     /// with a device sends it there beside that work. Results do not depend on it. The caller keeps the frame.
-    fn announce(&mut self, _frame: &Frame) {}
+    fn prefetch(&mut self, _frame: &Frame) {}
 
     /// What it rests on.
-    fn basis(&self) -> &Basis;
+    fn provenance(&self) -> &Provenance;
 }

@@ -13,10 +13,10 @@ use domain::{
 };
 
 use super::{
-    Classifier, Detection, Detector, Named,
+    Classification, Classifier, Detection, Detector,
     classifier::Look,
     crop::crop_side,
-    decode::{MOST, logit, score_channel},
+    decode::{MAX_DETECTIONS, logit, score_channel},
     plane::{must_invert, pixels_under},
 };
 
@@ -165,7 +165,7 @@ impl OnDevice {
             classes: manifest.output.classes.len() as u32,
             channels: manifest.map_channels() as u32,
             score_channel: score_channel(manifest) as u32,
-            most: MOST as u32,
+            most: MAX_DETECTIONS as u32,
             least: logit(floor),
             class_temperature: manifest.calibration.class_temperature,
             back_x: from_width as f32 / width as f32,
@@ -185,7 +185,7 @@ impl OnDevice {
             bounds: BoundingBox { x: r.x, y: r.y, width: r.width, height: r.height },
             score: r.score,
             classes: knows_classes.then_some(r.log_probs),
-            told: false,
+            accepted: false,
         };
         Ok(records.iter().map(detection).collect())
     }
@@ -202,7 +202,7 @@ impl OnDevice {
         same: bool,
         boxes: &[BoundingBox],
         median: f32,
-    ) -> Result<Vec<Named>, EngineError> {
+    ) -> Result<Vec<Classification>, EngineError> {
         if boxes.is_empty() {
             return Ok(Vec::new());
         }
@@ -225,7 +225,7 @@ impl OnDevice {
         boxes: &[BoundingBox],
         views: &[Look],
         median: f32,
-    ) -> Result<Vec<Named>, EngineError> {
+    ) -> Result<Vec<Classification>, EngineError> {
         if views.is_empty() {
             return Ok(Vec::new());
         }

@@ -33,8 +33,8 @@ impl Segmented {
                 groups[group].push(Candidate {
                     bounds,
                     objectness: piece.score,
-                    single: 1.0,
-                    found: 0.0,
+                    p_single: 1.0,
+                    iou_logit: 0.0,
                     probability: piece.score,
                     accepted: true,
                     log_probs: None,

@@ -4,7 +4,7 @@ use domain::frame::Bayer;
 
 use super::{
     draw::Plane,
-    random::Draw,
+    random::SlideRng,
     texture::{Texture, WhiteNoise},
 };
 
@@ -90,7 +90,7 @@ const WIDEST: f32 = 12.0;
 
 impl Camera {
     /// A camera with its own uneven light and its own dust.
-    pub fn new(width: usize, height: usize, draw: &mut Draw) -> Self {
+    pub fn new(width: usize, height: usize, draw: &mut SlideRng) -> Self {
         let mut flat = vec![1.0f32; width * height];
         let vignette = draw.between(0.01, 0.08);
         let (cx, cy) = (draw.between(0.4, 0.6), draw.between(0.4, 0.6));
@@ -111,7 +111,7 @@ impl Camera {
     }
 
     /// Takes the picture of a plane. `draw` gives this exposure's noise.
-    pub fn expose(&mut self, plane: &Plane, exposed: &Exposed, bits: u8, draw: &mut Draw, out: &mut Samples<'_>) {
+    pub fn expose(&mut self, plane: &Plane, exposed: &Exposed, bits: u8, draw: &mut SlideRng, out: &mut Samples<'_>) {
         let kernel = point_spread(exposed.blur_px.clamp(0.0, WIDEST), exposed.sharpen);
         let reach = kernel.len() - 1;
         let shift = smear(exposed.motion_px[0]);
@@ -312,7 +312,7 @@ fn smear_line(line: &mut [f32], over: usize) {
 }
 
 /// A grain of dust on the sensor's window: a soft disc, sometimes with a bright rim.
-fn dust(flat: &mut [f32], width: usize, height: usize, draw: &mut Draw) {
+fn dust(flat: &mut [f32], width: usize, height: usize, draw: &mut SlideRng) {
     let (cx, cy) = (draw.uniform() * width as f32, draw.uniform() * height as f32);
     let radius = draw.between(3.0, 16.0);
     let depth = draw.between(0.01, 0.06);
@@ -330,5 +330,5 @@ fn dust(flat: &mut [f32], width: usize, height: usize, draw: &mut Draw) {
 
 /// The texture of the ground and of nuclei belongs to the slide; made here with the other tables.
 pub fn slide_texture(seed: u64) -> Texture {
-    Texture::new(&mut Draw::new(seed, super::stream::TEXTURE))
+    Texture::new(&mut SlideRng::new(seed, super::stream::TEXTURE))
 }

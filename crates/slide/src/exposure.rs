@@ -6,7 +6,7 @@ use dosimetry::{self, CellSurvival, DosimetryError, Gray};
 use super::{
     genome::{Piece, Plan},
     ideogram,
-    random::Draw,
+    random::SlideRng,
 };
 
 /// Exposure of the person whose cells lie on the slide.
@@ -30,7 +30,7 @@ impl Exposure {
 }
 
 /// Damages the chromosomes of one cell as the exposure draws it.
-pub fn expose(plans: &mut Vec<Plan>, exposure: &dosimetry::Exposure, draw: &mut Draw) {
+pub fn expose(plans: &mut Vec<Plan>, exposure: &dosimetry::Exposure, draw: &mut SlideRng) {
     let counts = exposure.draw(draw.generator()).counts;
     let polycentric = std::iter::repeat_n(2, counts.dicentrics as usize)
         .chain(std::iter::repeat_n(3, counts.tricentrics as usize))
@@ -48,7 +48,7 @@ pub fn expose(plans: &mut Vec<Plan>, exposure: &dosimetry::Exposure, draw: &mut 
 }
 
 /// Takes out a random undamaged chromosome, the longer the likelier.
-fn take(plans: &mut Vec<Plan>, draw: &mut Draw) -> Option<Plan> {
+fn take(plans: &mut Vec<Plan>, draw: &mut SlideRng) -> Option<Plan> {
     let total: f32 = plans.iter().filter(|p| p.name.is_none()).map(Plan::length).sum();
     let mut at = draw.uniform() * total;
     let hit = plans.iter().position(|plan| {
@@ -62,7 +62,7 @@ fn take(plans: &mut Vec<Plan>, draw: &mut Draw) -> Option<Plan> {
 
 /// Breaks an arm at random: (what keeps the centromere with the break at its end, the lost end beginning at the break).
 /// The break lies at least a tenth of the chromosome from the centromere, so that two centromeres stay apart.
-fn break_arm(class: ChromosomeClass, draw: &mut Draw) -> (Piece, Piece, f32) {
+fn break_arm(class: ChromosomeClass, draw: &mut SlideRng) -> (Piece, Piece, f32) {
     let (length, middle) = (ideogram::length(class), ideogram::centromere(class));
     let short_arm = draw.uniform() * length < middle - 0.25 * length;
     let (gap, reach) = (0.1 * length, draw.between(0.0, 0.9));
@@ -81,7 +81,7 @@ fn band(class: ChromosomeClass, at: f32) -> &'static str {
 }
 
 /// Joins `count` chromosomes into one with as many centromeres; the lost ends join in pairs to fragments.
-fn join(plans: &mut Vec<Plan>, count: usize, draw: &mut Draw) {
+fn join(plans: &mut Vec<Plan>, count: usize, draw: &mut SlideRng) {
     let taken: Vec<Plan> = (0..count).map_while(|_| take(plans, draw)).collect();
     if taken.len() < count {
         plans.extend(taken);
@@ -126,7 +126,7 @@ fn longest(pieces: &[Piece]) -> ChromosomeClass {
     pieces.iter().max_by(|a, b| a.length().total_cmp(&b.length())).map_or(ChromosomeClass::X, |piece| piece.class)
 }
 
-fn close_ring(plans: &mut Vec<Plan>, draw: &mut Draw) {
+fn close_ring(plans: &mut Vec<Plan>, draw: &mut SlideRng) {
     let Some(plan) = take(plans, draw) else { return };
     let class = plan.class;
     let (length, middle) = (ideogram::length(class), ideogram::centromere(class));
@@ -137,7 +137,7 @@ fn close_ring(plans: &mut Vec<Plan>, draw: &mut Draw) {
     plans.push(Plan::rearranged(class, [Piece::new(class, low, 0.0), Piece::new(class, length, high)], "ace"));
 }
 
-fn lose_end(plans: &mut Vec<Plan>, draw: &mut Draw) {
+fn lose_end(plans: &mut Vec<Plan>, draw: &mut SlideRng) {
     let Some(plan) = take(plans, draw) else { return };
     let class = plan.class;
     let (keep, lost, at) = break_arm(class, draw);
@@ -159,7 +159,7 @@ mod tests {
             let mut plans = normal_cell(Sex::Male);
             let before: usize = plans.iter().map(|p| p.centromeres().len()).sum();
             let chromatin: f32 = plans.iter().map(Plan::length).sum();
-            expose(&mut plans, &exposure, &mut Draw::new(7, cell));
+            expose(&mut plans, &exposure, &mut SlideRng::new(7, cell));
             let after: usize = plans.iter().map(|p| p.centromeres().len()).sum();
             assert_eq!(before, after, "no centromere is lost or made");
             let kept: f32 = plans.iter().map(Plan::length).sum();

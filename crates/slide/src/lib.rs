@@ -36,7 +36,7 @@ use domain::{BoundingBox, StagePosition, Stain, Status};
 
 use camera::{Camera, Exposed};
 use draw::{Pen, PixelBox, Plane};
-use random::Draw;
+use random::SlideRng;
 use site::{Catalogue, Site};
 use spread::{Metaphase, Placed};
 use texture::Texture;
@@ -102,7 +102,7 @@ impl VirtualSlide {
     /// outside 8 to 16, a dose or share out of range, a karyotype that cannot be read or drawn.
     pub fn new(settings: SlideSettings) -> Result<Self, SlideError> {
         settings.check()?;
-        let mut draw = Draw::new(settings.seed, stream::SLIDE);
+        let mut draw = SlideRng::new(settings.seed, stream::SLIDE);
         let (width, height) = (settings.width as usize, settings.height as usize);
         let light = match settings.stain {
             Stain::GBand => Light {
@@ -139,7 +139,7 @@ impl VirtualSlide {
         let tilt = [f64::from(draw.normal_within(0.0, 0.002)), f64::from(draw.normal_within(0.0, 0.002))];
         let catalogue = Catalogue::new(&settings, &mut draw)?;
         Ok(Self {
-            camera: Camera::new(width, height, &mut Draw::new(settings.seed, stream::CAMERA)),
+            camera: Camera::new(width, height, &mut SlideRng::new(settings.seed, stream::CAMERA)),
             texture: camera::slide_texture(settings.seed),
             catalogue,
             plane: Plane::default(),
@@ -224,7 +224,7 @@ impl VirtualSlide {
             haze: self.light.haze,
             filter: self.settings.filter,
         };
-        let mut noise = Draw::new(self.settings.seed, stream::NOISE + view.stop.exposure);
+        let mut noise = SlideRng::new(self.settings.seed, stream::NOISE + view.stop.exposure);
         self.camera.expose(&self.plane, &exposed, self.settings.bits, &mut noise, &mut out);
         Ok(truth)
     }
@@ -305,7 +305,7 @@ impl VirtualSlide {
 }
 
 /// A setting that so many slides have, up to `most`.
-fn sometimes(draw: &mut Draw, share: f32, most: f32) -> f32 {
+fn sometimes(draw: &mut SlideRng, share: f32, most: f32) -> f32 {
     let value = draw.between(0.0, most);
     if draw.chance(share) { value } else { 0.0 }
 }

@@ -2,7 +2,7 @@
 
 use domain::Stain;
 
-use super::{ideogram::BandStain, random::Draw};
+use super::{ideogram::BandStain, random::SlideRng};
 
 /// What chromatin looks like close by.
 #[derive(Debug, Clone, Copy)]
@@ -22,7 +22,7 @@ pub struct Surface {
 /// Looks of the chromosomes of one cell. Lengths in micrometres, densities in natural optical density
 /// (bright field) or in parts of full fluorescence.
 #[derive(Debug, Clone, Copy)]
-pub struct Look {
+pub struct StainLook {
     /// Micrometres an ideogram unit.
     pub condensation: f32,
     /// Half width of a chromatid.
@@ -51,9 +51,9 @@ pub struct Look {
     pub stain: Stain,
 }
 
-impl Look {
+impl StainLook {
     /// Draws the look of a cell on a slide whose cells are condensed like `slide_length` (length of chromosome 1 in um).
-    pub fn draw(stain: Stain, slide_length: f32, draw: &mut Draw) -> Self {
+    pub fn draw(stain: Stain, slide_length: f32, draw: &mut SlideRng) -> Self {
         let length = draw.around(slide_length, 0.12);
         // Shorter chromosomes are wider: the chromatin must go somewhere.
         let width = |at: f32| at * libm::powf(7.5 / length, 0.4);
@@ -160,7 +160,7 @@ impl Look {
 }
 
 /// Length of chromosome 1 on a slide, in um, as the harvest of that slide left it.
-pub fn slide_length(stain: Stain, draw: &mut Draw) -> f32 {
+pub fn slide_length(stain: Stain, draw: &mut SlideRng) -> f32 {
     match stain {
         Stain::GBand => draw.around(9.6, 0.14),
         Stain::Giemsa => draw.around(5.5, 0.16),

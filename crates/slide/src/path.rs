@@ -2,7 +2,7 @@
 
 use domain::StagePosition;
 
-use super::{VirtualSlide, random::Draw, stream};
+use super::{VirtualSlide, random::SlideRng, stream};
 
 /// A place to take a frame from.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -36,7 +36,7 @@ impl ScanPath {
         }
         let field = self.next;
         self.next += 1;
-        let mut draw = Draw::new(self.seed, stream::PATH + field);
+        let mut draw = SlideRng::new(self.seed, stream::PATH + field);
         Some(stop(slide, field, [0.0; 2], draw.normal_within(0.0, 0.25), 0.3, field, &mut draw))
     }
 }
@@ -71,7 +71,7 @@ impl LivePath {
 
     /// The next frame; none when the person has seen all fields.
     pub fn next(&mut self, slide: &VirtualSlide) -> Option<Stop> {
-        let mut draw = Draw::new(self.seed, stream::PATH + (1 << 40) + self.frame);
+        let mut draw = SlideRng::new(self.seed, stream::PATH + (1 << 40) + self.frame);
         if self.left == 0 {
             if self.frame > 0 {
                 self.field += 1;
@@ -109,7 +109,7 @@ fn stop(
     defocus: f32,
     jitter: f32,
     exposure: u64,
-    draw: &mut Draw,
+    draw: &mut SlideRng,
 ) -> Stop {
     let [x, y] = slide.field_centre(field);
     let x = x + f64::from(offset[0] + draw.normal_within(0.0, jitter));

@@ -8,9 +8,9 @@ use rand_chacha::ChaCha8Rng;
 
 /// Draws random numbers from one stream of one seed.
 #[derive(Debug, Clone)]
-pub struct Draw(ChaCha8Rng);
+pub struct SlideRng(ChaCha8Rng);
 
-impl Draw {
+impl SlideRng {
     /// The stream `stream` of `seed`.
     pub fn new(seed: u64, stream: u64) -> Self {
         let mut generator = ChaCha8Rng::seed_from_u64(seed);
@@ -98,7 +98,7 @@ mod tests {
 
     #[test]
     fn poisson_numbers_have_their_mean_and_variance() {
-        let mut draw = Draw::new(3, 0);
+        let mut draw = SlideRng::new(3, 0);
         for mean in [0.1, 2.0, 40.0] {
             let numbers: Vec<f64> = (0..4000).map(|_| f64::from(draw.poisson(mean))).collect();
             let m = numbers.iter().sum::<f64>() / 4000.0;
@@ -110,7 +110,7 @@ mod tests {
 
     #[test]
     fn streams_of_one_seed_differ_and_repeat() {
-        assert_ne!(Draw::new(1, 1).bits(), Draw::new(1, 2).bits());
-        assert_eq!(Draw::new(1, 2).bits(), Draw::new(1, 2).bits());
+        assert_ne!(SlideRng::new(1, 1).bits(), SlideRng::new(1, 2).bits());
+        assert_eq!(SlideRng::new(1, 2).bits(), SlideRng::new(1, 2).bits());
     }
 }

@@ -4,7 +4,7 @@ use domain::Stain;
 
 use super::{
     draw::{PixelBox, Plane},
-    random::Draw,
+    random::SlideRng,
     texture::{self, Texture},
 };
 
@@ -38,7 +38,7 @@ pub struct Blob {
     pub nucleus: bool,
 }
 
-fn outline(draw: &mut Draw, radius: f32, uneven: f32, stretch: f32) -> Vec<f32> {
+fn outline(draw: &mut SlideRng, radius: f32, uneven: f32, stretch: f32) -> Vec<f32> {
     let wave: Vec<(f32, f32)> =
         (2..8).map(|k| (uneven * draw.normal_within(0.0, 1.0) / k as f32, draw.between(0.0, 6.3))).collect();
     let lean = draw.between(0.0, 6.3);
@@ -53,7 +53,7 @@ fn outline(draw: &mut Draw, radius: f32, uneven: f32, stretch: f32) -> Vec<f32> 
 }
 
 impl Blob {
-    fn new(draw: &mut Draw, centre: [f64; 2], radius: f32, uneven: f32, stretch: f32, density: f32) -> Self {
+    fn new(draw: &mut SlideRng, centre: [f64; 2], radius: f32, uneven: f32, stretch: f32, density: f32) -> Self {
         let outline = outline(draw, radius, uneven, stretch);
         let reach = outline.iter().fold(0.0f32, |a, b| a.max(*b));
         Self {
@@ -72,7 +72,7 @@ impl Blob {
     }
 
     /// An interphase nucleus.
-    pub fn nucleus(stain: Stain, centre: [f64; 2], draw: &mut Draw) -> Self {
+    pub fn nucleus(stain: Stain, centre: [f64; 2], draw: &mut SlideRng) -> Self {
         let (radius, density, grain) = match stain {
             Stain::GBand => (draw.around(6.5, 0.25), draw.between(0.55, 0.95), draw.between(0.1, 0.2)),
             Stain::Giemsa => (draw.around(6.0, 0.2), draw.between(0.9, 2.4), draw.between(0.04, 0.12)),
@@ -94,7 +94,7 @@ impl Blob {
     }
 
     /// A speck of debris or a grain of stain.
-    pub fn speck(stain: Stain, centre: [f64; 2], draw: &mut Draw) -> Self {
+    pub fn speck(stain: Stain, centre: [f64; 2], draw: &mut SlideRng) -> Self {
         let radius = draw.around(0.22, 0.6);
         if !stain.is_fluorescence() && draw.chance(0.04) {
             let rim = draw.between(0.2, 0.6);
@@ -119,7 +119,7 @@ impl Blob {
     }
 
     /// What is left of the cytoplasm around a metaphase: pale, wide, uneven.
-    pub fn cytoplasm(stain: Stain, centre: [f64; 2], radius: f32, draw: &mut Draw) -> Self {
+    pub fn cytoplasm(stain: Stain, centre: [f64; 2], radius: f32, draw: &mut SlideRng) -> Self {
         let density = if stain.is_fluorescence() { draw.between(0.005, 0.03) } else { draw.between(0.02, 0.09) };
         let mut blob = Self::new(draw, centre, radius, 0.12, 0.1, density);
         blob.edge = radius * 0.3;
@@ -198,7 +198,7 @@ pub struct Border {
 
 impl Border {
     /// A wandering line through `start`.
-    pub fn new(start: [f64; 2], stain: Stain, draw: &mut Draw) -> Self {
+    pub fn new(start: [f64; 2], stain: Stain, draw: &mut SlideRng) -> Self {
         let mut heading = draw.between(0.0, 6.3);
         let mut at = start;
         let turn = draw.normal(0.0, 0.06);

@@ -3,8 +3,8 @@
 use super::{
     genome::Plan,
     ideogram,
-    look::{Look, Surface},
-    random::Draw,
+    look::{StainLook, Surface},
+    random::SlideRng,
 };
 
 /// Distance between the samples of [`Profile`] in um.
@@ -48,7 +48,7 @@ pub struct Shape {
 
 impl Shape {
     /// Draws the shape of a chromosome, centred on the origin.
-    pub fn draw(plan: &Plan, look: &Look, draw: &mut Draw) -> Self {
+    pub fn draw(plan: &Plan, look: &StainLook, draw: &mut SlideRng) -> Self {
         let units = plan.length().max(1.0);
         // Even within a cell some chromosomes are drawn out more than others.
         let whole = (units * look.condensation * draw.around(1.0, 0.05)).max(0.5);
@@ -75,7 +75,7 @@ impl Shape {
     }
 
     /// Sets the chromatids beside the axis.
-    fn part(&mut self, look: &Look, draw: &mut Draw) {
+    fn part(&mut self, look: &StainLook, draw: &mut SlideRng) {
         let n = self.axis.len();
         let wobble = [Wobble::new(draw, look.wander), Wobble::new(draw, look.wander)];
         for i in 0..n {
@@ -141,7 +141,7 @@ impl Profile {
 struct Wobble([(f32, f32, f32); 3]);
 
 impl Wobble {
-    fn new(draw: &mut Draw, size: f32) -> Self {
+    fn new(draw: &mut SlideRng, size: f32) -> Self {
         let mut wave = |k: f32| (size * draw.normal(0.0, 1.0), k * draw.between(0.7, 1.3), draw.between(0.0, 6.3));
         Self([wave(5.0), wave(11.0), wave(19.0)])
     }
@@ -152,7 +152,7 @@ impl Wobble {
 }
 
 /// An open axis: a slow bend, sometimes a knee at the centromere or a hook at an end.
-fn curve(length: f32, centromeres: &[f32], look: &Look, draw: &mut Draw) -> Vec<[f32; 2]> {
+fn curve(length: f32, centromeres: &[f32], look: &StainLook, draw: &mut SlideRng) -> Vec<[f32; 2]> {
     let n = ((length / AXIS_STEP) as usize + 2).max(5);
     let limber = (look.bend * libm::sqrtf(length / 5.0)).min(0.8);
     let bend = draw.normal_within(0.0, limber);
@@ -178,7 +178,7 @@ fn curve(length: f32, centromeres: &[f32], look: &Look, draw: &mut Draw) -> Vec<
 }
 
 /// A closed axis; the last point is the first again.
-fn circle(length: f32, draw: &mut Draw) -> Vec<[f32; 2]> {
+fn circle(length: f32, draw: &mut SlideRng) -> Vec<[f32; 2]> {
     let n = ((length / AXIS_STEP) as usize).max(10);
     let radius = length / std::f32::consts::TAU;
     let (flat, phase) = (draw.between(0.0, 0.25), draw.between(0.0, 6.3));
@@ -198,7 +198,7 @@ fn centred(mut points: Vec<[f32; 2]>) -> Vec<[f32; 2]> {
 }
 
 /// Density and girth along the chromosome.
-fn profile(plan: &Plan, look: &Look, length: f32, centromeres: &[f32], draw: &mut Draw) -> Profile {
+fn profile(plan: &Plan, look: &StainLook, length: f32, centromeres: &[f32], draw: &mut SlideRng) -> Profile {
     let n = ((length / STEP) as usize + 2).max(8);
     let units = plan.length().max(1.0);
     let mut level = Vec::with_capacity(n);

@@ -6,8 +6,8 @@ use super::{
     SlideError, SlideSettings, exposure,
     genome::normal_cell,
     iscn::{self, Line},
-    look::{Look, slide_length},
-    random::Draw,
+    look::{StainLook, slide_length},
+    random::SlideRng,
     scenery::{Blob, Border},
     spread::{Metaphase, Spreading, lay_out},
     stream,
@@ -45,7 +45,7 @@ pub struct Catalogue {
 
 impl Catalogue {
     /// Settles what the whole slide has in common.
-    pub fn new(settings: &SlideSettings, draw: &mut Draw) -> Result<Self, SlideError> {
+    pub fn new(settings: &SlideSettings, draw: &mut SlideRng) -> Result<Self, SlideError> {
         let field = [settings.width, settings.height].map(|px| f64::from(px) * settings.um_per_px);
         let lines = match &settings.karyotype {
             Some(text) => iscn::lines(text)?,
@@ -77,7 +77,7 @@ impl Catalogue {
 
     /// The site of a cell's metaphase.
     pub fn site_of_cell(&self, cell: u32) -> u64 {
-        let second = Draw::new(self.seed, stream::CELL + u64::from(cell)).chance(0.5);
+        let second = SlideRng::new(self.seed, stream::CELL + u64::from(cell)).chance(0.5);
         2 * u64::from(cell) + u64::from(second)
     }
 
@@ -111,10 +111,10 @@ impl Catalogue {
 
     /// Draws what lies on a site.
     pub fn make(&self, settings: &SlideSettings, site: u64) -> Site {
-        let mut draw = Draw::new(self.seed, stream::SITE + site);
+        let mut draw = SlideRng::new(self.seed, stream::SITE + site);
         let centre = self.centre(site);
         let metaphase = self.cell(site).map(|cell| self.metaphase(settings, cell, centre, &mut draw));
-        let anywhere = |draw: &mut Draw| {
+        let anywhere = |draw: &mut SlideRng| {
             [
                 centre[0] + self.pitch[0] * f64::from(draw.between(-0.5, 0.5)),
                 centre[1] + self.pitch[1] * f64::from(draw.between(-0.5, 0.5)),
@@ -151,13 +151,13 @@ impl Catalogue {
         Site { metaphase, blobs, borders }
     }
 
-    fn metaphase(&self, settings: &SlideSettings, cell: u32, site: [f64; 2], draw: &mut Draw) -> Metaphase {
+    fn metaphase(&self, settings: &SlideSettings, cell: u32, site: [f64; 2], draw: &mut SlideRng) -> Metaphase {
         let line = pick(&self.lines, draw);
         let mut plans = line.plans.clone();
         if settings.assay == Assay::Dicentric {
             exposure::expose(&mut plans, &self.exposure, draw);
         }
-        let look = Look::draw(settings.stain, self.length, draw);
+        let look = StainLook::draw(settings.stain, self.length, draw);
         // Solid Giemsa is for counting: short chromosomes, spread wide.
         let usual = if settings.stain == Stain::Giemsa { 1.8 } else { 2.1 };
         let crowding = settings.crowding * draw.around(usual, 0.45);
@@ -182,7 +182,7 @@ impl Catalogue {
 }
 
 /// Stain deposits: some fields have grains of dye in heaps, often at the chromosomes.
-fn deposits(blobs: &mut Vec<Blob>, metaphase: Option<&Metaphase>, stain: Stain, draw: &mut Draw) {
+fn deposits(blobs: &mut Vec<Blob>, metaphase: Option<&Metaphase>, stain: Stain, draw: &mut SlideRng) {
     let Some(cell) = metaphase else { return };
     if stain.is_fluorescence() || !draw.chance(0.35) {
         return;
@@ -201,7 +201,7 @@ fn deposits(blobs: &mut Vec<Blob>, metaphase: Option<&Metaphase>, stain: Stain, 
     }
 }
 
-fn pick<'a>(lines: &'a [Line], draw: &mut Draw) -> &'a Line {
+fn pick<'a>(lines: &'a [Line], draw: &mut SlideRng) -> &'a Line {
     let total: f32 = lines.iter().map(|line| line.weight).sum();
     let mut at = draw.uniform() * total;
     for line in lines {
@@ -214,7 +214,7 @@ fn pick<'a>(lines: &'a [Line], draw: &mut Draw) -> &'a Line {
 }
 
 /// A person nobody described: a sex, and for a karyotype a second clone in one cell of five.
-fn some_person(assay: Assay, draw: &mut Draw) -> Result<Vec<Line>, SlideError> {
+fn some_person(assay: Assay, draw: &mut SlideRng) -> Result<Vec<Line>, SlideError> {
     let sex = if draw.chance(0.5) { Sex::Male } else { Sex::Female };
     let letters = if sex == Sex::Male { "XY" } else { "XX" };
     let normal = Line { text: format!("46,{letters}"), weight: 4.0, plans: normal_cell(sex) };

@@ -1,6 +1,6 @@
 //! A metaphase: where its chromosomes lie. In micrometres around its centre.
 
-use super::{genome::Plan, look::Look, random::Draw, shape::Shape};
+use super::{genome::Plan, look::StainLook, random::SlideRng, shape::Shape};
 
 /// One chromosome of a metaphase.
 #[derive(Debug, Clone)]
@@ -44,7 +44,7 @@ pub struct Spreading {
 }
 
 /// Lays out the chromosomes of a cell.
-pub fn lay_out(plans: Vec<Plan>, look: &Look, spreading: Spreading, draw: &mut Draw) -> (Vec<Placed>, f32) {
+pub fn lay_out(plans: Vec<Plan>, look: &StainLook, spreading: Spreading, draw: &mut SlideRng) -> (Vec<Placed>, f32) {
     let mut shapes: Vec<(Plan, Shape)> = plans
         .into_iter()
         .map(|plan| {
@@ -98,7 +98,7 @@ pub fn lay_out(plans: Vec<Plan>, look: &Look, spreading: Spreading, draw: &mut D
 }
 
 /// Dye and light reach one side of a spread better than the other; in fluorescence by much.
-fn shade(placed: &mut [Placed], look: &Look, radius: f32, draw: &mut Draw) {
+fn shade(placed: &mut [Placed], look: &StainLook, radius: f32, draw: &mut SlideRng) {
     let depth = draw.normal_within(0.0, if look.stain.is_fluorescence() { 0.17 } else { 0.05 });
     let towards = draw.between(0.0, 6.3);
     let (x, y) = (libm::cosf(towards), libm::sinf(towards));

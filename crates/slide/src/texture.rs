@@ -1,6 +1,6 @@
 //! Tables of noise, made once: a tile of smooth texture and a strip of white noise.
 
-use super::random::Draw;
+use super::random::SlideRng;
 
 /// Samples a side of the tile.
 pub const SIDE: usize = 512;
@@ -12,7 +12,7 @@ pub struct Texture(Vec<f32>);
 
 impl Texture {
     /// A tile with detail from 3 to 48 samples, the coarse stronger than the fine.
-    pub fn new(draw: &mut Draw) -> Self {
+    pub fn new(draw: &mut SlideRng) -> Self {
         let mut tile = vec![0.0f32; SIDE * SIDE];
         for (cell, weight) in [(64usize, 0.8f32), (32, 0.8), (16, 0.7), (8, 0.6), (4, 0.45)] {
             let n = SIDE / cell;
@@ -64,7 +64,7 @@ pub struct WhiteNoise(Vec<f32>);
 
 impl WhiteNoise {
     /// Noise for rows of up to `longest` samples.
-    pub fn new(draw: &mut Draw, longest: usize) -> Self {
+    pub fn new(draw: &mut SlideRng, longest: usize) -> Self {
         let mut strip: Vec<f32> = (0..STRIP).map(|_| draw.normal(0.0, 1.0)).collect();
         strip.extend_from_within(..longest.min(STRIP));
         while strip.len() < STRIP + longest {

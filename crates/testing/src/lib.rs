@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use domain::{
     BoundingBox, Captured, Cell, Chromosome, ChromosomeClass, Counts, Karyotype, Quality, ScoredClass, Status, Verdict,
 };
-use karyotype::{Evidence, KaryotypeSettings, LeftOut, interpret};
+use karyotype::{Evidence, KaryotypeSettings, Unselected, interpret};
 use uuid::Uuid;
 
 /// The folder of real data sets (`$METAPHASED_SHARED_DATA`, else `../shared/data` beside the checkout), or none.
@@ -82,6 +82,6 @@ pub fn karyotyped_cell(copy_numbers: &[(&str, usize)]) -> Cell {
         let chromosome = Chromosome::at(index as u32, bounds, object.objectness);
         cell.chromosomes.push(Chromosome { status: Status::Single, ..chromosome });
     }
-    interpret(&mut cell, &evidence, &LeftOut::default(), &KaryotypeSettings::default());
+    interpret(&mut cell, &evidence, &Unselected::default(), &KaryotypeSettings::default());
     cell
 }

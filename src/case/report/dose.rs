@@ -89,7 +89,7 @@ fn rows(out: &mut String, title: &str, rows: &[(&str, String)]) {
 
 fn counts(out: &mut String, dose: &CaseDose) {
     let cells = &dose.cells;
-    let mut left_out: Vec<String> = [
+    let mut unselected: Vec<String> = [
         (cells.incomplete, "incomplete"),
         (cells.second_division, "in a later division"),
         (cells.unclear, "with pieces nobody could tell"),
@@ -98,8 +98,8 @@ fn counts(out: &mut String, dose: &CaseDose) {
     .filter(|(n, _)| *n > 0)
     .map(|(n, why)| format!("{n} {why}"))
     .collect();
-    if left_out.is_empty() {
-        left_out.push("none".into());
+    if unselected.is_empty() {
+        unselected.push("none".into());
     }
     let progress = match dose.progress {
         Progress::Started => "too few to sort by dose",
@@ -113,7 +113,7 @@ fn counts(out: &mut String, dose: &CaseDose) {
     };
     let mut list = vec![
         ("Cells counted", format!("{} of {}", cells.counted, cells.seen)),
-        ("Not counted", left_out.join(", ")),
+        ("Not counted", unselected.join(", ")),
         ("Scored by a person", format!("{}; {} wait for one", cells.reviewed, cells.awaiting_review)),
         ("Dicentrics", format!("{} (a k-centric counts k − 1)", dose.dicentrics)),
         ("Rings, fragments", format!("{}, {}", dose.rings, dose.fragments)),

@@ -14,7 +14,7 @@ use crate::{
     store::{CellRow, StoreReader},
 };
 use dosimetry::Subject;
-use karyotype::karyogram::{self, Posture};
+use karyotype::karyogram::{self, Orientation};
 
 /// Writes the case to the folder `out`.
 pub fn export(store: &StoreReader, config: &Config, id: &str, out: &Path) -> Result<Exit, Failure> {
@@ -56,7 +56,7 @@ pub fn export(store: &StoreReader, config: &Config, id: &str, out: &Path) -> Res
         if cell.chromosomes.iter().any(|c| c.class.is_some()) {
             let folder = out.join("karyograms");
             let crops = karyogram::crops_of(&cell, &pictures);
-            write_karyogram(&folder, &row.id, &cell, &crops, Posture::Upright)?;
+            write_karyogram(&folder, &row.id, &cell, &crops, Orientation::Upright)?;
         }
     }
     table.flush().map_err(cannot(&path))?;

@@ -19,7 +19,7 @@ use crate::{
     mqtt::encode_level,
     pipeline::{
         casebook::{CaseBook, CaseBookSettings},
-        desk::Desk,
+        records::RecordService,
     },
     station::{Command, CommandError, ReviewAction},
     store::{Store, StoreError, StoreOptions},
@@ -254,7 +254,7 @@ pub fn erase(config: &Config, folder: &Path, id: &str, by: &str) -> Result<Exit,
 /// Who writes to the store.
 enum Place {
     /// Nobody has it: this command.
-    Here(Box<Desk>),
+    Here(Box<RecordService>),
     /// The daemon, at this address.
     Daemon { url: String, token: Option<String> },
 }
@@ -269,7 +269,7 @@ impl Place {
                 let settings = CaseBookSettings::from_config(config).map_err(|e| Failure::new(Exit::Config, e))?;
                 let karyotype = KaryotypeSettings::with_disclosure(config.karyotype.sex);
                 let cases = CaseBook::new(settings, store.clone());
-                Ok(Self::Here(Box::new(Desk { store, cases, karyotype, hub: LiveHub::new([]) })))
+                Ok(Self::Here(Box::new(RecordService { store, cases, karyotype, hub: LiveHub::new([]) })))
             }
             Err(busy @ StoreError::InUse(_)) => {
                 let page = reader.meta(PAGE_KEY).map_err(failure)?.filter(|url| !url.is_empty());
@@ -291,8 +291,8 @@ impl Place {
     /// Has it done: `command` here, or `body` posted to `route` of the daemon.
     fn tell(&mut self, route: &str, body: &Value, command: &Command) -> Result<Value, Failure> {
         match self {
-            Self::Here(desk) => {
-                let answer = desk.carry_out(command, &Timestamp::now().to_string());
+            Self::Here(records) => {
+                let answer = records.carry_out(command, &Timestamp::now().to_string());
                 answer.unwrap_or(Ok(Value::Null)).map_err(|error| {
                     let exit = match error {
                         CommandError::NotFound(_) => Exit::NoInput,

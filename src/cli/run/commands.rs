@@ -12,13 +12,13 @@ impl Daemon {
     /// Carries out a command.
     pub(super) fn carry_out(&self, command: &Command) -> Answer {
         if let Command::Erase { case, .. } = command
-            && self.pipeline.sources().iter().any(|source| source.belongs().case.as_deref() == Some(case))
+            && self.pipeline.sources().iter().any(|source| source.sample().case.as_deref() == Some(case))
         {
             return Err(CommandError::Refused(format!(
                 "case '{case}' takes cells at this moment: end it first (command `case`, or \"End case\" on the page)"
             )));
         }
-        if let Some(answer) = self.desk.carry_out(command, &Timestamp::now().to_string()) {
+        if let Some(answer) = self.records.carry_out(command, &Timestamp::now().to_string()) {
             return answer;
         }
         let answer = supervisor::control(command, self.pipeline.sources())

@@ -12,7 +12,7 @@ use super::{
     PAGE_KEY, Signals,
     banner::{Progress, banner},
     broker::start_broker,
-    facts::{birth, told},
+    facts::{birth, report_models},
     state_folder, store_failure,
 };
 use crate::{
@@ -23,8 +23,8 @@ use crate::{
         FrameTriage, Parts, Pipeline, SourceParts,
         casebook::{CaseBook, CaseBookSettings},
         clock::SystemClock,
-        desk::Desk,
         job::SourceContext,
+        records::RecordService,
         sources,
         stages::{
             interpret::InterpretSettings,
@@ -65,7 +65,7 @@ pub struct Daemon {
     pub(super) session: Option<MqttSession>,
     pub(super) page: Option<(tokio::task::JoinHandle<()>, tokio::sync::oneshot::Sender<()>)>,
     pub(super) commands: CommandInbox,
-    pub(super) desk: Desk,
+    pub(super) records: RecordService,
     pub(super) progress: Progress,
     pub(super) runtime: tokio::runtime::Handle,
     pub(super) started: Instant,
@@ -88,8 +88,8 @@ impl Daemon {
         let health = Health::new(birth(loaded));
         let contexts = contexts(&config, &health);
         // The page shows the case that the configuration names; of several sources the first that names one.
-        if let Some(belongs) = contexts.iter().map(|c| c.belongs()).find(|belongs| belongs.case.is_some()) {
-            health.set_case(belongs.case.as_deref().map(str::to_owned), belongs.slide.as_deref().map(str::to_owned));
+        if let Some(sample) = contexts.iter().map(|c| c.sample()).find(|sample| sample.case.is_some()) {
+            health.set_case(sample.case.as_deref().map(str::to_owned), sample.slide.as_deref().map(str::to_owned));
         }
         let engine = inference::choose(&config.inference).map_err(|e| Failure::new(Exit::Unavailable, e))?;
         tracing::info!(engine = engine.engine.name(), why = engine.why, "engine chosen");
@@ -113,7 +113,7 @@ impl Daemon {
                 let taken_over = move |why| maker(recognition, library, inference::fallback(&inference, why));
                 Box::new(taken_over) as FallBack
             });
-            told(&health, &*recognizer);
+            report_models(&health, &*recognizer);
             let (triage, stain) = (config.triage.clone(), context.config.stain);
             parts.push(SourceParts {
                 context: context.clone(),
@@ -194,7 +194,7 @@ impl Daemon {
             (task, stop)
         });
         notify(&[NotifyState::Ready]);
-        let desk = Desk { store: store.clone(), cases, karyotype, hub };
+        let records = RecordService { store: store.clone(), cases, karyotype, hub };
         Ok(Self {
             config,
             health,
@@ -203,7 +203,7 @@ impl Daemon {
             session,
             page,
             commands,
-            desk,
+            records,
             progress,
             runtime: runtime.handle().clone(),
             started: Instant::now(),
@@ -222,7 +222,7 @@ impl Daemon {
                 let (command, reply) = envelope.split();
                 reply(self.carry_out(&command));
             }
-            match supervisor::look(self.pipeline.hearts(), &self.health) {
+            match supervisor::look(self.pipeline.monitors(), &self.health) {
                 Finding::Well => notify(&[NotifyState::Watchdog]),
                 Finding::Hangs(_) => {}
                 Finding::Broken(stage) => {
@@ -239,7 +239,7 @@ impl Daemon {
             }
             if cased.elapsed() >= CASES_EVERY {
                 cased = Instant::now();
-                self.tell_cases();
+                self.publish_cases();
             }
             if cleaned.elapsed() >= CLEAN_EVERY {
                 cleaned = Instant::now();
@@ -251,8 +251,8 @@ impl Daemon {
     }
 
     /// Publishes the cases that changed.
-    pub(super) fn tell_cases(&self) {
-        self.desk.tell_cases(&Timestamp::now().to_string());
+    pub(super) fn publish_cases(&self) {
+        self.records.publish_cases(&Timestamp::now().to_string());
     }
 
     fn clean(&self) {
@@ -285,7 +285,7 @@ impl Daemon {
         if !pipeline.stop(limit) {
             tracing::warn!("not everything could be finished in time; lossless sources read it again next time");
         }
-        self.tell_cases();
+        self.publish_cases();
         if let Some(session) = self.session.take() {
             session.stop(GOODBYE);
         }

@@ -12,12 +12,12 @@ use domain::{Assay, NOTICE};
 use recognition::Recognizer;
 
 /// Tells what recognition rests on: in `state`, and in `birth`.
-pub fn told(health: &Health, recognizer: &dyn Recognizer) {
-    let basis = recognizer.basis().clone();
-    health.engine(|e| *e = engine_state(&basis));
+pub fn report_models(health: &Health, recognizer: &dyn Recognizer) {
+    let provenance = recognizer.provenance().clone();
+    health.engine(|e| *e = engine_state(&provenance));
     health.set_birth(|birth| {
-        birth.engine = basis.engine.clone();
-        for (task, label) in &basis.models {
+        birth.engine = provenance.engine.clone();
+        for (task, label) in &provenance.models {
             let (name, hash) = label.split_once('@').unwrap_or((label, ""));
             let facts =
                 ModelFacts { task: task.clone(), name: name.into(), sha256: hash.into(), ..ModelFacts::default() };

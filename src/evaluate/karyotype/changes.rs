@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::evaluate::dataset::TruthBox;
 use domain::{Cell, ChromosomeClass, FindingKind};
 
-/// Deviation from two of each class (and XX or XY): class to surplus. X and Y stand for the sex complement.
+/// Deviation from two of each class (and XX or XY): class to extra. X and Y stand for the sex complement.
 pub(super) type Changes = BTreeMap<ChromosomeClass, i32>;
 
 /// Deviations of boxes from two of each class and XX or XY.
@@ -14,7 +14,7 @@ pub(super) fn of_boxes(truth: &[TruthBox]) -> Changes {
     let mut changes: Changes = ChromosomeClass::all()
         .filter(|c| !c.is_sex())
         .map(|class| (class, number(class) - 2))
-        .filter(|(_, surplus)| *surplus != 0)
+        .filter(|(_, extra)| *extra != 0)
         .collect();
     changes.extend(of_sex(number(ChromosomeClass::X), number(ChromosomeClass::Y)));
     changes
@@ -38,13 +38,13 @@ pub(super) fn of_iscn(iscn: &str) -> Changes {
     let sex = fields.next().unwrap_or_default();
     changes.extend(of_sex(sex.matches('X').count() as i32, sex.matches('Y').count() as i32));
     for item in fields {
-        for (sign, surplus) in [('+', 1), ('-', -1)] {
+        for (sign, extra) in [('+', 1), ('-', -1)] {
             if let Some(class) = item.strip_prefix(sign).and_then(|name| name.parse::<ChromosomeClass>().ok()) {
-                *changes.entry(class).or_default() += surplus;
+                *changes.entry(class).or_default() += extra;
             }
         }
     }
-    changes.retain(|_, surplus| *surplus != 0);
+    changes.retain(|_, extra| *extra != 0);
     changes
 }
 

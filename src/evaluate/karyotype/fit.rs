@@ -1,7 +1,7 @@
 //! Fits the settings of the karyotype stage to what the networks gave on validation cells.
 //!
-//! Three searches, one after the other, each without networks: the selection's prices by what is wrong with the boxes
-//! and classes; the prices of karyotypes and the temperature by the likelihood of what is true of each cell; the
+//! Three searches, one after the other, each without networks: the selection's penalties by what is wrong with the boxes
+//! and classes; the penalties of karyotypes and the temperature by the likelihood of what is true of each cell; the
 //! thresholds by coverage, as far as sensitivities and specificity reach their goals. What is told of the result is
 //! measured twice: on the cells that it was fitted to, and on persons who were left out of the fit in turn.
 
@@ -18,9 +18,9 @@ use super::{
     Outcome, calibration,
     changes::told,
     figures,
-    judge::{Faults, Taken, judge_as, take},
+    judge::{Faults, SelectedBoxes, judge_as, take},
     outcome,
-    seen::{Seen, Wanted, doubled, gather},
+    seen::{RecognisedCell, Wanted, doubled, gather},
 };
 
 /// Parts of the persons that are left out in turn.
@@ -41,18 +41,18 @@ struct Parameter {
 }
 
 const SELECTION: &[Parameter] = &[
-    Parameter { get: |s| &mut s.prices.lacking, step: 1.0, range: (0.5, 12.0) },
-    Parameter { get: |s| &mut s.prices.surplus, step: 1.0, range: (0.5, 12.0) },
-    Parameter { get: |s| &mut s.prices.rivals, step: 2.0, range: (0.0, 30.0) },
+    Parameter { get: |s| &mut s.penalties.missing, step: 1.0, range: (0.5, 12.0) },
+    Parameter { get: |s| &mut s.penalties.extra, step: 1.0, range: (0.5, 12.0) },
+    Parameter { get: |s| &mut s.penalties.rivals, step: 2.0, range: (0.0, 30.0) },
     Parameter { get: |s| &mut s.rival_iou, step: 0.1, range: (0.05, 0.8) },
 ];
 
 const KARYOTYPES: &[Parameter] = &[
-    Parameter { get: |s| &mut s.prices.gain, step: 1.0, range: (1.0, 12.0) },
-    Parameter { get: |s| &mut s.prices.loss, step: 1.0, range: (1.0, 12.0) },
-    Parameter { get: |s| &mut s.prices.miss, step: 1.0, range: (1.5, 12.0) },
-    Parameter { get: |s| &mut s.prices.left_out, step: 1.0, range: (0.0, 8.0) },
-    Parameter { get: |s| &mut s.prices.duplicate, step: 1.0, range: (1.0, 14.0) },
+    Parameter { get: |s| &mut s.penalties.gain, step: 1.0, range: (1.0, 12.0) },
+    Parameter { get: |s| &mut s.penalties.loss, step: 1.0, range: (1.0, 12.0) },
+    Parameter { get: |s| &mut s.penalties.miss, step: 1.0, range: (1.5, 12.0) },
+    Parameter { get: |s| &mut s.penalties.unselected, step: 1.0, range: (0.0, 8.0) },
+    Parameter { get: |s| &mut s.penalties.duplicate, step: 1.0, range: (1.0, 14.0) },
     Parameter { get: |s| &mut s.class_temperature, step: 0.2, range: (0.5, 4.0) },
     Parameter { get: |s| &mut s.temperature, step: 0.2, range: (0.4, 4.0) },
 ];
@@ -64,13 +64,13 @@ pub(super) fn run(setup: &Setup<'_>) -> Result<Report, EvaluateError> {
     report.models = gathered.models.clone();
     report.data.skipped.extend(gathered.skipped);
     report.data.images = gathered.cells.len();
-    let cells: Vec<&Seen> = gathered.cells.iter().filter(|c| !doubled(&c.boxes)).collect();
+    let cells: Vec<&RecognisedCell> = gathered.cells.iter().filter(|c| !doubled(&c.boxes)).collect();
     let fold = folds(&cells);
     let start = &setup.karyotype;
     let mut held: Vec<Outcome<'_>> = Vec::new();
     for out in 0..FOLDS {
         (setup.progress)(out, FOLDS + 1);
-        let (kept, left): (Vec<&Seen>, Vec<&Seen>) =
+        let (kept, left): (Vec<&RecognisedCell>, Vec<&RecognisedCell>) =
             cells.iter().copied().partition(|c| fold[c.patient.as_str()] != out);
         let settings = fitted(&kept, start);
         held.extend(left.iter().map(|seen| outcome(seen, &settings)));
@@ -143,20 +143,20 @@ fn copied<'a>(o: &Outcome<'a>) -> Outcome<'a> {
 }
 
 /// The fold of each person: persons by name, dealt in turn.
-fn folds<'a>(cells: &[&'a Seen]) -> BTreeMap<&'a str, usize> {
+fn folds<'a>(cells: &[&'a RecognisedCell]) -> BTreeMap<&'a str, usize> {
     let mut persons: BTreeMap<&str, usize> = cells.iter().map(|c| (c.patient.as_str(), 0)).collect();
     persons.values_mut().enumerate().for_each(|(i, fold)| *fold = i % FOLDS);
     persons
 }
 
 /// The settings that serve these cells best, searched from `start`.
-fn fitted(cells: &[&Seen], start: &KaryotypeSettings) -> KaryotypeSettings {
+fn fitted(cells: &[&RecognisedCell], start: &KaryotypeSettings) -> KaryotypeSettings {
     let settings = search(start.clone(), SELECTION, 3, |s| {
         let faults = every(cells, |seen| fault_price(&Faults::of(&take(seen, s), &seen.boxes)));
         faults.iter().sum::<f64>() / faults.len() as f64
     });
     let taken = every(cells, |seen| take(seen, &settings));
-    let pairs: Vec<(&Seen, &Taken)> = cells.iter().copied().zip(&taken).collect();
+    let pairs: Vec<(&RecognisedCell, &SelectedBoxes)> = cells.iter().copied().zip(&taken).collect();
     let settings = search(settings, KARYOTYPES, 4, |s| {
         let losses = every(&pairs, |(seen, taken)| log_loss(seen, taken, s));
         losses.iter().sum::<f64>() / losses.len() as f64
@@ -173,9 +173,9 @@ fn fault_price(faults: &Faults) -> f64 {
 
 /// Minus the logarithm of the probability that the stage gives to what is true: of each autosome fewer, as many or
 /// more, and of the cell whether it is normal. Capped, for annotations err too.
-fn log_loss(seen: &Seen, taken: &Taken, settings: &KaryotypeSettings) -> f64 {
+fn log_loss(seen: &RecognisedCell, taken: &SelectedBoxes, settings: &KaryotypeSettings) -> f64 {
     let Some(evidence) = &taken.evidence else { return 0.0 };
-    let assignment = assess(evidence, &taken.left_out, settings);
+    let assignment = assess(evidence, &taken.unselected, settings);
     let price = |p: f64| -p.clamp(2e-3, 1.0).ln();
     let normal = f64::from(assignment.normal);
     let mut loss = price(if seen.truth.is_empty() { normal } else { 1.0 - normal });
@@ -183,7 +183,7 @@ fn log_loss(seen: &Seen, taken: &Taken, settings: &KaryotypeSettings) -> f64 {
         let [fewer, more] = assignment.marginals[class.index()].map(f64::from);
         loss += price(match seen.truth.get(&class).copied().unwrap_or(0) {
             0 => 1.0 - fewer - more,
-            surplus if surplus < 0 => fewer,
+            extra if extra < 0 => fewer,
             _ => more,
         });
     }
@@ -192,11 +192,11 @@ fn log_loss(seen: &Seen, taken: &Taken, settings: &KaryotypeSettings) -> f64 {
 
 /// The thresholds with the most coverage of edited cells whose sensitivities and specificity reach the goals; where
 /// none does, those that come nearest.
-fn with_thresholds(cells: &[&Seen], settings: KaryotypeSettings) -> KaryotypeSettings {
-    let edited: Vec<&Seen> = cells.iter().copied().filter(|c| c.edit.is_some()).collect();
-    let prepared: Vec<Option<(Taken, Assignment)>> = every(&edited, |seen| {
+fn with_thresholds(cells: &[&RecognisedCell], settings: KaryotypeSettings) -> KaryotypeSettings {
+    let edited: Vec<&RecognisedCell> = cells.iter().copied().filter(|c| c.edit.is_some()).collect();
+    let prepared: Vec<Option<(SelectedBoxes, Assignment)>> = every(&edited, |seen| {
         let taken = take(seen, &settings);
-        let assignment = assess(taken.evidence.as_ref()?, &taken.left_out, &settings);
+        let assignment = assess(taken.evidence.as_ref()?, &taken.unselected, &settings);
         Some((taken, assignment))
     });
     let mut best: Option<(f64, KaryotypeSettings)> = None;
@@ -278,8 +278,8 @@ fn search(
 const BETTER: f32 = 0.3;
 
 /// Slope, intercept and weights of the classifier (single, found) with which the matches of all candidates are likeliest, and
-/// how many candidates there are. How far a better candidate overlaps is a fifth term, which the selection prices by itself.
-fn objectness(cells: &[&Seen], start: &Calibration) -> ([f64; 4], usize) {
+/// how many candidates there are. How far a better candidate overlaps is a fifth term, which the selection penalties by itself.
+fn objectness(cells: &[&RecognisedCell], start: &Calibration) -> ([f64; 4], usize) {
     let mut candidates: Vec<([f64; 5], bool)> = Vec::new();
     // An edited cell shows the same chromosomes once more.
     for seen in cells.iter().filter(|c| c.edit.is_none()) {
@@ -290,8 +290,8 @@ fn objectness(cells: &[&Seen], start: &Calibration) -> ([f64; 4], usize) {
             let score = f64::from(all[i].objectness).clamp(1e-4, 1.0 - 1e-4);
             let better = all[..i].iter().filter(|c| c.objectness >= BETTER);
             let overlap = better.map(|c| c.bounds.iou(&boxes[i])).fold(0.0, f32::max);
-            let single = f64::from(all[i].single).clamp(1e-4, 1.0).ln();
-            let found = f64::from(all[i].found).clamp(-10.0, 10.0);
+            let single = f64::from(all[i].p_single).clamp(1e-4, 1.0).ln();
+            let found = f64::from(all[i].iou_logit).clamp(-10.0, 10.0);
             candidates.push(([(score / (1.0 - score)).ln(), 1.0, single, found, f64::from(overlap)], hit.is_some()));
         }
     }
@@ -344,7 +344,7 @@ mod tests {
     #[test]
     fn the_search_finds_the_bottom_of_a_bowl() {
         let cost = |s: &KaryotypeSettings| {
-            (s.prices.lacking - 2.5).powi(2) + (s.prices.surplus - 6.0).powi(2) + (s.rival_iou - 0.2).powi(2) * 40.0
+            (s.penalties.missing - 2.5).powi(2) + (s.penalties.extra - 6.0).powi(2) + (s.rival_iou - 0.2).powi(2) * 40.0
         };
         let found = search(KaryotypeSettings::default(), SELECTION, 5, cost);
         assert!(cost(&found) < 0.05, "{found:?}");

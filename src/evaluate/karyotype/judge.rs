@@ -9,46 +9,51 @@ use crate::evaluate::{
     metrics::{match_greedily, match_perfectly},
 };
 use domain::{BoundingBox, Captured, Cell, Chromosome, ChromosomeClass, Counts, Damage, Karyotype, NOTICE, Status};
-use karyotype::{Assignment, Evidence, KaryotypeSettings, LeftOut, conclude, interpret, recount};
-use recognition::{choose, left_out};
+use karyotype::{Assignment, Evidence, KaryotypeSettings, Unselected, conclude, interpret, recount};
+use recognition::{choose, unselected};
 
-use super::seen::Seen;
+use super::seen::RecognisedCell;
 
 /// Overlap from which a box is found.
 const FOUND: f32 = 0.5;
 
 /// The boxes that the selection took.
-pub(super) struct Taken {
+pub(super) struct SelectedBoxes {
     pub boxes: Vec<BoundingBox>,
     pub classes: Vec<Option<ChromosomeClass>>,
     objectness: Vec<f32>,
     /// None where no network knows classes.
     pub evidence: Option<Vec<Evidence>>,
-    pub left_out: LeftOut,
+    pub unselected: Unselected,
 }
 
 /// The selection over a cell.
-pub(super) fn take(seen: &Seen, settings: &KaryotypeSettings) -> Taken {
+pub(super) fn take(seen: &RecognisedCell, settings: &KaryotypeSettings) -> SelectedBoxes {
     let chosen = choose(&seen.recognised, settings);
     let candidates: Vec<_> = chosen.iter().map(|c| &seen.recognised.candidates[c.candidate]).collect();
-    Taken {
+    SelectedBoxes {
         boxes: candidates.iter().map(|c| c.bounds).collect(),
         classes: chosen.iter().map(|c| c.class).collect(),
         objectness: candidates.iter().map(|c| c.objectness).collect(),
         evidence: candidates.iter().map(|c| c.evidence()).collect(),
-        left_out: left_out(&seen.recognised, &chosen, settings),
+        unselected: unselected(&seen.recognised, &chosen, settings),
     }
 }
 
 /// The interpreted cell.
-pub(super) fn judge(seen: &Seen, taken: &Taken, settings: &KaryotypeSettings) -> Cell {
+pub(super) fn judge(seen: &RecognisedCell, taken: &SelectedBoxes, settings: &KaryotypeSettings) -> Cell {
     let mut cell = blank(taken.boxes.iter().copied().zip(taken.objectness.iter().copied()), seen.size);
-    interpret(&mut cell, taken.evidence.as_deref().unwrap_or_default(), &taken.left_out, settings);
+    interpret(&mut cell, taken.evidence.as_deref().unwrap_or_default(), &taken.unselected, settings);
     cell
 }
 
 /// The same from an assignment made before; `taken` has evidence.
-pub(super) fn judge_as(seen: &Seen, taken: &Taken, assignment: &Assignment, settings: &KaryotypeSettings) -> Cell {
+pub(super) fn judge_as(
+    seen: &RecognisedCell,
+    taken: &SelectedBoxes,
+    assignment: &Assignment,
+    settings: &KaryotypeSettings,
+) -> Cell {
     let mut cell = blank(taken.boxes.iter().copied().zip(taken.objectness.iter().copied()), seen.size);
     conclude(&mut cell, taken.evidence.as_deref().unwrap_or_default(), assignment, settings);
     cell
@@ -66,7 +71,7 @@ pub(super) struct Faults {
 }
 
 impl Faults {
-    pub fn of(taken: &Taken, truth: &[TruthBox]) -> Self {
+    pub fn of(taken: &SelectedBoxes, truth: &[TruthBox]) -> Self {
         let bounds: Vec<BoundingBox> = truth.iter().map(|t| t.bounds).collect();
         let same = |f: usize, t: usize| taken.classes[f].is_some() && taken.classes[f] == truth[t].class;
         let matched: Vec<Option<usize>> = match match_perfectly(&taken.boxes, &bounds, FOUND, same) {
@@ -214,12 +219,12 @@ mod tests {
         let truth = [(0.0, "1"), (40.0, "2"), (80.0, "3")];
         let truth: Vec<TruthBox> =
             truth.iter().map(|(x, name)| TruthBox { bounds: at(*x), class: class(name) }).collect();
-        let taken = |boxes: &[(f32, &str)]| Taken {
+        let taken = |boxes: &[(f32, &str)]| SelectedBoxes {
             boxes: boxes.iter().map(|(x, _)| at(*x)).collect(),
             classes: boxes.iter().map(|(_, name)| class(name)).collect(),
             objectness: vec![0.9; boxes.len()],
             evidence: None,
-            left_out: LeftOut::default(),
+            unselected: Unselected::default(),
         };
         let right = Faults::of(&taken(&[(1.0, "1"), (41.0, "2"), (80.0, "3")]), &truth);
         assert!(right.right() && right.text().is_empty());

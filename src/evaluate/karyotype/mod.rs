@@ -24,11 +24,11 @@ use super::{
 };
 use changes::{Changes, told, written};
 use judge::{Faults, annotated, judge, take};
-use seen::{Seen, Wanted, gather};
+use seen::{RecognisedCell, Wanted, gather};
 
 /// What came out for one cell.
 struct Outcome<'a> {
-    seen: &'a Seen,
+    seen: &'a RecognisedCell,
     cell: Cell,
     told: Changes,
     faults: Faults,
@@ -72,13 +72,13 @@ pub fn run(setup: &Setup<'_>) -> Result<Report, EvaluateError> {
     Ok(report)
 }
 
-fn outcome<'a>(seen: &'a Seen, settings: &KaryotypeSettings) -> Outcome<'a> {
+fn outcome<'a>(seen: &'a RecognisedCell, settings: &KaryotypeSettings) -> Outcome<'a> {
     let begun = Instant::now();
     let taken = take(seen, settings);
     let cell = judge(seen, &taken, settings);
     let ms = begun.elapsed().as_secs_f64() * 1e3;
     let stated = taken.evidence.as_ref().map(|evidence| {
-        let assignment = assess(evidence, &taken.left_out, settings);
+        let assignment = assess(evidence, &taken.unselected, settings);
         Stated { normal: f64::from(assignment.normal), autosomes: assignment.marginals }
     });
     Outcome { seen, told: told(&cell), faults: Faults::of(&taken, &seen.boxes), cell, stated, ms }
@@ -169,10 +169,10 @@ fn calibration(outcomes: &[Outcome<'_>]) -> Vec<Value> {
         let Some(probabilities) = &o.stated else { continue };
         stated.entry("normal").or_default().push((probabilities.normal, o.seen.truth.is_empty()));
         for class in ChromosomeClass::all().filter(|c| !c.is_sex()) {
-            let surplus = o.seen.truth.get(&class).copied().unwrap_or(0);
+            let extra = o.seen.truth.get(&class).copied().unwrap_or(0);
             let [fewer, more] = probabilities.autosomes[class.index()];
-            stated.entry("loss").or_default().push((f64::from(fewer), surplus < 0));
-            stated.entry("gain").or_default().push((f64::from(more), surplus > 0));
+            stated.entry("loss").or_default().push((f64::from(fewer), extra < 0));
+            stated.entry("gain").or_default().push((f64::from(more), extra > 0));
         }
     }
     let mut rows = Vec::new();

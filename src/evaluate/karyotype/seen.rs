@@ -21,7 +21,7 @@ use recognition::{Candidate, ComposedRecognizer, LogProbs, Recognised, Recognize
 use super::changes::{self, Changes};
 
 /// A cell after the networks.
-pub(super) struct Seen {
+pub(super) struct RecognisedCell {
     pub name: String,
     pub patient: String,
     /// How it was changed, and the class of the chromosome that was.
@@ -37,7 +37,7 @@ pub(super) struct Seen {
 
 /// All cells that were asked for, and the models that looked at them.
 pub(super) struct Gathered {
-    pub cells: Vec<Seen>,
+    pub cells: Vec<RecognisedCell>,
     pub models: std::collections::BTreeMap<String, String>,
     pub calibration: Calibration,
     pub skipped: Vec<Skipped>,
@@ -58,7 +58,7 @@ pub(super) fn gather(setup: &Setup<'_>, wanted: Wanted) -> Result<Gathered, Eval
     let Some(calibration) = recognizer.detector().map(|detector| detector.manifest().calibration) else {
         return Err(no_model("karyotype", &recognizer));
     };
-    let models = recognizer.basis().models.clone();
+    let models = recognizer.provenance().models.clone();
     let mut gathered = Gathered { cells: Vec::new(), models, calibration, skipped: Vec::new() };
     if let Some(path) = setup.candidates
         && path.exists()
@@ -123,7 +123,7 @@ pub(super) fn truth_of(setup: &Setup<'_>, field: &Field) -> Changes {
 }
 
 /// Why a cell cannot serve as truth.
-pub(super) fn unfit(setup: &Setup<'_>, field: &str) -> Option<String> {
+pub(super) fn exclusion_reason(setup: &Setup<'_>, field: &str) -> Option<String> {
     if column(setup, field, "source_chroma").parse::<f64>().is_ok_and(|chroma| chroma > 0.0) {
         return Some("an arrow is drawn into it: left out".into());
     }
@@ -137,7 +137,7 @@ fn usable<'a>(setup: &'a Setup<'_>) -> Result<Vec<&'a Field>, EvaluateError> {
         .data
         .fields()?
         .iter()
-        .filter(|f| unfit(setup, &f.name).is_none())
+        .filter(|f| exclusion_reason(setup, &f.name).is_none())
         .filter(|f| f.truth.len() == 46 && changes::of_boxes(&f.truth).is_empty() && !doubled(&f.truth))
         .filter(|f| matches!(column(setup, &f.name, "status"), "" | "normal"))
         .filter(|f| column(setup, &f.name, "near_duplicate_of").is_empty())
@@ -150,12 +150,12 @@ pub(super) fn doubled(truth: &[TruthBox]) -> bool {
     truth.iter().enumerate().any(|(i, a)| truth[..i].iter().any(|b| a.bounds.iou(&b.bounds) > 0.95))
 }
 
-fn seen(recognizer: &mut ComposedRecognizer, setup: &Setup<'_>, field: &Field) -> Result<Seen, String> {
-    if let Some(reason) = unfit(setup, &field.name) {
+fn seen(recognizer: &mut ComposedRecognizer, setup: &Setup<'_>, field: &Field) -> Result<RecognisedCell, String> {
+    if let Some(reason) = exclusion_reason(setup, &field.name) {
         return Err(reason);
     }
     let frame = frame_of(&field.path)?;
-    Ok(Seen {
+    Ok(RecognisedCell {
         name: field.name.clone(),
         patient: field.patient.clone(),
         edit: None,
@@ -173,18 +173,18 @@ fn seen_edited(
     what: Edit,
     bright: bool,
     seed: u64,
-) -> Result<Option<Seen>, String> {
+) -> Result<Option<RecognisedCell>, String> {
     let Some(changed) = edit(frame_of(&field.path)?, &field.truth, what, bright, seed) else { return Ok(None) };
-    let surplus = match what {
+    let extra = match what {
         Edit::Gain => Some(1),
         Edit::Loss => Some(-1),
         Edit::Sham => None,
     };
-    Ok(Some(Seen {
+    Ok(Some(RecognisedCell {
         name: field.name.clone(),
         patient: field.patient.clone(),
         edit: Some((what, changed.class)),
-        truth: surplus.map(|n| (changed.class, n)).into_iter().collect(),
+        truth: extra.map(|n| (changed.class, n)).into_iter().collect(),
         boxes: changed.truth,
         size: [changed.frame.pixels.width() as u32, changed.frame.pixels.height() as u32],
         recognised: recognised(recognizer, &changed.frame)?,
@@ -242,7 +242,7 @@ fn write(path: &Path, setup: &Setup<'_>, wanted: Wanted, gathered: &Gathered) ->
             truth: cell.truth.clone(),
             boxes: cell.boxes.clone(),
             size: cell.size,
-            candidates: candidates.map(|c| (c.bounds, c.objectness, c.single, c.found, c.log_probs)).collect(),
+            candidates: candidates.map(|c| (c.bounds, c.objectness, c.p_single, c.iou_logit, c.log_probs)).collect(),
         };
         serde_json::to_writer(&mut file, &line)?;
     }
@@ -271,14 +271,14 @@ fn read(path: &Path, setup: &Setup<'_>, wanted: Wanted, gathered: &mut Gathered)
             bounds,
             objectness,
             probability: gathered.calibration.probability(objectness, single, found),
-            single,
-            found,
+            p_single: single,
+            iou_logit: found,
             accepted: false,
             log_probs,
             status: Status::Unclear,
         };
         let candidates: Vec<Candidate> = line.candidates.into_iter().map(candidate).collect();
-        gathered.cells.push(Seen {
+        gathered.cells.push(RecognisedCell {
             name: line.name,
             patient: line.patient,
             edit: line.edit,

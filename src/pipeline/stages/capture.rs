@@ -10,7 +10,7 @@ use crate::{
     camera::{BadFrame, Buffers, Capture, Source, SourceError},
     pipeline::{
         edges::{EdgeSender, Sent},
-        job::{Job, Refusal, SourceContext, Wanted},
+        job::{FrameRequest, Job, Rejection, SourceContext},
     },
     station::{DropReason, Level},
 };
@@ -35,7 +35,7 @@ pub struct CaptureStage {
     /// Frames for triage.
     pub frames: EdgeSender<Job>,
     /// Files that cannot be read, straight to commit.
-    pub refusals: EdgeSender<super::commit::Outcome>,
+    pub rejections: EdgeSender<super::commit::Outcome>,
 }
 
 impl CaptureStage {
@@ -78,10 +78,10 @@ impl CaptureStage {
                 continue;
             }
             let buffers = &self.buffers;
-            let capture = match self.context.heart.beat(0, || source.next(buffers)) {
+            let capture = match self.context.monitor.run(0, || source.next(buffers)) {
                 Ok(capture) => capture?,
                 Err(panicked) => {
-                    self.context.tell_panic(&panicked.0);
+                    self.context.record_panic(&panicked.0);
                     return Err(SourceError::Device(format!("the source panicked: {}", panicked.0)));
                 }
             };
@@ -100,7 +100,7 @@ impl CaptureStage {
                 Capture::Bad(mut bad) => {
                     *count += 1;
                     bad.id = FrameId(*count);
-                    self.refuse(bad);
+                    self.reject(bad);
                 }
                 Capture::NoBuffer if self.source.is_live() => {
                     self.source.ledger.accept().dropped(DropReason::PoolEmpty);
@@ -118,9 +118,9 @@ impl CaptureStage {
     }
 
     fn accept(&self, mut frame: Frame) {
-        let wanted = self.source.take_wanted();
-        let is_wanted = wanted.is_some();
-        if let Some(Wanted { trigger, stage_um }) = wanted {
+        let requested = self.source.take_wanted();
+        let is_wanted = requested.is_some();
+        if let Some(FrameRequest { trigger, stage_um }) = requested {
             frame.info.trigger = trigger.or(frame.info.trigger);
             frame.info.stage_um = stage_um.or(frame.info.stage_um);
         }
@@ -128,17 +128,17 @@ impl CaptureStage {
         let job = Job::new(frame, self.source.ledger.accept(), self.source.clone(), is_wanted);
         match self.frames.send(job, self.source.mode) {
             Sent::Done => {}
-            Sent::InsteadOf(older) => older.drop_for(DropReason::Superseded),
+            Sent::Displaced(older) => older.drop_for(DropReason::Superseded),
             Sent::Abandoned(job) => job.drop_for(DropReason::Shutdown),
         }
     }
 
-    fn refuse(&self, bad: BadFrame) {
+    fn reject(&self, bad: BadFrame) {
         let ticket = self.source.ledger.accept();
-        let refusal = Refusal {
+        let rejection = Rejection {
             frame: bad.id,
             context: self.source.clone(),
-            belongs: self.source.belongs(),
+            sample: self.source.sample(),
             file: bad.file,
             stamp: bad.stamp,
             trigger: bad.trigger,
@@ -146,7 +146,7 @@ impl CaptureStage {
             text: bad.text,
             ticket,
         };
-        super::commit::refuse(&self.refusals, refusal);
+        super::commit::reject(&self.rejections, rejection);
     }
 
     fn say(&self, activity: &str) {

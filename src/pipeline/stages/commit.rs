@@ -13,7 +13,7 @@ use crate::{
     mqtt::Rejected,
     pipeline::{
         edges::{EdgeSender, Sent},
-        job::{Refusal, SourceContext},
+        job::{Rejection, SourceContext},
         record,
     },
     station::{DropReason, Level, RejectReason, Ticket},
@@ -44,27 +44,27 @@ pub enum Outcome {
         arrived: Instant,
     },
     /// A frame or file that gave none.
-    Refused(Box<Refusal>),
+    Refused(Box<Rejection>),
 }
 
 /// Hands an outcome to the commit stage.
 pub fn send(edge: &EdgeSender<Outcome>, outcome: Outcome) {
     match edge.send(outcome, Mode::Lossless) {
-        Sent::Done | Sent::InsteadOf(_) => {}
+        Sent::Done | Sent::Displaced(_) => {}
         Sent::Abandoned(outcome) => outcome.into_ticket().dropped(DropReason::Shutdown),
     }
 }
 
-/// Hands a refusal to the commit stage.
-pub fn refuse(edge: &EdgeSender<Outcome>, refusal: Refusal) {
+/// Hands a rejection to the commit stage.
+pub fn reject(edge: &EdgeSender<Outcome>, rejection: Rejection) {
     tracing::info!(
-        source = %refusal.context.name,
-        file = refusal.file.as_deref(),
-        reason = refusal.reason.label(),
-        text = %refusal.text,
+        source = %rejection.context.name,
+        file = rejection.file.as_deref(),
+        reason = rejection.reason.label(),
+        text = %rejection.text,
         "rejected"
     );
-    send(edge, Outcome::Refused(Box::new(refusal)));
+    send(edge, Outcome::Refused(Box::new(rejection)));
 }
 
 /// The mark of a file, for a frame that was read from one.
@@ -94,7 +94,7 @@ impl Outcome {
     fn into_ticket(self) -> Ticket {
         match self {
             Self::Cells { ticket, .. } => ticket,
-            Self::Refused(refusal) => refusal.ticket,
+            Self::Refused(rejection) => rejection.ticket,
         }
     }
 }
@@ -158,41 +158,46 @@ impl CommitStage {
                 frames.push(frame);
                 pending.push(Pending { ticket, end: End::Stored { arrived }, context });
             }
-            Outcome::Refused(refusal) => {
-                let refusal = *refusal;
-                frames.push(self.refusal(&refusal));
-                let Refusal { ticket, reason, context, .. } = refusal;
+            Outcome::Refused(rejection) => {
+                let rejection = *rejection;
+                frames.push(self.rejection(&rejection));
+                let Rejection { ticket, reason, context, .. } = rejection;
                 pending.push(Pending { ticket, end: End::Rejected(reason), context });
             }
         }
     }
 
-    fn refusal(&self, refusal: &Refusal) -> FrameCommit {
+    fn rejection(&self, rejection: &Rejection) -> FrameCommit {
         let own = |text: &Option<Arc<str>>| text.as_deref().map(str::to_owned);
         let now = self.context.clock.wall();
         let message = Rejected {
             schema: Rejected::SCHEMA.into(),
             station: self.station.clone(),
-            source: refusal.context.name.to_string(),
+            source: rejection.context.name.to_string(),
             id: record::new_id(now),
             time: now.to_string(),
-            frame: Some(refusal.frame.0),
-            file: own(&refusal.file),
-            trigger: refusal.trigger.clone(),
-            case: own(&refusal.belongs.case),
-            slide: own(&refusal.belongs.slide),
-            reason: refusal.reason.label().into(),
-            text: refusal.text.clone(),
+            frame: Some(rejection.frame.0),
+            file: own(&rejection.file),
+            trigger: rejection.trigger.clone(),
+            case: own(&rejection.sample.case),
+            slide: own(&rejection.sample.slide),
+            reason: rejection.reason.label().into(),
+            text: rejection.text.clone(),
             notice: NOTICE.into(),
         };
         // A record holds nothing that JSON cannot say.
         let messages =
-            Message::rejected(&message, may_drop(self.outbox_full, refusal.context.mode)).into_iter().collect();
+            Message::rejected(&message, may_drop(self.outbox_full, rejection.context.mode)).into_iter().collect();
         FrameCommit {
             cells: Vec::new(),
             messages,
             latest: Vec::new(),
-            mark: mark(&refusal.context.name, &refusal.file, refusal.stamp, Some((refusal.reason, &refusal.text))),
+            mark: mark(
+                &rejection.context.name,
+                &rejection.file,
+                rejection.stamp,
+                Some((rejection.reason, &rejection.text)),
+            ),
         }
     }
 
@@ -200,7 +205,7 @@ impl CommitStage {
     fn write(&self, frames: &[FrameCommit], pending: &mut Vec<Pending>) {
         let mut failed = false;
         loop {
-            let result = self.context.heart.beat(self.input.len(), || self.store.commit(frames));
+            let result = self.context.monitor.run(self.input.len(), || self.store.commit(frames));
             let error = match result {
                 Ok(Ok(done)) => {
                     if failed {
@@ -217,7 +222,7 @@ impl CommitStage {
                 }
                 Ok(Err(error)) => error,
                 Err(panicked) => {
-                    self.context.tell_panic(&panicked.0);
+                    self.context.record_panic(&panicked.0);
                     for Pending { ticket, .. } in pending.drain(..) {
                         ticket.rejected(RejectReason::StageFailed);
                     }
@@ -263,7 +268,7 @@ impl CommitStage {
     fn tell(&self, frames: &[FrameCommit]) {
         let Some(hub) = self.hub.as_ref().filter(|hub| hub.has_listeners()) else { return };
         for cell in frames.iter().flat_map(|frame| &frame.cells) {
-            hub.tell_cell(&cell.cell);
+            hub.publish_cell(&cell.cell);
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::{
 use domain::{Assay, BoundingBox, Cell, Damage, Karyotype, ScoredBy, frame::FrameInfo};
 use dosimetry::dicentric::count_aberrations;
 use karyotype::KaryotypeSettings;
-use recognition::Basis;
+use recognition::Provenance;
 
 /// What interpretation needs to know.
 pub struct InterpretSettings {
@@ -57,7 +57,7 @@ pub struct InterpretStage {
     /// What it needs to know.
     pub settings: InterpretSettings,
     /// Recognised frames.
-    pub input: Receiver<(Job, Arc<Basis>)>,
+    pub input: Receiver<(Job, Arc<Provenance>)>,
     /// Finished cells.
     pub output: EdgeSender<commit::Outcome>,
     /// Where pictures of frames go.
@@ -74,32 +74,35 @@ impl InterpretStage {
         loop {
             match self.input.recv_timeout(std::time::Duration::from_millis(50)) {
                 Ok((job, _)) if self.context.abandoned() => job.drop_for(DropReason::Shutdown),
-                Ok((job, basis)) => self.process(job, &basis),
+                Ok((job, provenance)) => self.process(job, &provenance),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
         }
     }
 
-    fn process(&self, mut job: Job, basis: &Basis) {
+    fn process(&self, mut job: Job, provenance: &Provenance) {
         let _span = tracing::debug_span!("frame", source = %job.context.name, frame = job.frame.info.id.0).entered();
         let begun = Instant::now();
-        let result = self.context.heart.beat(self.input.len(), || self.cells(&job, basis));
-        job.spent.interpret = begun.elapsed();
+        let result = self.context.monitor.run(self.input.len(), || self.cells(&job, provenance));
+        job.timings.interpret = begun.elapsed();
         match result {
             Err(panicked) => {
-                self.context.tell_panic(&panicked.0);
+                self.context.record_panic(&panicked.0);
                 let text = format!("interpretation failed on this frame: {}", panicked.0);
-                self.refuse(job, RejectReason::StageFailed, text);
+                self.reject(job, RejectReason::StageFailed, text);
             }
             Ok(cells) if cells.is_empty() => {
-                self.refuse(job, RejectReason::NoChromosomes, "no chromosome was found where triage saw a cell".into());
+                self.reject(job, RejectReason::NoChromosomes, "no chromosome was found where triage saw a cell".into());
             }
             Ok(mut cells) => {
                 for cell in &mut cells {
-                    let spent = &job.spent;
-                    let times =
-                        [("triage", spent.triage), ("recognise", spent.recognise), ("interpret", spent.interpret)];
+                    let timings = &job.timings;
+                    let times = [
+                        ("triage", timings.triage),
+                        ("recognise", timings.recognise),
+                        ("interpret", timings.interpret),
+                    ];
                     cell.cell.timing_ms.extend(times.map(|(k, v)| (k.to_owned(), v.as_secs_f32() * 1e3)));
                     self.cases.put(&cell.cell);
                 }
@@ -108,21 +111,21 @@ impl InterpretStage {
         }
     }
 
-    fn cells(&self, job: &Job, basis: &Basis) -> Vec<CellCommit> {
+    fn cells(&self, job: &Job, provenance: &Provenance) -> Vec<CellCommit> {
         let replayed = job.context.config.kind == SourceKind::Folder;
-        let labels = record::labels(&self.settings.station, &job.belongs, replayed);
+        let labels = record::labels(&self.settings.station, &job.sample, replayed);
         let mut image = None;
         job.recognised
             .iter()
-            .filter(|recognised| job.wanted || recognised.accepted().next().is_some())
+            .filter(|recognised| job.requested || recognised.accepted().next().is_some())
             .map(|recognised| {
                 let id = record::new_id(job.frame.info.time);
                 let cell = match self.settings.assay {
                     Assay::Karyotype => {
-                        record::record(&job.frame, recognised, basis, &labels, &self.settings.karyotype, id)
+                        record::record(&job.frame, recognised, provenance, &labels, &self.settings.karyotype, id)
                     }
                     Assay::Dicentric => {
-                        let mut cell = record::unclassified(&job.frame, recognised, basis, &labels, id);
+                        let mut cell = record::unclassified(&job.frame, recognised, provenance, &labels, id);
                         self.score(&job.frame.info, &mut cell);
                         cell
                     }
@@ -208,9 +211,9 @@ impl InterpretStage {
         commit::send(&self.output, commit::Outcome::Cells { frame, ticket, context, arrived });
     }
 
-    fn refuse(&self, job: Job, reason: RejectReason, text: String) {
-        if let Some(refusal) = job.refuse(reason, text) {
-            commit::refuse(&self.output, refusal);
+    fn reject(&self, job: Job, reason: RejectReason, text: String) {
+        if let Some(rejection) = job.reject(reason, text) {
+            commit::reject(&self.output, rejection);
         }
     }
 }

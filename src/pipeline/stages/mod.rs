@@ -14,14 +14,14 @@ use std::{
     thread,
 };
 
-use super::{clock::Clock, heart::Heart};
+use super::{clock::Clock, monitor::StageMonitor};
 use crate::station::Health;
 
 /// What every stage has at hand.
 #[derive(Debug, Clone)]
 pub struct StageContext {
-    /// Its heart.
-    pub heart: Arc<Heart>,
+    /// Its monitor.
+    pub monitor: Arc<StageMonitor>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// The picture of the daemon.
@@ -44,10 +44,10 @@ impl StageContext {
     }
 
     /// Says that a panic was caught.
-    pub fn tell_panic(&self, text: &str) {
-        tracing::error!(stage = self.heart.name(), panic = text, "a stage panicked; the frame is rejected");
-        let restarts = self.heart.panics() as u32;
-        self.health.stage(self.heart.name(), |s| s.restarts = restarts);
+    pub fn record_panic(&self, text: &str) {
+        tracing::error!(stage = self.monitor.name(), panic = text, "a stage panicked; the frame is rejected");
+        let restarts = self.monitor.panics() as u32;
+        self.health.stage(self.monitor.name(), |s| s.restarts = restarts);
     }
 }
 

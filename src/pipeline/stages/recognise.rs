@@ -16,7 +16,7 @@ use crate::{
     },
     station::{DropReason, EngineState, Level, RejectReason},
 };
-use recognition::{Basis, RecognitionError, Recognizer};
+use recognition::{Provenance, RecognitionError, Recognizer};
 
 /// Makes the recognizer of one source; again after a panic or an engine's failure.
 pub type MakeRecognizer = Box<dyn FnMut() -> Result<Box<dyn Recognizer>, RecognitionError> + Send>;
@@ -50,30 +50,34 @@ pub struct RecogniseStage {
     /// The sources.
     pub lanes: Vec<Lane>,
     /// Recognised frames.
-    pub output: EdgeSender<(Job, Arc<Basis>)>,
+    pub output: EdgeSender<(Job, Arc<Provenance>)>,
     /// Refusals that must be told.
-    pub refusals: EdgeSender<commit::Outcome>,
+    pub rejections: EdgeSender<commit::Outcome>,
 }
 
 impl RecogniseStage {
     /// Runs until every source has ended and the last frame is through.
     pub fn run(mut self) {
         let mut open: Vec<usize> = (0..self.lanes.len()).collect();
-        let mut bases: BTreeMap<usize, Arc<Basis>> =
-            self.lanes.iter().enumerate().map(|(n, lane)| (n, Arc::new(lane.recognizer.basis().clone()))).collect();
+        let mut provenances: BTreeMap<usize, Arc<Provenance>> = self
+            .lanes
+            .iter()
+            .enumerate()
+            .map(|(n, lane)| (n, Arc::new(lane.recognizer.provenance().clone())))
+            .collect();
         let mut turn = 0;
         let mut held = None;
         while !open.is_empty() || held.is_some() {
             match held.take().or_else(|| self.next(&open, &mut turn)) {
                 Some((lane, job)) => {
                     // An engine with a device takes the next frame up beside the work on this one.
-                    if self.lanes[lane].recognizer.reads_ahead() {
+                    if self.lanes[lane].recognizer.supports_prefetch() {
                         held = self.next(&open, &mut turn);
                     }
                     if let Some((lane, job)) = &held {
-                        self.lanes[*lane].recognizer.announce(&job.frame);
+                        self.lanes[*lane].recognizer.prefetch(&job.frame);
                     }
-                    self.process(lane, job, bases.entry(lane).or_default());
+                    self.process(lane, job, provenances.entry(lane).or_default());
                 }
                 None => {
                     let mut select = Select::new();
@@ -96,7 +100,7 @@ impl RecogniseStage {
         Some((open[place], job))
     }
 
-    fn process(&mut self, lane: usize, mut job: Job, basis: &mut Arc<Basis>) {
+    fn process(&mut self, lane: usize, mut job: Job, provenance: &mut Arc<Provenance>) {
         let _span = tracing::debug_span!("frame", source = %job.context.name, frame = job.frame.info.id.0).entered();
         let mut failures = 0;
         loop {
@@ -106,13 +110,13 @@ impl RecogniseStage {
             let waiting = self.lanes[lane].input.len();
             let recognizer = &mut self.lanes[lane].recognizer;
             let begun = Instant::now();
-            let result = self.context.heart.beat(waiting, || recognizer.recognise(&job.frame, &job.regions));
-            job.spent.recognise += begun.elapsed();
+            let result = self.context.monitor.run(waiting, || recognizer.recognise(&job.frame, &job.regions));
+            job.timings.recognise += begun.elapsed();
             match result {
                 Ok(Ok(recognised)) => {
                     job.recognised = recognised;
-                    return match self.output.send((job, basis.clone()), crate::config::Mode::Lossless) {
-                        Sent::Done | Sent::InsteadOf(_) => {}
+                    return match self.output.send((job, provenance.clone()), crate::config::Mode::Lossless) {
+                        Sent::Done | Sent::Displaced(_) => {}
                         Sent::Abandoned((job, _)) => job.drop_for(DropReason::Shutdown),
                     };
                 }
@@ -126,42 +130,42 @@ impl RecogniseStage {
                     });
                     // With something to fall back on, no cell waits for an engine that may not come back.
                     let once = job.context.is_live() || self.lanes[lane].fall_back.is_some();
-                    let back = self.rebuild(lane, basis, once);
+                    let back = self.rebuild(lane, provenance, once);
                     if failures < TRIES && back {
                         continue;
                     }
-                    if !self.fall_back(lane, basis, &why) {
-                        return self.refuse(job, RejectReason::EngineFailed, format!("the engine failed: {why}"));
+                    if !self.fall_back(lane, provenance, &why) {
+                        return self.reject(job, RejectReason::EngineFailed, format!("the engine failed: {why}"));
                     }
                     failures = 0;
                 }
                 Err(panicked) => {
-                    self.context.tell_panic(&panicked.0);
+                    self.context.record_panic(&panicked.0);
                     let live = job.context.is_live();
-                    self.rebuild(lane, basis, live);
+                    self.rebuild(lane, provenance, live);
                     let text = format!("recognition failed on this frame: {}", panicked.0);
-                    return self.refuse(job, RejectReason::StageFailed, text);
+                    return self.reject(job, RejectReason::StageFailed, text);
                 }
             }
         }
     }
 
     /// Lets the fallback take over for good, where there is one: it stays until the daemon is started again.
-    fn fall_back(&mut self, lane: usize, basis: &mut Arc<Basis>, why: &str) -> bool {
+    fn fall_back(&mut self, lane: usize, provenance: &mut Arc<Provenance>, why: &str) -> bool {
         let Some(fall_back) = self.lanes[lane].fall_back.take() else { return false };
         tracing::error!(source = %self.lanes[lane].source, why, "the engine is given up; the fallback takes over");
         self.lanes[lane].make = fall_back(why.to_owned());
-        self.rebuild(lane, basis, true)
+        self.rebuild(lane, provenance, true)
     }
 
     /// Makes the recognizer anew; `once`: one attempt, else until the engine is back or the daemon stops.
-    fn rebuild(&mut self, lane: usize, basis: &mut Arc<Basis>, once: bool) -> bool {
+    fn rebuild(&mut self, lane: usize, provenance: &mut Arc<Provenance>, once: bool) -> bool {
         loop {
             match (self.lanes[lane].make)() {
                 Ok(recognizer) => {
-                    *basis = Arc::new(recognizer.basis().clone());
+                    *provenance = Arc::new(recognizer.provenance().clone());
                     self.lanes[lane].recognizer = recognizer;
-                    self.context.health.engine(|e| *e = engine_state(basis));
+                    self.context.health.engine(|e| *e = engine_state(provenance));
                     return true;
                 }
                 Err(error) => {
@@ -186,25 +190,25 @@ impl RecogniseStage {
         }
     }
 
-    fn refuse(&self, job: Job, reason: RejectReason, text: String) {
+    fn reject(&self, job: Job, reason: RejectReason, text: String) {
         // What a stopping daemon could not finish is read again next time.
         if self.context.stopping() && reason == RejectReason::EngineFailed {
             return job.drop_for(DropReason::Shutdown);
         }
-        if let Some(refusal) = job.refuse(reason, text) {
-            commit::refuse(&self.refusals, refusal);
+        if let Some(rejection) = job.reject(reason, text) {
+            commit::reject(&self.rejections, rejection);
         }
     }
 }
 
 /// What `state` tells of an engine and its models: degraded where there is anything to note.
-pub fn engine_state(basis: &Basis) -> EngineState {
+pub fn engine_state(provenance: &Provenance) -> EngineState {
     EngineState {
-        level: if basis.notes.is_empty() { Level::Ok } else { Level::Degraded },
-        name: basis.engine.clone(),
-        library: basis.library.clone(),
-        models: basis.models.clone(),
-        reason: basis.notes.join("; "),
+        level: if provenance.notes.is_empty() { Level::Ok } else { Level::Degraded },
+        name: provenance.engine.clone(),
+        library: provenance.library.clone(),
+        models: provenance.models.clone(),
+        reason: provenance.notes.join("; "),
     }
 }
 

@@ -12,7 +12,7 @@ use crate::{
     pipeline::{
         edges::{EdgeSender, Sent},
         job::Job,
-        select::{Choice, Look, Select, Signature},
+        select::{Choice, SceneFeatures, Select, Signature},
     },
     station::{DropReason, RejectReason},
     web::{LiveFrame, LiveHub},
@@ -48,7 +48,7 @@ pub struct TriageStage {
     /// Frames for recognise.
     pub output: EdgeSender<Job>,
     /// Refusals that must be told.
-    pub refusals: EdgeSender<commit::Outcome>,
+    pub rejections: EdgeSender<commit::Outcome>,
     /// People who watch.
     pub hub: Option<LiveHub>,
 }
@@ -86,20 +86,20 @@ impl TriageStage {
         let _span = tracing::debug_span!("frame", source = %job.context.name, frame = job.frame.info.id.0).entered();
         let begun = Instant::now();
         let Job { frame, regions, .. } = &mut job;
-        let result = self.context.heart.beat(self.input.len(), || assess.assess(frame, regions));
-        job.spent.triage = begun.elapsed();
+        let result = self.context.monitor.run(self.input.len(), || assess.assess(frame, regions));
+        job.timings.triage = begun.elapsed();
         let assessment = match result {
             Ok(assessment) => assessment,
             Err(panicked) => {
-                self.context.tell_panic(&panicked.0);
+                self.context.record_panic(&panicked.0);
                 *assess = (self.make)();
                 let text = format!("triage failed on this frame: {}", panicked.0);
-                return self.refuse(job, RejectReason::StageFailed, &text);
+                return self.reject(job, RejectReason::StageFailed, &text);
             }
         };
         job.quality = assessment.quality;
         let live = self.live(&job);
-        if job.wanted {
+        if job.requested {
             if job.regions.is_empty() {
                 job.regions.push(Region::whole(job.frame.pixels.width(), job.frame.pixels.height()));
             }
@@ -112,7 +112,7 @@ impl TriageStage {
             if let (Some(select), RejectReason::Empty | RejectReason::NoMetaphase) = (select, reason) {
                 select.interrupt(|choice| pass(&self.output, choice));
             }
-            return self.refuse(job, reason, &text);
+            return self.reject(job, reason, &text);
         }
         match select {
             None => {
@@ -122,13 +122,13 @@ impl TriageStage {
             Some(select) => {
                 let pixels = &job.frame.pixels;
                 let quality = job.quality;
-                let look = Look {
+                let features = SceneFeatures {
                     signature: Signature::of(pixels.view(), pixels.width(), pixels.height()),
                     stage_um: job.frame.info.stage_um,
                     score: quality.metaphase * (0.2 + quality.focus) * (0.2 + quality.spread),
                 };
-                select.offer(job, look, self.context.clock.now(), |choice| pass(&self.output, choice));
-                // Only now is it known which scene the frame belongs to: boxes of another must not lie on it.
+                select.offer(job, features, self.context.clock.now(), |choice| pass(&self.output, choice));
+                // Only now is it known which scene the frame sample to: boxes of another must not lie on it.
                 self.show(live, Some(select.scene()));
             }
         }
@@ -147,10 +147,10 @@ impl TriageStage {
         }
     }
 
-    fn refuse(&self, job: Job, reason: RejectReason, text: &str) {
+    fn reject(&self, job: Job, reason: RejectReason, text: &str) {
         tracing::trace!(reason = reason.label(), text, "refused");
-        if let Some(refusal) = job.refuse(reason, text) {
-            commit::refuse(&self.refusals, refusal);
+        if let Some(rejection) = job.reject(reason, text) {
+            commit::reject(&self.rejections, rejection);
         }
     }
 }
@@ -163,7 +163,7 @@ fn pass(output: &EdgeSender<Job>, choice: Choice<Job>) {
             let mode = job.context.mode;
             match output.send(job, mode) {
                 Sent::Done => {}
-                Sent::InsteadOf(older) => older.drop_for(DropReason::Superseded),
+                Sent::Displaced(older) => older.drop_for(DropReason::Superseded),
                 Sent::Abandoned(job) => job.drop_for(DropReason::Shutdown),
             }
         }

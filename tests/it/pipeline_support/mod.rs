@@ -26,7 +26,7 @@ use metaphased::{
     station::{Birth, FrameCounts, Health, SourceState},
     store::{Store, StoreOptions},
 };
-use recognition::{Basis, Candidate, Recognised, RecognitionError, Recognizer, Region, Regions};
+use recognition::{Candidate, Provenance, Recognised, RecognitionError, Recognizer, Region, Regions};
 
 /// Sides of the frames.
 pub const SIDE: usize = 64;
@@ -91,7 +91,7 @@ impl Assess for Nod {
 /// A recognizer that a closure writes: handed the frame, it may block, panic or fail; then one chromosome is found.
 pub struct Network<F> {
     look: F,
-    basis: Basis,
+    provenance: Provenance,
 }
 
 impl<F: FnMut(&Frame) -> Result<(), RecognitionError> + Send> Recognizer for Network<F> {
@@ -119,8 +119,8 @@ impl<F: FnMut(&Frame) -> Result<(), RecognitionError> + Send> Recognizer for Net
             .collect())
     }
 
-    fn basis(&self) -> &Basis {
-        &self.basis
+    fn provenance(&self) -> &Provenance {
+        &self.provenance
     }
 }
 
@@ -180,7 +180,7 @@ impl Bench {
                         // A panic of the script poisons the lock; the stage's next recognizer goes on with it.
                         (look.lock().unwrap_or_else(std::sync::PoisonError::into_inner))(frame)
                     };
-                    Box::new(Network { look, basis: Basis::default() })
+                    Box::new(Network { look, provenance: Provenance::default() })
                 };
                 SourceParts {
                     context: SourceContext::new(name, settings, ledger),

@@ -214,9 +214,9 @@ fn read_line(line: &str, slant: &'static str, reading: &mut Reading) {
                 reading.faults.push(Fault::convention("space after a comma"));
             }
             match read_item(field.trim()) {
-                Ok(ReadItem { item, notes, partial: left_out }) => {
+                Ok(ReadItem { item, notes, partial: unselected }) => {
                     reading.faults.extend(notes.into_iter().map(Fault::convention));
-                    partial |= left_out;
+                    partial |= unselected;
                     items.push(item);
                 }
                 Err(reason) => {

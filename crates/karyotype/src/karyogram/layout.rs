@@ -4,7 +4,7 @@ use domain::{Cell, ChromosomeClass};
 
 use super::{
     super::{is_withheld, morphology},
-    Posture,
+    Orientation,
     parted::parted,
     upright::{Crop, Upright},
 };
@@ -73,10 +73,10 @@ pub(super) struct Sheet {
 /// Scores below this are marked as doubtful.
 const DOUBTFUL: f32 = 0.8;
 
-pub(super) fn sheet(cell: &Cell, crops: &[Option<Crop>], posture: Posture) -> Sheet {
-    let stand = match posture {
-        Posture::Upright => Upright::of,
-        Posture::Straight => Upright::straight,
+pub(super) fn sheet(cell: &Cell, crops: &[Option<Crop>], orientation: Orientation) -> Sheet {
+    let stand = match orientation {
+        Orientation::Upright => Upright::of,
+        Orientation::Straight => Upright::straight,
     };
     let crops = parted(cell, crops);
     let mut images: Vec<Option<Upright>> = cell

@@ -11,13 +11,13 @@ mod raster;
 mod svg;
 mod upright;
 
-pub use upright::{Crop, Piece};
+pub use upright::{ChromosomeMask, Crop};
 
 use domain::Cell;
 
 /// How the chromosomes stand.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Posture {
+pub enum Orientation {
     /// Turned upright, bent as they are.
     #[default]
     Upright,
@@ -28,8 +28,8 @@ pub enum Posture {
 /// The karyogram as an SVG document with the chromosomes embedded. `crops` go with `cell.chromosomes`, one each;
 /// none where there is no picture. Each chromosome is a group with `data-index`, each class one with `data-class`,
 /// so that a page can let them be dragged.
-pub fn svg(cell: &Cell, crops: &[Option<Crop>], posture: Posture) -> String {
-    svg::draw(cell, &layout::sheet(cell, crops, posture))
+pub fn svg(cell: &Cell, crops: &[Option<Crop>], orientation: Orientation) -> String {
+    svg::draw(cell, &layout::sheet(cell, crops, orientation))
 }
 
 /// Crops from the PNG pictures of a cell's chromosomes, `(index, PNG)`; none where there is no readable picture.
@@ -46,8 +46,13 @@ pub fn crops_of(cell: &Cell, pictures: &[(u32, Vec<u8>)]) -> Vec<Option<Crop>> {
 ///
 /// # Errors
 /// What the PNG encoder said.
-pub fn png(cell: &Cell, crops: &[Option<Crop>], posture: Posture, zoom: u32) -> Result<Vec<u8>, image::ImageError> {
-    raster::draw(cell, &layout::sheet(cell, crops, posture), zoom.clamp(1, 8))
+pub fn png(
+    cell: &Cell,
+    crops: &[Option<Crop>],
+    orientation: Orientation,
+    zoom: u32,
+) -> Result<Vec<u8>, image::ImageError> {
+    raster::draw(cell, &layout::sheet(cell, crops, orientation), zoom.clamp(1, 8))
 }
 
 /// Length of the scale bar in micrometres.

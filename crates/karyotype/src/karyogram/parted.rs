@@ -131,7 +131,7 @@ fn keep_the_largest(mask: &mut [u8], width: usize) {
 /// About how wide the chromosome of a crop is, in pixels.
 fn width(crop: &Crop) -> Option<f32> {
     let diagonal = (crop.width as f32).hypot(crop.height as f32);
-    Some(crop.piece()?.area() as f32 / diagonal)
+    Some(crop.chromosome_mask()?.area() as f32 / diagonal)
 }
 
 /// Dark on [`BACKGROUND`], as segmentation wants it; none for a crop without samples.

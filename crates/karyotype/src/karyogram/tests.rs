@@ -38,7 +38,7 @@ fn every_chromosome_stands_once_with_class_and_score() {
     let cell = cell_with(&[("21", 3)]);
     let crop = Crop { width: 20, height: 50, pixels: vec![60; 1000], mask: vec![1; 1000], bright: false };
     let crops = vec![Some(crop); cell.chromosomes.len()];
-    let svg = svg(&cell, &crops, Posture::Upright);
+    let svg = svg(&cell, &crops, Orientation::Upright);
     assert_eq!(svg.matches("data-index=").count(), 47);
     assert_eq!(svg.matches("data-class=").count(), 24);
     assert!(svg.contains("47,XX,+21") && svg.contains("class marked"));
@@ -48,7 +48,7 @@ fn every_chromosome_stands_once_with_class_and_score() {
             break;
         }
     }
-    let png = image::load_from_memory(&png(&cell, &crops, Posture::Straight, 2).unwrap()).unwrap();
+    let png = image::load_from_memory(&png(&cell, &crops, Orientation::Straight, 2).unwrap()).unwrap();
     assert!(png.width() >= 1900);
 }
 
@@ -58,7 +58,7 @@ fn undisclosed_sex_chromosomes_are_not_drawn() {
     let settings = crate::KaryotypeSettings { sex: domain::SexDisclosure::Undisclosed, ..Default::default() };
     crate::recount(&mut cell, &settings);
     let crop = Crop { width: 20, height: 50, pixels: vec![60; 1000], mask: vec![1; 1000], bright: false };
-    let svg = svg(&cell, &vec![Some(crop); 46], Posture::Upright);
+    let svg = svg(&cell, &vec![Some(crop); 46], Orientation::Upright);
     assert_eq!(svg.matches("data-index=").count(), 44);
     assert!(!svg.contains("data-class=\"X\"") && svg.contains("46,U") && svg.contains("not shown"));
 }
@@ -66,8 +66,8 @@ fn undisclosed_sex_chromosomes_are_not_drawn() {
 #[test]
 fn a_cell_without_pictures_gives_an_empty_sheet() {
     let cell = cell_with(&[]);
-    assert!(svg(&cell, &[], Posture::Upright).ends_with("</svg>"));
-    assert!(!png(&cell, &[], Posture::Upright, 1).unwrap().is_empty());
+    assert!(svg(&cell, &[], Orientation::Upright).ends_with("</svg>"));
+    assert!(!png(&cell, &[], Orientation::Upright, 1).unwrap().is_empty());
 }
 
 /// Writes karyograms of real cells to look at: `cargo test --lib karyogram_samples -- --ignored`.
@@ -82,7 +82,7 @@ fn karyogram_samples() {
     for path in names.iter().step_by(26).take(20) {
         let name = path.file_stem().unwrap().to_string_lossy().into_owned();
         let (cell, crops) = real_cell(&name).unwrap();
-        std::fs::write(out.join(format!("{name}.png")), png(&cell, &crops, Posture::Upright, 1).unwrap()).unwrap();
-        std::fs::write(out.join(format!("{name}.svg")), svg(&cell, &crops, Posture::Upright)).unwrap();
+        std::fs::write(out.join(format!("{name}.png")), png(&cell, &crops, Orientation::Upright, 1).unwrap()).unwrap();
+        std::fs::write(out.join(format!("{name}.svg")), svg(&cell, &crops, Orientation::Upright)).unwrap();
     }
 }

@@ -31,7 +31,7 @@ pub(super) struct Upright {
 }
 
 /// The chromosome of a crop, cut out: dark on light.
-pub struct Piece {
+pub struct ChromosomeMask {
     width: usize,
     height: usize,
     grey: Vec<u8>,
@@ -57,12 +57,12 @@ impl Crop {
     pub(super) fn dark(&self) -> Vec<bool> {
         let tone = |p: &u8| if self.bright { 255 - p } else { *p };
         let grey: Vec<u8> = self.pixels.iter().map(tone).collect();
-        let threshold = ground_level(&grey);
+        let threshold = background_level(&grey);
         grey.iter().map(|g| *g <= threshold).collect()
     }
 
     /// Cuts the chromosome out, by its mask or as the dark piece in the middle; none for a crop of no size.
-    pub fn piece(&self) -> Option<Piece> {
+    pub fn chromosome_mask(&self) -> Option<ChromosomeMask> {
         let area = self.width.checked_mul(self.height)?;
         if area == 0 || self.pixels.len() != area {
             return None;
@@ -72,13 +72,13 @@ impl Crop {
         let mask = if self.mask.len() == area {
             self.mask.iter().map(|m| *m > 0).collect()
         } else {
-            piece_in_the_middle(&grey, self.width, self.height)
+            middle_object(&grey, self.width, self.height)
         };
-        Some(Piece { width: self.width, height: self.height, grey, mask })
+        Some(ChromosomeMask { width: self.width, height: self.height, grey, mask })
     }
 }
 
-impl Piece {
+impl ChromosomeMask {
     /// Its pixels.
     pub fn inside(&self) -> impl Iterator<Item = (f32, f32)> {
         places(&self.mask, self.width).map(|(x, y)| (x as f32, y as f32))
@@ -162,7 +162,7 @@ impl Piece {
 impl Upright {
     /// Turns the crop clockwise by `degrees`; none: so that its long axis stands.
     pub fn of(crop: &Crop, degrees: Option<f32>) -> Option<Self> {
-        let piece = crop.piece()?;
+        let piece = crop.chromosome_mask()?;
         let (centre, axis) = piece.axis()?;
         // The angle was measured on the piece in the middle of the box; one that was cut out better stands by its own axis, the
         // same end up.
@@ -174,7 +174,7 @@ impl Upright {
     /// Unbent along its middle line, the end up that `degrees` (clockwise) would bring up; none: the upper one. What has
     /// no such line is only turned.
     pub fn straight(crop: &Crop, degrees: Option<f32>) -> Option<Self> {
-        let piece = crop.piece()?;
+        let piece = crop.chromosome_mask()?;
         let (width, height) = (piece.width, piece.height);
         let Some(axis) = piece.middle_line() else { return Self::of(crop, degrees) };
         let (first, last) = (axis.points.first()?, axis.points.last()?);
@@ -260,8 +260,8 @@ impl Margin {
 }
 
 /// The dark piece nearest to the middle: clearly darker than the ground, connected, a little grown.
-fn piece_in_the_middle(grey: &[u8], width: usize, height: usize) -> Vec<bool> {
-    let threshold = ground_level(grey);
+fn middle_object(grey: &[u8], width: usize, height: usize) -> Vec<bool> {
+    let threshold = background_level(grey);
     let margin = Margin { width, height };
     let mut dark = margin.around(grey.iter().map(|g| *g <= threshold));
     let middle = (width as f32 / 2.0, height as f32 / 2.0);
@@ -297,7 +297,7 @@ pub(super) fn neighbours(i: usize, width: usize, height: usize) -> impl Iterator
 }
 
 /// Everything clearly darker than the ground: light bands belong to the chromosome too.
-fn ground_level(grey: &[u8]) -> u8 {
+fn background_level(grey: &[u8]) -> u8 {
     let mut counts = [0_usize; 256];
     grey.iter().for_each(|g| counts[usize::from(*g)] += 1);
     let at = |share: f32| {

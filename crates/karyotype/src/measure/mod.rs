@@ -1,4 +1,4 @@
-//! What a chromosome's picture says beside its class: length, waist, bands, which end is up.
+//! What a chromosome's picture says beside its class: length, constriction, bands, which end is up.
 
 mod polarity;
 mod straighten;
@@ -62,7 +62,7 @@ pub fn orient(cell: &mut Cell, shapes: &[Option<Shape>]) {
     }
 }
 
-/// The waist nearest to where the class has its centromere; none where no waist is seen within three spreads.
+/// The constriction nearest to where the class has its centromere; none where no constriction is seen within three spreads.
 fn centromere_index(upright: &Shape, class: ChromosomeClass) -> Option<f32> {
     let usual = morphology(class);
     let mut best: Option<(f32, f32)> = None;

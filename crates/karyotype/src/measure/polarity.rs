@@ -1,4 +1,4 @@
-//! Which end is up: the short arm, told by the class's bands and waist.
+//! Which end is up: the short arm, told by the class's bands and constriction.
 //!
 //! For each class a logistic regression on what the profile from one end has over the profile from the other
 //! (bands and widths): antisymmetric, so that a flipped chromosome gives the opposite answer. Weights in

@@ -30,7 +30,7 @@ pub struct Shape {
 impl Shape {
     /// Measures a crop; none when there is no piece in it that could be one chromosome.
     pub fn of(crop: &Crop) -> Option<Self> {
-        let piece = crop.piece()?;
+        let piece = crop.chromosome_mask()?;
         let (centre, axis) = piece.axis()?;
         // The piece turned upright: along the axis `v`, across it `u`.
         let (sin, cos) = axis.sin_cos();
@@ -109,8 +109,8 @@ impl Shape {
         flipped
     }
 
-    /// Where the waist lies, as a share of the length from the first end, and how deep it is (0 to 1).
-    pub fn waist(&self) -> (f32, f32) {
+    /// Where the constriction lies, as a share of the length from the first end, and how deep it is (0 to 1).
+    pub fn constriction(&self) -> (f32, f32) {
         let smooth = |i: usize| {
             let window = &self.widths[i.saturating_sub(2)..(i + 3).min(SAMPLES)];
             window.iter().sum::<f32>() / window.len() as f32
@@ -182,14 +182,14 @@ pub fn standardise(values: &mut [f32]) {
 mod tests {
     use super::*;
 
-    /// An arc of the given bend with a dark band near its upper end and a waist at `waist`.
-    fn arc(bend: f32, waist: f32) -> Crop {
+    /// An arc of the given bend with a dark band near its upper end and a constriction at `constriction`.
+    fn arc(bend: f32, constriction: f32) -> Crop {
         let (width, height) = (90_usize, 110_usize);
         let mut pixels = vec![240; width * height];
         for y in 5..105 {
             let t = (y - 5) as f32 / 100.0;
             let middle = 40.0 + bend * (1.0 - (2.0 * t - 1.0).powi(2));
-            let half = if (t - waist).abs() < 0.04 { 4.0 } else { 8.0 };
+            let half = if (t - constriction).abs() < 0.04 { 4.0 } else { 8.0 };
             for x in 0..width {
                 if (x as f32 - middle).abs() < half {
                     pixels[y * width + x] = if (0.1..0.2).contains(&t) { 20 } else { 110 };
@@ -205,9 +205,9 @@ mod tests {
             let shape = Shape::of(&arc(bend, 0.35)).unwrap();
             let arc_length = 100.0 * (1.0 + 8.0 / 3.0 * (bend / 100.0_f32).powi(2));
             assert!((shape.length - arc_length).abs() < 8.0, "{bend}: {} {arc_length}", shape.length);
-            let (waist, depth) = shape.waist();
-            let from_an_end = waist.min(1.0 - waist);
-            assert!((from_an_end - 0.35).abs() < 0.05, "{bend}: {waist}");
+            let (constriction, depth) = shape.constriction();
+            let from_an_end = constriction.min(1.0 - constriction);
+            assert!((from_an_end - 0.35).abs() < 0.05, "{bend}: {constriction}");
             assert!(depth > 0.15);
         }
         assert!(Shape::of(&arc(25.0, 0.4)).unwrap().bend > Shape::of(&arc(0.0, 0.4)).unwrap().bend + 0.1);

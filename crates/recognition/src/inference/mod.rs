@@ -5,10 +5,10 @@
 //! [`ModelLibrary`] finds it, [`ModelFolder`] checks it, an [`Engine`] turns it into a [`Session`]. Nothing about a
 //! model is known to the code but what its manifest says.
 
-#[cfg(any(test, feature = "tensorrt"))]
-mod bridged;
 mod choose;
 mod cpu;
+#[cfg(any(test, feature = "tensorrt"))]
+mod emulated;
 mod error;
 mod folder;
 mod kserve;
@@ -21,10 +21,10 @@ mod plans;
 #[cfg(feature = "tensorrt")]
 mod tensorrt;
 
-#[cfg(any(test, feature = "tensorrt"))]
-pub use bridged::Bridged;
 pub use choose::{ChosenEngine, choose, fallback, installed_onnxruntime};
 pub use cpu::CpuEngine;
+#[cfg(any(test, feature = "tensorrt"))]
+pub use emulated::EmulatedDeviceEngine;
 pub use error::{EngineError, ModelError};
 pub use folder::{ModelFolder, ModelLibrary, sha256_of};
 pub use kserve::KserveEngine;

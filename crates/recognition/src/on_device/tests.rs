@@ -7,14 +7,14 @@ use metaphased_cuda::Device;
 use super::*;
 use crate::{
     ComposedRecognizer, Plane as HostPlane, Recognised, Recognition, Recognizer, Region,
-    inference::{Bridged, ChosenEngine, CpuEngine, Doubt, ModelLibrary},
+    inference::{ChosenEngine, CpuEngine, Doubt, EmulatedDeviceEngine, ModelLibrary},
 };
 use domain::frame::{FrameInfo, PixelBuffer, PixelFormat};
 use testing::{shared_data, skipped};
 
 /// The built-in engine with the kernels on emulated threads for a device.
 fn emulated() -> ChosenEngine {
-    let engine = Bridged::new(2, Arc::new(Mutex::new(Device::host())));
+    let engine = EmulatedDeviceEngine::new(2, Arc::new(Mutex::new(Device::host())));
     ChosenEngine { engine: Arc::new(engine), why: "test".into(), fell_back: None }
 }
 
@@ -88,14 +88,14 @@ fn a_frame_sent_ahead_gives_what_it_gives_in_its_turn() {
     let expected: Vec<Recognised> = frames.iter().map(|frame| run(&mut plain, frame)).collect();
 
     let mut ahead = open();
-    assert!(ahead.reads_ahead());
-    ahead.announce(b);
+    assert!(ahead.supports_prefetch());
+    ahead.prefetch(b);
     close(&run(&mut ahead, a), &expected[0]);
-    ahead.announce(c);
+    ahead.prefetch(c);
     close(&run(&mut ahead, b), &expected[1]);
     // One that was announced may be left out, and one that comes may not have been announced.
-    ahead.announce(b);
-    ahead.announce(a);
+    ahead.prefetch(b);
+    ahead.prefetch(a);
     close(&run(&mut ahead, c), &expected[2]);
     close(&run(&mut ahead, b), &expected[1]);
     close(&run(&mut ahead, a), &expected[0]);
@@ -233,7 +233,7 @@ mod decoding {
             let expected = suppress(&answers, &manifest.thresholds);
             let parameters = Decode {
                 rows: rows as u32, columns: columns as u32, stride: 8, classes: 24, channels: 30,
-                score_channel: score_channel(&manifest) as u32, most: MOST as u32, least: logit(0.1),
+                score_channel: score_channel(&manifest) as u32, most: MAX_DETECTIONS as u32, least: logit(0.1),
                 class_temperature: manifest.calibration.class_temperature,
                 back_x: 1.5, back_y: 1.5, width, height, left: 7.0, top: 5.0,
                 iou: manifest.thresholds.nms_iou, same_class_iou: manifest.thresholds.nms_same_class_iou,

@@ -12,7 +12,7 @@ use std::{
 use super::*;
 use crate::{
     config::{Mode, SourceConfig, SourceKind},
-    pipeline::{clock::SystemClock, edges, heart::Heart, job::SourceContext},
+    pipeline::{clock::SystemClock, edges, job::SourceContext, monitor::StageMonitor},
     station::{Birth, Health, SourceState},
 };
 use domain::frame::{Frame, FrameInfo, PixelBuffer, PixelFormat, Pixels};
@@ -21,7 +21,7 @@ use recognition::{Recognised, Region, inference::EngineError};
 /// An engine that works while the switch says so.
 struct Breakable {
     works: Arc<AtomicBool>,
-    basis: Basis,
+    provenance: Provenance,
 }
 
 fn broken() -> EngineError {
@@ -33,8 +33,8 @@ impl Recognizer for Breakable {
         if self.works.load(SeqCst) { Ok(Vec::new()) } else { Err(broken().into()) }
     }
 
-    fn basis(&self) -> &Basis {
-        &self.basis
+    fn provenance(&self) -> &Provenance {
+        &self.provenance
     }
 }
 
@@ -45,7 +45,7 @@ struct Bench {
     health: Health,
     source: Arc<SourceContext>,
     abandon: Arc<AtomicBool>,
-    recognised: Receiver<(Job, Arc<Basis>)>,
+    recognised: Receiver<(Job, Arc<Provenance>)>,
     refused: Receiver<commit::Outcome>,
     stage: thread::JoinHandle<()>,
 }
@@ -60,7 +60,7 @@ fn run(mode: Mode, fall_back: Option<FallBack>) -> Bench {
     let abandon = Arc::new(AtomicBool::new(false));
     let (frames, input) = edges::edge(edges::TRIAGE_RECOGNISE, abandon.clone());
     let (output, recognised) = edges::edge(edges::RECOGNISE_INTERPRET, abandon.clone());
-    let (refusals, refused) = edges::edge(edges::INTERPRET_COMMIT, abandon.clone());
+    let (rejections, refused) = edges::edge(edges::INTERPRET_COMMIT, abandon.clone());
     for _ in 0..2 {
         let pixels = Pixels::new(PixelBuffer::from_bytes(&[200; 64]), PixelFormat::Mono8, 8, 8, 8).unwrap();
         let info = FrameInfo { file: Some("a.png".into()), ..FrameInfo::of_tool("test") };
@@ -69,7 +69,7 @@ fn run(mode: Mode, fall_back: Option<FallBack>) -> Bench {
     }
     let clock: Arc<dyn crate::pipeline::clock::Clock> = Arc::new(SystemClock);
     let context = StageContext {
-        heart: Heart::new("recognise", clock.clone()),
+        monitor: StageMonitor::new("recognise", clock.clone()),
         clock,
         health: health.clone(),
         stop: Arc::default(),
@@ -81,14 +81,14 @@ fn run(mode: Mode, fall_back: Option<FallBack>) -> Bench {
         count.fetch_add(1, SeqCst);
         // The engine can be made only while it works, as a GPU that is gone cannot be opened.
         if engine.load(SeqCst) {
-            Ok(Box::new(Breakable { works: engine.clone(), basis: Basis::default() }))
+            Ok(Box::new(Breakable { works: engine.clone(), provenance: Provenance::default() }))
         } else {
             Err(broken().into())
         }
     });
-    let recognizer = Box::new(Breakable { works: works.clone(), basis: Basis::default() });
+    let recognizer = Box::new(Breakable { works: works.clone(), provenance: Provenance::default() });
     let lane = Lane { source: "scope".into(), input, make, fall_back, recognizer };
-    let stage = RecogniseStage { context, lanes: vec![lane], output, refusals };
+    let stage = RecogniseStage { context, lanes: vec![lane], output, rejections };
     let stage = thread::spawn(move || stage.run());
     Bench { works, made, health, source, abandon, recognised, refused, stage }
 }
@@ -121,11 +121,11 @@ fn a_lossless_source_waits_for_a_broken_engine_and_loses_no_cell() {
 fn a_live_source_rejects_with_the_reason_when_nothing_may_take_over() {
     let bench = run(Mode::Freshest, None);
     for _ in 0..2 {
-        match bench.refused.recv_timeout(SOON).expect("a refusal") {
-            commit::Outcome::Refused(refusal) => {
-                assert_eq!(refusal.reason, RejectReason::EngineFailed);
-                assert!(refusal.text.contains("fell off the bus"), "{}", refusal.text);
-                refusal.ticket.rejected(refusal.reason);
+        match bench.refused.recv_timeout(SOON).expect("a rejection") {
+            commit::Outcome::Refused(rejection) => {
+                assert_eq!(rejection.reason, RejectReason::EngineFailed);
+                assert!(rejection.text.contains("fell off the bus"), "{}", rejection.text);
+                rejection.ticket.rejected(rejection.reason);
             }
             commit::Outcome::Cells { .. } => panic!("an empty slide"),
         }
@@ -139,15 +139,16 @@ fn a_live_source_rejects_with_the_reason_when_nothing_may_take_over() {
 fn the_fallback_takes_over_a_running_engine_and_the_state_says_so() {
     for mode in [Mode::Lossless, Mode::Freshest] {
         let fall_back: FallBack = Box::new(|why| {
-            let basis = Basis { engine: "cpu".into(), notes: vec![format!("cpu runs: {why}")], ..Basis::default() };
+            let provenance =
+                Provenance { engine: "cpu".into(), notes: vec![format!("cpu runs: {why}")], ..Provenance::default() };
             Box::new(move || {
-                Ok(Box::new(Breakable { works: Arc::new(AtomicBool::new(true)), basis: basis.clone() }) as _)
+                Ok(Box::new(Breakable { works: Arc::new(AtomicBool::new(true)), provenance: provenance.clone() }) as _)
             })
         });
         let bench = run(mode, Some(fall_back));
         for _ in 0..2 {
-            let (job, basis) = bench.recognised.recv_timeout(SOON).expect("both frames come through");
-            assert!(basis.notes[0].contains("fell off the bus"), "every cell tells: {:?}", basis.notes);
+            let (job, provenance) = bench.recognised.recv_timeout(SOON).expect("both frames come through");
+            assert!(provenance.notes[0].contains("fell off the bus"), "every cell tells: {:?}", provenance.notes);
             job.ticket.stored();
         }
         let state = bench.health.state(String::new());
@@ -173,7 +174,7 @@ fn end(bench: Bench) {
 /// An engine that notes what it is told and asked, and has one look at the next frame while it works.
 struct Foresighted {
     seen: Arc<std::sync::Mutex<Vec<(char, u64)>>>,
-    basis: Basis,
+    provenance: Provenance,
 }
 
 impl Foresighted {
@@ -188,16 +189,16 @@ impl Recognizer for Foresighted {
         Ok(Vec::new())
     }
 
-    fn reads_ahead(&self) -> bool {
+    fn supports_prefetch(&self) -> bool {
         true
     }
 
-    fn announce(&mut self, frame: &Frame) {
+    fn prefetch(&mut self, frame: &Frame) {
         self.note('a', frame);
     }
 
-    fn basis(&self) -> &Basis {
-        &self.basis
+    fn provenance(&self) -> &Provenance {
+        &self.provenance
     }
 }
 
@@ -210,7 +211,7 @@ fn an_engine_that_reads_ahead_is_told_of_the_next_frame_before_it_works_on_this_
     let abandon = Arc::new(AtomicBool::new(false));
     let (frames, input) = edges::edge(edges::TRIAGE_RECOGNISE, abandon.clone());
     let (output, recognised) = edges::edge(edges::RECOGNISE_INTERPRET, abandon.clone());
-    let (refusals, _refused) = edges::edge(edges::INTERPRET_COMMIT, abandon.clone());
+    let (rejections, _refused) = edges::edge(edges::INTERPRET_COMMIT, abandon.clone());
     for number in 1..=2 {
         let pixels = Pixels::new(PixelBuffer::from_bytes(&[200; 64]), PixelFormat::Mono8, 8, 8, 8).unwrap();
         let info = FrameInfo { id: domain::frame::FrameId(number), ..FrameInfo::of_tool("test") };
@@ -218,13 +219,18 @@ fn an_engine_that_reads_ahead_is_told_of_the_next_frame_before_it_works_on_this_
     }
     drop(frames);
     let clock: Arc<dyn crate::pipeline::clock::Clock> = Arc::new(SystemClock);
-    let context =
-        StageContext { heart: Heart::new("recognise", clock.clone()), clock, health, stop: Arc::default(), abandon };
+    let context = StageContext {
+        monitor: StageMonitor::new("recognise", clock.clone()),
+        clock,
+        health,
+        stop: Arc::default(),
+        abandon,
+    };
     let seen = Arc::new(std::sync::Mutex::new(Vec::new()));
-    let recognizer = Box::new(Foresighted { seen: seen.clone(), basis: Basis::default() });
+    let recognizer = Box::new(Foresighted { seen: seen.clone(), provenance: Provenance::default() });
     let make: MakeRecognizer = Box::new(|| Err(broken().into()));
     let lane = Lane { source: "scope".into(), input, make, fall_back: None, recognizer };
-    RecogniseStage { context, lanes: vec![lane], output, refusals }.run();
+    RecogniseStage { context, lanes: vec![lane], output, rejections }.run();
     assert_eq!(*seen.lock().unwrap(), [('a', 2), ('r', 1), ('r', 2)]);
     let out: Vec<u64> = recognised.try_iter().map(|(job, _)| job.frame.info.id.0).collect();
     assert_eq!(out, [1, 2], "a frame that waits for its turn is not lost when its source ends");

@@ -10,14 +10,14 @@ use super::{Detection, decode::logit};
 /// Most steps of the search among boxes that overlap in one chain; the best found so far is taken then.
 const STEPS: usize = 10_000;
 
-/// Marks the answers that are told: of all sets of answers the one that is worth most. Exact unless more overlap in one
+/// Marks the answers that are accepted: of all sets of answers the one that is worth most. Exact unless more overlap in one
 /// chain than the search can try; without a price of overlaps in the model, every answer from `thresholds.score` on.
-pub fn tell(detections: &mut [Detection], thresholds: &Thresholds) {
+pub fn select_detections(detections: &mut [Detection], thresholds: &Thresholds) {
     let Some(price) = thresholds.overlap else {
-        detections.iter_mut().for_each(|d| d.told = d.score >= thresholds.score);
+        detections.iter_mut().for_each(|d| d.accepted = d.score >= thresholds.score);
         return;
     };
-    detections.iter_mut().for_each(|d| d.told = false);
+    detections.iter_mut().for_each(|d| d.accepted = false);
     let mut open: Vec<usize> = (0..detections.len()).filter(|i| detections[*i].score >= thresholds.score).collect();
     open.sort_by(|a, b| detections[*b].score.total_cmp(&detections[*a].score));
     while let Some(&first) = open.first() {
@@ -25,7 +25,7 @@ pub fn tell(detections: &mut [Detection], thresholds: &Thresholds) {
         let mut search = Search::new(&chain, detections, thresholds.score, &price);
         search.go(0, 0.0);
         for (row, i) in chain.into_iter().enumerate() {
-            detections[i].told = search.best[row];
+            detections[i].accepted = search.best[row];
         }
     }
 }
@@ -99,7 +99,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn answer(x: f32, width: f32, score: f32) -> Detection {
-        Detection { bounds: BoundingBox { x, y: 0.0, width, height: 10.0 }, score, classes: None, told: false }
+        Detection { bounds: BoundingBox { x, y: 0.0, width, height: 10.0 }, score, classes: None, accepted: false }
     }
 
     fn thresholds(price: Option<f32>) -> Thresholds {
@@ -108,8 +108,8 @@ mod tests {
     }
 
     fn told(mut answers: Vec<Detection>, price: Option<f32>) -> Vec<bool> {
-        tell(&mut answers, &thresholds(price));
-        answers.iter().map(|d| d.told).collect()
+        select_detections(&mut answers, &thresholds(price));
+        answers.iter().map(|d| d.accepted).collect()
     }
 
     #[test]
@@ -152,13 +152,13 @@ mod tests {
         #[test]
         fn the_choice_cannot_be_bettered_by_one_box(places in prop::collection::vec((0.0f32..60.0, 4.0f32..20.0, 0.05f32..0.999), 1..14), price in 0.5f32..20.0) {
             let mut answers: Vec<Detection> = places.iter().map(|(x, w, s)| answer(*x, *w, *s)).collect();
-            tell(&mut answers, &thresholds(Some(price)));
+            select_detections(&mut answers, &thresholds(Some(price)));
             let overlap = OverlapPrice { free: 0.3, price };
             for (i, one) in answers.iter().enumerate() {
-                let others = answers.iter().enumerate().filter(|(k, other)| *k != i && other.told);
+                let others = answers.iter().enumerate().filter(|(k, other)| *k != i && other.accepted);
                 let cost: f32 = others.map(|(_, other)| overlap.of(one.bounds.iou(&other.bounds))).sum();
                 let gain = logit(one.score) - logit(0.3) - cost;
-                prop_assert!(if one.told { gain >= -1e-3 } else { gain <= 1e-3 }, "{one:?} {gain}");
+                prop_assert!(if one.accepted { gain >= -1e-3 } else { gain <= 1e-3 }, "{one:?} {gain}");
             }
         }
     }

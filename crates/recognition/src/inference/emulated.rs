@@ -11,19 +11,19 @@ use super::{
 const NAME: &str = "cpu+device";
 
 /// The engine `cpu` with a device for everything but the networks.
-pub struct Bridged {
+pub struct EmulatedDeviceEngine {
     cpu: CpuEngine,
     device: SharedDevice,
 }
 
-impl Bridged {
+impl EmulatedDeviceEngine {
     /// Networks on that many threads of the host, the rest on `device`.
     pub fn new(threads: usize, device: SharedDevice) -> Self {
         Self { cpu: CpuEngine::new(threads), device }
     }
 }
 
-impl Engine for Bridged {
+impl Engine for EmulatedDeviceEngine {
     fn name(&self) -> &'static str {
         NAME
     }

@@ -14,7 +14,7 @@ use dosimetry::Subject;
 use karyotype::KaryotypeSettings;
 
 /// Carries out what concerns cells and cases, for the daemon and for commands that have the store to themselves.
-pub struct Desk {
+pub struct RecordService {
     /// The store.
     pub store: Store,
     /// The open cases.
@@ -40,8 +40,8 @@ fn somebody(by: &str) -> Result<String, CommandError> {
     }
 }
 
-impl Desk {
-    /// Carries out a command that concerns cells and cases; none for one that belongs elsewhere. `time` is RFC 3339.
+impl RecordService {
+    /// Carries out a command that concerns cells and cases; none for one that sample elsewhere. `time` is RFC 3339.
     pub fn carry_out(&self, command: &Command, time: &str) -> Option<Answer> {
         Some(match command {
             Command::Review { by, cell, revision, change } => self.review(by, *cell, *revision, change, time),
@@ -82,7 +82,7 @@ impl Desk {
         self.store.review(&record, Some(&new), &follow).map_err(unavailable)?;
         self.cases.put(&new);
         self.hub.tell(EventKind::Cell, &new);
-        self.tell_cases(time);
+        self.publish_cases(time);
         Ok(json!({ "cell": id, "revision": new.revision }))
     }
 
@@ -94,7 +94,7 @@ impl Desk {
         for message in &follow.messages {
             self.tell(EventKind::Alarm, Some(&message.payload));
         }
-        self.tell_cases(time);
+        self.publish_cases(time);
         Ok(json!({ "by": record.by, "case": case }))
     }
 
@@ -110,7 +110,7 @@ impl Desk {
         let record = ReviewRecord { change: change.into(), old, new, ..self.line(&by, Some(case.into()), time) };
         self.store.review(&record, None, &FrameCommit::default()).map_err(unavailable)?;
         self.cases.set_subject(case, subject.unwrap_or_default());
-        self.tell_cases(time);
+        self.publish_cases(time);
         Ok(json!({ "case": case }))
     }
 
@@ -130,13 +130,13 @@ impl Desk {
             by: by.into(),
             case,
             curve: dose.then(|| settings.dose.curve.id().to_owned()),
-            settings: dose.then(|| settings.basis().to_string()),
+            settings: dose.then(|| settings.provenance().to_string()),
             ..ReviewRecord::default()
         }
     }
 
     /// Stores and publishes the cases that changed.
-    pub fn tell_cases(&self, time: &str) {
+    pub fn publish_cases(&self, time: &str) {
         let changes = self.cases.take_changes(time);
         if changes.latest.is_empty() && changes.messages.is_empty() {
             return;

@@ -41,14 +41,14 @@ pub(super) enum Sent {
 }
 
 /// How long an acknowledged row stays in the store.
-const HOLD: Duration = Duration::from_secs(2);
+const ACKED_ROW_RETENTION: Duration = Duration::from_secs(2);
 /// How long the outbox waits on a connection that follows a lost one: subscribers have to come back, too, and a broker
 /// that forgot their sessions throws away what nobody listens to.
-const SETTLE: Duration = Duration::from_secs(2);
+const RECONNECT_SETTLE_TIME: Duration = Duration::from_secs(2);
 
 type Batch = Result<(Vec<LatestRow>, Vec<OutboxRow>), StoreError>;
 
-pub(super) struct Outflow {
+pub(super) struct OutboxPublisher {
     store: Store,
     health: Health,
     topics: Topics,
@@ -81,7 +81,7 @@ pub(super) struct Outflow {
     quiet_until: Option<Instant>,
 }
 
-impl Outflow {
+impl OutboxPublisher {
     pub(super) fn new(store: Store, health: Health, topics: Topics, window: u16) -> Self {
         Self {
             store,
@@ -115,7 +115,7 @@ impl Outflow {
     pub(super) fn start(&mut self, max_packet: u32) {
         self.max_packet = max_packet as usize;
         (self.row, self.change, self.more) = (0, 0, true);
-        self.quiet_until = self.again.then(|| Instant::now() + SETTLE);
+        self.quiet_until = self.again.then(|| Instant::now() + RECONNECT_SETTLE_TIME);
     }
 
     /// The store has something new.
@@ -144,7 +144,7 @@ impl Outflow {
     }
 
     /// Sends as much as the window allows, `first` before the rest, and starts to read and to remove rows.
-    pub(super) fn fill(&mut self, link: &dyn Link, first: &mut VecDeque<Publish>) -> Result<(), Closed> {
+    pub(super) fn send_pending(&mut self, link: &dyn Link, first: &mut VecDeque<Publish>) -> Result<(), Closed> {
         // Reports are few and small; they need not wait for the window.
         while let Some(publish) = first.pop_front() {
             if self.fits(&publish) {
@@ -179,7 +179,7 @@ impl Outflow {
                 Ok((reader.latest_after(change, limit)?, rows))
             }));
         }
-        self.release(Instant::now().checked_sub(HOLD));
+        self.release(Instant::now().checked_sub(ACKED_ROW_RETENTION));
         if self.removing.is_none() && !(self.done.is_empty() && self.cleared.is_empty()) {
             self.removing = Some(self.remove());
         }
@@ -218,7 +218,7 @@ impl Outflow {
         let due = match (self.quiet_until, self.held.front()) {
             (Some(until), _) => Some(until),
             // A whole batch at once rather than row by row.
-            (None, Some((since, ..))) => Some(*since + HOLD + Duration::from_millis(50)),
+            (None, Some((since, ..))) => Some(*since + ACKED_ROW_RETENTION + Duration::from_millis(50)),
             (None, None) => None,
         };
         tokio::select! {

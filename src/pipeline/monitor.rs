@@ -1,4 +1,4 @@
-//! Heartbeats: whether a stage works, since when, and what its panics cost.
+//! StageMonitorbeats: whether a stage works, since when, and what its panics cost.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -20,9 +20,9 @@ pub const PANIC_WINDOW: Duration = Duration::from_secs(60);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Panicked(pub String);
 
-/// The heart of one stage; shared between its thread and the supervisor.
+/// The monitor of one stage; shared between its thread and the supervisor.
 #[derive(Debug)]
-pub struct Heart {
+pub struct StageMonitor {
     name: String,
     clock: Arc<dyn Clock>,
     born: Instant,
@@ -35,8 +35,8 @@ pub struct Heart {
     panics_total: AtomicU64,
 }
 
-impl Heart {
-    /// The heart of the stage `name`.
+impl StageMonitor {
+    /// The monitor of the stage `name`.
     pub fn new(name: impl Into<String>, clock: Arc<dyn Clock>) -> Arc<Self> {
         let born = clock.now();
         Arc::new(Self {
@@ -65,7 +65,7 @@ impl Heart {
     ///
     /// # Errors
     /// The panic's own words.
-    pub fn beat<R>(&self, waiting: usize, work: impl FnOnce() -> R) -> Result<R, Panicked> {
+    pub fn run<R>(&self, waiting: usize, work: impl FnOnce() -> R) -> Result<R, Panicked> {
         let begun = self.since_birth();
         self.busy_since.store(begun + 1, Relaxed);
         self.waiting.store(waiting, Relaxed);
@@ -120,30 +120,30 @@ mod tests {
     #[test]
     fn five_panics_in_a_minute_are_too_many_but_not_over_an_hour() {
         let clock = ManualClock::default();
-        let heart = Heart::new("recognise", Arc::new(clock.clone()));
+        let monitor = StageMonitor::new("recognise", Arc::new(clock.clone()));
         for _ in 0..PANIC_BUDGET {
-            assert!(!heart.is_beyond_budget());
-            let panicked = heart.beat(0, || panic!("index out of bounds"));
+            assert!(!monitor.is_beyond_budget());
+            let panicked = monitor.run(0, || panic!("index out of bounds"));
             assert_eq!(panicked, Err::<(), _>(Panicked("index out of bounds".into())));
             clock.advance(Duration::from_secs(10));
         }
-        assert!(heart.is_beyond_budget());
+        assert!(monitor.is_beyond_budget());
         clock.advance(Duration::from_secs(30));
-        assert!(!heart.is_beyond_budget());
-        assert_eq!(heart.panics(), 5);
+        assert!(!monitor.is_beyond_budget());
+        assert_eq!(monitor.panics(), 5);
     }
 
     #[test]
     fn work_in_hand_is_seen_from_outside() {
         let clock = ManualClock::default();
-        let heart = Heart::new("triage", Arc::new(clock.clone()));
-        assert_eq!(heart.busy_for(), None);
-        let seen = heart.beat(3, || {
+        let monitor = StageMonitor::new("triage", Arc::new(clock.clone()));
+        assert_eq!(monitor.busy_for(), None);
+        let seen = monitor.run(3, || {
             clock.advance(Duration::from_secs(7));
-            heart.busy_for()
+            monitor.busy_for()
         });
         assert_eq!(seen, Ok(Some(Duration::from_secs(7))));
-        assert_eq!(heart.busy_for(), None);
-        assert_eq!(heart.figures(), (1, Duration::from_secs(7), 3));
+        assert_eq!(monitor.busy_for(), None);
+        assert_eq!(monitor.figures(), (1, Duration::from_secs(7), 3));
     }
 }

@@ -26,7 +26,7 @@ const BETTER: f32 = 0.1;
 /// A piece without class that is shorter than this, in percent of the haploid autosome length (21 has 1.9).
 const FRAGMENT: f32 = 1.2;
 /// Surer than this of its class, or nothing is said of how it departs from it.
-const SURE: f32 = 0.8;
+const MIN_CLASS_SCORE: f32 = 0.8;
 /// More bent ones are measured less well.
 const STRAIGHT: f32 = 0.12;
 
@@ -42,7 +42,7 @@ struct Profile {
 impl Profile {
     /// One arm of the class and its mirror image: an isochromosome's bands.
     fn mirrored(&self, class: ChromosomeClass, arm: Arm) -> [f32; SAMPLES] {
-        let waist = super::morphology(class).centromere_index;
+        let constriction = super::morphology(class).centromere_index;
         let at = |place: f32| {
             let at = (place * SAMPLES as f32 - 0.5).clamp(0.0, (SAMPLES - 1) as f32);
             let (low, share) = (at as usize, at.fract());
@@ -52,8 +52,8 @@ impl Profile {
             // 0 at the centromere in the middle, 1 at both ends.
             let out = (2.0 * (i as f32 + 0.5) / SAMPLES as f32 - 1.0).abs();
             match arm {
-                Arm::Long => at(waist + (1.0 - waist) * out),
-                Arm::Short => at(waist * (1.0 - out)),
+                Arm::Long => at(constriction + (1.0 - constriction) * out),
+                Arm::Short => at(constriction * (1.0 - out)),
             }
         });
         standardise(&mut bands);
@@ -74,7 +74,7 @@ static PROFILES: LazyLock<Vec<Profile>> = LazyLock::new(|| {
 /// Looks at every chromosome of an interpreted, measured cell and marks candidates: `damage`, `evidence`, findings and the
 /// reason; the verdict stays.
 /// `shapes` go with `cell.chromosomes`. Marks of a person or of another stage stay.
-pub fn look(cell: &mut Cell, shapes: &[Option<Shape>]) {
+pub fn screen_structure(cell: &mut Cell, shapes: &[Option<Shape>]) {
     // Where nothing was classified nothing is unlike its class.
     if cell.chromosomes.iter().all(|c| c.class.is_none()) {
         return;
@@ -106,7 +106,7 @@ fn candidate(chromosome: &Chromosome, shape: &Shape) -> Option<(Damage, String)>
         return None;
     }
     let length = chromosome.relative_length?;
-    let Some(class) = chromosome.class.filter(|_| chromosome.score >= SURE) else {
+    let Some(class) = chromosome.class.filter(|_| chromosome.score >= MIN_CLASS_SCORE) else {
         let small = length < FRAGMENT && chromosome.class.is_none() && chromosome.objectness > 0.5;
         return small.then(|| (Damage::Fragment, format!("fragment or marker: {length:.1} % long, like no class")));
     };
@@ -163,7 +163,7 @@ mod tests {
             change(i, shape.as_mut().unwrap());
         }
         measure::lengths(&mut cell, &shapes);
-        look(&mut cell, &shapes);
+        screen_structure(&mut cell, &shapes);
         cell
     }
 
