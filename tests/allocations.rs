@@ -14,8 +14,8 @@ use metaphased::{
         FrameTriage,
         clock::SystemClock,
         edges::{self, CAPTURE_TRIAGE, INTERPRET_COMMIT, TRIAGE_RECOGNISE},
-        heart::StageMonitor,
         job::SourceContext,
+        monitor::StageMonitor,
         stages::{StageContext, capture::CaptureStage, spawn, triage::TriageStage},
     },
     station::{Birth, Health, SourceState},
@@ -78,7 +78,7 @@ fn a_frame_allocates_nothing_from_capture_to_triage() {
     let source = SourceContext::new("camera", config, ledger.clone());
     let (stop, abandon) = (Arc::default(), Arc::default());
     let context = |name: &str| StageContext {
-        heart: StageMonitor::new(name, Arc::new(SystemClock)),
+        monitor: StageMonitor::new(name, Arc::new(SystemClock)),
         clock: Arc::new(SystemClock),
         health: health.clone(),
         stop: Arc::clone(&stop),

@@ -1,5 +1,6 @@
 //! Exit codes after sysexits.h, and the failure that carries one.
 
+use domain::{ErrorKind, HasKind};
 use std::{fmt, process::Termination};
 
 /// How a command ended. The numbers are a contract with scripts.
@@ -28,6 +29,30 @@ pub enum Exit {
     NotPermitted = 77,
     /// The configuration is wrong.
     Config = 78,
+}
+
+impl From<ErrorKind> for Exit {
+    fn from(kind: ErrorKind) -> Self {
+        match kind {
+            ErrorKind::Usage => Self::Usage,
+            ErrorKind::BadData => Self::Data,
+            ErrorKind::NotFound => Self::NoInput,
+            ErrorKind::Unavailable => Self::Unavailable,
+            ErrorKind::Internal => Self::Internal,
+            ErrorKind::CannotCreate => Self::CannotCreate,
+            ErrorKind::Io => Self::Io,
+            ErrorKind::Busy => Self::TryAgain,
+            ErrorKind::NotPermitted => Self::NotPermitted,
+            ErrorKind::Config => Self::Config,
+        }
+    }
+}
+
+impl<E: HasKind + 'static> From<E> for Failure {
+    /// The failure of an error that knows its kind, its chain of causes included.
+    fn from(error: E) -> Self {
+        Self::from_error(error.kind().into(), &error)
+    }
 }
 
 impl Termination for Exit {

@@ -4,10 +4,12 @@
 //! major version, never renamed.
 
 mod class;
+mod error_kind;
 pub mod frame;
 mod words;
 
 pub use class::{ChromosomeClass, ParseClassError, Sex};
+pub use error_kind::{ErrorKind, HasKind};
 pub use words::{Assay, Sample, SexDisclosure, Stain};
 
 use schemars::JsonSchema;

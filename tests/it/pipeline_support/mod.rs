@@ -105,8 +105,8 @@ impl<F: FnMut(&Frame) -> Result<(), RecognitionError> + Send> Recognizer for Net
                 candidates: vec![Candidate {
                     bounds: BoundingBox::from_corners(8.0, 8.0, 24.0, 40.0),
                     objectness: 0.9,
-                    single: 1.0,
-                    found: 0.0,
+                    p_single: 1.0,
+                    iou_logit: 0.0,
                     probability: 0.9,
                     accepted: true,
                     log_probs: None,
