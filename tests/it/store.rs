@@ -128,7 +128,7 @@ fn a_killed_daemon_loses_nothing_that_was_committed() {
     for cells_before_kill in [7, 60, 123] {
         let folder = tempfile::tempdir().unwrap();
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["child_that_commits_until_it_is_killed", "--exact", "--ignored", "--nocapture"])
+            .args(["store::child_that_commits_until_it_is_killed", "--exact", "--ignored", "--nocapture"])
             .env("METAPHASED_TEST_STORE", folder.path())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
