@@ -20,7 +20,7 @@ RUNS = dict(detector="detector", metaphase="metaphase", single="singles")
 #: Score from which a box is a candidate: the classifier looks at each.
 CANDIDATE = 0.01
 #: Chosen by the perfect cells that `metaphased evaluate pipeline` finds on validation: with 0.65 / 0.6 fewer chromosomes have a candidate, with 0.75 / 0.7
-#: and more the selection takes doubles (`docs/reference/training-notes.md`).
+#: and more the selection takes doubles (`models/training/NOTES.md`).
 SUPPRESSION = dict(nms_iou=0.7, nms_same_class_iou=0.6)
 #: Every how many of cil's test images are measured here; `metaphased evaluate` takes all.
 TEST_EVERY = 3
@@ -314,7 +314,7 @@ Sets and what is known of their licences are in `model.toml` under `[trained]`; 
 ## Figures
 Measured with PyTorch by `python -m metaphased_training export` on {datetime.date.today().isoformat()} (2 cores of a Xeon with AVX-512 and AMX), 95 % intervals by bootstrap over patients; what
 `metaphased evaluate` prints is what the daemon does. Prefix `validation`: thresholds and temperatures were chosen on these cells. Prefix `test`: the development test split. It is not fresh:
-earlier versions of these weights were measured on it too (`docs/reference/training-notes.md` says when and why), and nothing was chosen on it.
+earlier versions of these weights were measured on it too (`models/training/NOTES.md` says when and why), and nothing was chosen on it.
 
 | figure | value | 95 % interval |
 |---|---|---|
