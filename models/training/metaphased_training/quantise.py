@@ -21,7 +21,7 @@ from .export import widened
 #: What is quantised; everything else runs in float between the pairs.
 OPERATORS = ["Conv", "Gemm", "Add", "MaxPool"]
 #: What a model's card says of the file.
-CARD_LINE = "`model.int8.onnx` was made from them by `export --int8`; `docs/reference/accuracy.md` has what it costs."
+CARD_LINE = "`model.int8.onnx` is made from them by `export --int8`; its cost is in `docs/reference/accuracy.md`."
 
 
 class Reader(CalibrationDataReader):
@@ -129,7 +129,7 @@ def export(what: list[str], models: Path, out: Path, places: dict[str, Path], da
         (folder / "model.toml").write_text(text.replace("\n[input]", f"\n{table}\n\n[input]", 1))
         card = folder / "README.md"
         if card.exists() and CARD_LINE not in card.read_text():
-            card.write_text(card.read_text().rstrip() + f"\n{CARD_LINE}\n")
+            card.write_text(card.read_text().rstrip() + f"\n\n{CARD_LINE}\n")
         losses[name] = {p: {k: round(float(v), 4) for k, v in f.items()} for p, f in figures.items()}
         size = (folder / "model.int8.onnx").stat().st_size / 1e6
         print(f"{FOLDERS[name]}/model.int8.onnx: {size:.2f} MB, on validation {json.dumps(losses[name])}")

@@ -20,7 +20,7 @@ RUNS = dict(detector="detector", metaphase="metaphase", single="singles")
 #: Score from which a box is a candidate: the classifier looks at each.
 CANDIDATE = 0.01
 #: Chosen by the perfect cells that `metaphased evaluate pipeline` finds on validation: with 0.65 / 0.6 fewer chromosomes have a candidate, with 0.75 / 0.7
-#: and more the selection takes doubles (`docs/reference/training-notes.md`).
+#: and more the selection takes doubles (`models/training/NOTES.md`).
 SUPPRESSION = dict(nms_iou=0.7, nms_same_class_iou=0.6)
 #: Every how many of cil's test images are measured here; `metaphased evaluate` takes all.
 TEST_EVERY = 3
@@ -269,22 +269,39 @@ def export(what: list[str], data: Path, cache_folder: Path, runs: Path, models: 
 
 
 CARDS = dict(
-    detector=("Detector for metaphases", """Finds every chromosome of a metaphase as a box with an objectness and probabilities of the 24 classes. Anchor-free, one map at stride 8.
+    detector=("Detector for metaphases", """Finds every chromosome of a metaphase as a box with an objectness and probabilities of the 24
+classes. Anchor-free, one map at stride 8.
 
-- Input: grey, dark chromosomes on bright ground (fluorescence is inverted), ground brought to level 220, scaled by 0.66 for frames whose chromosomes are 18.4 pixels wide.
-  The width is measured as twice the largest inscribed radius of a chromosome's Otsu mask, median over isolated chromosomes.
-- Output `stride8`: distances left, top, right, bottom in input pixels, objectness logit, 24 class logits, and the logit of a second objectness (`single`) trained to fire at one place a chromosome.
-- Trained on: cil (G-band), with one example in twenty from the DAPI planes of M-FISH and one in seventeen with its bands drowned in the way of a solid stain (its classes are then not learnt).""",
-              """Trained on one hospital's camera, one scale, one staining. Solid Giemsa was imitated, not seen. Classes are G-band classes; on other stains use the boxes alone. Truth boxes of
-cil leave 5 to 8 pixels around a chromosome, and so do these. Overlaps above the suppression's limit lose one box."""),
-    metaphase=("Classifier for boxes of a metaphase", """Class of the chromosome in a box: 1 to 22, X, Y, or no single chromosome; and where its edges lie, with the probability that one is there (`extra` in model.toml). The crop is a square around the box (see `crop` in model.toml), the second channel marks the box,
-and three sizes relative to the cell come beside it. Orientation is not assumed. Its log probabilities are added to the detector's (`class_weight` in the detector's model.toml).""",
-               """Trained on one hospital's images. "Other" and the edges were learnt from halves, pairs, shifted and empty boxes, and from
-what the detector offers on training cells. A rearranged chromosome gets the class it looks most like."""),
-    single=("Classifier for cleaned single chromosomes", """Class of a chromosome that has been cut out and cleaned: G-banded (pki3) or Q-banded (BioImLab, inverted before). Upright (p arm up) works best; three quarters of the
-training examples were upright. The training began with the weights of the classifier of boxes, so what it knows of bands comes from cil too.""",
-            """Not for boxes of a metaphase: neighbours were never seen. BioImLab names no patients, so its split is by cell. BioImLab's 119 cells are what the literature's "119 classes" are; here the classes are the 24 kinds.
-The first look at the test split showed a fault in trimming, which was then found and mended on training cells. A chromosome in doubt is looked at a second time, mirrored."""))
+- Input: grey, dark chromosomes on a bright background (fluorescence is inverted), background
+  brought to level 220, scaled by 0.66 for frames whose chromosomes are 18.4 pixels wide. The width
+  is twice the largest inscribed radius of a chromosome's Otsu mask, median over isolated
+  chromosomes.
+- Output `stride8`: distances left, top, right, bottom in input pixels, objectness logit, 24 class
+  logits, and the logit of a second objectness (`single`) trained to fire at one place per
+  chromosome.
+- Trained on cil (G-band), with one example in twenty from the DAPI planes of M-FISH and one in
+  seventeen with its bands drowned as a solid stain would (its classes are then not learned).""",
+              """Trained on one hospital's camera, one scale, one stain. Solid Giemsa was imitated, not seen. Classes
+are G-band classes; on other stains use the boxes alone. The annotated boxes of cil leave 5 to 8
+pixels around a chromosome, and so do these. Where two boxes overlap more than the limit of the
+suppression, one is lost."""),
+    metaphase=("Classifier for boxes of a metaphase", """Class of the chromosome in a box: 1 to 22, X, Y, or no single chromosome; and where its edges lie,
+with the probability that one is there (`extra` in model.toml). The crop is a square around the box
+(`crop` in model.toml), the second channel marks the box, and three sizes relative to the cell are a
+second input. Orientation is not assumed. Its log probabilities are added to the detector's
+(`class_weight` in the detector's model.toml).""",
+               """Trained on one hospital's images. "Other" and the edges were learned from halves, pairs, shifted and
+empty boxes, and from what the detector offers on training cells. A rearranged chromosome gets the
+class that it looks most like."""),
+    single=("Classifier for cleaned single chromosomes", """Class of a chromosome that has been cut out and cleaned: G-banded (pki3) or Q-banded (BioImLab,
+inverted before). Upright (short arm up) works best; three quarters of the training examples were
+upright. The training began with the weights of the classifier of boxes, so what it knows of bands
+comes from cil too.""",
+            """Not for boxes of a metaphase: neighbours were never seen. BioImLab names no patients, so its split
+is by cell. BioImLab's 119 cells are what the literature's "119 classes" are; the classes of this
+model are the 24 kinds. The first measurement on the test split showed a fault in trimming, which
+was then found and corrected on training cells. A chromosome in doubt is classified a second time,
+mirrored."""))
 
 
 def card(folder: Path, text: tuple[str, str, str], figures: dict, run: Path):
@@ -308,22 +325,38 @@ def card(folder: Path, text: tuple[str, str, str], figures: dict, run: Path):
 For research use only; no diagnosis may rest on it.
 
 ## Data and split
-Sets and what is known of their licences are in `model.toml` under `[trained]`; the weights were trained here from nothing. Patients (cells, for BioImLab) are split by
-`models/training/splits/*.csv`; the audit in `models/training/audit/cil.csv` lists doubtful annotations, and boxes with two classes take no part in learning classes.
+
+The image sets and what is known of their licences are in `model.toml` under `[trained]`; no
+pretrained weights from elsewhere were used. Patients (cells, for BioImLab) are split by
+`models/training/splits/*.csv`. `models/training/audit/cil.csv` lists doubtful annotations; boxes
+with two classes take no part in learning classes.
 
 ## Figures
-Measured with PyTorch by `python -m metaphased_training export` on {datetime.date.today().isoformat()} (2 cores of a Xeon with AVX-512 and AMX), 95 % intervals by bootstrap over patients; what
-`metaphased evaluate` prints is what the daemon does. Prefix `validation`: thresholds and temperatures were chosen on these cells. Prefix `test`: the development test split. It is not fresh:
-earlier versions of these weights were measured on it too (`docs/reference/training-notes.md` says when and why), and nothing was chosen on it.
+
+Measured with PyTorch by `python -m metaphased_training export` on {datetime.date.today().isoformat()} (2 cores of a Xeon
+with AVX-512 and AMX), 95 % intervals by bootstrap over patients; what the daemon does is what
+`metaphased evaluate` prints (`docs/reference/accuracy.md`). Prefix `validation`: thresholds and
+temperatures were chosen on these cells. Prefix `test`: the development test split. It is not fresh:
+earlier versions of these weights were measured on it too (`models/training/NOTES.md` says when and
+why), but nothing was chosen on it.
 
 | figure | value | 95 % interval |
 |---|---|---|
 {chr(10).join(rows)}
 
 ## Limits
+
 {limits}
 
 ## Training
-{config["minutes"]} minutes on a shared machine, the last of the trainings whose epochs `model.toml` adds up (`config` of the run: {json.dumps({k: v for k, v in config.items() if k not in ("cache", "extra")})}); curves in `curves.csv`.
-Files: {", ".join(f"sha256 {s}..." for s in sha)} (model.onnx f32 with its weights kept in half precision, model.f16.onnx typed f16).
+
+{config["minutes"]} minutes on a shared machine, the last of the trainings whose epochs `model.toml` adds up;
+curves in `curves.csv`; `config` of the run:
+
+```json
+{json.dumps({k: v for k, v in config.items() if k not in ("cache", "extra")})}
+```
+
+Files: {", ".join(f"sha256 {s}..." for s in sha)} (`model.onnx`: f32 with its
+weights kept in half precision; `model.f16.onnx`: typed f16).
 """)
