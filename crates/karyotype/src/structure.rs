@@ -89,6 +89,7 @@ fn robertsonian(a: ChromosomeClass, b: ChromosomeClass) -> Item {
         kind: Abbreviation::Der,
         chromosomes: vec![ChromosomeRef::known(a), ChromosomeRef::known(b)],
         breakpoints: vec![centromere(), centromere()],
+        detailed: None,
     };
     Item { uncertain: true, ..Item::new(None, Body::Structural(vec![segment])) }
 }

@@ -67,7 +67,10 @@ fn breakpoints(item: &Item, known: &mut HashSet<String>, faults: &mut Vec<Fault>
             if segment.kind == Abbreviation::Upd && item.inheritance.is_none() {
                 faults.push(Fault::convention(format!("{} says whose both are: mat or pat", segment.head())));
             }
-            let unsaid = segment.breakpoints.is_empty() && !described && !known.contains(&segment.head());
+            let unsaid = segment.breakpoints.is_empty()
+                && segment.detailed.is_none()
+                && !described
+                && !known.contains(&segment.head());
             if segment.kind == Abbreviation::Ring && unsaid && item.sign.is_none() {
                 faults.push(Fault::convention(format!(
                     "breakpoints missing at the first mention of {}: (p?q?) where they are not known",
@@ -98,7 +101,7 @@ fn breakpoints(item: &Item, known: &mut HashSet<String>, faults: &mut Vec<Fault>
         if segments.len() > 1 {
             known.insert(segments[0].head());
         }
-        for segment in segments.iter().filter(|s| !s.breakpoints.is_empty()) {
+        for segment in segments.iter().filter(|s| !s.breakpoints.is_empty() || s.detailed.is_some()) {
             known.insert(segment.head());
         }
     }
@@ -154,6 +157,14 @@ fn chromosomes_fit(segment: &Segment) -> Result<(), String> {
 fn segment_breakpoints(segment: &Segment, described: bool, known: &HashSet<String>) -> Result<(), String> {
     let name = segment.kind.name();
     chromosomes_fit(segment)?;
+    if let Some(detailed) = &segment.detailed {
+        for (class, arm, band) in &detailed.bands {
+            if let Some(class) = class.filter(|_| !band.contains('?')) {
+                band_exists(class, *arm, band)?;
+            }
+        }
+        return Ok(());
+    }
     let single_derivative =
         matches!(segment.kind, Abbreviation::Der | Abbreviation::Rec) && segment.chromosomes.len() == 1;
     if segment.breakpoints.is_empty() {

@@ -4,6 +4,9 @@ use domain::ChromosomeClass;
 
 use super::model::*;
 
+/// Separates the ends of a piece in the detailed system.
+pub(super) const ARROW: char = '→';
+
 /// An abnormality and what is wrong with its form, though it can be read.
 pub(super) struct ReadItem {
     pub item: Item,
@@ -22,10 +25,15 @@ pub(super) fn read_item(text: &str) -> Result<ReadItem, String> {
     if !spaced || text.replace(' ', "").contains("derdic") {
         return Err(reason);
     }
-    // With stray spaces: read it without them, or what stands before the first.
+    // With stray spaces: read it without them, or what stands before the first where only a sex chromosome follows.
+    // Whatever else would be left out might be an abnormality.
     let squeezed: String = text.split_whitespace().collect();
-    let first = text.split_whitespace().next().unwrap_or_default();
-    for (attempt, partial) in [(squeezed.as_str(), false), (first, true)] {
+    let (first, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
+    let mut attempts = vec![(squeezed.as_str(), false)];
+    if matches!(rest.trim(), "X" | "Y") {
+        attempts.push((first, true));
+    }
+    for (attempt, partial) in attempts {
         if let Ok(mut read) = Reader::new(attempt, true).item() {
             read.notes.insert(0, format!("space inside '{text}'"));
             read.partial = partial;
@@ -33,6 +41,31 @@ pub(super) fn read_item(text: &str) -> Result<ReadItem, String> {
         }
     }
     Err(reason)
+}
+
+/// One point of a detailed description: the chromosome where it is named, and the band; none for `cen` and `?`.
+#[allow(clippy::type_complexity)] // taken apart at once
+fn detailed_point(text: &str) -> Read<(Option<ChromosomeClass>, Option<(Arm, String)>)> {
+    let wrong = || {
+        format!("invalid point '{text}' of a detailed description: expected a band such as 5q13, pter, qter, cen or ?")
+    };
+    let mut reader = Reader::new(text, false);
+    let class = match reader.peek() {
+        Some(c) if c.is_ascii_digit() || matches!(c, 'X' | 'Y') => {
+            let name = if c.is_ascii_digit() { reader.take_while(|c| c.is_ascii_digit()) } else { &text[..1] };
+            reader.rest = &text[name.len()..];
+            let class = (!name.starts_with('0')).then(|| name.parse::<ChromosomeClass>().ok()).flatten();
+            Some(class.ok_or_else(|| format!("no chromosome {name}: there are 1 to 22, X and Y"))?)
+        }
+        _ => None,
+    };
+    if matches!(reader.rest, "cen" | "?") {
+        return Ok((class, None));
+    }
+    reader.take("?");
+    let arm = reader.arm().ok_or_else(wrong)?;
+    let band = reader.band().map_err(|_| wrong())?;
+    if reader.rest.is_empty() { Ok((class, Some((arm, band)))) } else { Err(wrong()) }
 }
 
 struct Reader<'a> {
@@ -416,11 +449,43 @@ impl<'a> Reader<'a> {
                 Some(c) => return Err(format!("'{c}' among the chromosomes of {word}")),
             }
         }
-        let breakpoints = if self.take("(") { self.breakpoints()? } else { Vec::new() };
-        if !breakpoints.is_empty() && self.rest.starts_with('(') {
+        let detailed = self.detailed(&chromosomes)?;
+        let breakpoints = if detailed.is_none() && self.take("(") { self.breakpoints()? } else { Vec::new() };
+        if (!breakpoints.is_empty() || detailed.is_some()) && self.rest.starts_with('(') {
             return Err("one parenthesis for the breakpoints, with semicolons between chromosomes".into());
         }
-        Ok(Segment { uncertain, pseudo, kind, chromosomes, breakpoints })
+        Ok(Segment { uncertain, pseudo, kind, chromosomes, breakpoints, detailed })
+    }
+
+    /// A parenthesis in the detailed system, known by its arrows and colons; none where the short one follows.
+    fn detailed(&mut self, chromosomes: &[ChromosomeRef]) -> Read<Option<Detailed>> {
+        let Some((text, rest)) = self.rest.strip_prefix('(').and_then(|inside| inside.split_once(')')) else {
+            return Ok(None);
+        };
+        if !text.contains([ARROW, ':']) {
+            return Ok(None);
+        }
+        self.rest = rest;
+        let mut bands = Vec::new();
+        for (at, chain) in text.split(';').enumerate() {
+            // Without a number of its own a band is one of the chromosome described.
+            let own =
+                if chromosomes.len() == 1 { chromosomes[0].class } else { chromosomes.get(at).and_then(|c| c.class) };
+            let mut described = false;
+            for piece in chain.split("::").map(|piece| piece.trim_matches(':')).filter(|piece| !piece.is_empty()) {
+                let mut class = own;
+                for point in piece.split(ARROW) {
+                    let (known, band) = detailed_point(point)?;
+                    class = known.or(class);
+                    bands.extend(band.map(|(arm, band)| (class, arm, band)));
+                }
+                described = true;
+            }
+            if !described {
+                return Err(format!("nothing described in '({text})'"));
+            }
+        }
+        Ok(Some(Detailed { text: text.to_owned(), bands }))
     }
 
     fn breakpoints(&mut self) -> Read<Vec<Vec<Breakpoint>>> {
@@ -442,9 +507,6 @@ impl<'a> Reader<'a> {
                 Some(',') => return Err("semicolon, not comma, between chromosomes and between breakpoints".into()),
                 Some('-') => return Err("tilde, not hyphen, for an interval".into()),
                 Some('(') => return Err("parenthesis inside the breakpoints".into()),
-                Some(':') | Some('>') => {
-                    return Err("the detailed system (pter->qter) is not read: give the short form".into());
-                }
                 Some(_) => {
                     let breakpoint = self.breakpoint()?;
                     groups.last_mut().expect("there is always a group").push(breakpoint);

@@ -381,8 +381,28 @@ pub struct Segment {
     pub kind: Abbreviation,
     /// To which chromosomes.
     pub chromosomes: Vec<ChromosomeRef>,
-    /// Breakpoints, a group a chromosome; empty when not given.
+    /// Breakpoints, a group a chromosome; empty when not given. Of a detailed description they are left empty.
     pub breakpoints: Vec<Vec<Breakpoint>>,
+    /// The detailed system's description in place of breakpoints: `(pter→q13::q33→qter)`.
+    pub detailed: Option<Detailed>,
+}
+
+/// A detailed description: the pieces of the new chromosomes from end to end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Detailed {
+    /// As written, with arrows as one sign.
+    pub text: String,
+    /// Every band it names, in the order written, with its chromosome where that is known.
+    pub bands: Vec<(Option<ChromosomeClass>, Arm, String)>,
+}
+
+impl Detailed {
+    /// Arms of the bands at which it broke; where it names ends alone, theirs.
+    pub fn arms(&self) -> Vec<Arm> {
+        let is_end = |band: &str| band == "ter";
+        let all_ends = self.bands.iter().all(|(_, _, band)| is_end(band));
+        self.bands.iter().filter(|(_, _, band)| all_ends || !is_end(band)).map(|(_, arm, _)| *arm).collect()
+    }
 }
 
 /// A breakpoint.

@@ -77,9 +77,10 @@ fn names_system(text: &str, word: &str) -> bool {
     })
 }
 
-/// Minus, multiplication and tilde have several characters in print.
+/// Minus, multiplication, tilde and arrow have several characters in print.
 fn plain_characters(text: &str) -> String {
-    text.chars()
+    text.replace("->", "→")
+        .chars()
         .map(|c| match c {
             '\u{2212}' | '\u{2013}' => '-',
             '\u{d7}' => 'x',
@@ -145,6 +146,11 @@ fn read_line(line: &str, slant: &'static str, reading: &mut Reading) {
     if line.trim().len() != line.len() {
         reading.faults.push(Fault::convention("space at the slant between cell lines"));
         line = line.trim();
+    }
+    if let Some((number, rest)) = after_cell_number(line) {
+        reading.faults.push(Fault::fatal(format!(
+            "'{rest}' after the number of cells {number}: expected a comma, a slant or the end"
+        )));
     }
     let cells = match cells(&mut line) {
         Ok(cells) => cells,
@@ -238,6 +244,31 @@ fn read_line(line: &str, slant: &'static str, reading: &mut Reading) {
 
 fn names_sex_chromosome(item: &Item) -> bool {
     matches!(item.body(), Body::Structural(segments) if segments[0].chromosomes.iter().any(ChromosomeRef::is_sex))
+}
+
+/// What follows a number of cells in brackets where only a comma, another bracket or the end may follow, with that
+/// number as written. Brackets inside parentheses are something else.
+fn after_cell_number(line: &str) -> Option<(&str, &str)> {
+    let mut depth = 0_i32;
+    let mut open = None;
+    for (at, c) in line.char_indices() {
+        match c {
+            '(' => depth += 1,
+            ')' => depth -= 1,
+            '[' if depth <= 0 => open = Some(at),
+            ']' if depth <= 0 => {
+                let rest = line[at + 1..].trim();
+                if let Some(start) = open.take()
+                    && !rest.is_empty()
+                    && !rest.starts_with([',', '['])
+                {
+                    return Some((&line[start..=at], rest));
+                }
+            }
+            _ => {}
+        }
+    }
+    None
 }
 
 /// `[12]` or `[cp12]` at the end of the line; taken off it.

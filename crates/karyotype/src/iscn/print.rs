@@ -197,6 +197,9 @@ impl Segment {
 impl fmt::Display for Segment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}{}", if self.uncertain { "?" } else { "" }, self.head())?;
+        if let Some(detailed) = &self.detailed {
+            return write!(f, "({})", detailed.text);
+        }
         if self.breakpoints.is_empty() {
             return Ok(());
         }

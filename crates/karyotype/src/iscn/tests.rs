@@ -63,13 +63,60 @@ fn sidelines_add_to_the_line_they_refer_to() {
 }
 
 #[test]
-fn other_nomenclatures_are_refused_by_name() {
+fn nothing_follows_a_number_of_cells() {
     for text in [
-        "46,XX.ish del(22)(q11.2q11.2)(D22S75-)",
-        "arr[GRCh38] 22q11.21(18912231_21465659)x1",
-        "nuc ish(D8Z1x3)[100]",
-        "46,XX,del(5)(qter->q13:)",
+        "46,XX,t(9;22)(q34;q11)[20] -7",
+        "46,XX,t(9;22)(q34;q11)[20] and del(5)(q13q33) in 3 cells",
+        "46,XX,t(9;22)(q34;q11),inv(3)(q21q26)[20] +8",
+        "46,XX[20] -7",
+        "46,XX[20]c",
+        "45~46,XX,-7[3] -8,+9[2][cp10]",
     ] {
+        let report = check(text);
+        assert_eq!(report.severity, Some(Severity::Fatal), "{text}");
+        assert!(report.reason.as_deref().unwrap_or_default().contains("after the number of cells"), "{report:?}");
+    }
+    assert_eq!(severity("45~46,XX,-7[3],+9[2][cp10]"), None);
+}
+
+#[test]
+fn nothing_that_may_be_an_abnormality_is_left_out() {
+    for text in ["46,XX,t(9;22)(q34;q11) -7", "47,XX,+21 del(5)(q13q33)", "47,XX,+8 seen twice"] {
+        assert_eq!(severity(text), Some(Severity::Fatal), "{text}");
+    }
+}
+
+#[test]
+fn the_detailed_system_counts_as_the_short_one() {
+    for (detailed, short) in [
+        ("46,XX,del(5)(pter→q13::q33→qter)", "46,XX,del(5)(q13q33)"),
+        ("46,XX,del(5)(pter->q13:)", "46,XX,del(5)(q13)"),
+        ("46,XY,t(9;22)(9pter→9q34.1::22q11.2→22qter;22pter→22q11.2::9q34.1→9qter)", "46,XY,t(9;22)(q34.1;q11.2)"),
+        ("46,XX,r(7)(::p22→q36::)", "46,XX,r(7)(p22q36)"),
+        ("45,XX,dic(5;13)(5pter→5q31::13q14→13pter)", "45,XX,dic(5;13)(q31;q14)"),
+        ("47,X,i(X)(qter→cen→qter)[3]/46,XX[9]", "47,X,i(X)(q10)[3]/46,XX[9]"),
+        ("46,XX,inv(2)(pter→p21::q31→p21::q31→qter)", "46,XX,inv(2)(p21q31)"),
+        ("46,XX,add(19)(?::p13.3→qter)", "46,XX,add(19)(p13.3)"),
+    ] {
+        let [a, b] = [detailed, short].map(check);
+        assert_eq!((a.severity, &a.reason), (b.severity, &b.reason), "{detailed}");
+        assert_eq!((&a.modal_count, &a.sex_complement), (&b.modal_count, &b.sex_complement));
+        assert_eq!(a.abnormalities, b.abnormalities, "{detailed}");
+    }
+    let kept = "46,XX,der(1)(3qter→3q21::1p34.3→1qter)";
+    assert_eq!(severity(kept), None, "{:?}", check(kept));
+    let parsed: Karyotype = kept.parse().unwrap();
+    assert_eq!(parsed.to_string(), kept);
+    assert_eq!(severity("46,XX,del(5)(pter→q13::q99→qter)"), Some(Severity::Fatal), "no such band");
+    assert_eq!(severity("46,XX,del(5)(pter→13::q33→qter)"), Some(Severity::Fatal), "a band without an arm");
+    assert_eq!(severity("46,XY,t(9;22)(9pter→9q34.1::22q11.2→22qter"), Some(Severity::Fatal), "unclosed");
+}
+
+#[test]
+fn other_nomenclatures_are_refused_by_name() {
+    for text in
+        ["46,XX.ish del(22)(q11.2q11.2)(D22S75-)", "arr[GRCh38] 22q11.21(18912231_21465659)x1", "nuc ish(D8Z1x3)[100]"]
+    {
         assert_eq!(severity(text), Some(Severity::Fatal), "{text}");
     }
     assert!(check("46,XX.ish del(22)(q11.2q11.2)").reason.unwrap().contains("in situ"));
@@ -248,6 +295,7 @@ fn segment() -> impl Strategy<Value = Segment> {
             kind,
             breakpoints: points.into_iter().take(chromosomes.len()).map(|p| vec![p]).collect(),
             chromosomes,
+            detailed: None,
         },
     )
 }

@@ -160,7 +160,8 @@ fn structural_words(segments: &[Segment]) -> String {
     use Abbreviation as A;
     let head = &segments[0];
     let chromosomes = |s: &Segment| s.chromosomes.iter().map(ToString::to_string).collect::<Vec<_>>().join(";");
-    let arms: Vec<char> = head.breakpoints.iter().flatten().filter_map(|b| b.arm).map(Arm::letter).collect();
+    let short = head.breakpoints.iter().flatten().filter_map(|b| b.arm);
+    let arms: Vec<char> = short.chain(head.detailed.iter().flat_map(Detailed::arms)).map(Arm::letter).collect();
     let one_arm = match arms.as_slice() {
         [first, rest @ ..] if rest.iter().all(|a| a == first) => first.to_string(),
         _ => String::new(),
