@@ -5,6 +5,7 @@
 //! has them all in one place. Nothing here says what a dose means for a person's health.
 
 pub mod compatibility;
+mod count_table;
 mod curve;
 pub mod dicentric;
 mod elapsed;
@@ -17,6 +18,7 @@ mod likelihood;
 mod limits;
 mod mixed_field;
 mod mixture;
+mod numbers;
 mod numeric;
 mod partial_body;
 mod poisson;
@@ -26,6 +28,7 @@ mod translocations;
 mod units;
 mod whole_body;
 
+pub use count_table::{CountRow, CountTable, CountTableError};
 pub use curve::{About, Curve, Protraction, Response, Uncertainty};
 pub use elapsed::Remaining;
 pub use error::DosimetryError;
@@ -40,6 +43,7 @@ pub use likelihood::likelihood;
 pub use limits::{CharacteristicLimits, Control, characteristic_limits, ln_odds};
 pub use mixed_field::{MixedField, mixed_field};
 pub use mixture::{TwoDoses, YIELD_FLOOR, two_doses};
+pub use numbers::{NumberError, decimal_number, whole_number};
 pub use partial_body::{CellSurvival, PartialBody, Qdr, dolphin, qdr, zero_truncated_mean};
 pub use poisson::{compare_with_control, poisson_limits, yield_limits};
 pub use sample::{Dispersion, MAX_CELLS, Sample};
