@@ -1,12 +1,17 @@
 //! Image files: PNG, JPEG, BMP, WebP, and TIFF with several pages, 16 bits and OME-TIFF's metadata.
 
+mod imagej;
+mod micromanager;
 mod ome;
+mod overlay;
 mod raster;
 mod tiff;
 
-pub use ome::OmePlane;
-
-use std::{io::Cursor, path::Path};
+use std::{
+    fs::File,
+    io::{self, BufReader, Cursor, Read, Seek},
+    path::Path,
+};
 
 use crate::station::RejectReason;
 use domain::{
@@ -16,13 +21,17 @@ use domain::{
 
 /// Largest picture that is read: 2^28 pixels.
 const MAX_PIXELS: u64 = 1 << 28;
+/// Largest file of one picture that is read, in bytes; a TIFF file is read page by page and may be larger.
+const MAX_RASTER_BYTES: u64 = 1 << 30;
+/// Longest companion document of an OME-TIFF, in bytes.
+const MAX_COMPANION_BYTES: u64 = 64 << 20;
 
 /// Why a file gave no picture.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
-    /// It cannot be read.
+    /// It cannot be read now; that is no property of the file.
     #[error("cannot read it: {0}")]
-    Io(#[from] std::io::Error),
+    Io(#[from] io::Error),
     /// No format we know.
     #[error("{0}; expected PNG, JPEG, BMP, WebP or TIFF")]
     Unsupported(String),
@@ -43,6 +52,23 @@ pub enum FileError {
 }
 
 impl FileError {
+    /// What an error while reading means: data that end too early or make no sense are the file's, all else passes.
+    fn from_read(error: io::Error, broken: &str) -> Self {
+        match error.kind() {
+            io::ErrorKind::UnexpectedEof => Self::Broken(format!("{broken}: it ends too early")),
+            io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput | io::ErrorKind::Other => {
+                Self::Broken(format!("{broken}: {error}"))
+            }
+            _ => Self::Io(error),
+        }
+    }
+
+    /// True for an error that may be gone at the next try: too many open files, a right that is not granted yet, a
+    /// network share that is away.
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::Io(_))
+    }
+
     /// The reason that a file is rejected with.
     pub fn reason(&self) -> RejectReason {
         match self {
@@ -70,6 +96,20 @@ pub struct PageFacts {
     pub stage_um: Option<StagePosition>,
     /// Name of the channel.
     pub channel: Option<String>,
+    /// Valid bits of a sample of 16, where the file says them.
+    pub declared_bits: Option<u8>,
+}
+
+impl PageFacts {
+    /// These, and what `other` knows where these do not.
+    fn or(self, other: Self) -> Self {
+        Self {
+            um_per_px: self.um_per_px.or(other.um_per_px),
+            stage_um: self.stage_um.or(other.stage_um),
+            channel: self.channel.or(other.channel),
+            declared_bits: self.declared_bits.or(other.declared_bits),
+        }
+    }
 }
 
 /// A file whose pictures are read one after another.
@@ -91,12 +131,38 @@ pub fn is_image_name(path: &Path) -> bool {
 }
 
 impl ImageFile {
-    /// Opens a file; its contents, not its name, say what it is.
+    /// Opens a file; its first bytes, not its name, say what it is. Nothing else is read before they are known, and of
+    /// a TIFF file no more than its directories.
     ///
     /// # Errors
     /// When it cannot be read or is no image.
     pub fn open(path: &Path) -> Result<Self, FileError> {
-        Self::from_bytes(std::fs::read(path)?)
+        let mut file = File::open(path)?;
+        let mut head = [0; 16];
+        let mut known = 0;
+        while known < head.len() {
+            match file.read(&mut head[known..])? {
+                0 => break,
+                read => known += read,
+            }
+        }
+        file.rewind()?;
+        if is_tiff(&head[..known]) {
+            let name = path.file_name().and_then(|name| name.to_str()).map(str::to_owned);
+            let companion = |named: &str| companion(path, named);
+            let tiff = tiff::TiffFile::new(Box::new(BufReader::with_capacity(1 << 16, file)), name, companion)?;
+            return Ok(Self { kind: Kind::Tiff(Box::new(tiff)) });
+        }
+        let format = raster::format_of(&head[..known])?;
+        let length = file.metadata()?.len();
+        if length > MAX_RASTER_BYTES {
+            return Err(FileError::Broken(format!(
+                "{length} bytes are more than the {MAX_RASTER_BYTES} that are read"
+            )));
+        }
+        let mut bytes = Vec::with_capacity(length as usize);
+        file.take(MAX_RASTER_BYTES).read_to_end(&mut bytes)?;
+        Ok(Self { kind: Kind::Raster(Some(raster::Raster::new(bytes, format))) })
     }
 
     /// Opens a file's bytes.
@@ -104,14 +170,11 @@ impl ImageFile {
     /// # Errors
     /// When they are no image.
     pub fn from_bytes(bytes: Vec<u8>) -> Result<Self, FileError> {
-        let is_tiff = bytes.starts_with(b"II*\0")
-            || bytes.starts_with(b"MM\0*")
-            || bytes.starts_with(b"II+\0")
-            || bytes.starts_with(b"MM\0+");
-        let kind = if is_tiff {
-            Kind::Tiff(Box::new(tiff::TiffFile::new(Cursor::new(bytes))?))
+        let kind = if is_tiff(&bytes) {
+            Kind::Tiff(Box::new(tiff::TiffFile::new(Box::new(Cursor::new(bytes)), None, |_| None)?))
         } else {
-            Kind::Raster(Some(raster::Raster::new(bytes)?))
+            let format = raster::format_of(&bytes)?;
+            Kind::Raster(Some(raster::Raster::new(bytes, format)))
         };
         Ok(Self { kind })
     }
@@ -132,7 +195,8 @@ impl ImageFile {
         match &mut self.kind {
             Kind::Raster(raster) => {
                 let raster = raster.take().ok_or_else(|| FileError::Broken("it was read already".into()))?;
-                Ok(Page { pixels: raster.read(take)?, facts: PageFacts::default() })
+                let (pixels, declared_bits) = raster.read(take)?;
+                Ok(Page { pixels, facts: PageFacts { declared_bits, ..PageFacts::default() } })
             }
             Kind::Tiff(tiff) => tiff.read(page, take),
         }
@@ -145,6 +209,18 @@ impl ImageFile {
 /// As [`ImageFile::open`] and [`ImageFile::read`].
 pub fn read_image(path: &Path) -> Result<Page, FileError> {
     ImageFile::open(path)?.read(0, |bytes| Some(PixelBuffer::unpooled(bytes)))
+}
+
+fn is_tiff(head: &[u8]) -> bool {
+    [b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"].iter().any(|magic| head.starts_with(*magic))
+}
+
+/// The text of a companion file in the same folder, whatever folder its name mentions.
+fn companion(of: &Path, named: &str) -> Option<String> {
+    let path = of.with_file_name(Path::new(named).file_name()?);
+    let mut text = String::new();
+    File::open(path).ok()?.take(MAX_COMPANION_BYTES).read_to_string(&mut text).ok()?;
+    Some(text)
 }
 
 fn check_size(width: u64, height: u64) -> Result<(usize, usize), FileError> {
@@ -176,5 +252,27 @@ fn finish(
     Pixels::new(buffer, format, width, height, bits).map_err(|error| FileError::Broken(error.to_string()))
 }
 
+/// 16-bit pixels with as many valid bits as the file declares; with more where a sample is beyond them, since then the
+/// declaration is wrong.
+fn finish_deep(
+    mut pixels: PixelBuffer,
+    width: usize,
+    height: usize,
+    declared: Option<u8>,
+) -> Result<Pixels, FileError> {
+    let bits = match declared.filter(|bits| (8..16).contains(bits)) {
+        Some(bits) => bits.max(bits_of(pixels.words_mut())),
+        None => 16,
+    };
+    finish(pixels, PixelFormat::Mono16, width, height, bits)
+}
+
+/// Bits that the largest sample takes.
+fn bits_of(samples: &[u16]) -> u8 {
+    16 - samples.iter().copied().max().unwrap_or(0).leading_zeros() as u8
+}
+
+#[cfg(test)]
+mod cases_tests;
 #[cfg(test)]
 mod tests;
