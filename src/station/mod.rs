@@ -9,6 +9,7 @@ mod command;
 mod health;
 mod ledger;
 mod messages;
+mod rates;
 
 pub use command::{
     Answer, Command, CommandError, CommandInbox, CommandOutbox, CommandResult, Envelope, ReviewAction, command_channel,
@@ -19,3 +20,4 @@ pub use messages::{
     Birth, BrokerState, EngineState, HostFacts, Level, ModelFacts, SourceFacts, SourceState, SourceStats, StageState,
     StageStats, State, Stats, StoreState,
 };
+pub use rates::Rates;
