@@ -13,10 +13,14 @@
 pub mod camera;
 pub mod case;
 pub mod cli;
+pub mod clock;
 pub mod config;
+pub mod daemon;
 pub mod evaluate;
 pub mod mqtt;
 pub mod pipeline;
+pub mod records;
+pub mod shutdown;
 pub mod station;
 pub mod store;
 pub mod telemetry;

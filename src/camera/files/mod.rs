@@ -10,7 +10,7 @@ use std::{io::Cursor, path::Path};
 
 use crate::station::RejectReason;
 use domain::{
-    StagePosition,
+    ErrorKind, HasKind, StagePosition,
     frame::{PixelBuffer, PixelFormat, Pixels},
 };
 
@@ -37,7 +37,7 @@ pub enum FileError {
         /// Height found.
         height: u64,
     },
-    /// No buffer was there for it.
+    /// No buffer is free for it.
     #[error("no buffer is free")]
     NoBuffer,
 }
@@ -52,16 +52,26 @@ impl FileError {
     }
 }
 
+impl HasKind for FileError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Io(error) => error.into(),
+            Self::Unsupported(_) | Self::Broken(_) | Self::TooLarge { .. } => ErrorKind::BadData,
+            Self::NoBuffer => ErrorKind::Unavailable,
+        }
+    }
+}
+
 /// One picture of a file.
 #[derive(Debug)]
 pub struct Page {
     /// The pixels.
     pub pixels: Pixels,
-    /// What the file says of it.
+    /// Metadata of the file.
     pub facts: PageFacts,
 }
 
-/// What a file says of one of its pictures.
+/// Metadata of one picture of a file.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct PageFacts {
     /// Pixel size in micrometres.
@@ -131,7 +141,7 @@ impl ImageFile {
     pub fn read(&mut self, page: usize, take: impl FnOnce(usize) -> Option<PixelBuffer>) -> Result<Page, FileError> {
         match &mut self.kind {
             Kind::Raster(raster) => {
-                let raster = raster.take().ok_or_else(|| FileError::Broken("it was read already".into()))?;
+                let raster = raster.take().ok_or_else(|| FileError::Broken("it has been read already".into()))?;
                 Ok(Page { pixels: raster.read(take)?, facts: PageFacts::default() })
             }
             Kind::Tiff(tiff) => tiff.read(page, take),
