@@ -1,7 +1,7 @@
 //! Where frames come from: one file for each kind of source.
 //!
-//! A source runs on its own thread and only fills buffers of the pool. What happens when the daemon is slower is decided
-//! by the edges of the pipeline.
+//! A source runs on its own thread and only fills buffers of the pool. What happens when the daemon is slower is
+//! decided by the edges of the pipeline.
 
 pub mod files;
 mod flat;

@@ -1,7 +1,7 @@
 //! The daemon put together: store, page, broker and pipeline, supervised until it ends.
 //!
-//! [`Daemon::start`] is the composition root: nothing else knows all the parts. [`Daemon::run`] is the main loop. A stop
-//! goes from the sources to the disk ([`Pipeline::stop`]), then to the page and the broker session.
+//! [`Daemon::start`] is the composition root: nothing else knows all the parts. [`Daemon::run`] is the main loop. A
+//! stop goes from the sources to the disk ([`Pipeline::stop`]), then to the page and the broker session.
 
 mod banner;
 mod broker;

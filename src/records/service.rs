@@ -1,5 +1,5 @@
-//! What people do to cells and cases: corrections, answers to alarms, subject data, erasure. The consequences are stored
-//! and published.
+//! What people do to cells and cases: corrections, answers to alarms, subject data, erasure. The consequences are
+//! stored and published.
 
 use serde_json::json;
 use uuid::Uuid;

@@ -1,8 +1,8 @@
-//! Commit: cells and rejections go to the store, in transactions over several frames. A frame counts as stored once its
-//! transaction is on the disk.
+//! Commit: cells and rejections go to the store, in transactions over several frames. A frame counts as stored once
+//! its transaction is on the disk.
 //!
-//! An error that may pass (a full disk, a full outbox, a busy database) makes the stage wait; one that can never succeed
-//! costs the frame whose row it is, and nothing else.
+//! An error that may pass (a full disk, a full outbox, a busy database) makes the stage wait; one that can never
+//! succeed costs the frame whose row it is, and nothing else.
 
 use std::{
     sync::Arc,
