@@ -27,7 +27,8 @@ struct Taken {
 
 impl Step {
     fn new() -> (Self, Taken) {
-        let (sender, channel) = bounded(0);
+        // With a capacity: a `select!` on a channel without one takes memory from the heap each time it waits.
+        let (sender, channel) = bounded(1);
         let (watched, task) = watch::channel(());
         (Self(Mutex::new(Some((sender, watched)))), Taken { channel, task })
     }
