@@ -9,16 +9,17 @@ use domain::{
 };
 use metaphased::{
     camera::{Buffers, Capture, Source, SourceError},
+    clock::SystemClock,
     config::{Mode, SourceConfig, TriageConfig},
     pipeline::{
         FrameTriage,
-        clock::SystemClock,
         edges::{self, CAPTURE_TRIAGE, INTERPRET_COMMIT, TRIAGE_RECOGNISE},
         job::SourceContext,
         monitor::StageMonitor,
         stages::{StageContext, capture::CaptureStage, spawn, triage::TriageStage},
     },
-    station::{Birth, Health, SourceState},
+    shutdown::Shutdown,
+    station::{Birth, Health},
 };
 use slide::{Samples, SlideSettings, VirtualSlide};
 
@@ -73,20 +74,19 @@ fn a_frame_allocates_nothing_from_capture_to_triage() {
 
     let profiler = dhat::Profiler::builder().testing().build();
     let health = Health::new(Birth::default());
-    let ledger = health.add_source("camera", SourceState::default());
     let config = SourceConfig { mode: Some(Mode::Lossless), ..SourceConfig::default() };
-    let source = SourceContext::new("camera", config, ledger.clone());
-    let (stop, abandon) = (Arc::default(), Arc::default());
+    let source = SourceContext::register("camera", config, &health);
+    let ledger = source.ledger.clone();
+    let shutdown = Shutdown::default();
     let context = |name: &str| StageContext {
         monitor: StageMonitor::new(name, Arc::new(SystemClock)),
         clock: Arc::new(SystemClock),
         health: health.clone(),
-        stop: Arc::clone(&stop),
-        abandon: Arc::clone(&abandon),
+        shutdown: shutdown.receiver(),
     };
-    let (frames, for_triage) = edges::edge(CAPTURE_TRIAGE, Arc::clone(&abandon));
-    let (selected, for_recognise) = edges::edge(TRIAGE_RECOGNISE, Arc::clone(&abandon));
-    let (rejections, _refused) = edges::edge(INTERPRET_COMMIT, Arc::clone(&abandon));
+    let (frames, for_triage) = edges::edge(CAPTURE_TRIAGE, shutdown.receiver());
+    let (selected, for_recognise) = edges::edge(TRIAGE_RECOGNISE, shutdown.receiver());
+    let (rejections, _refused) = edges::edge(INTERPRET_COMMIT, shutdown.receiver());
     let triage = TriageStage {
         context: context("triage"),
         make: Box::new(|| Box::new(FrameTriage::new(&TriageConfig::default(), Stain::GBand))),
@@ -102,7 +102,7 @@ fn a_frame_allocates_nothing_from_capture_to_triage() {
         open: Box::new(move || {
             Ok(Box::new(Camera { pictures: pictures.clone(), size, info: FrameInfo::of_tool("camera"), left: FRAMES }))
         }),
-        buffers: Buffers::new(FramePool::new(edges::pool_size()), true, Arc::clone(&stop)),
+        buffers: Buffers::new(FramePool::new(edges::pool_size()), true, shutdown.receiver()),
         frames,
         rejections,
     };

@@ -11,16 +11,16 @@ use std::{
 use jiff::Timestamp;
 
 use super::{
-    BadFrame, Buffers, Capture, Source, SourceError,
+    BadFrame, Buffers, Capture, MAX_WAIT, Source, SourceError,
     files::{FileError, ImageFile},
 };
 use crate::config::Repeat;
 use domain::frame::{FileStamp, Frame, FrameFlags, FrameId, FrameInfo};
 
-/// How long a watched folder rests between two looks, and a new file must have been unchanged to be read.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// Time between two listings of a watched folder; a new file must have been unchanged for as long to be read.
+const LIST_EVERY: Duration = Duration::from_millis(500);
 
-/// Tells whether a file (path within the folder, its page behind `#`) was processed before.
+/// Whether a file (path within the folder, its page behind `#`) was processed before.
 pub type IsDone = Box<dyn Fn(&str, FileStamp) -> bool + Send>;
 
 /// What a folder source needs to know.
@@ -35,7 +35,7 @@ pub struct FolderSettings {
     pub rate_hz: Option<f64>,
     /// Pixel size for files that bring none.
     pub um_per_px: Option<f64>,
-    /// What was processed before is passed by (not in a loop).
+    /// What was processed before is skipped (not in a loop).
     pub is_done: IsDone,
 }
 
@@ -45,7 +45,9 @@ pub struct FolderSource {
     waiting: VecDeque<PathBuf>,
     seen: HashMap<PathBuf, FileStamp>,
     open: Option<OpenFile>,
-    last_look: Option<Instant>,
+    last_listing: Option<Instant>,
+    /// Whether the next listing waits until [`LIST_EVERY`] has passed.
+    rests: bool,
     last_frame: Option<Instant>,
     count: u64,
 }
@@ -74,33 +76,35 @@ impl FolderSource {
             waiting: VecDeque::new(),
             seen: HashMap::new(),
             open: None,
-            last_look: None,
+            last_listing: None,
+            rests: false,
             last_frame: None,
             count: 0,
         })
     }
 
-    /// Looks for files to read. Returns false when there is nothing and never will be.
-    fn look(&mut self) -> Result<bool, SourceError> {
-        let first = self.last_look.is_none();
+    /// Lists the folder for files to read. Returns false when there is nothing and never will be.
+    fn list(&mut self, buffers: &Buffers) -> Result<bool, SourceError> {
+        let first = self.last_listing.is_none();
         match self.settings.repeat {
             Repeat::Once if !first => return Ok(false),
-            Repeat::Watch if self.last_look.is_some_and(|t| t.elapsed() < LOOK_EVERY) => {
-                std::thread::sleep(Duration::from_millis(50));
-                return Ok(true);
-            }
             _ => {}
         }
-        self.last_look = Some(Instant::now());
+        // A watched folder, and an empty one in a loop, must not spin.
+        let rest = self.last_listing.map_or(Duration::ZERO, |listed| LIST_EVERY.saturating_sub(listed.elapsed()));
+        if self.rests && !rest.is_zero() && !buffers.wait(rest) {
+            return Ok(true);
+        }
+        self.last_listing = Some(Instant::now());
         let files = list(&self.settings.path)
             .map_err(|e| SourceError::Device(format!("cannot list {}: {e}", self.settings.path.display())))?;
         let before = self.waiting.len();
         for path in files {
             let Ok(stamp) = stamp_of(&path) else { continue };
             if self.settings.repeat == Repeat::Watch {
-                // A file that is still being written has changed since the last look, or a moment ago.
+                // A file that is still being written has changed since the last listing, or a moment ago.
                 let age = UNIX_EPOCH.elapsed().map_or(i64::MAX, |now| now.as_nanos() as i64 - stamp.mtime_ns);
-                let fresh = age < LOOK_EVERY.as_nanos() as i64;
+                let fresh = age < LIST_EVERY.as_nanos() as i64;
                 if fresh || self.seen.get(&path) == Some(&stamp) {
                     continue;
                 }
@@ -109,29 +113,15 @@ impl FolderSource {
             self.waiting.push_back(path);
         }
         let found = self.waiting.len() > before;
-        match self.settings.repeat {
-            Repeat::Once => Ok(found),
-            Repeat::Watch => Ok(true),
-            // An empty folder in a loop must not spin.
-            Repeat::Loop => {
-                if !found {
-                    std::thread::sleep(Duration::from_millis(100));
-                }
-                Ok(true)
-            }
-        }
+        self.rests = self.settings.repeat == Repeat::Watch || !found;
+        Ok(found || self.settings.repeat != Repeat::Once)
     }
 
     fn wait_for_turn(&mut self, buffers: &Buffers) -> bool {
         let (Some(rate), Some(last)) = (self.settings.rate_hz, self.last_frame) else { return true };
         let due = last + Duration::from_secs_f64(1.0 / rate);
-        while let Some(rest) = due.checked_duration_since(Instant::now()).filter(|r| !r.is_zero()) {
-            if buffers.stopping() {
-                return false;
-            }
-            std::thread::sleep(rest.min(Duration::from_millis(50)));
-        }
-        true
+        let rest = due.saturating_duration_since(Instant::now());
+        rest.is_zero() || (buffers.wait(rest.min(MAX_WAIT)) && rest <= MAX_WAIT)
     }
 
     fn done(&self, name: &str, stamp: FileStamp) -> bool {
@@ -155,7 +145,7 @@ impl FolderSource {
         let name = path.strip_prefix(&self.settings.path).unwrap_or(path).to_string_lossy().into_owned();
         let stamp = match stamp_of(path) {
             Ok(stamp) => stamp,
-            // Gone since we looked: as if it had never been there.
+            // Gone since the listing: as if it had never been there.
             Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
             Err(error) => return Some(self.bad(&name, None, &FileError::Io(error))),
         };
@@ -218,9 +208,9 @@ impl Source for FolderSource {
         if !self.wait_for_turn(buffers) {
             return Ok(Capture::Nothing);
         }
-        // A long run of processed files is passed by without giving up the thread for ever.
+        // A long run of processed files is skipped without blocking the thread.
         for _ in 0..256 {
-            if buffers.stopping() {
+            if buffers.is_draining() {
                 return Ok(Capture::Nothing);
             }
             if let Some(capture) = self.next_page(buffers) {
@@ -235,7 +225,7 @@ impl Source for FolderSource {
                         return Ok(capture);
                     }
                 }
-                None if self.look()? => return Ok(Capture::Nothing),
+                None if self.list(buffers)? => return Ok(Capture::Nothing),
                 None => return Ok(Capture::Finished),
             }
         }
@@ -260,7 +250,7 @@ fn stamp_of(path: &Path) -> io::Result<FileStamp> {
 /// All files below `folder` in the order of their paths; hidden ones (and half-written ones, as scanners name them) left out.
 ///
 /// # Errors
-/// When the folder itself cannot be listed; one below it that cannot is passed by with a warning.
+/// When the folder itself cannot be listed; one below it that cannot is skipped with a warning.
 pub fn list(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     let mut folders = vec![folder.to_owned()];
@@ -269,7 +259,7 @@ pub fn list(folder: &Path) -> io::Result<Vec<PathBuf>> {
             Ok(entries) => entries,
             Err(error) if next == folder => return Err(error),
             Err(error) => {
-                tracing::warn!(folder = %next.display(), %error, "folder passed by");
+                tracing::warn!(folder = %next.display(), %error, "folder skipped");
                 continue;
             }
         };
@@ -295,8 +285,8 @@ pub fn list(folder: &Path) -> io::Result<Vec<PathBuf>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::shutdown::Shutdown;
     use domain::frame::FramePool;
-    use std::sync::atomic::AtomicBool;
 
     fn folder() -> tempfile::TempDir {
         let dir = tempfile::tempdir().expect("a folder");
@@ -321,43 +311,41 @@ mod tests {
         .expect("it opens")
     }
 
-    fn buffers() -> Buffers {
-        Buffers::new(FramePool::new(2), true, Arc::new(AtomicBool::new(false)))
-    }
-
     fn all(source: &mut FolderSource) -> Vec<String> {
-        let buffers = buffers();
-        let mut told = Vec::new();
+        let shutdown = Shutdown::default();
+        let buffers = Buffers::new(FramePool::new(2), true, shutdown.receiver());
+        let mut given = Vec::new();
         for _ in 0..100 {
             match source.next(&buffers).expect("it goes on") {
-                Capture::Frame(frame) => told.push(frame.info.file.expect("a file").to_string()),
-                Capture::Bad(bad) => told.push(format!("{} {}", bad.file.expect("a file"), bad.reason.label())),
-                Capture::Finished => return told,
+                Capture::Frame(frame) => given.push(frame.info.file.expect("a file").to_string()),
+                Capture::Bad(bad) => given.push(format!("{} {}", bad.file.expect("a file"), bad.reason.label())),
+                Capture::Finished => return given,
                 Capture::Nothing | Capture::NoBuffer => {}
             }
         }
-        panic!("it never finished: {told:?}");
+        panic!("it never finished: {given:?}");
     }
 
     #[test]
     fn every_file_is_a_frame_or_a_rejection_with_its_reason() {
         let dir = folder();
-        let told = all(&mut source(&dir, Repeat::Once, Box::new(|_, _| false)));
-        assert_eq!(told, ["a.png", "b.png", "broken.png unreadable", "notes.txt unsupported"]);
+        let given = all(&mut source(&dir, Repeat::Once, Box::new(|_, _| false)));
+        assert_eq!(given, ["a.png", "b.png", "broken.png unreadable", "notes.txt unsupported"]);
     }
 
     #[test]
-    fn what_was_processed_before_is_passed_by() {
+    fn what_was_processed_before_is_skipped() {
         let dir = folder();
-        let told = all(&mut source(&dir, Repeat::Once, Box::new(|name, _| name != "b.png")));
-        assert_eq!(told, ["b.png"]);
+        let given = all(&mut source(&dir, Repeat::Once, Box::new(|name, _| name != "b.png")));
+        assert_eq!(given, ["b.png"]);
     }
 
     #[test]
     fn a_watched_folder_gives_a_new_file_once() {
         let dir = tempfile::tempdir().expect("a folder");
         let mut source = source(&dir, Repeat::Watch, Box::new(|_, _| false));
-        let buffers = buffers();
+        let shutdown = Shutdown::default();
+        let buffers = Buffers::new(FramePool::new(2), true, shutdown.receiver());
         assert!(matches!(source.next(&buffers), Ok(Capture::Nothing)));
         let path = dir.path().join("new.png");
         image::GrayImage::new(8, 8).save(&path).expect("a picture");
@@ -365,7 +353,7 @@ mod tests {
         let file = fs::File::options().write(true).open(&path).expect("the file");
         file.set_modified(std::time::SystemTime::now() - Duration::from_secs(5)).expect("a time");
         let mut frames = 0;
-        for _ in 0..30 {
+        for _ in 0..3 {
             if let Ok(Capture::Frame(_)) = source.next(&buffers) {
                 frames += 1;
             }
@@ -374,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_is_not_there_is_said() {
+    fn a_missing_folder_is_reported() {
         let settings = FolderSettings {
             name: "f".into(),
             path: "/no/such/folder".into(),

@@ -1,7 +1,7 @@
-//! Where frames come from: one file a kind of source.
+//! Where frames come from: one file for each kind of source.
 //!
-//! A source runs on its own thread and does nothing but fill buffers of the pool. What to do when the daemon is
-//! slower is decided behind it, by the edges of the pipeline.
+//! A source runs on its own thread and only fills buffers of the pool. What happens when the daemon is slower is
+//! decided by the edges of the pipeline.
 
 pub mod files;
 mod flat;
@@ -18,22 +18,22 @@ pub use simulator::{SimulatorSettings, SimulatorSource};
 #[cfg(feature = "webcam")]
 pub use webcam::{WebcamSettings, WebcamSource, list as list_webcams};
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
+use std::{sync::Arc, time::Duration};
+
+use crossbeam_channel::RecvTimeoutError;
+
+use crate::shutdown::ShutdownReceiver;
+use domain::{
+    ErrorKind, HasKind,
+    frame::{FileStamp, Frame, FrameId, FramePool, PixelBuffer},
 };
 
-use domain::frame::{FileStamp, Frame, FrameId, FramePool, PixelBuffer};
-
-/// Gives buffers to a source, as its mode wants it.
+/// Gives buffers to a source, as its mode asks, and lets it wait.
 #[derive(Debug, Clone)]
 pub struct Buffers {
     pool: FramePool,
     waits: bool,
-    stop: Arc<AtomicBool>,
+    shutdown: ShutdownReceiver,
 }
 
 /// There is no buffer: the pool is empty (freshest) or the daemon stops (lossless).
@@ -41,9 +41,9 @@ pub struct Buffers {
 pub struct NoBuffer;
 
 impl Buffers {
-    /// Buffers from `pool`; a lossless source waits for one until `stop` is set.
-    pub fn new(pool: FramePool, lossless: bool, stop: Arc<AtomicBool>) -> Self {
-        Self { pool, waits: lossless, stop }
+    /// Buffers from `pool`; a lossless source waits for one until the shutdown begins.
+    pub fn new(pool: FramePool, lossless: bool, shutdown: ShutdownReceiver) -> Self {
+        Self { pool, waits: lossless, shutdown }
     }
 
     /// A buffer of `bytes` bytes, contents arbitrary.
@@ -51,35 +51,34 @@ impl Buffers {
     /// # Errors
     /// [`NoBuffer`] when the pool is empty (freshest) or the daemon stops.
     pub fn take(&self, bytes: usize) -> Result<PixelBuffer, NoBuffer> {
-        if !self.waits {
-            return self.pool.try_take(bytes).ok_or(NoBuffer);
-        }
-        loop {
-            if let Some(buffer) = self.pool.take_within(bytes, Duration::from_millis(50)) {
-                return Ok(buffer);
-            }
-            if self.stopping() {
-                return Err(NoBuffer);
-            }
-        }
+        let buffer = match self.pool.try_take(bytes) {
+            None if self.waits => self.pool.take_until(bytes, self.shutdown.draining()),
+            buffer => buffer,
+        };
+        buffer.ok_or(NoBuffer)
+    }
+
+    /// Waits for `time`; false when the source should end instead.
+    pub fn wait(&self, time: Duration) -> bool {
+        self.shutdown.draining().recv_timeout(time) == Err(RecvTimeoutError::Timeout)
     }
 
     /// True once the source should end.
-    pub fn stopping(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
+    pub fn is_draining(&self) -> bool {
+        self.shutdown.is_draining()
     }
 }
 
-/// What a source gives when asked for the next frame.
+/// The answer of a source that is asked for its next frame.
 #[derive(Debug)]
 pub enum Capture {
     /// A frame.
     Frame(Frame),
-    /// Something that should have been a frame but is none: a broken file, a faulty buffer.
+    /// A broken file or a faulty buffer.
     Bad(BadFrame),
     /// A frame that found no buffer.
     NoBuffer,
-    /// Nothing yet; ask again. The source has waited a little already.
+    /// Nothing yet; ask again. The source has waited already.
     Nothing,
     /// There will be no more.
     Finished,
@@ -110,7 +109,7 @@ impl BadFrame {
     }
 }
 
-/// Why a source cannot go on. The pipeline says so and opens it again after a pause.
+/// Why a source cannot go on. The pipeline reports it and opens the source again after a pause.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
     /// The device or folder is not there.
@@ -124,10 +123,19 @@ pub enum SourceError {
     Unsupported(String),
 }
 
+impl HasKind for SourceError {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Unavailable
+    }
+}
+
+/// Longest that one call of [`Source::next`] waits, so that a pause or a command is seen.
+const MAX_WAIT: Duration = Duration::from_millis(500);
+
 /// A source of frames.
 pub trait Source: Send {
-    /// The next frame. Returns within about 100 ms where it can; a device that may block for ever is driven from a
-    /// thread of its own behind this call.
+    /// The next frame. Returns within about half a second where it can; a device that may block for ever is driven from
+    /// a thread of its own behind this call. Waits with [`Buffers::wait`], which the shutdown cuts short.
     ///
     /// # Errors
     /// When the source cannot go on; it is dropped then and opened again.

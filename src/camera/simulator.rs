@@ -7,7 +7,7 @@ use std::{
 
 use jiff::Timestamp;
 
-use super::{Buffers, Capture, Source, SourceError};
+use super::{Buffers, Capture, MAX_WAIT, Source, SourceError};
 use crate::config::SlidePath;
 use domain::{
     AberrationCounts, Assay, Damage, ScoredBy, TrueCell,
@@ -23,7 +23,7 @@ pub struct SimulatorSettings {
     pub slide: SlideSettings,
     /// How the stage moves.
     pub stage: SlidePath,
-    /// Frames a second; none: as fast as they are taken.
+    /// Frames per second; none: as fast as they are taken.
     pub rate_hz: Option<f64>,
 }
 
@@ -43,7 +43,7 @@ enum Path {
 }
 
 impl SimulatorSource {
-    /// Puts the slide under the microscope.
+    /// Makes the slide and the path over it.
     ///
     /// # Errors
     /// When the slide's settings cannot be met.
@@ -98,12 +98,9 @@ impl SimulatorSource {
 
 impl Source for SimulatorSource {
     fn next(&mut self, buffers: &Buffers) -> Result<Capture, SourceError> {
-        let now = Instant::now();
-        if let Some(rest) = self.due.checked_duration_since(now).filter(|rest| !rest.is_zero()) {
-            std::thread::sleep(rest.min(Duration::from_millis(50)));
-            if rest > Duration::from_millis(50) {
-                return Ok(Capture::Nothing);
-            }
+        let rest = self.due.saturating_duration_since(Instant::now());
+        if !rest.is_zero() && (!buffers.wait(rest.min(MAX_WAIT)) || rest > MAX_WAIT) {
+            return Ok(Capture::Nothing);
         }
         // A camera that was kept waiting does not catch up in a burst.
         self.due = (self.due + self.period).max(Instant::now());
@@ -118,7 +115,7 @@ impl Source for SimulatorSource {
     }
 }
 
-/// What the slide knows of a cell, as a record.
+/// The ground truth of a simulated cell.
 fn ground_truth(cell: &CellTruth, assay: Assay) -> TrueCell {
     let dicentric = (assay == Assay::Dicentric).then(|| {
         let mut counts = AberrationCounts::default();

@@ -1,8 +1,8 @@
 //! A USB camera through the system's camera API (nokhwa).
 //!
-//! A stalled device blocks for ever inside the driver, so the camera lives on a thread of its own; when it gives nothing
-//! for a while the source fails, which the pipeline tells and answers by opening the camera anew. Not tried on a real
-//! camera yet: the pixel conversions are tested, the device is not.
+//! A stalled device blocks for ever inside the driver, so the camera has a thread of its own; when it gives nothing
+//! for a while the source fails, which the pipeline reports and answers by opening the camera again. Not tried on a
+//! real camera yet: the pixel conversions are tested, the device is not.
 
 use std::{
     sync::Arc,
@@ -67,16 +67,16 @@ impl WebcamSource {
     /// Starts the camera's thread.
     ///
     /// # Errors
-    /// When the system gives no thread; a camera that is not there is told by the first [`Source::next`].
+    /// When the system starts no thread; a missing camera is reported by the first [`Source::next`].
     pub fn open(settings: WebcamSettings) -> Result<Self, SourceError> {
-        let (tell, frames) = bounded(1);
+        let (sender, frames) = bounded(1);
         let (name, um_per_px) = (settings.name.clone(), settings.um_per_px);
         thread::Builder::new()
             .name(format!("webcam-{name}"))
             .spawn(move || {
-                if let Err(error) = stream(&settings, &tell) {
+                if let Err(error) = stream(&settings, &sender) {
                     // Nobody listens any more when the source was dropped.
-                    let _ = tell.send(Err(error));
+                    let _ = sender.send(Err(error));
                 }
             })
             .map_err(|error| SourceError::Device(format!("cannot start the camera's thread: {error}")))?;
@@ -85,7 +85,7 @@ impl WebcamSource {
 }
 
 /// Runs on the camera's thread until the source is dropped or the device fails.
-fn stream(settings: &WebcamSettings, tell: &Sender<Result<Raw, String>>) -> Result<(), String> {
+fn stream(settings: &WebcamSettings, sender: &Sender<Result<Raw, String>>) -> Result<(), String> {
     let device = settings.device.clone().unwrap_or_else(|| "0".into());
     let index = device.parse().map_or_else(|_| CameraIndex::String(device.clone()), CameraIndex::Index);
     let [width, height] = settings.size.unwrap_or(DEFAULT_SIZE);
@@ -107,7 +107,7 @@ fn stream(settings: &WebcamSettings, tell: &Sender<Result<Raw, String>>) -> Resu
             height: size.height() as usize,
             bytes: buffer.buffer().to_vec(),
         };
-        if tell.send(Ok(raw)).is_err() {
+        if sender.send(Ok(raw)).is_err() {
             return Ok(());
         }
     }
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn a_short_frame_is_said() {
+    fn a_short_frame_is_an_error() {
         let raw = Raw { format: FrameFormat::GRAY, width: 4, height: 4, bytes: vec![0; 7] };
         let error = convert(&raw, unpooled).expect_err("rows are missing");
         assert!(error.to_string().contains("needs 16 bytes, 7 came"), "{error}");

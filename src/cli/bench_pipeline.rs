@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    sync::{Arc, atomic::AtomicBool},
+    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
@@ -15,20 +15,17 @@ use serde_json::json;
 use super::{Exit, Failure, Global, output};
 use crate::{
     camera::{Buffers, Capture, Source, SourceError},
+    clock::SystemClock,
     config::{Config, Mode, SourceConfig},
     pipeline::{
         Parts, Pipeline, SourceParts,
-        casebook::{CaseBook, CaseBookSettings},
-        clock::SystemClock,
         edges::{self, CAPTURE_TRIAGE, EdgeSpec, INTERPRET_COMMIT, RECOGNISE_INTERPRET, TRIAGE_RECOGNISE},
         job::{Job, SourceContext},
         monitor::StageMonitor,
-        stages::{
-            interpret::InterpretSettings,
-            triage::{Assess, Assessment},
-        },
+        stages::triage::{Assess, Assessment},
     },
-    station::{Birth, Health, Ledger, RejectReason, SourceState},
+    shutdown::Shutdown,
+    station::{Birth, Health, Ledger, RejectReason},
     store::{Store, StoreOptions},
 };
 use domain::frame::{FileStamp, Frame, FrameInfo, FramePool, PixelFormat, Pixels};
@@ -109,15 +106,15 @@ fn source_config() -> SourceConfig {
 
 /// Frames from the pool over all four edges, each end a thread with a monitor that does nothing else.
 fn through_edges(frames: u64) -> Result<Ledger, Failure> {
-    let abandon = Arc::new(AtomicBool::new(false));
+    let shutdown = Shutdown::default();
     let ledger = Ledger::default();
     let context = SourceContext::new("bench", source_config(), ledger.clone());
-    let (captured, mut last) = edges::edge::<Job>(CAPTURE_TRIAGE, abandon.clone());
+    let (captured, mut last) = edges::edge::<Job>(CAPTURE_TRIAGE, shutdown.receiver());
     let mut threads = Vec::new();
     let stages: [(&str, EdgeSpec); 3] =
         [("triage", TRIAGE_RECOGNISE), ("recognise", RECOGNISE_INTERPRET), ("interpret", INTERPRET_COMMIT)];
     for (name, edge) in stages {
-        let (output, next) = edges::edge::<Job>(edge, abandon.clone());
+        let (output, next) = edges::edge::<Job>(edge, shutdown.receiver());
         let input = std::mem::replace(&mut last, next);
         let monitor = StageMonitor::new(name, Arc::new(SystemClock));
         threads.push(thread::spawn(move || {
@@ -136,7 +133,7 @@ fn through_edges(frames: u64) -> Result<Ledger, Failure> {
         }
     }));
     let mut source = Blank { left: frames, named: false };
-    let buffers = Buffers::new(FramePool::new(edges::pool_size()), true, Arc::default());
+    let buffers = Buffers::new(FramePool::new(edges::pool_size()), true, shutdown.receiver());
     while let Ok(Capture::Frame(frame)) = source.next(&buffers) {
         captured.send(Job::new(frame, ledger.accept(), context.clone(), false), Mode::Lossless);
     }
@@ -154,33 +151,19 @@ fn through_stages(frames: u64, stored: bool) -> Result<Ledger, Failure> {
     let folder = Scratch::new()?;
     let store = Store::open(&folder.0, StoreOptions { outbox_cap: u64::MAX, ..StoreOptions::default() })
         .map_err(|e| internal(&e))?;
-    let config = Config::default();
     let health = Health::new(Birth::default());
-    let ledger = health.add_source("bench", SourceState::default());
-    let context = SourceContext::new("bench", source_config(), ledger.clone());
-    let cases = CaseBook::new(CaseBookSettings::from_config(&config).map_err(|e| internal(&e))?, store.clone());
-    let pipeline = Pipeline::start(Parts {
-        sources: vec![SourceParts {
-            context,
-            open: Box::new(move || Ok(Box::new(Blank { left: frames, named: stored }))),
-            assess: Box::new(|| Box::new(Nod)),
-            recognizer: Box::new(Nothing::default()),
-            make: Box::new(|| Ok(Box::new(Nothing::default()))),
-            fall_back: None,
-            window: None,
-        }],
-        interpret: InterpretSettings::from_config(&config),
-        store,
-        cases,
-        health,
-        hub: None,
-        clock: Arc::new(SystemClock),
-    })
-    .map_err(|e| internal(&e))?;
-    while !pipeline.is_finished() {
-        thread::sleep(Duration::from_millis(2));
-    }
-    pipeline.stop(Duration::from_secs(1));
+    let context = SourceContext::register("bench", source_config(), &health);
+    let ledger = context.ledger.clone();
+    let mut parts = Parts::new(&Config::default(), store, health).map_err(|e| internal(&e))?;
+    let source = SourceParts::new(
+        context,
+        Box::new(move || Ok(Box::new(Blank { left: frames, named: stored }))),
+        || Box::new(Nod),
+        Box::new(|| Ok(Box::new(Nothing::default()))),
+    );
+    parts.sources.push(source.map_err(|e| internal(&e))?);
+    let pipeline = Pipeline::start(parts).map_err(|e| internal(&e))?;
+    while !pipeline.wait_finished(Duration::from_secs(60)) {}
     Ok(ledger)
 }
 

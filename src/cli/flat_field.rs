@@ -2,7 +2,6 @@
 
 use std::{
     path::PathBuf,
-    sync::{Arc, atomic::AtomicBool},
     time::{Duration, Instant},
 };
 
@@ -18,6 +17,7 @@ use crate::{
     },
     config::SourceKind,
     pipeline::sources,
+    shutdown::Shutdown,
 };
 use domain::frame::FramePool;
 use imaging::{FlatField, FlatFieldRecorder};
@@ -103,7 +103,8 @@ impl FlatFieldCommand {
         let unavailable = |error: &dyn std::fmt::Display| Failure::new(Exit::Unavailable, error.to_string());
         let mut open = sources::camera(&name.into(), source, config.assay).map_err(|e| unavailable(&e))?;
         let mut camera = open().map_err(|e| unavailable(&e))?;
-        let buffers = Buffers::new(FramePool::new(4), true, Arc::new(AtomicBool::new(false)));
+        let shutdown = Shutdown::default();
+        let buffers = Buffers::new(FramePool::new(4), true, shutdown.receiver());
         let mut recorder = FlatFieldRecorder::default();
         let mut due = Instant::now();
         eprintln!("metaphased: taking {} frames of '{name}': move the stage over empty places", self.frames);

@@ -99,7 +99,7 @@ fn answers(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::station::command_channel;
+    use crate::station::{SourceCommand, command_channel};
     use tokio::sync::mpsc::unbounded_channel;
 
     fn received(name: &str, payload: &str) -> Received {
@@ -119,7 +119,10 @@ mod tests {
         let commands = Commands { topics: Topics::new("m", "lab"), outbox: Some(outbox), results };
         commands.take(received("case", r#"{"id": 7, "case": "K-17", "slide": null}"#));
         let envelope = inbox.try_recv().unwrap();
-        assert_eq!(envelope.command, Command::Case { case: Some("K-17".into()), slide: None, colony: None });
+        assert_eq!(
+            envelope.command,
+            SourceCommand::Case { case: Some("K-17".into()), slide: None, colony: None }.into()
+        );
         envelope.answer(Ok(serde_json::json!({"case": "K-17"})));
         let own = sent.try_recv().unwrap();
         let other = sent.try_recv().unwrap();

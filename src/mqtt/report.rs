@@ -1,13 +1,10 @@
 //! What the station says about itself: `birth`, `state`, `stats`.
 
-use std::{
-    collections::VecDeque,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use crate::station::{Birth, Health, Stats};
+use crate::station::{Birth, Health, Rates};
 
 /// `state` goes out at most so often.
 const STATE_EVERY: Duration = Duration::from_secs(1);
@@ -20,10 +17,7 @@ pub(super) struct Reports {
     sent: Option<Instant>,
     birth: Option<Birth>,
     depth: u64,
-    /// The last `stats`, for rates.
-    last: Option<(Instant, Stats)>,
-    /// Cells stored at moments of the last minute.
-    minute: VecDeque<(Instant, u64)>,
+    rates: Rates,
 }
 
 impl Reports {
@@ -35,8 +29,7 @@ impl Reports {
             sent: None,
             birth: None,
             depth: 0,
-            last: None,
-            minute: VecDeque::new(),
+            rates: Rates::default(),
         }
     }
 
@@ -73,33 +66,17 @@ impl Reports {
         due
     }
 
-    /// The `stats` message with rates since the last one.
+    /// The `stats` message with its rates.
     pub(super) fn stats(&mut self) -> Vec<u8> {
-        let now = Instant::now();
-        let mut stats = self.health.stats(Timestamp::now().to_string(), self.started.elapsed());
-        if let Some((then, last)) = &self.last {
-            let seconds = now.duration_since(*then).as_secs_f64().max(1e-3);
-            for (name, source) in &mut stats.sources {
-                let before = last.sources.get(name).map_or(0, |source| source.accepted);
-                source.frames_per_s = source.accepted.saturating_sub(before) as f64 / seconds;
-            }
-        }
-        while self.minute.len() > 1 && self.minute.get(1).is_some_and(|(then, _)| then.elapsed().as_secs() >= 60) {
-            self.minute.pop_front();
-        }
-        if let Some((then, cells)) = self.minute.front() {
-            let minutes = now.duration_since(*then).as_secs_f64().max(1e-3) / 60.0;
-            stats.cells_per_min = stats.cells_stored.saturating_sub(*cells) as f64 / minutes;
-        }
-        self.minute.push_back((now, stats.cells_stored));
+        let uptime = self.started.elapsed();
+        let mut stats = self.health.stats(Timestamp::now().to_string(), uptime);
+        self.rates.fill(&mut stats, uptime);
         // A backlog that has gone, or grown, since `state` spoke of it is worth another `state`.
         let (told, depth) = (self.depth, stats.outbox_depth);
         if told != depth && (told > 100 || depth > 100 || depth == 0) {
             self.changed = true;
         }
-        let message = json(&stats);
-        self.last = Some((now, stats));
-        message
+        json(&stats)
     }
 }
 

@@ -1,45 +1,43 @@
 //! Every edge between two stages, in one table.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use crossbeam_channel::{Receiver, SendError, Sender, TrySendError, bounded, select};
 
-use crossbeam_channel::{Receiver, SendTimeoutError, Sender, TrySendError, bounded};
+use crate::{config::Mode, shutdown::ShutdownReceiver};
 
-use crate::config::Mode;
-
-/// An edge of the pipeline: who hands to whom, and how much may wait between them.
+/// An edge of the pipeline: which stage hands to which, and how much may wait between them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EdgeSpec {
     /// Name, `from-to`.
     pub name: &'static str,
-    /// What may wait.
+    /// How many entries may wait.
     pub capacity: usize,
-    /// One for each source rather than one for all.
-    pub per_source: bool,
-    /// Whether a live source's oldest entry gives way to the newest when it is full; otherwise, and always in
+    /// Whether its entries hold a buffer of their source's pool.
+    pub holds_pixels: bool,
+    /// Whether the newest entry of a live source displaces the oldest when the edge is full; otherwise, and always in
     /// lossless mode, the sender waits.
-    pub sheds: bool,
+    pub drops_oldest: bool,
 }
 
-/// Captured frames that wait for triage.
-pub const CAPTURE_TRIAGE: EdgeSpec = EdgeSpec { name: "capture-triage", capacity: 4, per_source: true, sheds: true };
-/// Frames with a metaphase that wait for the networks.
-pub const TRIAGE_RECOGNISE: EdgeSpec =
-    EdgeSpec { name: "triage-recognise", capacity: 4, per_source: true, sheds: true };
-/// Recognised frames that wait for interpretation. Work was timings on them: they are never shed.
-pub const RECOGNISE_INTERPRET: EdgeSpec =
-    EdgeSpec { name: "recognise-interpret", capacity: 8, per_source: false, sheds: false };
-/// Finished cells and rejections that wait for the disk; no pixels any more.
-pub const INTERPRET_COMMIT: EdgeSpec =
-    EdgeSpec { name: "interpret-commit", capacity: 128, per_source: false, sheds: false };
+/// All edges in the order of the data flow. What waits for the broker is in the store's outbox, not in memory.
+pub const EDGES: [EdgeSpec; 4] = [
+    // Captured frames, one edge for each source.
+    EdgeSpec { name: "capture-triage", capacity: 4, holds_pixels: true, drops_oldest: true },
+    // Frames with a metaphase, one edge for each source.
+    EdgeSpec { name: "triage-recognise", capacity: 4, holds_pixels: true, drops_oldest: true },
+    // Recognised frames. The networks have worked on them: none is dropped.
+    EdgeSpec { name: "recognise-interpret", capacity: 8, holds_pixels: true, drops_oldest: false },
+    // Finished cells and rejections; no pixels any more.
+    EdgeSpec { name: "interpret-commit", capacity: 128, holds_pixels: false, drops_oldest: false },
+];
 
-/// All edges in the order of a frame's way. What waits for the broker is in the store's outbox, not in memory.
-pub const EDGES: [EdgeSpec; 4] = [CAPTURE_TRIAGE, TRIAGE_RECOGNISE, RECOGNISE_INTERPRET, INTERPRET_COMMIT];
+/// Captured frames that wait for triage.
+pub const CAPTURE_TRIAGE: EdgeSpec = EDGES[0];
+/// Frames with a metaphase that wait for the networks.
+pub const TRIAGE_RECOGNISE: EdgeSpec = EDGES[1];
+/// Recognised frames that wait for interpretation.
+pub const RECOGNISE_INTERPRET: EdgeSpec = EDGES[2];
+/// Finished cells and rejections that wait for the disk.
+pub const INTERPRET_COMMIT: EdgeSpec = EDGES[3];
 
 /// Frames that stages hold at once, by source: one in capture, one in triage, one that select keeps as the best.
 const HELD_PER_SOURCE: usize = 3;
@@ -49,7 +47,7 @@ const HELD_SHARED: usize = 3;
 /// Buffers that the pool of one source needs so that no stage ever waits for another's (capacities, what stages
 /// hold, and two to spare).
 pub fn pool_size() -> usize {
-    let waiting: usize = [CAPTURE_TRIAGE, TRIAGE_RECOGNISE, RECOGNISE_INTERPRET].iter().map(|e| e.capacity).sum();
+    let waiting: usize = EDGES.iter().filter(|edge| edge.holds_pixels).map(|edge| edge.capacity).sum();
     waiting + HELD_PER_SOURCE + HELD_SHARED + 2
 }
 
@@ -58,7 +56,7 @@ pub fn pool_size() -> usize {
 pub enum Sent<T> {
     /// It waits in the edge.
     Done,
-    /// It waits in the edge, and this older one gave way.
+    /// It waits in the edge and has displaced this older one.
     Displaced(T),
     /// The pipeline is being abandoned; here it is back.
     Abandoned(T),
@@ -68,10 +66,10 @@ pub enum Sent<T> {
 #[derive(Debug)]
 pub struct EdgeSender<T> {
     sender: Sender<T>,
-    /// The other end, to let the oldest go.
+    /// The other end, to drop the oldest.
     receiver: Receiver<T>,
     spec: EdgeSpec,
-    abandon: Arc<AtomicBool>,
+    shutdown: ShutdownReceiver,
 }
 
 impl<T> Clone for EdgeSender<T> {
@@ -80,37 +78,37 @@ impl<T> Clone for EdgeSender<T> {
             sender: self.sender.clone(),
             receiver: self.receiver.clone(),
             spec: self.spec,
-            abandon: self.abandon.clone(),
+            shutdown: self.shutdown.clone(),
         }
     }
 }
 
-/// Makes an edge. Once `abandon` is set, a full edge gives entries back instead of waiting.
-pub fn edge<T>(spec: EdgeSpec, abandon: Arc<AtomicBool>) -> (EdgeSender<T>, Receiver<T>) {
+/// Makes an edge. Once the pipeline is abandoned, a full edge gives entries back instead of waiting.
+pub fn edge<T>(spec: EdgeSpec, shutdown: ShutdownReceiver) -> (EdgeSender<T>, Receiver<T>) {
     let (sender, receiver) = bounded(spec.capacity);
-    (EdgeSender { sender, receiver: receiver.clone(), spec, abandon }, receiver)
+    (EdgeSender { sender, receiver: receiver.clone(), spec, shutdown }, receiver)
 }
 
 impl<T> EdgeSender<T> {
-    /// Hands an entry over as the source's mode wants it.
+    /// Hands an entry over as the source's mode asks.
     pub fn send(&self, entry: T, mode: Mode) -> Sent<T> {
-        if self.spec.sheds && mode == Mode::Freshest { self.replace(entry) } else { self.wait(entry) }
+        if self.spec.drops_oldest && mode == Mode::Freshest { self.displace(entry) } else { self.wait(entry) }
     }
 
-    fn replace(&self, entry: T) -> Sent<T> {
-        let mut shed = None;
+    fn displace(&self, entry: T) -> Sent<T> {
+        let mut displaced = None;
         let mut entry = entry;
         loop {
             match self.sender.try_send(entry) {
-                Ok(()) => return shed.map_or(Sent::Done, Sent::Displaced),
+                Ok(()) => return displaced.map_or(Sent::Done, Sent::Displaced),
                 Err(TrySendError::Disconnected(back)) => return Sent::Abandoned(back),
                 Err(TrySendError::Full(back)) => {
                     entry = back;
-                    if shed.is_some() {
-                        // The receiver is drained by us alone or by the stage: one is enough to make room.
+                    if displaced.is_some() {
+                        // Only this sender and the stage take from the edge: the place that was freed is still free.
                         std::thread::yield_now();
                     } else {
-                        shed = self.receiver.try_recv().ok();
+                        displaced = self.receiver.try_recv().ok();
                     }
                 }
             }
@@ -118,16 +116,16 @@ impl<T> EdgeSender<T> {
     }
 
     fn wait(&self, entry: T) -> Sent<T> {
-        let mut entry = entry;
-        loop {
-            match self.sender.send_timeout(entry, Duration::from_millis(50)) {
-                Ok(()) => return Sent::Done,
-                Err(SendTimeoutError::Disconnected(back)) => return Sent::Abandoned(back),
-                Err(SendTimeoutError::Timeout(back)) if self.abandon.load(Ordering::Relaxed) => {
-                    return Sent::Abandoned(back);
-                }
-                Err(SendTimeoutError::Timeout(back)) => entry = back,
-            }
+        let entry = match self.sender.try_send(entry) {
+            Ok(()) => return Sent::Done,
+            Err(TrySendError::Full(entry) | TrySendError::Disconnected(entry)) => entry,
+        };
+        select! {
+            send(self.sender, entry) -> sent => match sent {
+                Ok(()) => Sent::Done,
+                Err(SendError(entry)) => Sent::Abandoned(entry),
+            },
+            recv(self.shutdown.abandoned()) -> _ => Sent::Abandoned(entry),
         }
     }
 }
@@ -135,14 +133,12 @@ impl<T> EdgeSender<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn abandoned(now: bool) -> Arc<AtomicBool> {
-        Arc::new(AtomicBool::new(now))
-    }
+    use crate::shutdown::Shutdown;
 
     #[test]
     fn the_newest_frame_of_a_live_source_replaces_the_oldest() {
-        let (sender, receiver) = edge(CAPTURE_TRIAGE, abandoned(false));
+        let shutdown = Shutdown::default();
+        let (sender, receiver) = edge(CAPTURE_TRIAGE, shutdown.receiver());
         for n in 0..CAPTURE_TRIAGE.capacity {
             assert!(matches!(sender.send(n, Mode::Freshest), Sent::Done));
         }
@@ -151,8 +147,9 @@ mod tests {
     }
 
     #[test]
-    fn a_lossless_sender_waits_until_there_is_room() {
-        let (sender, receiver) = edge(RECOGNISE_INTERPRET, abandoned(false));
+    fn a_lossless_sender_waits_until_the_edge_has_space() {
+        let shutdown = Shutdown::default();
+        let (sender, receiver) = edge(RECOGNISE_INTERPRET, shutdown.receiver());
         let total = RECOGNISE_INTERPRET.capacity * 3;
         let thread = std::thread::spawn(move || {
             for n in 0..total {
@@ -165,7 +162,9 @@ mod tests {
 
     #[test]
     fn an_abandoned_pipeline_gives_the_entry_back() {
-        let (sender, _receiver) = edge(INTERPRET_COMMIT, abandoned(true));
+        let shutdown = Shutdown::default();
+        let (sender, _receiver) = edge(INTERPRET_COMMIT, shutdown.receiver());
+        shutdown.abandon();
         for n in 0..INTERPRET_COMMIT.capacity {
             assert!(matches!(sender.send(n, Mode::Lossless), Sent::Done));
         }

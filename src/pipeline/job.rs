@@ -1,16 +1,15 @@
 //! What travels: a frame with all that is known about it so far.
 
 use std::{
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
+use crossbeam_channel::{Receiver, Sender, bounded};
+
 use crate::{
     config::{Mode, SourceConfig},
-    station::{DropReason, Ledger, RejectReason, Ticket},
+    station::{DropReason, Health, Ledger, RejectReason, SourceState, Ticket},
 };
 use domain::{
     Quality, StagePosition,
@@ -18,32 +17,32 @@ use domain::{
 };
 use recognition::{Recognised, Regions};
 
-/// A frame on its way through the stages.
+/// A frame in the pipeline.
 #[derive(Debug)]
 pub struct Job {
     /// The frame.
     pub frame: Frame,
     /// Its place in the ledger.
     pub ticket: Ticket,
-    /// What the source is and what it sample to now.
+    /// Its source.
     pub context: Arc<SourceContext>,
     /// Case and slide in force when it was taken.
     pub sample: SampleContext,
-    /// A person or a scanner asked for this very frame: triage does not refuse it and select does not merge it.
+    /// A person or a scanner asked for this very frame: triage does not reject it and select does not merge it.
     pub requested: bool,
-    /// What triage thought.
+    /// Scores of triage.
     pub quality: Quality,
-    /// Where triage saw cells.
+    /// Where triage found cells.
     pub regions: Regions,
     /// Scene of a live source.
     pub scene: Option<u64>,
-    /// What was recognised, one entry a cell.
+    /// What was recognised, one entry for each cell.
     pub recognised: Vec<Recognised>,
-    /// Time timings by stage.
+    /// Processing time by stage.
     pub timings: StageTimings,
 }
 
-/// Time that stages timings on a frame.
+/// Time that the stages spent on a frame.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct StageTimings {
     /// Triage.
@@ -65,7 +64,7 @@ pub struct SampleContext {
     pub colony: Option<Arc<str>>,
 }
 
-/// A frame or file that gave no cell, and must be told because somebody waits for it.
+/// A frame or file that gave no cell and is published as rejected because somebody waits for it.
 #[derive(Debug)]
 pub struct Rejection {
     /// Number of the frame.
@@ -99,13 +98,15 @@ pub struct SourceContext {
     pub mode: Mode,
     /// Counts.
     pub ledger: Ledger,
-    /// No frames are taken.
-    pub paused: AtomicBool,
     control: Mutex<Control>,
+    /// Wakes the capture stage when a pause ends.
+    wake: Sender<()>,
+    resumed: Receiver<()>,
 }
 
 #[derive(Debug, Default)]
 struct Control {
+    paused: bool,
     sample: SampleContext,
     requested: Option<FrameRequest>,
 }
@@ -120,17 +121,31 @@ pub struct FrameRequest {
 }
 
 impl SourceContext {
+    /// A source as configured, which counts in `health` under its name.
+    pub fn register(name: &str, config: SourceConfig, health: &Health) -> Arc<Self> {
+        let state = SourceState {
+            kind: config.kind.name().into(),
+            mode: config.mode().name().into(),
+            activity: "starting".into(),
+            ..SourceState::default()
+        };
+        let ledger = health.add_source(name, state);
+        Self::new(name, config, ledger)
+    }
+
     /// A source as configured.
     pub fn new(name: &str, config: SourceConfig, ledger: Ledger) -> Arc<Self> {
         let own = |text: &Option<String>| text.as_deref().map(Arc::from);
         let sample = SampleContext { case: own(&config.case), slide: own(&config.slide), colony: own(&config.colony) };
+        let (wake, resumed) = bounded(1);
         Arc::new(Self {
             name: name.into(),
             mode: config.mode(),
             config,
             ledger,
-            paused: AtomicBool::new(false),
-            control: Mutex::new(Control { sample, requested: None }),
+            control: Mutex::new(Control { paused: false, sample, requested: None }),
+            wake,
+            resumed,
         })
     }
 
@@ -143,12 +158,12 @@ impl SourceContext {
         self.with(|c| c.sample.clone())
     }
 
-    /// What comes from now on sample to this case and slide.
-    pub fn set_belongs(&self, sample: SampleContext) {
+    /// Sets the case and slide of the frames that follow.
+    pub fn set_sample(&self, sample: SampleContext) {
         self.with(|c| c.sample = sample);
     }
 
-    /// The next frame is requested, whatever triage thinks. False when one is requested already.
+    /// Requests the next frame, whatever its triage. False when one is requested already.
     pub fn request_frame(&self, requested: FrameRequest) -> bool {
         self.with(|c| {
             let free = c.requested.is_none();
@@ -159,17 +174,31 @@ impl SourceContext {
         })
     }
 
-    /// Takes the wish for a frame, when there is one.
-    pub fn take_wanted(&self) -> Option<FrameRequest> {
+    /// Takes the request for a frame, when there is one.
+    pub fn take_request(&self) -> Option<FrameRequest> {
         self.with(|c| c.requested.take())
     }
 
-    /// Whether frames are taken now.
-    pub fn is_paused(&self) -> bool {
-        self.paused.load(Relaxed)
+    /// Pauses the source, or lets it go on.
+    pub fn set_paused(&self, paused: bool) {
+        self.with(|c| c.paused = paused);
+        if !paused {
+            // A wake-up that is already there serves as well.
+            let _ = self.wake.try_send(());
+        }
     }
 
-    /// True when the source is shed rather than awaited.
+    /// Whether the source takes no frames now.
+    pub fn is_paused(&self) -> bool {
+        self.with(|c| c.paused)
+    }
+
+    /// Receives when a pause may have ended.
+    pub fn resumed(&self) -> &Receiver<()> {
+        &self.resumed
+    }
+
+    /// True when the newest frame displaces older ones rather than waiting for them.
     pub fn is_live(&self) -> bool {
         self.mode == Mode::Freshest
     }
@@ -193,7 +222,7 @@ impl Job {
     }
 
     /// Ends the frame without a cell. A rejection comes back when somebody waits for the answer: a file, a trigger or a
-    /// wish; the frames of a live feed are only counted.
+    /// request; other frames of a live source are only counted.
     pub fn reject(self, reason: RejectReason, text: impl Into<String>) -> Option<Rejection> {
         let FrameInfo { id, file, stamp, trigger, .. } = self.frame.info;
         if file.is_none() && trigger.is_none() && !self.requested {

@@ -1,23 +1,23 @@
-//! Threads, channels and supervision: the way of a frame, assembled.
+//! Threads, channels and supervision: the stages of a frame, put together.
 //!
-//! capture (one thread a source) -> triage and select (one a source) -> recognise (one for all, in turn over the
-//! sources) -> interpret -> commit; the broker session reads the store's outbox. Every edge is in [`edges`]; what
-//! travels is in [`job`]; each stage has its file in [`stages`].
+//! capture (one thread for each source) -> triage and select (one for each source) -> recognise (one for all, in turn
+//! over the sources) -> interpret -> commit; the broker session reads the store's outbox. Every edge is in [`edges`];
+//! what travels is in [`job`]; each stage has its file in [`stages`].
+//!
+//! The shutdown propagates along the edges: capture ends when draining begins and drops its end of the edge, so that
+//! each stage after it ends when it has taken the last entry. Whatever may wait longer races the shutdown.
 
+mod assembly;
 mod assess;
-pub mod casebook;
-pub mod clock;
-mod daemon;
+pub mod control;
 pub mod edges;
 pub mod job;
 pub mod monitor;
 pub mod record;
-pub mod records;
-pub mod review;
 pub mod select;
 pub mod sources;
 pub mod stages;
 pub mod supervisor;
 
+pub use assembly::{Parts, Pipeline, SourceParts, StartError};
 pub use assess::FrameTriage;
-pub use daemon::{Parts, Pipeline, SourceParts, StartError};

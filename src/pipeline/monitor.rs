@@ -1,4 +1,4 @@
-//! StageMonitorbeats: whether a stage works, since when, and what its panics cost.
+//! Monitors: whether a stage works, since when, and how often it panicked.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -9,14 +9,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::clock::Clock;
+use crate::clock::Clock;
 
 /// Panics of one stage within [`PANIC_WINDOW`] that end the daemon.
 pub const PANIC_BUDGET: usize = 5;
 /// The window over which panics are counted.
 pub const PANIC_WINDOW: Duration = Duration::from_secs(60);
 
-/// A panic that was caught, in its own words.
+/// A panic that was caught, with its message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Panicked(pub String);
 
@@ -26,7 +26,7 @@ pub struct StageMonitor {
     name: String,
     clock: Arc<dyn Clock>,
     born: Instant,
-    /// Nanoseconds after `born`, plus one, when the work in hand began; 0 when idle.
+    /// Nanoseconds after `born`, plus one, when the current work began; 0 when idle.
     busy_since: AtomicU64,
     done: AtomicU64,
     busy_ns: AtomicU64,
@@ -64,7 +64,7 @@ impl StageMonitor {
     /// Does one piece of work, `waiting` more before it. A panic is caught and counted.
     ///
     /// # Errors
-    /// The panic's own words.
+    /// The panic's message.
     pub fn run<R>(&self, waiting: usize, work: impl FnOnce() -> R) -> Result<R, Panicked> {
         let begun = self.since_birth();
         self.busy_since.store(begun + 1, Relaxed);
@@ -79,14 +79,14 @@ impl StageMonitor {
                 .downcast_ref::<&str>()
                 .map(|s| (*s).to_owned())
                 .or_else(|| payload.downcast_ref::<String>().cloned())
-                .unwrap_or_else(|| "a panic without words".into());
+                .unwrap_or_else(|| "a panic without a message".into());
             self.panics_total.fetch_add(1, Relaxed);
             self.panics.lock().unwrap_or_else(PoisonError::into_inner).push(self.clock.now());
             Panicked(text)
         })
     }
 
-    /// How long the work in hand has taken so far; none when idle.
+    /// How long the current work has taken so far; none when idle.
     pub fn busy_for(&self) -> Option<Duration> {
         match self.busy_since.load(Relaxed) {
             0 => None,
@@ -94,7 +94,7 @@ impl StageMonitor {
         }
     }
 
-    /// Pieces done, time over all of them, and pieces that waited at the last beat.
+    /// Pieces done, time over all of them, and pieces that waited at the last run.
     pub fn figures(&self) -> (u64, Duration, usize) {
         (self.done.load(Relaxed), Duration::from_nanos(self.busy_ns.load(Relaxed)), self.waiting.load(Relaxed))
     }
@@ -115,7 +115,8 @@ impl StageMonitor {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::clock::ManualClock, *};
+    use super::*;
+    use crate::clock::ManualClock;
 
     #[test]
     fn five_panics_in_a_minute_are_too_many_but_not_over_an_hour() {
@@ -134,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn work_in_hand_is_seen_from_outside() {
+    fn current_work_is_seen_from_outside() {
         let clock = ManualClock::default();
         let monitor = StageMonitor::new("triage", Arc::new(clock.clone()));
         assert_eq!(monitor.busy_for(), None);

@@ -109,8 +109,8 @@ impl<T> Select<T> {
         self.scenes
     }
 
-    /// Takes a frame with a metaphase; what is decided by it is handed to `tell`.
-    pub fn offer(&mut self, entry: T, features: SceneFeatures, now: Instant, mut tell: impl FnMut(Choice<T>)) {
+    /// Takes a frame with a metaphase; what is decided by it is handed to `decided`.
+    pub fn offer(&mut self, entry: T, features: SceneFeatures, now: Instant, mut decided: impl FnMut(Choice<T>)) {
         let same = self.scene.as_ref().is_some_and(|scene| {
             let near = match (scene.stage_um, features.stage_um) {
                 (Some(a), Some(b)) => (a.x - b.x).hypot(a.y - b.y) < OTHER_FIELD_UM,
@@ -119,7 +119,7 @@ impl<T> Select<T> {
             near && scene.signature.likeness(&features.signature) >= SAME_SCENE
         });
         if !same {
-            self.flush(&mut tell);
+            self.flush(&mut decided);
             self.scenes += 1;
             self.scene = Some(Scene {
                 number: self.scenes,
@@ -136,36 +136,36 @@ impl<T> Select<T> {
                     // The scene is compared by its best frame, so that a slow drift ends it in time.
                     scene.signature = features.signature;
                     scene.stage_um = features.stage_um;
-                    tell(Choice::Merged(worse));
+                    decided(Choice::Merged(worse));
                 }
-                _ => tell(Choice::Merged(entry)),
+                _ => decided(Choice::Merged(entry)),
             }
         }
-        self.tick(now, tell);
+        self.tick(now, decided);
     }
 
     /// Lets the best frame go on when its scene's window is over.
-    pub fn tick(&mut self, now: Instant, mut tell: impl FnMut(Choice<T>)) {
+    pub fn tick(&mut self, now: Instant, mut decided: impl FnMut(Choice<T>)) {
         if let Some(scene) = &mut self.scene
             && now >= scene.until
             && let Some((best, _)) = scene.best.take()
         {
-            tell(Choice::Go(best, scene.number));
+            decided(Choice::Go(best, scene.number));
         }
     }
 
     /// Lets the best frame of the scene go on now, whatever the window says; the scene itself stays.
-    pub fn flush(&mut self, tell: &mut impl FnMut(Choice<T>)) {
+    pub fn flush(&mut self, decided: &mut impl FnMut(Choice<T>)) {
         if let Some(scene) = &mut self.scene
             && let Some((best, _)) = scene.best.take()
         {
-            tell(Choice::Go(best, scene.number));
+            decided(Choice::Go(best, scene.number));
         }
     }
 
     /// The scene is over: a frame without a metaphase came. The best goes on.
-    pub fn interrupt(&mut self, mut tell: impl FnMut(Choice<T>)) {
-        self.flush(&mut tell);
+    pub fn interrupt(&mut self, mut decided: impl FnMut(Choice<T>)) {
+        self.flush(&mut decided);
         self.scene = None;
     }
 
@@ -189,10 +189,10 @@ mod tests {
         SceneFeatures { signature: Signature::of(PixelView::Mono8(&samples), 96, 96), stage_um: None, score }
     }
 
-    fn told(select: &mut Select<u32>, entry: u32, features: SceneFeatures, now: Instant) -> Vec<Choice<u32>> {
-        let mut told = Vec::new();
-        select.offer(entry, features, now, |choice| told.push(choice));
-        told
+    fn decisions(select: &mut Select<u32>, entry: u32, features: SceneFeatures, now: Instant) -> Vec<Choice<u32>> {
+        let mut decisions = Vec::new();
+        select.offer(entry, features, now, |choice| decisions.push(choice));
+        decisions
     }
 
     #[test]
@@ -200,23 +200,27 @@ mod tests {
         let start = Instant::now();
         let ms = |n| start + Duration::from_millis(n);
         let mut select = Select::new(Duration::from_millis(100));
-        assert_eq!(told(&mut select, 1, features(3, 0.5), ms(0)), []);
-        assert_eq!(told(&mut select, 2, features(3, 0.9), ms(30)), [Choice::Merged(1)]);
-        assert_eq!(told(&mut select, 3, features(3, 0.2), ms(60)), [Choice::Merged(3)]);
+        assert_eq!(decisions(&mut select, 1, features(3, 0.5), ms(0)), []);
+        assert_eq!(decisions(&mut select, 2, features(3, 0.9), ms(30)), [Choice::Merged(1)]);
+        assert_eq!(decisions(&mut select, 3, features(3, 0.2), ms(60)), [Choice::Merged(3)]);
         let mut out = Vec::new();
         select.tick(ms(99), |c| out.push(c));
         assert_eq!(out, []);
         select.tick(ms(100), |c| out.push(c));
         assert_eq!(out, [Choice::Go(2, 1)]);
-        assert_eq!(told(&mut select, 4, features(3, 0.9), ms(500)), [Choice::Merged(4)], "the scene was taken already");
+        assert_eq!(
+            decisions(&mut select, 4, features(3, 0.9), ms(500)),
+            [Choice::Merged(4)],
+            "the scene was taken already"
+        );
     }
 
     #[test]
     fn another_scene_lets_the_last_one_go_at_once() {
         let start = Instant::now();
         let mut select = Select::new(Duration::from_secs(10));
-        assert_eq!(told(&mut select, 1, features(3, 0.5), start), []);
-        assert_eq!(told(&mut select, 2, features(7, 0.5), start), [Choice::Go(1, 1)]);
+        assert_eq!(decisions(&mut select, 1, features(3, 0.5), start), []);
+        assert_eq!(decisions(&mut select, 2, features(7, 0.5), start), [Choice::Go(1, 1)]);
         let mut out = Vec::new();
         select.interrupt(|c| out.push(c));
         assert_eq!(out, [Choice::Go(2, 2)]);
@@ -224,11 +228,11 @@ mod tests {
     }
 
     #[test]
-    fn the_stage_tells_scenes_apart_that_look_alike() {
+    fn the_position_of_the_stage_separates_scenes_that_look_alike() {
         let start = Instant::now();
         let mut select = Select::new(Duration::from_secs(10));
         let at = |x| SceneFeatures { stage_um: Some(StagePosition { x, y: 0.0, z: 0.0 }), ..features(3, 0.5) };
-        assert_eq!(told(&mut select, 1, at(0.0), start), []);
-        assert_eq!(told(&mut select, 2, at(500.0), start), [Choice::Go(1, 1)]);
+        assert_eq!(decisions(&mut select, 1, at(0.0), start), []);
+        assert_eq!(decisions(&mut select, 2, at(500.0), start), [Choice::Go(1, 1)]);
     }
 }

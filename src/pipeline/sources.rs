@@ -14,8 +14,8 @@ use crate::{
 use domain::Assay;
 use slide::{Exposure, SlideSettings};
 
-/// Frames a second of a simulated live camera that names no rate.
-const SIMULATOR_RATE: f64 = 10.0;
+/// Frames per second of a simulated live camera without a configured rate.
+const SIMULATOR_RATE_HZ: f64 = 10.0;
 
 /// How to open the source; `store` knows which files were processed before.
 ///
@@ -89,7 +89,7 @@ fn device(name: &Arc<str>, config: &SourceConfig, assay: Assay) -> Result<OpenSo
                 filter: config.bayer,
                 ..defaults
             };
-            // Tried once here, so that a wrong karyotype is told at the start and not again and again.
+            // Tried once here, so that a wrong karyotype is reported at the start and not again and again.
             slide::VirtualSlide::new(slide.clone())
                 .map_err(|error| SourceError::Unsupported(format!("source '{name}': {error}")))?;
             let live = config.mode() == Mode::Freshest;
@@ -98,7 +98,7 @@ fn device(name: &Arc<str>, config: &SourceConfig, assay: Assay) -> Result<OpenSo
                     name: name.clone(),
                     slide: slide.clone(),
                     stage: config.stage.unwrap_or_default(),
-                    rate_hz: config.rate_hz.or(live.then_some(SIMULATOR_RATE)),
+                    rate_hz: config.rate_hz.or(live.then_some(SIMULATOR_RATE_HZ)),
                 })?;
                 Ok(Box::new(source) as _)
             }))

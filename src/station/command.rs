@@ -1,8 +1,11 @@
-//! What MQTT and HTTP may ask of the daemon, and the channel on which they ask.
+//! The commands that the daemon takes over MQTT and HTTP, and the channel on which they come.
+
+use std::borrow::Cow;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
+use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use domain::StagePosition;
@@ -46,10 +49,10 @@ pub enum ReviewAction {
     Confirm,
 }
 
-/// A command to the daemon; over MQTT the last level of the topic is the tag.
+/// A command to the sources; over MQTT the last level of the topic is the tag.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "name", rename_all = "snake_case", deny_unknown_fields)]
-pub enum Command {
+pub enum SourceCommand {
     /// Lets a source (all when none is named) run.
     Start {
         /// Name of the source.
@@ -60,12 +63,12 @@ pub enum Command {
         /// Name of the source.
         source: Option<String>,
     },
-    /// Takes the next frame of a source through all stages, whatever triage thinks.
+    /// Takes the next frame of a source through all stages, whatever its triage.
     Snapshot {
         /// Name of the source; may be left out when there is one.
         source: Option<String>,
     },
-    /// What comes from now on belongs to this case, slide and colony.
+    /// The cells that follow belong to this case, slide and colony.
     Case {
         /// Case; none ends the case.
         case: Option<String>,
@@ -83,6 +86,12 @@ pub enum Command {
         /// Where the stage stands.
         stage_um: Option<StagePosition>,
     },
+}
+
+/// A command to the records: cells, cases and alarms.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "name", rename_all = "snake_case", deny_unknown_fields)]
+pub enum RecordCommand {
     /// A person has seen the alarm.
     Acknowledge {
         /// Who.
@@ -121,7 +130,73 @@ pub enum Command {
     },
 }
 
-/// Why a command was refused, in words.
+/// A command to the daemon.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum Command {
+    /// To the sources.
+    Source(SourceCommand),
+    /// To the records.
+    Record(RecordCommand),
+}
+
+/// Names of the commands to the sources, on the wire.
+const SOURCE_COMMANDS: &[&str] = &["start", "stop", "snapshot", "case", "trigger"];
+/// Names of all commands, on the wire.
+const COMMANDS: &[&str] = &["start", "stop", "snapshot", "case", "trigger", "acknowledge", "review"];
+
+impl<'de> Deserialize<'de> for Command {
+    /// The name decides which of the two it is: unlike an untagged enum this keeps the error of the one that is meant.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let fields = Map::<String, Value>::deserialize(deserializer)?;
+        let name = fields.get("name").and_then(Value::as_str).ok_or_else(|| D::Error::missing_field("name"))?;
+        let command = if SOURCE_COMMANDS.contains(&name) {
+            SourceCommand::deserialize(Value::Object(fields)).map(Self::Source)
+        } else if COMMANDS.contains(&name) {
+            RecordCommand::deserialize(Value::Object(fields)).map(Self::Record)
+        } else {
+            return Err(D::Error::unknown_variant(name, COMMANDS));
+        };
+        command.map_err(D::Error::custom)
+    }
+}
+
+impl JsonSchema for Command {
+    fn schema_name() -> Cow<'static, str> {
+        "Command".into()
+    }
+
+    /// One list of all commands, as clients know them.
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let mut schema = SourceCommand::json_schema(generator);
+        let mut records = RecordCommand::json_schema(generator);
+        if let (Some(all), Some(further)) = (
+            schema.get_mut("oneOf").and_then(Value::as_array_mut),
+            records.get_mut("oneOf").and_then(Value::as_array_mut),
+        ) {
+            all.append(further);
+        }
+        schema.insert(
+            "description".into(),
+            "A command to the daemon; over MQTT the last level of the topic is the tag.".into(),
+        );
+        schema
+    }
+}
+
+impl From<SourceCommand> for Command {
+    fn from(command: SourceCommand) -> Self {
+        Self::Source(command)
+    }
+}
+
+impl From<RecordCommand> for Command {
+    fn from(command: RecordCommand) -> Self {
+        Self::Record(command)
+    }
+}
+
+/// Why a command was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CommandError {
     /// What it names does not exist.
@@ -135,8 +210,8 @@ pub enum CommandError {
     Unavailable(String),
 }
 
-/// What a command gave: a JSON object for the result message.
-pub type Answer = Result<serde_json::Value, CommandError>;
+/// The result of a command: a JSON object for the result message.
+pub type Answer = Result<Value, CommandError>;
 
 /// The `result/1` message.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -149,10 +224,10 @@ pub struct CommandResult {
     pub id: Option<String>,
     /// Whether it was done.
     pub ok: bool,
-    /// Why not, in words.
+    /// Why not.
     pub error: Option<String>,
     /// What it gave.
-    pub data: Option<serde_json::Value>,
+    pub data: Option<Value>,
 }
 
 impl CommandResult {
@@ -200,8 +275,8 @@ pub fn command_channel(capacity: usize) -> (CommandOutbox, CommandInbox) {
 
 impl CommandOutbox {
     /// Hands a command over; `reply` is called exactly once, from another thread, or at once with the refusal.
-    pub fn send(&self, command: Command, reply: impl FnOnce(Answer) + Send + 'static) {
-        match self.0.try_send(Envelope { command, reply: Box::new(reply) }) {
+    pub fn send(&self, command: impl Into<Command>, reply: impl FnOnce(Answer) + Send + 'static) {
+        match self.0.try_send(Envelope { command: command.into(), reply: Box::new(reply) }) {
             Ok(()) => {}
             Err(TrySendError::Full(envelope)) => {
                 envelope.answer(Err(CommandError::Unavailable("too many commands wait; try again".into())));
@@ -222,17 +297,34 @@ mod tests {
         let command: Command =
             serde_json::from_str(r#"{"name":"review","by":"kb","cell":"0192b0d0-0000-7000-8000-000000000001","change":{"action":"class","index":3,"class":"21"}}"#)
                 .expect("a documented form");
-        assert!(matches!(command, Command::Review { change: ReviewAction::Class { index: 3, .. }, .. }));
+        let change = ReviewAction::Class { index: 3, class: "21".parse().ok() };
+        let cell = "0192b0d0-0000-7000-8000-000000000001".parse().expect("an id");
+        let review = RecordCommand::Review { by: "kb".into(), cell, revision: None, change };
+        assert_eq!(command, Command::Record(review));
+    }
+
+    #[test]
+    fn every_name_is_read_by_the_enum_that_has_it() {
+        for name in COMMANDS {
+            let error = serde_json::from_value::<Command>(serde_json::json!({ "name": name, "sauce": 1 }))
+                .expect_err("no command has this field");
+            assert!(
+                error.to_string().contains("sauce") || error.to_string().contains("missing field"),
+                "{name}: {error}"
+            );
+        }
+        let fly = serde_json::from_str::<Command>(r#"{"name":"fly"}"#).expect_err("no such command");
+        assert!(fly.to_string().contains("unknown variant `fly`"), "{fly}");
     }
 
     #[test]
     fn a_full_inbox_refuses_at_once() {
         let (outbox, _inbox) = command_channel(1);
-        outbox.send(Command::Stop { source: None }, |_| {});
-        let (tell, told) = bounded(1);
-        outbox.send(Command::Stop { source: None }, move |answer| {
-            let _ = tell.send(answer);
+        outbox.send(SourceCommand::Stop { source: None }, |_| {});
+        let (reply, answer) = bounded(1);
+        outbox.send(SourceCommand::Stop { source: None }, move |given| {
+            let _ = reply.send(given);
         });
-        assert!(matches!(told.try_recv(), Ok(Err(CommandError::Unavailable(_)))));
+        assert!(matches!(answer.try_recv(), Ok(Err(CommandError::Unavailable(_)))));
     }
 }

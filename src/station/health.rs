@@ -1,4 +1,4 @@
-//! The live picture of the daemon: who is well, what was counted.
+//! The state of the daemon, shared by all its parts: levels, reasons and counters.
 
 use std::{
     collections::BTreeMap,
@@ -16,13 +16,6 @@ use super::{
         StoreState,
     },
 };
-
-/// What is told when the picture changes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum HealthEvent {
-    /// `state` differs from before.
-    State,
-}
 
 #[derive(Debug, Default)]
 struct Stage {
@@ -44,7 +37,7 @@ struct Picture {
     case: (Option<String>, Option<String>),
 }
 
-/// The live picture. Cloning shares it; every call is short and never blocks on I/O.
+/// The state of the daemon. Cloning shares it; every call is short and never blocks on I/O.
 #[derive(Debug, Clone)]
 pub struct Health(Arc<Inner>);
 
@@ -59,7 +52,7 @@ struct Inner {
 }
 
 impl Health {
-    /// The picture of a daemon that is being born.
+    /// The state of a daemon that is starting.
     pub fn new(birth: Birth) -> Self {
         let (changed, _) = tokio::sync::watch::channel(0);
         Self(Arc::new(Inner {
@@ -136,7 +129,7 @@ impl Health {
         self.change(|p| &mut p.store, act);
     }
 
-    /// Sets how many rows wait for the broker, without telling anybody.
+    /// Sets how many rows wait for the broker; this alone does not count as a change.
     pub fn set_outbox_depth(&self, depth: u64) {
         self.picture().store.outbox_depth = depth;
     }
@@ -220,8 +213,8 @@ impl Health {
         state
     }
 
-    /// The `stats` message as of `time` (RFC 3339), `uptime` after the start. Rates over a window are the caller's
-    /// (it keeps the last message): they are 0 here.
+    /// The `stats` message as of `time` (RFC 3339), `uptime` after the start. Rates are 0 here: they
+    /// come from [`super::Rates`].
     pub fn stats(&self, time: String, uptime: Duration) -> Stats {
         let picture = self.picture();
         let own = |map: BTreeMap<&'static str, u64>| map.into_iter().map(|(k, v)| (k.to_owned(), v)).collect();
@@ -284,6 +277,6 @@ mod tests {
         assert!(watch.has_changed().expect("the sender lives"));
         watch.mark_unchanged();
         health.broker(|b| b.level = Level::Degraded);
-        assert!(!watch.has_changed().expect("the sender lives"), "no change, no word");
+        assert!(!watch.has_changed().expect("the sender lives"), "no change, no report");
     }
 }

@@ -54,7 +54,7 @@ impl RejectReason {
     }
 }
 
-/// Why an accepted frame was given up.
+/// Why an accepted frame was dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum DropReason {
     /// A newer frame took its place (freshest mode).
@@ -65,7 +65,7 @@ pub enum DropReason {
     Shutdown,
     /// The outbox was full (freshest mode).
     OutboxFull,
-    /// A stage let go of the frame without saying why: a fault of ours, to be reported.
+    /// A stage dropped the frame without a reason: a fault of the program.
     Lost,
 }
 
@@ -91,7 +91,7 @@ pub struct FrameCounts {
     pub stored: u64,
     /// Frames for which another frame of the same scene stood.
     pub merged: u64,
-    /// Frames on their way.
+    /// Frames in the stages.
     pub in_flight: u64,
     /// Frames that gave no cell, by reason.
     pub rejected: BTreeMap<&'static str, u64>,
@@ -212,6 +212,6 @@ mod tests {
         assert_eq!((counts.stored, counts.merged, counts.in_flight), (1, 1, 1));
         assert_eq!(counts.rejected["no_metaphase"], 1);
         assert_eq!(counts.dropped["superseded"], 1);
-        assert_eq!(counts.dropped["lost"], 1, "a frame let go without a word is counted, too");
+        assert_eq!(counts.dropped["lost"], 1, "a frame dropped without a reason is counted, too");
     }
 }

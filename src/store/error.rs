@@ -100,17 +100,16 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// True when the same call may succeed later: a full disk, a full outbox, a busy or failing device.
+    /// True when the same call may succeed later, or when the store fails as a whole (a full disk, a full outbox, a busy
+    /// or broken database); false when this very document or row can never be written.
     pub fn is_transient(&self) -> bool {
+        use rusqlite::ErrorCode::{ConstraintViolation, ParameterOutOfRange, TooBig, TypeMismatch};
         match self {
             Self::OutboxFull { .. } | Self::DiskFull(_) | Self::Io { .. } => true,
-            Self::Sql { source, .. } => matches!(
+            // Without a code of SQLite a value could not be converted.
+            Self::Sql { source, .. } => !matches!(
                 source.sqlite_error_code(),
-                Some(
-                    rusqlite::ErrorCode::DatabaseBusy
-                        | rusqlite::ErrorCode::DatabaseLocked
-                        | rusqlite::ErrorCode::SystemIoFailure
-                )
+                None | Some(ConstraintViolation | TypeMismatch | TooBig | ParameterOutOfRange)
             ),
             _ => false,
         }

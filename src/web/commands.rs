@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::{App, problem::Problem};
-use crate::station::{Command, ReviewAction};
+use crate::station::{Command, RecordCommand, ReviewAction, SourceCommand};
 use domain::StagePosition;
 use dosimetry::Subject;
 
@@ -85,7 +85,7 @@ pub fn routes() -> Router<App> {
         (status = 409, description = "Not now", body = ref("#/components/schemas/Problem"))))]
 pub async fn trigger(State(app): State<App>, Json(body): Json<Trigger>) -> Result<(StatusCode, Json<Value>), Problem> {
     let Trigger { source, trigger, stage_um } = body;
-    let answer = send(&app, Command::Trigger { source, trigger, stage_um }).await?;
+    let answer = send(&app, SourceCommand::Trigger { source, trigger, stage_um }).await?;
     Ok((StatusCode::ACCEPTED, Json(answer)))
 }
 
@@ -105,7 +105,7 @@ pub async fn command(
         return Err(Problem::bad_request("A command's body is a JSON object with its fields; {} when it has none."));
     };
     fields.insert("name".to_owned(), Value::String(name.clone()));
-    let command =
+    let command: Command =
         serde_json::from_value(body).map_err(|error| Problem::bad_request(format!("command '{name}': {error}")))?;
     Ok(Json(send(&app, command).await?))
 }
@@ -126,7 +126,7 @@ pub async fn review(
     if by.trim().is_empty() {
         return Err(Problem::bad_request("A review carries the name of the person in 'by'."));
     }
-    Ok(Json(send(&app, Command::Review { by, cell, revision, change }).await?))
+    Ok(Json(send(&app, RecordCommand::Review { by, cell, revision, change }).await?))
 }
 
 /// Subject data of a case, for its dose. They are never given out again over HTTP.
@@ -142,7 +142,7 @@ pub async fn subject(
     Json(body): Json<CaseSubject>,
 ) -> Result<Json<Value>, Problem> {
     let CaseSubject { by, subject } = body;
-    Ok(Json(send(&app, Command::Subject { by, case, subject }).await?))
+    Ok(Json(send(&app, RecordCommand::Subject { by, case, subject }).await?))
 }
 
 /// Erases a case for good: cells, pictures, reviews, subject data.
@@ -157,10 +157,10 @@ pub async fn erase(
     Path(case): Path<String>,
     Json(body): Json<CaseErasure>,
 ) -> Result<Json<Value>, Problem> {
-    Ok(Json(send(&app, Command::Erase { by: body.by, case }).await?))
+    Ok(Json(send(&app, RecordCommand::Erase { by: body.by, case }).await?))
 }
 
-async fn send(app: &App, command: Command) -> Result<Value, Problem> {
+async fn send(app: &App, command: impl Into<Command>) -> Result<Value, Problem> {
     let (reply, answer) = oneshot::channel();
     app.parts.commands.send(command, move |result| {
         // Nobody waits any more: the command was done all the same.

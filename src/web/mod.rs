@@ -17,7 +17,6 @@ mod pictures;
 mod preview;
 mod probes;
 mod problem;
-mod rates;
 mod server;
 mod sources;
 mod status;

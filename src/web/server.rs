@@ -14,10 +14,10 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 
 use super::{
-    App, EventKind, WebParts, cases, cells, commands, events, guard, metrics, openapi, page, probes, problem, rates,
-    sources, status,
+    App, EventKind, WebParts, cases, cells, commands, events, guard, metrics, openapi, page, probes, problem, sources,
+    status,
 };
-use crate::config::WebConfig;
+use crate::{config::WebConfig, station::Rates};
 
 /// First port that is tried when none is configured.
 pub const DEFAULT_PORT: u16 = 8080;
@@ -222,7 +222,7 @@ pub(super) fn now() -> String {
 /// Samples the counters, so that rates are known whoever asks, and tells them to those who listen.
 async fn tell_stats(app: App) {
     let started = Instant::now();
-    let mut rates = rates::Rates::default();
+    let mut rates = Rates::default();
     let mut ticks = tokio::time::interval(STATS_EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {

@@ -44,10 +44,10 @@ impl Daemon {
     fn of(mut command: Command) -> Self {
         let mut child = command.spawn().expect("it starts");
         let stderr = child.stderr.take().expect("piped");
-        let (tell, lines) = mpsc::channel();
+        let (sender, lines) = mpsc::channel();
         std::thread::spawn(move || {
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-                if tell.send(line).is_err() {
+                if sender.send(line).is_err() {
                     break;
                 }
             }
@@ -209,7 +209,7 @@ fn a_second_signal_does_not_wait_for_what_is_in_the_queues() {
 }
 
 #[test]
-fn a_second_daemon_on_the_same_store_is_told_to_try_again() {
+fn a_second_daemon_on_the_same_store_is_asked_to_try_again() {
     let folder = tempfile::tempdir().expect("a folder");
     let config = format!("{SIMULATOR}[mqtt]\nurl = \"off\"\n");
     let daemon = Daemon::start(folder.path(), &config);
@@ -219,25 +219,25 @@ fn a_second_daemon_on_the_same_store_is_told_to_try_again() {
 }
 
 #[test]
-fn a_configured_port_that_is_taken_is_said() {
+fn a_configured_port_that_is_taken_is_reported() {
     let folder = tempfile::tempdir().expect("a folder");
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = taken.local_addr().expect("a port").port();
     let config = format!("[web]\nlisten = \"127.0.0.1:{port}\"\n[mqtt]\nurl = \"off\"\n");
     let mut child = Daemon::command(folder.path(), &config).spawn().expect("it starts");
-    let mut told = String::new();
-    child.stderr.take().expect("piped").read_to_string(&mut told).expect("text");
-    assert_eq!(child.wait().expect("it ends").code(), Some(69), "{told}");
-    assert!(told.contains(&port.to_string()), "{told}");
+    let mut output = String::new();
+    child.stderr.take().expect("piped").read_to_string(&mut output).expect("text");
+    assert_eq!(child.wait().expect("it ends").code(), Some(69), "{output}");
+    assert!(output.contains(&port.to_string()), "{output}");
 }
 
 #[test]
-fn a_wrong_configuration_is_told_with_its_place() {
+fn a_wrong_configuration_is_reported_with_its_place() {
     let folder = tempfile::tempdir().expect("a folder");
     let output = Daemon::command(folder.path(), "station = \"Lab 1\"\n").output().expect("it starts");
     assert_eq!(output.status.code(), Some(78));
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert!(told.contains("metaphased.toml:1:1: station"), "{told}");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(errors.contains("metaphased.toml:1:1: station"), "{errors}");
 }
 
 #[test]
@@ -341,14 +341,14 @@ fn every_configuration_that_ships_starts() {
         assert_eq!(daemon.ends_within(Duration::from_secs(10)).code(), Some(0), "{name}");
     }
     if !cfg!(feature = "webcam") {
-        let told = Command::new(env!("CARGO_BIN_EXE_metaphased"))
+        let output = Command::new(env!("CARGO_BIN_EXE_metaphased"))
             .arg("--config")
             .arg(shipped("live-feed.toml"))
             .env("METAPHASED__STORE__PATH", folder.path())
             .env("METAPHASED__WEB__LISTEN", format!("127.0.0.1:{}", free_port()))
             .output()
             .expect("it starts");
-        assert_eq!(told.status.code(), Some(69));
-        assert!(String::from_utf8_lossy(&told.stderr).contains("--features webcam"), "{told:?}");
+        assert_eq!(output.status.code(), Some(69));
+        assert!(String::from_utf8_lossy(&output.stderr).contains("--features webcam"), "{output:?}");
     }
 }

@@ -14,13 +14,10 @@ use dosimetry::{CellSurvival, Exposure, Gray, built_in};
 use karyotype::KaryotypeSettings;
 use metaphased::{
     case::{AlarmState, CaseDose},
+    clock::{Clock, ManualClock},
     config::{Config, DoseConfig},
-    pipeline::{
-        casebook::{CaseBook, CaseBookSettings},
-        clock::{Clock, ManualClock},
-        records::RecordService,
-    },
-    station::{Command, CommandError, ReviewAction},
+    records::{CaseBook, CaseBookSettings, RecordService},
+    station::{CommandError, RecordCommand, ReviewAction},
     store::{CellCommit, FrameCommit, Message, Store, StoreOptions},
     web::{EventKind, LiveHub},
 };
@@ -90,12 +87,12 @@ impl Station {
         serde_json::from_str(&record.dose.expect("it has a dose")).unwrap()
     }
 
-    fn ask(&self, command: &Command) -> Result<Value, CommandError> {
-        self.records.carry_out(command, &self.clock.wall().to_string()).expect("a command of the records")
+    fn ask(&self, command: &RecordCommand) -> Result<Value, CommandError> {
+        self.records.execute(command, &self.clock.wall().to_string())
     }
 
     fn acknowledge(&self, by: &str) -> Result<Value, CommandError> {
-        self.ask(&Command::Acknowledge { by: by.into(), case: None })
+        self.ask(&RecordCommand::Acknowledge { by: by.into(), case: None })
     }
 
     /// States of the alarm messages that wait for the broker, in order.
@@ -175,7 +172,7 @@ fn an_alarm_is_held_until_a_person_has_judged_every_called_dicentric() {
     assert_eq!((dose.alarm, dose.cells.awaiting_review), (AlarmState::Held, 6));
     assert!(station.alarms().is_empty() && station.acknowledge("ana").is_err(), "nothing is out");
 
-    let review = |cell, change| Command::Review { by: "ana".into(), cell, revision: Some(1), change };
+    let review = |cell, change| RecordCommand::Review { by: "ana".into(), cell, revision: Some(1), change };
     for cell in &ids[..5] {
         station.ask(&review(*cell, ReviewAction::Damage { index: 7, damage: Damage::Dicentric })).unwrap();
         assert_eq!(station.dose().alarm, AlarmState::Held);
@@ -213,7 +210,7 @@ fn a_restart_neither_raises_an_alarm_again_nor_forgets_it() {
     let mut station = Station::open(folder.path(), alarm_at(0.5, false));
     station.number = 1000;
     // The answer may come before the first cell does.
-    let named = Command::Acknowledge { by: "ana".into(), case: Some(CASE.into()) };
+    let named = RecordCommand::Acknowledge { by: "ana".into(), case: Some(CASE.into()) };
     station.ask(&named).unwrap();
     let cells = station.exposed(2.0, 10);
     station.take(cells);
@@ -229,13 +226,13 @@ fn an_erased_case_leaves_no_alarm_and_no_dose_behind() {
     let cells = station.exposed(3.0, 60);
     station.take(cells);
     station.tick();
-    station.ask(&Command::Erase { by: "ana".into(), case: CASE.into() }).unwrap();
+    station.ask(&RecordCommand::Erase { by: "ana".into(), case: CASE.into() }).unwrap();
     let reader = station.records.store.reader();
     assert!(reader.case(CASE).unwrap().is_none() && reader.meta(&Store::alarm_key(CASE)).unwrap().is_none());
     assert!(station.alarms().is_empty());
     station.records.publish_cases("2026-11-22T12:00:00Z");
     assert!(reader.case(CASE).unwrap().is_none(), "the station still knew of it");
-    let again = station.ask(&Command::Erase { by: "ana".into(), case: CASE.into() });
+    let again = station.ask(&RecordCommand::Erase { by: "ana".into(), case: CASE.into() });
     assert!(matches!(again, Err(CommandError::NotFound(_))), "{again:?}");
 }
 

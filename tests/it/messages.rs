@@ -5,7 +5,7 @@ use domain::Verdict;
 use metaphased::{
     mqtt::{CommandMessage, Rejected, schema, schema_names},
     station::{
-        Birth, BrokerState, Command, CommandError, CommandResult, Health, Level, RejectReason, ReviewAction,
+        Birth, BrokerState, CommandError, CommandResult, Health, Level, RecordCommand, RejectReason, ReviewAction,
         SourceState,
     },
 };
@@ -64,12 +64,13 @@ fn state_stats_and_birth_read_as_documented() {
 fn commands_and_results_read_as_documented() {
     let command = CommandMessage {
         id: Some("a1".into()),
-        command: Command::Review {
+        command: RecordCommand::Review {
             by: "kb".into(),
             cell: "0192b0d0-0000-7000-8000-000000000001".parse().unwrap(),
             revision: Some(1),
             change: ReviewAction::Class { index: 3, class: "21".parse().ok() },
-        },
+        }
+        .into(),
     };
     insta::assert_json_snapshot!("command", command);
     let refused = CommandError::NotFound("there is no source 'scope2'".into());

@@ -1,4 +1,4 @@
-//! The pipeline's promises, held on its own stages: nothing is lost, nobody starves, what breaks is told.
+//! The pipeline's guarantees, tested on its own stages: nothing is lost, no source starves, failures are reported.
 
 use std::{
     sync::{
@@ -11,12 +11,11 @@ use std::{
 
 use crate::pipeline_support::{Bench, Scripted, Step, frames};
 use metaphased::{
+    clock::{ManualClock, SystemClock},
     config::Mode,
-    pipeline::{
-        clock::{ManualClock, SystemClock},
-        supervisor::{self, Finding, HANGS_AFTER},
-    },
-    store::CellQuery,
+    pipeline::supervisor::{Finding, HANGS_AFTER, supervise},
+    station::Level,
+    store::{CellQuery, FileOutcome, Store, StoreOptions},
 };
 
 #[test]
@@ -80,7 +79,7 @@ fn a_panic_costs_its_frame_and_nothing_else() {
 }
 
 #[test]
-fn a_network_that_hangs_is_seen_by_the_clock_and_told() {
+fn a_network_that_hangs_is_reported_after_its_time_limit() {
     let clock = ManualClock::default();
     let (release, held) = mpsc::channel::<()>();
     let source = Scripted::new("folder", Mode::Lossless, frames(1)).network(move |_| {
@@ -90,14 +89,14 @@ fn a_network_that_hangs_is_seen_by_the_clock_and_told() {
     let bench = Bench::start(vec![source], clock.clone());
     let monitor = bench.pipeline.monitors().iter().find(|h| h.name() == "recognise").expect("it has a monitor").clone();
     bench.until("the network to begin", |_| monitor.busy_for().is_some());
-    assert_eq!(supervisor::look(bench.pipeline.monitors(), &bench.health), Finding::Well);
+    assert_eq!(supervise(bench.pipeline.monitors(), &bench.health), Finding::Well);
     clock.advance(HANGS_AFTER);
-    assert_eq!(supervisor::look(bench.pipeline.monitors(), &bench.health), Finding::Hangs("recognise".into()));
-    let told = bench.health.state(String::new()).reasons;
-    assert_eq!(told, ["stage recognise: has worked on one frame for more than 30 s"]);
+    assert_eq!(supervise(bench.pipeline.monitors(), &bench.health), Finding::Hangs("recognise".into()));
+    let reasons = bench.health.state(String::new()).reasons;
+    assert_eq!(reasons, ["stage recognise: has worked on one frame for more than 30 s"]);
     release.send(()).expect("it waits");
     bench.until("the end", |b| b.pipeline.is_finished());
-    assert_eq!(supervisor::look(bench.pipeline.monitors(), &bench.health), Finding::Well);
+    assert_eq!(supervise(bench.pipeline.monitors(), &bench.health), Finding::Well);
     assert_eq!(bench.counts("folder").stored, 1);
 }
 
@@ -153,4 +152,88 @@ fn what_a_stop_cuts_off_is_counted_and_a_file_stays_unmarked() {
     let marks = reader.marks("folder").expect("marks");
     assert_eq!(marks.len() as u64, counts.stored, "a file is marked exactly when its cell is stored: {counts:?}");
     assert_eq!(counts.dropped_total() + counts.stored + counts.in_flight, counts.accepted);
+}
+
+#[test]
+fn a_stage_that_hangs_is_abandoned_when_the_time_for_draining_is_over() {
+    let clock = ManualClock::default();
+    let (release, held) = mpsc::channel::<()>();
+    let source = Scripted::new("folder", Mode::Lossless, frames(30)).network(move |_| {
+        // Until the test lets go; then at once.
+        let _ = held.recv();
+        Ok(())
+    });
+    let bench = Bench::start(vec![source], clock.clone());
+    bench.until("full queues", |b| b.counts("folder").accepted >= 8);
+    let ledger = bench.health.ledgers()["folder"].clone();
+    let limit = Duration::from_secs(8);
+    let stopper = std::thread::spawn(move || bench.pipeline.stop(limit));
+    until(|| clock.timers() == 1);
+    clock.advance(limit);
+    // The network lets go of its frame within the time that stages have to notice.
+    until(|| clock.timers() == 1);
+    drop(release);
+    assert!(!stopper.join().expect("it stops"), "something was given up");
+    let counts = ledger.counts();
+    assert!(counts.adds_up() && counts.dropped.get("shutdown") >= Some(&5), "{counts:?}");
+}
+
+fn until(mut done: impl FnMut() -> bool) {
+    let limit = std::time::Instant::now() + Duration::from_secs(20);
+    while !done() {
+        assert!(std::time::Instant::now() < limit, "it did not happen");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_lost_source_is_opened_again_after_its_pause_and_a_stop_does_not_wait_for_it() {
+    let clock = ManualClock::default();
+    let mut fails = 2;
+    let source = Scripted::new("camera", Mode::Lossless, move || {
+        fails -= 1;
+        if fails >= 0 { Step::Lost } else { Step::Wait }
+    });
+    let bench = Bench::start(vec![source], clock.clone());
+    bench.until("the loss", |b| {
+        clock.timers() == 1 && b.health.state(String::new()).sources["camera"].activity == "lost"
+    });
+    clock.advance(Duration::from_secs(1));
+    bench.until("the second loss", |_| clock.timers() == 1);
+    let reasons = bench.health.state(String::new()).reasons;
+    assert_eq!(reasons, ["source camera: the cable is loose; trying again every 2 s"]);
+    assert!(bench.pipeline.stop(Duration::from_secs(60)), "nobody turns the clock: the pause is cut short");
+}
+
+/// A store in which SQLite refuses every cell of the file `name`.
+fn store_that_refuses(name: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    drop(Store::open(folder.path(), StoreOptions::default()).expect("a store"));
+    let database = folder.path().join(metaphased::store::DATABASE);
+    let connection = rusqlite::Connection::open(database).expect("it opens");
+    let trigger = format!(
+        "CREATE TRIGGER refuse BEFORE INSERT ON cells WHEN NEW.file = '{name}'
+         BEGIN SELECT RAISE(ABORT, 'this row is refused'); END"
+    );
+    connection.execute_batch(&trigger).expect("a trigger");
+    folder
+}
+
+#[test]
+fn a_cell_that_can_never_be_stored_costs_its_frame_and_not_the_daemon() {
+    let folder = store_that_refuses("0004.png");
+    let source = Scripted::new("folder", Mode::Lossless, frames(10));
+    let bench = Bench::start_in(folder, vec![source], SystemClock);
+    bench.until("the end", |b| b.pipeline.is_finished());
+    let counts = bench.counts("folder");
+    assert_eq!((counts.accepted, counts.stored, counts.rejected_total()), (10, 9, 1), "{counts:?}");
+    assert_eq!(counts.rejected.get("stage_failed"), Some(&1));
+    let marks = bench.store.reader().marks("folder").expect("marks");
+    assert_eq!(marks.len(), 10, "its file is marked like that of any other stage failure");
+    let mark = &marks["0004.png"];
+    assert_eq!(mark.outcome, FileOutcome::Empty);
+    let reason = mark.reason.as_deref().expect("a reason");
+    assert!(reason.starts_with("stage_failed: ") && reason.contains("this row is refused"), "{reason}");
+    assert_eq!(bench.store.outbox_depth(), 10, "nine cells and a rejection are published");
+    assert_eq!(bench.health.state(String::new()).store.level, Level::Ok);
 }

@@ -15,7 +15,7 @@ use std::{
 
 use crate::station::RejectReason;
 use domain::{
-    StagePosition,
+    ErrorKind, HasKind, StagePosition,
     frame::{PixelBuffer, PixelFormat, Pixels},
 };
 
@@ -46,7 +46,7 @@ pub enum FileError {
         /// Height found.
         height: u64,
     },
-    /// No buffer was there for it.
+    /// No buffer is free for it.
     #[error("no buffer is free")]
     NoBuffer,
 }
@@ -78,16 +78,26 @@ impl FileError {
     }
 }
 
+impl HasKind for FileError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Io(error) => error.into(),
+            Self::Unsupported(_) | Self::Broken(_) | Self::TooLarge { .. } => ErrorKind::BadData,
+            Self::NoBuffer => ErrorKind::Unavailable,
+        }
+    }
+}
+
 /// One picture of a file.
 #[derive(Debug)]
 pub struct Page {
     /// The pixels.
     pub pixels: Pixels,
-    /// What the file says of it.
+    /// Metadata of the file.
     pub facts: PageFacts,
 }
 
-/// What a file says of one of its pictures.
+/// Metadata of one picture of a file.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct PageFacts {
     /// Pixel size in micrometres.
@@ -194,7 +204,7 @@ impl ImageFile {
     pub fn read(&mut self, page: usize, take: impl FnOnce(usize) -> Option<PixelBuffer>) -> Result<Page, FileError> {
         match &mut self.kind {
             Kind::Raster(raster) => {
-                let raster = raster.take().ok_or_else(|| FileError::Broken("it was read already".into()))?;
+                let raster = raster.take().ok_or_else(|| FileError::Broken("it has been read already".into()))?;
                 let (pixels, declared_bits) = raster.read(take)?;
                 Ok(Page { pixels, facts: PageFacts { declared_bits, ..PageFacts::default() } })
             }

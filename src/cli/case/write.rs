@@ -10,18 +10,12 @@ use uuid::Uuid;
 
 use super::{failure, open, table};
 use crate::{
-    cli::{
-        Exit, Failure,
-        output::print,
-        run::{PAGE_KEY, store_failure},
-    },
+    cli::{Exit, Failure, output::print, run::store_failure},
     config::Config,
+    daemon::PAGE_KEY,
     mqtt::encode_level,
-    pipeline::{
-        casebook::{CaseBook, CaseBookSettings},
-        records::RecordService,
-    },
-    station::{Command, CommandError, ReviewAction},
+    records::{CaseBook, CaseBookSettings, RecordService},
+    station::{CommandError, RecordCommand, ReviewAction},
     store::{Store, StoreError, StoreOptions},
     web::{LiveHub, Problem, WebOptions},
 };
@@ -155,7 +149,7 @@ impl ReviewArgs {
         let mut revision = Some(found.revision);
         for change in changes {
             let body = json!({ "by": by, "revision": revision, "change": change });
-            let command = Command::Review { by: by.clone(), cell, revision, change };
+            let command = RecordCommand::Review { by: by.clone(), cell, revision, change };
             let answer = place.tell(&format!("cells/{cell}/review"), &body, &command)?;
             revision = answer["revision"].as_u64().map(|n| n as u32);
         }
@@ -228,7 +222,7 @@ impl SubjectArgs {
         subject.check().map_err(|error| Failure::new(Exit::Usage, error))?;
         let subject = (!remove).then_some(subject);
         let body = json!({ "by": self.by, "subject": subject });
-        let command = Command::Subject { by: self.by.clone(), case: self.id.clone(), subject };
+        let command = RecordCommand::Subject { by: self.by.clone(), case: self.id.clone(), subject };
         Place::of(config, folder)?.tell(&format!("cases/{}/subject", encode_level(&self.id)), &body, &command)?;
         eprintln!("{}: subject data {}", self.id, if remove { "removed" } else { "set" });
         Ok(Exit::Done)
@@ -240,7 +234,7 @@ pub fn erase(config: &Config, folder: &Path, id: &str, by: &str) -> Result<Exit,
     if by.trim().is_empty() {
         return Err(Failure::new(Exit::Usage, "--by is empty; say who asks for the erasure"));
     }
-    let command = Command::Erase { by: by.into(), case: id.into() };
+    let command = RecordCommand::Erase { by: by.into(), case: id.into() };
     let mut place = Place::of(config, folder)?;
     let erased = place.tell(&format!("cases/{}/erase", encode_level(id)), &json!({ "by": by }), &command)?;
     let later = match place {
@@ -289,11 +283,11 @@ impl Place {
     }
 
     /// Has it done: `command` here, or `body` posted to `route` of the daemon.
-    fn tell(&mut self, route: &str, body: &Value, command: &Command) -> Result<Value, Failure> {
+    fn tell(&mut self, route: &str, body: &Value, command: &RecordCommand) -> Result<Value, Failure> {
         match self {
             Self::Here(records) => {
-                let answer = records.carry_out(command, &Timestamp::now().to_string());
-                answer.unwrap_or(Ok(Value::Null)).map_err(|error| {
+                let answer = records.execute(command, &Timestamp::now().to_string());
+                answer.map_err(|error| {
                     let exit = match error {
                         CommandError::NotFound(_) => Exit::NoInput,
                         CommandError::Refused(_) => Exit::Data,

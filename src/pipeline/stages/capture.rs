@@ -1,9 +1,8 @@
-//! Capture: one thread a source. Opens it, opens it again when it fails, and accepts its frames.
+//! Capture: one thread for each source. Opens it, opens it again when it fails, and accepts its frames.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
+
+use crossbeam_channel::select;
 
 use super::StageContext;
 use crate::{
@@ -19,12 +18,12 @@ use domain::frame::{Frame, FrameId};
 /// Opens a source; called again after each failure.
 pub type OpenSource = Box<dyn FnMut() -> Result<Box<dyn Source>, SourceError> + Send>;
 
-/// Waits between attempts to open a failed source.
-const BACKOFF: [u64; 5] = [1, 2, 5, 10, 30];
+/// Seconds between attempts to open a failed source; the last one repeats.
+const REOPEN_AFTER_S: [u64; 5] = [1, 2, 5, 10, 30];
 
 /// The capture stage of one source.
 pub struct CaptureStage {
-    /// What it has at hand.
+    /// Monitor, clock, health and shutdown.
     pub context: StageContext,
     /// Its source.
     pub source: Arc<SourceContext>,
@@ -43,11 +42,11 @@ impl CaptureStage {
     pub fn run(mut self) {
         let mut failures = 0;
         let mut count = 0u64;
-        while !self.context.stopping() {
+        while !self.context.shutdown.is_draining() {
             match self.session(&mut count, &mut failures) {
                 Ok(()) => break,
                 Err(error) => {
-                    let wait = BACKOFF[failures.min(BACKOFF.len() - 1)];
+                    let wait = REOPEN_AFTER_S[failures.min(REOPEN_AFTER_S.len() - 1)];
                     failures += 1;
                     tracing::warn!(source = %self.source.name, %error, retry_s = wait, "source lost");
                     self.context.health.source(&self.source.name, |s| {
@@ -55,7 +54,7 @@ impl CaptureStage {
                         s.activity = "lost".into();
                         s.reason = format!("{error}; trying again every {wait} s");
                     });
-                    self.rest(Duration::from_secs(wait));
+                    self.context.clock.wait(Duration::from_secs(wait), self.context.shutdown.draining());
                 }
             }
         }
@@ -64,17 +63,20 @@ impl CaptureStage {
     /// Opens the source and takes frames until it ends.
     fn session(&mut self, count: &mut u64, failures: &mut usize) -> Result<(), SourceError> {
         let mut source = (self.open)()?;
-        self.say("running");
+        self.report("running");
         let mut size = None;
         let mut was_paused = false;
-        while !self.context.stopping() {
+        while !self.context.shutdown.is_draining() {
             let paused = self.source.is_paused();
             if paused != was_paused {
-                self.say(if paused { "paused" } else { "running" });
+                self.report(if paused { "paused" } else { "running" });
                 was_paused = paused;
             }
             if paused {
-                self.rest(Duration::from_millis(50));
+                select! {
+                    recv(self.source.resumed()) -> _ => {}
+                    recv(self.context.shutdown.draining()) -> _ => {}
+                }
                 continue;
             }
             let buffers = &self.buffers;
@@ -105,11 +107,11 @@ impl CaptureStage {
                 Capture::NoBuffer if self.source.is_live() => {
                     self.source.ledger.accept().dropped(DropReason::PoolEmpty);
                     // A source that gives frames at once must not spin while the pool is empty.
-                    self.rest(Duration::from_millis(1));
+                    self.buffers.wait(Duration::from_millis(1));
                 }
                 Capture::NoBuffer | Capture::Nothing => {}
                 Capture::Finished => {
-                    self.say("finished");
+                    self.report("finished");
                     return Ok(());
                 }
             }
@@ -118,14 +120,14 @@ impl CaptureStage {
     }
 
     fn accept(&self, mut frame: Frame) {
-        let requested = self.source.take_wanted();
-        let is_wanted = requested.is_some();
+        let requested = self.source.take_request();
+        let is_requested = requested.is_some();
         if let Some(FrameRequest { trigger, stage_um }) = requested {
             frame.info.trigger = trigger.or(frame.info.trigger);
             frame.info.stage_um = stage_um.or(frame.info.stage_um);
         }
         tracing::trace!(source = %self.source.name, frame = frame.info.id.0, "accepted");
-        let job = Job::new(frame, self.source.ledger.accept(), self.source.clone(), is_wanted);
+        let job = Job::new(frame, self.source.ledger.accept(), self.source.clone(), is_requested);
         match self.frames.send(job, self.source.mode) {
             Sent::Done => {}
             Sent::Displaced(older) => older.drop_for(DropReason::Superseded),
@@ -149,23 +151,11 @@ impl CaptureStage {
         super::commit::reject(&self.rejections, rejection);
     }
 
-    fn say(&self, activity: &str) {
+    fn report(&self, activity: &str) {
         self.context.health.source(&self.source.name, |s| {
             s.level = Level::Ok;
             s.activity = activity.into();
             s.reason.clear();
         });
-    }
-
-    /// Sleeps in small steps, so that a stop is seen.
-    fn rest(&self, time: Duration) {
-        let until = Instant::now() + time;
-        while !self.context.stopping() {
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                break;
-            }
-            std::thread::sleep(left.min(Duration::from_millis(50)));
-        }
     }
 }

@@ -1,11 +1,15 @@
-//! Commit: everything that frames gave, in group transactions. When it has answered, the cells are on the disk.
+//! Commit: cells and rejections go to the store, in transactions over several frames. A frame counts as stored once
+//! its transaction is on the disk.
+//!
+//! An error that may pass (a full disk, a full outbox, a busy database) makes the stage wait; one that can never
+//! succeed costs the frame whose row it is, and nothing else.
 
 use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use crossbeam_channel::{Receiver, RecvTimeoutError};
+use crossbeam_channel::Receiver;
 
 use super::StageContext;
 use crate::{
@@ -14,20 +18,19 @@ use crate::{
     pipeline::{
         edges::{EdgeSender, Sent},
         job::{Rejection, SourceContext},
-        record,
     },
     station::{DropReason, Level, RejectReason, Ticket},
     store::{FileMark, FileOutcome, FrameCommit, Message, Store, StoreError, may_drop},
     web::LiveHub,
 };
-use domain::{NOTICE, frame::FileStamp};
+use domain::frame::FileStamp;
 
 /// Longest that a finished cell waits for others of its transaction.
-const GATHER: Duration = Duration::from_millis(20);
+const GATHER_WITHIN: Duration = Duration::from_millis(20);
 /// Most frames of one transaction.
-const BATCH: usize = 100;
-/// Waits between attempts when the store fails.
-const RETRY: Duration = Duration::from_secs(1);
+const MAX_BATCH: usize = 100;
+/// Pause between attempts when the store fails.
+const STORE_RETRY: Duration = Duration::from_secs(1);
 
 /// What ends at the disk.
 #[derive(Debug)]
@@ -75,19 +78,22 @@ pub fn mark(
     refused: Option<(RejectReason, &str)>,
 ) -> Option<FileMark> {
     let (file, stamp) = (file.as_deref()?, stamp?);
-    let outcome = match refused {
-        None => FileOutcome::Cells,
-        Some((RejectReason::Unreadable | RejectReason::Unsupported, _)) => FileOutcome::Rejected,
-        Some(_) => FileOutcome::Empty,
-    };
     Some(FileMark {
         source: source.to_owned(),
         path: file.to_owned(),
         bytes: stamp.bytes,
         mtime_ns: stamp.mtime_ns,
-        outcome,
+        outcome: file_outcome(refused.map(|(reason, _)| reason)),
         reason: refused.map(|(reason, text)| format!("{}: {text}", reason.label())),
     })
+}
+
+fn file_outcome(refused: Option<RejectReason>) -> FileOutcome {
+    match refused {
+        None => FileOutcome::Cells,
+        Some(RejectReason::Unreadable | RejectReason::Unsupported) => FileOutcome::Rejected,
+        Some(_) => FileOutcome::Empty,
+    }
 }
 
 impl Outcome {
@@ -99,7 +105,7 @@ impl Outcome {
     }
 }
 
-/// How the ledger is told when the transaction stands.
+/// A frame of the batch, counted in the ledger once its transaction has ended.
 struct Pending {
     ticket: Ticket,
     end: End,
@@ -113,42 +119,36 @@ enum End {
 
 /// The commit stage.
 pub struct CommitStage {
-    /// What it has at hand.
+    /// Monitor, clock, health and shutdown.
     pub context: StageContext,
     /// Station.
     pub station: String,
-    /// What gives way when the outbox is full.
+    /// What is dropped when the outbox is full.
     pub outbox_full: OutboxFull,
     /// The store.
     pub store: Store,
     /// What to write.
     pub input: Receiver<Outcome>,
-    /// People who watch.
+    /// The live view, where the page is served.
     pub hub: Option<LiveHub>,
 }
 
 impl CommitStage {
-    /// Runs until all before it have ended and everything is on the disk.
+    /// Runs until all stages before it have ended and everything is on the disk.
     pub fn run(self) {
-        let mut frames = Vec::with_capacity(BATCH);
-        let mut pending = Vec::with_capacity(BATCH);
-        loop {
-            match self.input.recv_timeout(Duration::from_millis(50)) {
-                Ok(outcome) => self.gather(outcome, &mut frames, &mut pending),
-                Err(RecvTimeoutError::Timeout) => continue,
-                Err(RecvTimeoutError::Disconnected) => return,
-            }
-            let until = Instant::now() + GATHER;
-            while frames.len() < BATCH {
+        let mut frames = Vec::with_capacity(MAX_BATCH);
+        let mut pending = Vec::with_capacity(MAX_BATCH);
+        while let Ok(outcome) = self.input.recv() {
+            self.gather(outcome, &mut frames, &mut pending);
+            let until = Instant::now() + GATHER_WITHIN;
+            while frames.len() < MAX_BATCH {
                 match self.input.recv_deadline(until) {
                     Ok(outcome) => self.gather(outcome, &mut frames, &mut pending),
                     Err(_) => break,
                 }
             }
-            self.write(&frames, &mut pending);
+            self.write(&mut frames, &mut pending);
             self.context.health.set_outbox_depth(self.store.outbox_depth());
-            self.tell(&frames);
-            frames.clear();
         }
     }
 
@@ -169,106 +169,191 @@ impl CommitStage {
 
     fn rejection(&self, rejection: &Rejection) -> FrameCommit {
         let own = |text: &Option<Arc<str>>| text.as_deref().map(str::to_owned);
-        let now = self.context.clock.wall();
+        let Rejection { context, sample, file, stamp, reason, text, .. } = rejection;
         let message = Rejected {
-            schema: Rejected::SCHEMA.into(),
-            station: self.station.clone(),
-            source: rejection.context.name.to_string(),
-            id: record::new_id(now),
-            time: now.to_string(),
             frame: Some(rejection.frame.0),
-            file: own(&rejection.file),
+            file: own(file),
             trigger: rejection.trigger.clone(),
-            case: own(&rejection.sample.case),
-            slide: own(&rejection.sample.slide),
-            reason: rejection.reason.label().into(),
-            text: rejection.text.clone(),
-            notice: NOTICE.into(),
+            case: own(&sample.case),
+            slide: own(&sample.slide),
+            ..self.rejected(&context.name, *reason, text)
         };
-        // A record holds nothing that JSON cannot say.
-        let messages =
-            Message::rejected(&message, may_drop(self.outbox_full, rejection.context.mode)).into_iter().collect();
-        FrameCommit {
-            cells: Vec::new(),
-            messages,
-            latest: Vec::new(),
-            mark: mark(
-                &rejection.context.name,
-                &rejection.file,
-                rejection.stamp,
-                Some((rejection.reason, &rejection.text)),
-            ),
+        self.rejected_frame(&message, context.mode, mark(&context.name, file, *stamp, Some((*reason, text))))
+    }
+
+    /// What takes the place of cells that can never be stored: a rejection where somebody waits for an answer.
+    fn unstorable(&self, frame: &FrameCommit, context: &SourceContext, why: &str) -> Option<FrameCommit> {
+        let cell = &frame.cells.first()?.cell;
+        if cell.captured.file.is_none() && cell.captured.trigger.is_none() {
+            return None;
+        }
+        let text = format!("the store cannot take this frame: {why}");
+        let message = Rejected {
+            frame: Some(cell.captured.frame),
+            file: cell.captured.file.clone(),
+            trigger: cell.captured.trigger.clone(),
+            case: cell.case.clone(),
+            slide: cell.slide.clone(),
+            ..self.rejected(&context.name, RejectReason::StageFailed, &text)
+        };
+        let mark = frame.mark.clone().map(|mark| FileMark {
+            outcome: file_outcome(Some(RejectReason::StageFailed)),
+            reason: Some(format!("{}: {text}", RejectReason::StageFailed.label())),
+            ..mark
+        });
+        Some(self.rejected_frame(&message, context.mode, mark))
+    }
+
+    fn rejected(&self, source: &str, reason: RejectReason, text: &str) -> Rejected {
+        Rejected::new(&self.station, source, self.context.clock.wall().to_string(), reason, text.to_owned())
+    }
+
+    fn rejected_frame(&self, message: &Rejected, mode: Mode, mark: Option<FileMark>) -> FrameCommit {
+        // A record holds nothing that JSON cannot express.
+        let messages = Message::rejected(message, may_drop(self.outbox_full, mode)).into_iter().collect();
+        FrameCommit { messages, mark, ..FrameCommit::default() }
+    }
+
+    /// Writes a batch, however long it takes: nothing is given up before the pipeline is abandoned. Leaves both empty.
+    fn write(&self, frames: &mut Vec<FrameCommit>, pending: &mut Vec<Pending>) {
+        match self.commit(frames) {
+            Written::Stored => {
+                self.publish(frames);
+                pending.drain(..).for_each(settle);
+            }
+            Written::Abandoned => pending.drain(..).for_each(|frame| frame.ticket.dropped(DropReason::Shutdown)),
+            // Which of them it was shows when they are tried singly.
+            Written::Impossible(why) if frames.len() > 1 => {
+                tracing::warn!(
+                    reason = why,
+                    frames = frames.len(),
+                    "the batch cannot be stored: its frames are tried singly"
+                );
+                for (frame, pending) in frames.drain(..).zip(pending.drain(..)) {
+                    self.write_single(frame, pending, None);
+                }
+            }
+            Written::Impossible(why) => {
+                if let (Some(frame), Some(pending)) = (frames.pop(), pending.pop()) {
+                    self.write_single(frame, pending, Some(why));
+                }
+            }
+        }
+        frames.clear();
+    }
+
+    /// Writes one frame; `failed`: why it is known to be impossible. A frame that can never be stored is rejected.
+    fn write_single(&self, frame: FrameCommit, pending: Pending, failed: Option<String>) {
+        let written = match failed {
+            Some(why) => Written::Impossible(why),
+            None => self.commit(std::slice::from_ref(&frame)),
+        };
+        match written {
+            Written::Stored => {
+                self.publish(std::slice::from_ref(&frame));
+                settle(pending);
+            }
+            Written::Abandoned => pending.ticket.dropped(DropReason::Shutdown),
+            Written::Impossible(why) => {
+                tracing::error!(source = %pending.context.name, reason = why, "a frame can never be stored: it is rejected");
+                if let Some(instead) = self.unstorable(&frame, &pending.context, &why)
+                    && let Written::Impossible(why) = self.commit(std::slice::from_ref(&instead))
+                {
+                    // Its file stays unmarked: it is read again after the next start.
+                    tracing::error!(source = %pending.context.name, reason = why, "nor can its rejection be stored");
+                }
+                pending.ticket.rejected(match pending.end {
+                    End::Stored { .. } => RejectReason::StageFailed,
+                    End::Rejected(reason) => reason,
+                });
+            }
         }
     }
 
-    /// Writes a batch, however long it takes: nothing that came so far is given up before the daemon itself is.
-    fn write(&self, frames: &[FrameCommit], pending: &mut Vec<Pending>) {
+    /// One transaction, tried again for as long as its error may pass.
+    fn commit(&self, frames: &[FrameCommit]) -> Written {
         let mut failed = false;
         loop {
-            let result = self.context.monitor.run(self.input.len(), || self.store.commit(frames));
-            let error = match result {
+            let error = match self.context.monitor.run(self.input.len(), || self.store.commit(frames)) {
                 Ok(Ok(done)) => {
                     if failed {
-                        self.context.health.store(|s| {
-                            s.level = Level::Ok;
-                            s.reason.clear();
-                        });
+                        self.report(Level::Ok, String::new());
                     }
                     if done.dropped > 0 {
                         tracing::warn!(messages = done.dropped, "the outbox is full: messages went unsent");
                     }
                     self.context.health.count_stored(done.cells);
-                    return self.settle(pending);
+                    return Written::Stored;
                 }
-                Ok(Err(error)) => error,
+                Ok(Err(error)) if error.is_transient() => error,
+                Ok(Err(error)) => {
+                    if failed {
+                        self.report(Level::Ok, String::new());
+                    }
+                    return Written::Impossible(with_cause(&error));
+                }
                 Err(panicked) => {
                     self.context.record_panic(&panicked.0);
-                    for Pending { ticket, .. } in pending.drain(..) {
-                        ticket.rejected(RejectReason::StageFailed);
-                    }
-                    return;
+                    return Written::Impossible(panicked.0);
                 }
             };
             failed = true;
-            let why = match &error {
-                StoreError::OutboxFull { .. } => "the outbox is full: capture waits for the broker".to_owned(),
-                other => other.to_string(),
-            };
-            tracing::warn!(reason = why, "commit waits");
-            self.context.health.store(|s| {
-                s.level = if matches!(error, StoreError::OutboxFull { .. }) { Level::Degraded } else { Level::Failed };
-                s.reason = why;
-            });
-            if self.context.abandoned() {
-                for Pending { ticket, .. } in pending.drain(..) {
-                    ticket.dropped(DropReason::Shutdown);
+            let (level, reason) = match &error {
+                StoreError::OutboxFull { .. } => {
+                    (Level::Degraded, "the outbox is full: capture waits for the broker".to_owned())
                 }
-                return;
+                other => (Level::Failed, other.to_string()),
+            };
+            tracing::warn!(reason, "commit waits");
+            self.report(level, reason);
+            if self.context.shutdown.is_abandoned() {
+                return Written::Abandoned;
             }
             if matches!(error, StoreError::OutboxFull { .. }) {
-                self.store.wait_for_outbox_room(RETRY);
+                self.store.wait_for_outbox_room(STORE_RETRY);
             } else {
-                std::thread::sleep(RETRY);
+                self.context.clock.wait(STORE_RETRY, self.context.shutdown.abandoned());
             }
         }
     }
 
-    fn settle(&self, pending: &mut Vec<Pending>) {
-        for Pending { ticket, end, context } in pending.drain(..) {
-            match end {
-                End::Stored { arrived } => {
-                    ticket.stored();
-                    tracing::debug!(source = %context.name, latency = ?arrived.elapsed(), "stored");
-                }
-                End::Rejected(reason) => ticket.rejected(reason),
-            }
-        }
+    fn report(&self, level: Level, reason: String) {
+        self.context.health.store(|store| (store.level, store.reason) = (level, reason));
     }
 
-    fn tell(&self, frames: &[FrameCommit]) {
+    fn publish(&self, frames: &[FrameCommit]) {
         let Some(hub) = self.hub.as_ref().filter(|hub| hub.has_listeners()) else { return };
         for cell in frames.iter().flat_map(|frame| &frame.cells) {
             hub.publish_cell(&cell.cell);
         }
+    }
+}
+
+/// How a transaction ended.
+enum Written {
+    /// It is on the disk.
+    Stored,
+    /// It can never succeed, and why.
+    Impossible(String),
+    /// The pipeline is abandoned.
+    Abandoned,
+}
+
+/// The message of a store error with SQLite's own.
+fn with_cause(error: &StoreError) -> String {
+    match std::error::Error::source(error).map(ToString::to_string) {
+        Some(cause) if !error.to_string().contains(&cause) => format!("{error}: {cause}"),
+        _ => error.to_string(),
+    }
+}
+
+/// Counts a frame whose transaction is on the disk.
+fn settle(Pending { ticket, end, context }: Pending) {
+    match end {
+        End::Stored { arrived } => {
+            ticket.stored();
+            tracing::debug!(source = %context.name, latency = ?arrived.elapsed(), "stored");
+        }
+        End::Rejected(reason) => ticket.rejected(reason),
     }
 }

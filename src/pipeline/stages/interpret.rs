@@ -2,12 +2,13 @@
 
 use std::{sync::Arc, time::Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError};
+use crossbeam_channel::Receiver;
 
 use super::{StageContext, commit};
 use crate::{
     config::{Config, KeepImages, OutboxFull, SourceKind},
-    pipeline::{casebook::CaseBook, edges::EdgeSender, job::Job, record},
+    pipeline::{edges::EdgeSender, job::Job, record},
+    records::CaseBook,
     station::{DropReason, RejectReason},
     store::{CellCommit, Crop, FrameCommit, ImageFolder, Message, StoredImage, keeps_image, may_drop},
     web::{LiveBoxes, LiveFrame, LiveHub},
@@ -71,12 +72,11 @@ pub struct InterpretStage {
 impl InterpretStage {
     /// Runs until recognise has ended and the last frame is through.
     pub fn run(self) {
-        loop {
-            match self.input.recv_timeout(std::time::Duration::from_millis(50)) {
-                Ok((job, _)) if self.context.abandoned() => job.drop_for(DropReason::Shutdown),
-                Ok((job, provenance)) => self.process(job, &provenance),
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return,
+        for (job, provenance) in &self.input {
+            if self.context.shutdown.is_abandoned() {
+                job.drop_for(DropReason::Shutdown);
+            } else {
+                self.process(job, &provenance);
             }
         }
     }

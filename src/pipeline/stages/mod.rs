@@ -1,4 +1,4 @@
-//! The stages, one file each. A stage is a loop on a thread of its own around functions of the rooms below.
+//! The stages, one file each. A stage is a loop on a thread of its own around functions of the layers below.
 
 pub mod capture;
 pub mod commit;
@@ -6,44 +6,26 @@ pub mod interpret;
 pub mod recognise;
 pub mod triage;
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
-    thread,
-};
+use std::{sync::Arc, thread};
 
-use super::{clock::Clock, monitor::StageMonitor};
-use crate::station::Health;
+use super::monitor::StageMonitor;
+use crate::{clock::Clock, shutdown::ShutdownReceiver, station::Health};
 
-/// What every stage has at hand.
+/// What every stage works with.
 #[derive(Debug, Clone)]
 pub struct StageContext {
     /// Its monitor.
     pub monitor: Arc<StageMonitor>,
     /// Time.
     pub clock: Arc<dyn Clock>,
-    /// The picture of the daemon.
+    /// The state of the daemon.
     pub health: Health,
-    /// Sources end; the rest drains.
-    pub stop: Arc<AtomicBool>,
-    /// The time for draining is over: what is in hand is given up.
-    pub abandon: Arc<AtomicBool>,
+    /// The shutdown: sources end and the rest drains, then what is unfinished is given up.
+    pub shutdown: ShutdownReceiver,
 }
 
 impl StageContext {
-    /// Sources are to end.
-    pub fn stopping(&self) -> bool {
-        self.stop.load(Relaxed)
-    }
-
-    /// What is in hand is to be given up.
-    pub fn abandoned(&self) -> bool {
-        self.abandon.load(Relaxed)
-    }
-
-    /// Says that a panic was caught.
+    /// Reports a panic that was caught.
     pub fn record_panic(&self, text: &str) {
         tracing::error!(stage = self.monitor.name(), panic = text, "a stage panicked; the frame is rejected");
         let restarts = self.monitor.panics() as u32;
@@ -54,7 +36,7 @@ impl StageContext {
 /// Starts a named thread.
 ///
 /// # Errors
-/// When the system has none to give.
+/// When the system cannot start it.
 pub fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> std::io::Result<thread::JoinHandle<()>> {
     thread::Builder::new().name(name.to_owned()).spawn(body)
 }

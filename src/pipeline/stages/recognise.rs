@@ -1,4 +1,4 @@
-//! Recognise: the networks. Takes one frame of each source in turn, so that none starves another.
+//! Recognise: the networks, for all sources. Takes one frame of each source in turn, so that none starves another.
 
 use std::{
     collections::BTreeMap,
@@ -24,12 +24,12 @@ pub type MakeRecognizer = Box<dyn FnMut() -> Result<Box<dyn Recognizer>, Recogni
 /// Makes the recognizer that takes over when the engine is broken, given the reason; used at most once a source.
 pub type FallBack = Box<dyn FnOnce(String) -> MakeRecognizer + Send>;
 
-/// Waits between attempts to get a failed engine back.
-const RETRY: Duration = Duration::from_secs(2);
-/// How often one frame may bring a working engine down before it is rejected.
-const TRIES: u32 = 2;
+/// Pause between attempts to get a failed engine back.
+pub(super) const ENGINE_RETRY: Duration = Duration::from_secs(2);
+/// How often one frame may make a working engine fail before it is rejected.
+const MAX_ENGINE_FAILURES: u32 = 2;
 
-/// One source's way into the stage.
+/// One source's input to the stage.
 pub struct Lane {
     /// Name of the source.
     pub source: Arc<str>,
@@ -45,18 +45,18 @@ pub struct Lane {
 
 /// The recognise stage.
 pub struct RecogniseStage {
-    /// What it has at hand.
+    /// Monitor, clock, health and shutdown.
     pub context: StageContext,
     /// The sources.
     pub lanes: Vec<Lane>,
     /// Recognised frames.
     pub output: EdgeSender<(Job, Arc<Provenance>)>,
-    /// Refusals that must be told.
+    /// Rejections that are published.
     pub rejections: EdgeSender<commit::Outcome>,
 }
 
 impl RecogniseStage {
-    /// Runs until every source has ended and the last frame is through.
+    /// Runs until every source has ended and its last frame is recognised.
     pub fn run(mut self) {
         let mut open: Vec<usize> = (0..self.lanes.len()).collect();
         let mut provenances: BTreeMap<usize, Arc<Provenance>> = self
@@ -85,7 +85,7 @@ impl RecogniseStage {
                         select.recv(&self.lanes[*lane].input);
                     }
                     // A closed lane is ready, too: it is taken out below.
-                    let _ = select.ready_timeout(Duration::from_millis(50));
+                    select.ready();
                     open.retain(|lane| !matches!(probe(&self.lanes[*lane].input), Probe::Closed));
                 }
             }
@@ -104,7 +104,7 @@ impl RecogniseStage {
         let _span = tracing::debug_span!("frame", source = %job.context.name, frame = job.frame.info.id.0).entered();
         let mut failures = 0;
         loop {
-            if self.context.abandoned() {
+            if self.context.shutdown.is_abandoned() {
                 return job.drop_for(DropReason::Shutdown);
             }
             let waiting = self.lanes[lane].input.len();
@@ -131,7 +131,7 @@ impl RecogniseStage {
                     // With something to fall back on, no cell waits for an engine that may not come back.
                     let once = job.context.is_live() || self.lanes[lane].fall_back.is_some();
                     let back = self.rebuild(lane, provenance, once);
-                    if failures < TRIES && back {
+                    if failures < MAX_ENGINE_FAILURES && back {
                         continue;
                     }
                     if !self.fall_back(lane, provenance, &why) {
@@ -158,7 +158,7 @@ impl RecogniseStage {
         self.rebuild(lane, provenance, true)
     }
 
-    /// Makes the recognizer anew; `once`: one attempt, else until the engine is back or the daemon stops.
+    /// Makes the recognizer again; `once`: one attempt, else until the engine is back or the daemon stops.
     fn rebuild(&mut self, lane: usize, provenance: &mut Arc<Provenance>, once: bool) -> bool {
         loop {
             match (self.lanes[lane].make)() {
@@ -171,7 +171,7 @@ impl RecogniseStage {
                 Err(error) => {
                     let why = error.to_string();
                     self.context.health.engine(|e| {
-                        // Cells wait, or are rejected with the reason: nothing is lost without a word.
+                        // Cells wait, or are rejected with the reason: nothing is lost silently.
                         e.level = Level::Degraded;
                         e.reason = why;
                     });
@@ -180,19 +180,15 @@ impl RecogniseStage {
                     }
                 }
             }
-            let until = Instant::now() + RETRY;
-            while Instant::now() < until {
-                if self.context.abandoned() || self.context.stopping() {
-                    return false;
-                }
-                std::thread::sleep(Duration::from_millis(50));
+            if !self.context.clock.wait(ENGINE_RETRY, self.context.shutdown.draining()) {
+                return false;
             }
         }
     }
 
     fn reject(&self, job: Job, reason: RejectReason, text: String) {
         // What a stopping daemon could not finish is read again next time.
-        if self.context.stopping() && reason == RejectReason::EngineFailed {
+        if self.context.shutdown.is_draining() && reason == RejectReason::EngineFailed {
             return job.drop_for(DropReason::Shutdown);
         }
         if let Some(rejection) = job.reject(reason, text) {
@@ -201,7 +197,7 @@ impl RecogniseStage {
     }
 }
 
-/// What `state` tells of an engine and its models: degraded where there is anything to note.
+/// What `state` reports of an engine and its models: degraded where there is anything to note.
 pub fn engine_state(provenance: &Provenance) -> EngineState {
     EngineState {
         level: if provenance.notes.is_empty() { Level::Ok } else { Level::Degraded },
@@ -221,8 +217,8 @@ enum Probe {
 fn probe<T>(receiver: &Receiver<T>) -> Probe {
     let mut select = Select::new();
     select.recv(receiver);
-    // Ready and still empty means: closed. (Nobody else takes from this channel but a shedding sender, whose own
-    // life keeps it open.)
+    // Ready and still empty means: closed. (Nobody else takes from this channel but a sender that drops the oldest, and
+    // that one keeps it open.)
     if select.try_ready().is_ok() && receiver.is_empty() { Probe::Closed } else { Probe::Open }
 }
 

@@ -1,11 +1,12 @@
-//! Triage and select: one thread a source. Looks at every frame for a few milliseconds; the worth-while go on.
+//! Triage and select: one thread for each source. Scores every frame within a few milliseconds and passes on those
+//! with a metaphase.
 
 use std::{
     borrow::Cow,
     time::{Duration, Instant},
 };
 
-use crossbeam_channel::{Receiver, RecvTimeoutError};
+use crossbeam_channel::{Receiver, never, select};
 
 use super::{StageContext, commit};
 use crate::{
@@ -20,16 +21,16 @@ use crate::{
 use domain::{Quality, frame::Frame};
 use recognition::{Region, Regions};
 
-/// What triage says of a frame.
+/// The result of triage for a frame.
 #[derive(Debug, Clone, Default)]
 pub struct Assessment {
     /// Scores from 0 to 1.
     pub quality: Quality,
-    /// Why it does not go on, with words; none when it does.
+    /// Why it does not go on, with an explanation; none when it does.
     pub refused: Option<(RejectReason, Cow<'static, str>)>,
 }
 
-/// Looks at a frame; holds its own scratch memory.
+/// Assesses frames; holds its own scratch memory.
 pub trait Assess: Send {
     /// Scores the frame and fills `regions` (handed in empty) with where its cells are.
     fn assess(&mut self, frame: &Frame, regions: &mut Regions) -> Assessment;
@@ -37,9 +38,9 @@ pub trait Assess: Send {
 
 /// The triage stage of one source.
 pub struct TriageStage {
-    /// What it has at hand.
+    /// Monitor, clock, health and shutdown.
     pub context: StageContext,
-    /// Makes the part that looks; again after a panic.
+    /// Makes the assessor; again after a panic.
     pub make: Box<dyn FnMut() -> Box<dyn Assess> + Send>,
     /// How long the frames of a scene are gathered; none: every frame goes on by itself.
     pub window: Option<Duration>,
@@ -47,9 +48,9 @@ pub struct TriageStage {
     pub input: Receiver<Job>,
     /// Frames for recognise.
     pub output: EdgeSender<Job>,
-    /// Refusals that must be told.
+    /// Rejections that are published.
     pub rejections: EdgeSender<commit::Outcome>,
-    /// People who watch.
+    /// The live view, where the page is served.
     pub hub: Option<LiveHub>,
 }
 
@@ -57,32 +58,39 @@ impl TriageStage {
     /// Runs until capture has ended and the last frame is through.
     pub fn run(mut self) {
         let mut assess = (self.make)();
-        let mut select: Option<Select<Job>> = self.window.map(Select::new);
+        let mut scenes: Option<Select<Job>> = self.window.map(Select::new);
+        let (mut timer, mut timer_due) = (never(), None);
         loop {
-            let wait = match select.as_ref().and_then(Select::due) {
-                Some(due) => due.saturating_duration_since(self.context.clock.now()).min(Duration::from_millis(50)),
-                None => Duration::from_millis(50),
-            };
-            match self.input.recv_timeout(wait) {
-                Ok(job) if self.context.abandoned() => job.drop_for(DropReason::Shutdown),
-                Ok(job) => self.look(job, &mut assess, select.as_mut()),
-                Err(RecvTimeoutError::Timeout) => {
-                    if let Some(select) = &mut select {
+            // One timer for each scene: it is set again only when another scene is due.
+            let due = scenes.as_ref().and_then(Select::due);
+            if due != timer_due {
+                let clock = &self.context.clock;
+                timer = due.map_or_else(never, |due| clock.after(due.saturating_duration_since(clock.now())));
+                timer_due = due;
+            }
+            select! {
+                recv(self.input) -> job => match job {
+                    Ok(job) if self.context.shutdown.is_abandoned() => job.drop_for(DropReason::Shutdown),
+                    Ok(job) => self.assess(job, &mut assess, scenes.as_mut()),
+                    Err(_) => break,
+                },
+                recv(timer) -> _ => {
+                    timer_due = None;
+                    if let Some(scenes) = &mut scenes {
                         let output = &self.output;
-                        select.tick(self.context.clock.now(), |choice| pass(output, choice));
+                        scenes.tick(self.context.clock.now(), |choice| pass(output, choice));
                     }
                 }
-                Err(RecvTimeoutError::Disconnected) => break,
             }
         }
         // The best frame of the last scene is finished in the drain, too.
-        if let Some(select) = &mut select {
+        if let Some(scenes) = &mut scenes {
             let output = &self.output;
-            select.interrupt(|choice| pass(output, choice));
+            scenes.interrupt(|choice| pass(output, choice));
         }
     }
 
-    fn look(&mut self, mut job: Job, assess: &mut Box<dyn Assess>, select: Option<&mut Select<Job>>) {
+    fn assess(&mut self, mut job: Job, assess: &mut Box<dyn Assess>, scenes: Option<&mut Select<Job>>) {
         let _span = tracing::debug_span!("frame", source = %job.context.name, frame = job.frame.info.id.0).entered();
         let begun = Instant::now();
         let Job { frame, regions, .. } = &mut job;
@@ -109,17 +117,17 @@ impl TriageStage {
         if let Some((reason, text)) = assessment.refused {
             self.show(live, None);
             // One blurred frame does not end a scene; no metaphase does.
-            if let (Some(select), RejectReason::Empty | RejectReason::NoMetaphase) = (select, reason) {
-                select.interrupt(|choice| pass(&self.output, choice));
+            if let (Some(scenes), RejectReason::Empty | RejectReason::NoMetaphase) = (scenes, reason) {
+                scenes.interrupt(|choice| pass(&self.output, choice));
             }
             return self.reject(job, reason, &text);
         }
-        match select {
+        match scenes {
             None => {
                 self.show(live, None);
                 pass(&self.output, Choice::Go(job, 0));
             }
-            Some(select) => {
+            Some(scenes) => {
                 let pixels = &job.frame.pixels;
                 let quality = job.quality;
                 let features = SceneFeatures {
@@ -127,9 +135,9 @@ impl TriageStage {
                     stage_um: job.frame.info.stage_um,
                     score: quality.metaphase * (0.2 + quality.focus) * (0.2 + quality.spread),
                 };
-                select.offer(job, features, self.context.clock.now(), |choice| pass(&self.output, choice));
-                // Only now is it known which scene the frame sample to: boxes of another must not lie on it.
-                self.show(live, Some(select.scene()));
+                scenes.offer(job, features, self.context.clock.now(), |choice| pass(&self.output, choice));
+                // Only now is the scene of the frame known: boxes of another must not lie on it.
+                self.show(live, Some(scenes.scene()));
             }
         }
     }

@@ -12,18 +12,14 @@ use domain::{
 };
 use metaphased::{
     camera::{Buffers, Capture, Source, SourceError},
+    clock::Clock,
     config::{Config, Mode, SourceConfig},
     pipeline::{
         Parts, Pipeline, SourceParts,
-        casebook::{CaseBook, CaseBookSettings},
-        clock::Clock,
         job::SourceContext,
-        stages::{
-            interpret::InterpretSettings,
-            triage::{Assess, Assessment},
-        },
+        stages::triage::{Assess, Assessment},
     },
-    station::{Birth, FrameCounts, Health, SourceState},
+    station::{Birth, FrameCounts, Health},
     store::{Store, StoreOptions},
 };
 use recognition::{Candidate, Provenance, Recognised, RecognitionError, Recognizer, Region, Regions};
@@ -33,12 +29,14 @@ pub const SIDE: usize = 64;
 
 /// What the next call of a source gives.
 pub enum Step {
-    /// A picture whose samples are all of this level, but for a bright corner that tells pictures apart.
+    /// A picture whose samples are all of this level, but for a bright corner that distinguishes pictures.
     Level(u8),
     /// Nothing yet.
     Wait,
     /// There will be no more.
     End,
+    /// The source fails and is opened again.
+    Lost,
 }
 
 /// A source that a closure writes.
@@ -55,6 +53,7 @@ impl Source for Script {
         let level = match step() {
             Step::Level(level) => level,
             Step::End => return Ok(Capture::Finished),
+            Step::Lost => return Err(SourceError::Device("the cable is loose".into())),
             Step::Wait => {
                 std::thread::sleep(Duration::from_millis(1));
                 return Ok(Capture::Nothing);
@@ -165,45 +164,35 @@ pub struct Bench {
 impl Bench {
     pub fn start(sources: Vec<Scripted>, clock: impl Clock + 'static) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
+        Self::start_in(folder, sources, clock)
+    }
+
+    /// With a folder in which a store may stand already.
+    pub fn start_in(folder: tempfile::TempDir, sources: Vec<Scripted>, clock: impl Clock + 'static) -> Self {
         let store = Store::open(folder.path(), StoreOptions::default()).expect("a store");
         let health = Health::new(Birth::default());
-        let config = Config::default();
-        let sources = sources
-            .into_iter()
-            .map(|source| {
-                let Scripted { name, mode, files, window, step, look } = source;
-                let ledger = health.add_source(name, SourceState::default());
-                let settings = SourceConfig { mode: Some(mode), ..SourceConfig::default() };
-                let network = move || -> Box<dyn Recognizer> {
-                    let look = look.clone();
-                    let look = move |frame: &Frame| {
-                        // A panic of the script poisons the lock; the stage's next recognizer goes on with it.
-                        (look.lock().unwrap_or_else(std::sync::PoisonError::into_inner))(frame)
-                    };
-                    Box::new(Network { look, provenance: Provenance::default() })
+        let mut parts = Parts::new(&Config::default(), store.clone(), health.clone()).expect("defaults");
+        parts.clock = Arc::new(clock);
+        for source in sources {
+            let Scripted { name, mode, files, window, step, look } = source;
+            let settings = SourceConfig { mode: Some(mode), ..SourceConfig::default() };
+            let network = move || -> Box<dyn Recognizer> {
+                let look = look.clone();
+                let look = move |frame: &Frame| {
+                    // A panic of the script poisons the lock; the stage's next recognizer goes on with it.
+                    (look.lock().unwrap_or_else(std::sync::PoisonError::into_inner))(frame)
                 };
-                SourceParts {
-                    context: SourceContext::new(name, settings, ledger),
-                    open: Box::new(move || Ok(Box::new(Script { step: step.clone(), files, count: 0 }))),
-                    assess: Box::new(|| Box::new(Nod)),
-                    recognizer: network(),
-                    make: Box::new(move || Ok(network())),
-                    fall_back: None,
-                    window,
-                }
-            })
-            .collect();
-        let cases = CaseBook::new(CaseBookSettings::from_config(&config).expect("defaults"), store.clone());
-        let pipeline = Pipeline::start(Parts {
-            sources,
-            interpret: InterpretSettings::from_config(&config),
-            store: store.clone(),
-            cases,
-            health: health.clone(),
-            hub: None,
-            clock: Arc::new(clock),
-        })
-        .expect("it starts");
+                Box::new(Network { look, provenance: Provenance::default() })
+            };
+            let source = SourceParts::new(
+                SourceContext::register(name, settings, &health),
+                Box::new(move || Ok(Box::new(Script { step: step.clone(), files, count: 0 }))),
+                || Box::new(Nod),
+                Box::new(move || Ok(network())),
+            );
+            parts.sources.push(SourceParts { window, ..source.expect("a network") });
+        }
+        let pipeline = Pipeline::start(parts).expect("it starts");
         Self { pipeline, health, store, _folder: folder }
     }
 

@@ -23,10 +23,10 @@ use domain::{
 use jiff::Timestamp;
 use karyotype::KaryotypeSettings;
 use metaphased::{
-    pipeline::review::reviewed,
+    records::reviewed,
     station::{
-        Birth, Command, CommandError, CommandInbox, EngineState, Health, Level, RejectReason, ReviewAction,
-        SourceFacts, SourceState, command_channel,
+        Birth, Command, CommandError, CommandInbox, EngineState, Health, Level, RecordCommand, RejectReason,
+        ReviewAction, SourceCommand, SourceFacts, SourceState, command_channel,
     },
     store::{CellCommit, FrameCommit, ReviewRecord, Store, StoreOptions},
     web::{EventKind, LiveBoxes, LiveFrame, LiveHub, LiveSource, WebOptions, WebParts, bind},
@@ -152,15 +152,17 @@ impl PageServer {
             while let Ok(envelope) = inbox.recv() {
                 let (command, reply) = envelope.split();
                 reply(match command {
-                    Command::Review { by, cell, revision, change } => review(&store, &hub, by, cell, revision, change),
-                    Command::Case { case, slide, .. } => {
+                    Command::Record(RecordCommand::Review { by, cell, revision, change }) => {
+                        review(&store, &hub, by, cell, revision, change)
+                    }
+                    Command::Source(SourceCommand::Case { case, slide, .. }) => {
                         health.set_case(case, slide);
                         Ok(json!({}))
                     }
-                    Command::Trigger { source: Some(source), .. } if source != "scope" => {
+                    Command::Source(SourceCommand::Trigger { source: Some(source), .. }) if source != "scope" => {
                         Err(CommandError::NotFound(format!("there is no source '{source}'")))
                     }
-                    Command::Trigger { trigger, .. } => Ok(json!({ "trigger": trigger })),
+                    Command::Source(SourceCommand::Trigger { trigger, .. }) => Ok(json!({ "trigger": trigger })),
                     _ => Err(CommandError::Refused("not in this test".into())),
                 });
             }

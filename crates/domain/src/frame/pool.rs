@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
+use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded, select};
 
 /// A buffer of pixels. Sixteen-bit words underneath, so that it serves both 8- and 16-bit samples without a copy.
 #[derive(Debug)]
@@ -55,9 +55,12 @@ impl FramePool {
         }
     }
 
-    /// Waits up to `timeout` for a buffer of `bytes` bytes (contents arbitrary).
-    pub fn take_within(&self, bytes: usize, timeout: std::time::Duration) -> Option<PixelBuffer> {
-        let words = self.free.recv_timeout(timeout).ok()?;
+    /// Waits for a buffer of `bytes` bytes (contents arbitrary); none when `stop` disconnects first.
+    pub fn take_until<T>(&self, bytes: usize, stop: &Receiver<T>) -> Option<PixelBuffer> {
+        let words = select! {
+            recv(self.free) -> words => words.ok()?,
+            recv(stop) -> _ => return None,
+        };
         Some(PixelBuffer::sized(words, bytes, Some(self.shelf.clone())))
     }
 }

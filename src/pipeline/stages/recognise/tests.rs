@@ -1,4 +1,4 @@
-//! An engine that breaks: no cell is lost without a word, and the state says what runs.
+//! An engine that breaks: no cell is lost silently, and the state names the engine that runs.
 
 use std::{
     sync::{
@@ -11,9 +11,11 @@ use std::{
 
 use super::*;
 use crate::{
+    clock::ManualClock,
     config::{Mode, SourceConfig, SourceKind},
-    pipeline::{clock::SystemClock, edges, job::SourceContext, monitor::StageMonitor},
-    station::{Birth, Health, SourceState},
+    pipeline::{edges, job::SourceContext, monitor::StageMonitor},
+    shutdown::Shutdown,
+    station::{Birth, Health},
 };
 use domain::frame::{Frame, FrameInfo, PixelBuffer, PixelFormat, Pixels};
 use recognition::{Recognised, Region, inference::EngineError};
@@ -44,37 +46,41 @@ struct Bench {
     made: Arc<AtomicUsize>,
     health: Health,
     source: Arc<SourceContext>,
-    abandon: Arc<AtomicBool>,
+    shutdown: Shutdown,
+    clock: ManualClock,
     recognised: Receiver<(Job, Arc<Provenance>)>,
     refused: Receiver<commit::Outcome>,
     stage: thread::JoinHandle<()>,
+}
+
+fn context(clock: &ManualClock, health: &Health, shutdown: &Shutdown) -> StageContext {
+    let clock = Arc::new(clock.clone());
+    StageContext {
+        monitor: StageMonitor::new("recognise", clock.clone()),
+        clock,
+        health: health.clone(),
+        shutdown: shutdown.receiver(),
+    }
 }
 
 fn run(mode: Mode, fall_back: Option<FallBack>) -> Bench {
     let works = Arc::new(AtomicBool::new(false));
     let made = Arc::new(AtomicUsize::new(0));
     let health = Health::new(Birth::default());
-    let ledger = health.add_source("scope", SourceState::default());
     let config = SourceConfig { kind: SourceKind::Folder, mode: Some(mode), ..SourceConfig::default() };
-    let source = SourceContext::new("scope", config, ledger);
-    let abandon = Arc::new(AtomicBool::new(false));
-    let (frames, input) = edges::edge(edges::TRIAGE_RECOGNISE, abandon.clone());
-    let (output, recognised) = edges::edge(edges::RECOGNISE_INTERPRET, abandon.clone());
-    let (rejections, refused) = edges::edge(edges::INTERPRET_COMMIT, abandon.clone());
+    let source = SourceContext::register("scope", config, &health);
+    let shutdown = Shutdown::default();
+    let clock = ManualClock::default();
+    let (frames, input) = edges::edge(edges::TRIAGE_RECOGNISE, shutdown.receiver());
+    let (output, recognised) = edges::edge(edges::RECOGNISE_INTERPRET, shutdown.receiver());
+    let (rejections, refused) = edges::edge(edges::INTERPRET_COMMIT, shutdown.receiver());
     for _ in 0..2 {
         let pixels = Pixels::new(PixelBuffer::from_bytes(&[200; 64]), PixelFormat::Mono8, 8, 8, 8).unwrap();
         let info = FrameInfo { file: Some("a.png".into()), ..FrameInfo::of_tool("test") };
         let job = Job::new(Frame { info, pixels }, source.ledger.accept(), source.clone(), false);
         frames.send(job, Mode::Lossless);
     }
-    let clock: Arc<dyn crate::pipeline::clock::Clock> = Arc::new(SystemClock);
-    let context = StageContext {
-        monitor: StageMonitor::new("recognise", clock.clone()),
-        clock,
-        health: health.clone(),
-        stop: Arc::default(),
-        abandon: abandon.clone(),
-    };
+    let context = context(&clock, &health, &shutdown);
     let engine = works.clone();
     let count = made.clone();
     let make: MakeRecognizer = Box::new(move || {
@@ -90,7 +96,18 @@ fn run(mode: Mode, fall_back: Option<FallBack>) -> Bench {
     let lane = Lane { source: "scope".into(), input, make, fall_back, recognizer };
     let stage = RecogniseStage { context, lanes: vec![lane], output, rejections };
     let stage = thread::spawn(move || stage.run());
-    Bench { works, made, health, source, abandon, recognised, refused, stage }
+    Bench { works, made, health, source, shutdown, clock, recognised, refused, stage }
+}
+
+impl Bench {
+    /// Until the stage waits for the next attempt to get its engine back.
+    fn until_it_waits(&self) {
+        let limit = Instant::now() + SOON;
+        while self.clock.timers() == 0 {
+            assert!(Instant::now() < limit, "it does not wait for its engine");
+            thread::yield_now();
+        }
+    }
 }
 
 const SOON: Duration = Duration::from_secs(20);
@@ -98,14 +115,13 @@ const SOON: Duration = Duration::from_secs(20);
 #[test]
 fn a_lossless_source_waits_for_a_broken_engine_and_loses_no_cell() {
     let bench = run(Mode::Lossless, None);
-    while bench.made.load(SeqCst) == 0 {
-        thread::sleep(Duration::from_millis(5));
-    }
-    assert!(bench.recognised.recv_timeout(Duration::from_millis(300)).is_err(), "it waits");
+    bench.until_it_waits();
+    assert!(bench.recognised.is_empty());
     let state = bench.health.state(String::new());
     assert_eq!((state.level, state.engine.level), (Level::Degraded, Level::Degraded));
     assert!(state.engine.reason.contains("fell off the bus"), "{}", state.engine.reason);
     bench.works.store(true, SeqCst);
+    bench.clock.advance(ENGINE_RETRY);
     for _ in 0..2 {
         let (job, _) = bench.recognised.recv_timeout(SOON).expect("both frames come through");
         job.ticket.stored();
@@ -115,6 +131,17 @@ fn a_lossless_source_waits_for_a_broken_engine_and_loses_no_cell() {
     assert_eq!((counts.stored, counts.rejected_total(), counts.dropped_total()), (2, 0, 0));
     assert!(bench.refused.is_empty());
     end(bench);
+}
+
+#[test]
+fn a_stop_ends_the_wait_for_a_broken_engine_and_its_frames_are_read_again() {
+    let bench = run(Mode::Lossless, None);
+    bench.until_it_waits();
+    bench.shutdown.drain();
+    let ledger = bench.source.ledger.clone();
+    end(bench);
+    let counts = ledger.counts();
+    assert_eq!((counts.dropped.get("shutdown"), counts.rejected_total()), (Some(&2), 0), "{counts:?}");
 }
 
 #[test]
@@ -148,7 +175,11 @@ fn the_fallback_takes_over_a_running_engine_and_the_state_says_so() {
         let bench = run(mode, Some(fall_back));
         for _ in 0..2 {
             let (job, provenance) = bench.recognised.recv_timeout(SOON).expect("both frames come through");
-            assert!(provenance.notes[0].contains("fell off the bus"), "every cell tells: {:?}", provenance.notes);
+            assert!(
+                provenance.notes[0].contains("fell off the bus"),
+                "every cell carries the reason: {:?}",
+                provenance.notes
+            );
             job.ticket.stored();
         }
         let state = bench.health.state(String::new());
@@ -161,7 +192,7 @@ fn the_fallback_takes_over_a_running_engine_and_the_state_says_so() {
 
 /// Ends the stage, which lives for as long as its source may still send.
 fn end(bench: Bench) {
-    bench.abandon.store(true, SeqCst);
+    bench.shutdown.abandon();
     drop(bench.recognised);
     drop(bench.refused);
     let until = Instant::now() + SOON;
@@ -171,7 +202,7 @@ fn end(bench: Bench) {
     assert!(bench.stage.is_finished(), "the source has ended, so the stage ends");
 }
 
-/// An engine that notes what it is told and asked, and has one look at the next frame while it works.
+/// An engine that records the order of prefetches and recognitions.
 struct Foresighted {
     seen: Arc<std::sync::Mutex<Vec<(char, u64)>>>,
     provenance: Provenance,
@@ -203,29 +234,21 @@ impl Recognizer for Foresighted {
 }
 
 #[test]
-fn an_engine_that_reads_ahead_is_told_of_the_next_frame_before_it_works_on_this_one() {
+fn an_engine_with_prefetch_gets_the_next_frame_before_it_works_on_this_one() {
     let health = Health::new(Birth::default());
-    let ledger = health.add_source("scope", SourceState::default());
     let config = SourceConfig { kind: SourceKind::Folder, ..SourceConfig::default() };
-    let source = SourceContext::new("scope", config, ledger);
-    let abandon = Arc::new(AtomicBool::new(false));
-    let (frames, input) = edges::edge(edges::TRIAGE_RECOGNISE, abandon.clone());
-    let (output, recognised) = edges::edge(edges::RECOGNISE_INTERPRET, abandon.clone());
-    let (rejections, _refused) = edges::edge(edges::INTERPRET_COMMIT, abandon.clone());
+    let source = SourceContext::register("scope", config, &health);
+    let shutdown = Shutdown::default();
+    let (frames, input) = edges::edge(edges::TRIAGE_RECOGNISE, shutdown.receiver());
+    let (output, recognised) = edges::edge(edges::RECOGNISE_INTERPRET, shutdown.receiver());
+    let (rejections, _refused) = edges::edge(edges::INTERPRET_COMMIT, shutdown.receiver());
     for number in 1..=2 {
         let pixels = Pixels::new(PixelBuffer::from_bytes(&[200; 64]), PixelFormat::Mono8, 8, 8, 8).unwrap();
         let info = FrameInfo { id: domain::frame::FrameId(number), ..FrameInfo::of_tool("test") };
         frames.send(Job::new(Frame { info, pixels }, source.ledger.accept(), source.clone(), false), Mode::Lossless);
     }
     drop(frames);
-    let clock: Arc<dyn crate::pipeline::clock::Clock> = Arc::new(SystemClock);
-    let context = StageContext {
-        monitor: StageMonitor::new("recognise", clock.clone()),
-        clock,
-        health,
-        stop: Arc::default(),
-        abandon,
-    };
+    let context = context(&ManualClock::default(), &health, &shutdown);
     let seen = Arc::new(std::sync::Mutex::new(Vec::new()));
     let recognizer = Box::new(Foresighted { seen: seen.clone(), provenance: Provenance::default() });
     let make: MakeRecognizer = Box::new(|| Err(broken().into()));

@@ -1,4 +1,4 @@
-//! What a person at the terminal sees: the banner and the calm line.
+//! The output for a person at the terminal: the banner and the line of progress.
 
 use std::{
     io::{IsTerminal, Write},
@@ -14,8 +14,8 @@ use crate::{
 };
 use domain::NOTICE;
 
-/// Says where the page is, what to try and how to stop.
-pub fn banner(page: Option<String>, broker: Option<&BrokerChoice>, config: &Config, folder: &Path, health: &Health) {
+/// Prints where the page is, what to try and how to stop.
+pub fn banner(page: Option<&str>, broker: Option<&BrokerChoice>, config: &Config, folder: &Path, health: &Health) {
     let mut text = format!("\nmetaphased {}  station {}\n", env!("CARGO_PKG_VERSION"), config.station);
     match page {
         Some(url) => text += &format!("  page     {url}\n"),
@@ -39,7 +39,7 @@ pub fn banner(page: Option<String>, broker: Option<&BrokerChoice>, config: &Conf
     let _ = std::io::stderr().write_all(text.as_bytes());
 }
 
-/// The calm line: rewritten once a second on a terminal, a log line a minute elsewhere.
+/// The line of progress: rewritten once a second on a terminal, a log line each minute elsewhere.
 pub struct Progress {
     /// The line on a terminal.
     pub bar: Option<ProgressBar>,
@@ -56,17 +56,17 @@ impl Progress {
         Self { bar }
     }
 
-    /// Says how far things are.
-    pub fn say(&self, stats: &Stats, health: &Health) {
+    /// Reports what has been done so far.
+    pub fn report(&self, stats: &Stats, health: &Health) {
         let sum = |pick: fn(&crate::station::SourceStats) -> u64| stats.sources.values().map(pick).sum::<u64>();
         let (frames, dropped) = (sum(|s| s.accepted), sum(|s| s.dropped.values().sum()));
         let state = health.state(String::new());
-        let told = match state.level {
+        let condition = match state.level {
             Level::Ok => "ok".to_owned(),
             _ => state.reasons.join("; "),
         };
         let line = format!(
-            "{} cells, {} published, {} waiting · {frames} frames, {dropped} dropped · {told}",
+            "{} cells, {} published, {} waiting · {frames} frames, {dropped} dropped · {condition}",
             stats.cells_stored, stats.cells_published, stats.outbox_depth
         );
         match &self.bar {

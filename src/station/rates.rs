@@ -1,14 +1,14 @@
-//! Rates over the last moments, from counters sampled now and then. Pure: times are handed in.
+//! Rates of `stats` over moving windows, from counters sampled at any times. Pure: times are handed in.
 
 use std::{collections::VecDeque, time::Duration};
 
-use crate::station::Stats;
+use super::Stats;
 
 /// Window of the frame rate.
-const FRAMES_WINDOW: Duration = Duration::from_secs(10);
+const FRAME_RATE_WINDOW: Duration = Duration::from_secs(10);
 
 /// Window of the cell rate.
-const CELLS_WINDOW: Duration = Duration::from_secs(60);
+const CELL_RATE_WINDOW: Duration = Duration::from_secs(60);
 
 /// Keeps the samples of the last minute.
 #[derive(Debug, Default)]
@@ -20,14 +20,14 @@ impl Rates {
     /// Fills in the rates of `stats`, taken `now` after the start, and keeps it as a sample.
     pub fn fill(&mut self, stats: &mut Stats, now: Duration) {
         // One sample older than the window stays, so that the window is whole.
-        while self.samples.len() > 1 && self.samples[1].0 + CELLS_WINDOW < now {
+        while self.samples.len() > 1 && self.samples[1].0 + CELL_RATE_WINDOW < now {
             self.samples.pop_front();
         }
-        if let Some((then, before)) = self.since(now, CELLS_WINDOW) {
+        if let Some((then, before)) = self.since(now, CELL_RATE_WINDOW) {
             let cells = stats.cells_stored.saturating_sub(before.cells_stored);
             stats.cells_per_min = cells as f64 / (now - then).as_secs_f64() * 60.0;
         }
-        if let Some((then, before)) = self.since(now, FRAMES_WINDOW) {
+        if let Some((then, before)) = self.since(now, FRAME_RATE_WINDOW) {
             for (name, source) in &mut stats.sources {
                 let accepted = before.sources.get(name).map_or(0, |s| s.accepted);
                 source.frames_per_s = source.accepted.saturating_sub(accepted) as f64 / (now - then).as_secs_f64();
@@ -55,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn rates_are_those_of_the_last_moments() {
+    fn rates_are_those_of_their_window() {
         let mut rates = Rates::default();
         let mut last = Stats::default();
         // 20 frames/s and a cell a second for two minutes, then silence for 10 s.

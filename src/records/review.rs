@@ -17,7 +17,7 @@ pub fn reviewed(
     time: &str,
 ) -> Result<Cell, CommandError> {
     if by.trim().is_empty() {
-        return Err(CommandError::Refused("say who reviews (`by`)".into()));
+        return Err(CommandError::Refused("`by` is empty: expected the name of the person".into()));
     }
     let mut next = cell.clone();
     let place = |index: u32| {

@@ -1,10 +1,9 @@
 //! Which broker the daemon talks to.
 
-use crate::{
-    cli::{Exit, Failure},
-    config::Config,
-    mqtt,
-};
+use domain::ErrorKind;
+
+use super::StartError;
+use crate::{config::Config, mqtt};
 
 /// The broker to talk to.
 pub struct BrokerChoice {
@@ -14,25 +13,25 @@ pub struct BrokerChoice {
 }
 
 /// The broker of the configuration; starts the embedded one.
-pub fn start_broker(config: &Config) -> Result<Option<BrokerChoice>, Failure> {
+pub fn start_broker(config: &Config) -> Result<Option<BrokerChoice>, StartError> {
     let embedded = match config.mqtt.url.as_str() {
         "off" => return Ok(None),
         "embedded" => Some(embedded_broker(config)?),
         _ => None,
     };
-    let settings =
-        mqtt::Settings::new(&config.mqtt, &config.station, embedded).map_err(|e| Failure::new(Exit::Config, e))?;
+    let settings = mqtt::Settings::new(&config.mqtt, &config.station, embedded)
+        .map_err(|e| StartError::new(ErrorKind::Config, e))?;
     Ok(Some(BrokerChoice { settings, embedded }))
 }
 
 #[cfg(feature = "embedded-broker")]
-fn embedded_broker(config: &Config) -> Result<u16, Failure> {
+fn embedded_broker(config: &Config) -> Result<u16, StartError> {
     mqtt::EmbeddedBroker::start(config.mqtt.embedded_port)
         .map(|broker| broker.port())
-        .map_err(|e| Failure::new(Exit::Unavailable, e))
+        .map_err(|e| StartError::new(ErrorKind::Unavailable, e))
 }
 
 #[cfg(not(feature = "embedded-broker"))]
-fn embedded_broker(_: &Config) -> Result<u16, Failure> {
-    Err(Failure::new(Exit::Config, "this build has no embedded broker: name one with mqtt.url, or use \"off\""))
+fn embedded_broker(_: &Config) -> Result<u16, StartError> {
+    Err(StartError::new(ErrorKind::Config, "this build has no embedded broker: name one with mqtt.url, or use \"off\""))
 }

@@ -1,11 +1,12 @@
-//! What people ask of the store: corrections, answers to alarms, subject data, erasure. What follows is stored and told.
+//! What people do to cells and cases: corrections, answers to alarms, subject data, erasure. The consequences are
+//! stored and published.
 
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{casebook::CaseBook, review};
+use super::{CaseBook, reviewed};
 use crate::{
-    station::{Answer, Command, CommandError, ReviewAction},
+    station::{Answer, CommandError, RecordCommand, ReviewAction},
     store::{FrameCommit, Message, ReviewRecord, Store, StoreError},
     web::{EventKind, LiveHub},
 };
@@ -19,9 +20,9 @@ pub struct RecordService {
     pub store: Store,
     /// The open cases.
     pub cases: CaseBook,
-    /// How a corrected karyotype is read anew.
+    /// How a corrected karyotype is interpreted again.
     pub karyotype: KaryotypeSettings,
-    /// People who watch.
+    /// The live view.
     pub hub: LiveHub,
 }
 
@@ -33,27 +34,25 @@ fn unavailable(error: StoreError) -> CommandError {
     }
 }
 
-fn somebody(by: &str) -> Result<String, CommandError> {
+fn person(by: &str) -> Result<String, CommandError> {
     match by.trim() {
-        "" => Err(CommandError::Refused("say who asks (`by`)".into())),
+        "" => Err(CommandError::Refused("`by` is empty: expected the name of the person".into())),
         by => Ok(by.to_owned()),
     }
 }
 
 impl RecordService {
-    /// Carries out a command that concerns cells and cases; none for one that sample elsewhere. `time` is RFC 3339.
-    pub fn carry_out(&self, command: &Command, time: &str) -> Option<Answer> {
-        Some(match command {
-            Command::Review { by, cell, revision, change } => self.review(by, *cell, *revision, change, time),
-            Command::Acknowledge { by, case } => self.acknowledge(by, case.as_deref(), time),
-            Command::Subject { by, case, subject } => self.subject(by, case, *subject, time),
-            Command::Erase { by, case } => self.erase(by, case),
-            Command::Start { .. }
-            | Command::Stop { .. }
-            | Command::Snapshot { .. }
-            | Command::Case { .. }
-            | Command::Trigger { .. } => return None,
-        })
+    /// Carries out a command. `time` is RFC 3339.
+    ///
+    /// # Errors
+    /// When it names a cell or case that does not exist, or cannot be done.
+    pub fn execute(&self, command: &RecordCommand, time: &str) -> Answer {
+        match command {
+            RecordCommand::Review { by, cell, revision, change } => self.review(by, *cell, *revision, change, time),
+            RecordCommand::Acknowledge { by, case } => self.acknowledge(by, case.as_deref(), time),
+            RecordCommand::Subject { by, case, subject } => self.subject(by, case, *subject, time),
+            RecordCommand::Erase { by, case } => self.erase(by, case),
+        }
     }
 
     fn review(&self, by: &str, id: Uuid, revision: Option<u32>, change: &ReviewAction, time: &str) -> Answer {
@@ -61,11 +60,11 @@ impl RecordService {
         let old = row.ok_or_else(|| unavailable(StoreError::NoSuchCell(id)))?.cell().map_err(unavailable)?;
         if revision.is_some_and(|seen| seen != old.revision) {
             return Err(CommandError::Refused(format!(
-                "cell {id} is at revision {} by now: look at it again before you correct it",
+                "cell {id} is at revision {} by now: read it again before you correct it",
                 old.revision
             )));
         }
-        let new = review::reviewed(&old, by, change, &self.karyotype, time)?;
+        let new = reviewed(&old, by, change, &self.karyotype, time)?;
         let json = |cell: &Cell| serde_json::to_string(cell).ok();
         let record = ReviewRecord {
             cell: Some(id),
@@ -76,7 +75,7 @@ impl RecordService {
             model: (!old.models.is_empty()).then(|| old.models.values().cloned().collect::<Vec<_>>().join(", ")),
             ..self.line(by.trim(), new.case.clone(), time)
         };
-        // A record holds nothing that JSON cannot say.
+        // A record holds nothing that JSON cannot express.
         let messages = Message::cell(&new, None, false).into_iter().collect();
         let follow = FrameCommit { messages, ..FrameCommit::default() };
         self.store.review(&record, Some(&new), &follow).map_err(unavailable)?;
@@ -92,14 +91,14 @@ impl RecordService {
             ReviewRecord { change: "alarm acknowledged".into(), ..self.line(by.trim(), Some(case.clone()), time) };
         self.store.review(&record, None, &follow).map_err(unavailable)?;
         for message in &follow.messages {
-            self.tell(EventKind::Alarm, Some(&message.payload));
+            self.publish(EventKind::Alarm, Some(&message.payload));
         }
         self.publish_cases(time);
         Ok(json!({ "by": record.by, "case": case }))
     }
 
     fn subject(&self, by: &str, case: &str, subject: Option<Subject>, time: &str) -> Answer {
-        let by = somebody(by)?;
+        let by = person(by)?;
         let found = self.store.reader().case(case).map_err(unavailable)?;
         let old = found.ok_or_else(|| unavailable(StoreError::NoSuchCase(case.into())))?.subject;
         let subject = subject.filter(|subject| !subject.is_empty());
@@ -115,7 +114,7 @@ impl RecordService {
     }
 
     fn erase(&self, by: &str, case: &str) -> Answer {
-        let by = somebody(by)?;
+        let by = person(by)?;
         let erased = self.store.erase_case(case, &by).map_err(unavailable)?;
         self.cases.forget(case);
         Ok(json!({ "case": case, "cells": erased.cells, "images": erased.images }))
@@ -143,17 +142,17 @@ impl RecordService {
         }
         for latest in &changes.latest {
             let kind = if latest.topic.starts_with("dose/") { EventKind::Dose } else { EventKind::Case };
-            self.tell(kind, latest.payload.as_deref());
+            self.publish(kind, latest.payload.as_deref());
         }
         for message in &changes.messages {
-            self.tell(EventKind::Alarm, Some(&message.payload));
+            self.publish(EventKind::Alarm, Some(&message.payload));
         }
         if let Err(error) = self.store.commit(std::slice::from_ref(&changes)) {
-            tracing::warn!(%error, "the state of a case could not be kept; it is told again with its next cell");
+            tracing::warn!(%error, "the state of a case could not be kept; it is published again with its next cell");
         }
     }
 
-    fn tell(&self, kind: EventKind, payload: Option<&str>) {
+    fn publish(&self, kind: EventKind, payload: Option<&str>) {
         if let Some(value) = payload.and_then(|text| serde_json::from_str::<serde_json::Value>(text).ok()) {
             self.hub.tell(kind, &value);
         }

@@ -1,4 +1,4 @@
-//! The cases that are open: cells go in, the latest `case`, `dose` and `alarm` come out, at most once a second each.
+//! The cases that are open: cells go in, their latest `case` and `dose` documents and their alarms come out.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -42,7 +42,7 @@ pub struct CaseBookSettings {
 #[derive(Debug, thiserror::Error)]
 pub enum CaseBookError {
     /// The curve.
-    #[error("dose.curve = \"{name}\": {reason}; `metaphased dose estimate --help` tells how curves are named")]
+    #[error("dose.curve = \"{name}\": {reason}; see `metaphased dose curves`")]
     Curve {
         /// As configured.
         name: String,
@@ -129,9 +129,9 @@ impl CaseBookSettings {
 
 #[derive(Debug, Default)]
 struct Entry {
-    /// Karyotyped cells in the order in which they were taken.
+    /// Karyotyped cells in the order of capture.
     cells: Vec<Cell>,
-    /// Place of each.
+    /// Index of each in `cells`.
     places: HashMap<Uuid, usize>,
     tally: DoseTally,
     records: HashMap<Uuid, DicentricRecord>,
@@ -196,7 +196,7 @@ impl CaseBook {
             });
         }
         if let Some(text) = reader.meta(&Store::alarm_key(case))? {
-            // An alarm that cannot be read starts anew: it would be raised again, never lost.
+            // An alarm that cannot be read starts afresh: it would be raised again, never lost.
             entry.alarm = serde_json::from_str(&text).unwrap_or_default();
         }
         Ok(entry)
@@ -207,7 +207,7 @@ impl CaseBook {
         &self.settings
     }
 
-    /// The open case; read from the store when it was not open. One that cannot be read is told and begun anew.
+    /// The open case; read from the store when it was not open. One that cannot be read is logged and begins empty.
     fn open<'e>(&self, entries: &'e mut BTreeMap<String, Entry>, case: &str) -> &'e mut Entry {
         if !entries.contains_key(case) {
             let entry = self.load(case).unwrap_or_else(|error| {
@@ -233,12 +233,12 @@ impl CaseBook {
         (entry.subject, entry.dirty) = (subject, true);
     }
 
-    /// Lets go of a case that was erased.
+    /// Forgets a case that was erased.
     pub fn forget(&self, case: &str) {
         self.entries().remove(case);
     }
 
-    /// Opens a case that is in the store, so that its documents are made anew with the settings of now.
+    /// Opens a case that is in the store, so that its documents are made again with the present settings.
     pub fn refresh(&self, case: &str) {
         self.open(&mut self.entries(), case).dirty = true;
     }
@@ -266,10 +266,10 @@ impl CaseBook {
         let mut dose = entry.tally.dose(place, entry.alarm.state(), &settings.dose, &entry.subject);
         entry.lower_limit = dose.lower_limit();
         if let Some(alarm) = &settings.alarm {
-            let told = entry.alarm.update(place, alarm, entry.lower_limit, entry.tally.reviewed(), time);
+            let message = entry.alarm.update(place, alarm, entry.lower_limit, entry.tally.reviewed(), time);
             self.keep_alarm(case, &entry.alarm);
             dose.alarm = entry.alarm.state();
-            messages.extend(told.as_ref().and_then(alarm_message));
+            messages.extend(message.as_ref().and_then(alarm_message));
         }
         latest(dose_topic(case), &dose, case)
     }
@@ -281,7 +281,7 @@ impl CaseBook {
         }
     }
 
-    /// Somebody answers an alarm: of the named case, or of the only one that is raised. Gives the case and what to
+    /// A person acknowledges an alarm: of the named case, or of the only one that is raised. Gives the case and what to
     /// publish.
     ///
     /// # Errors
@@ -323,7 +323,7 @@ impl CaseBook {
     }
 }
 
-/// A record holds nothing that JSON cannot say; `None` only spares a panic.
+/// A record holds nothing that JSON cannot express; `None` only avoids a panic.
 fn latest(topic: String, document: &impl serde::Serialize, case: &str) -> Option<Latest> {
     let payload = serde_json::to_string(document).ok()?;
     Some(Latest { topic, payload: Some(payload), case: Some(case.to_owned()) })

@@ -1,4 +1,4 @@
-//! What the daemon says of itself: birth, engine and models.
+//! What the daemon publishes about itself: birth, engine and models.
 
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
@@ -11,7 +11,7 @@ use crate::{
 use domain::{Assay, NOTICE};
 use recognition::Recognizer;
 
-/// Tells what recognition rests on: in `state`, and in `birth`.
+/// Reports engine and models: in `state`, and in `birth`.
 pub fn report_models(health: &Health, recognizer: &dyn Recognizer) {
     let provenance = recognizer.provenance().clone();
     health.engine(|e| *e = engine_state(&provenance));
@@ -28,7 +28,7 @@ pub fn report_models(health: &Health, recognizer: &dyn Recognizer) {
     });
 }
 
-/// The `birth` message before an engine is there.
+/// The `birth` message before the engine is known.
 pub fn birth(loaded: &Loaded) -> Birth {
     let config = &loaded.config;
     let mut shown = config.clone();

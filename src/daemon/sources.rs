@@ -1,0 +1,122 @@
+//! The configured sources, ready for the pipeline: how each is opened, its triage and its recognizer.
+
+use std::{
+    sync::{Arc, mpsc},
+    time::Duration,
+};
+
+use domain::ErrorKind;
+use sd_notify::NotifyState;
+
+use super::{StartError, facts::report_models, notify};
+use crate::{
+    config::{Config, Loaded, Mode},
+    pipeline::{
+        FrameTriage, SourceParts,
+        job::SourceContext,
+        sources,
+        stages::recognise::{FallBack, MakeRecognizer},
+    },
+    station::Health,
+    store::Store,
+};
+use recognition::{
+    ComposedRecognizer, Recognition,
+    inference::{self, ChosenEngine, Fallback, ModelLibrary},
+};
+
+/// How often systemd is asked for more time while the engine is made.
+const EXTEND_EVERY: Duration = Duration::from_secs(5);
+/// Time that is asked for, in microseconds.
+const EXTEND_BY_US: u32 = 30_000_000;
+
+/// The configured sources, known to `health`.
+pub fn register(config: &Config, health: &Health) -> Vec<Arc<SourceContext>> {
+    let contexts: Vec<_> =
+        config.sources().into_iter().map(|(name, source)| SourceContext::register(&name, source, health)).collect();
+    // The page shows the case that the configuration names; of several sources the first that names one.
+    if let Some(sample) = contexts.iter().map(|c| c.sample()).find(|sample| sample.case.is_some()) {
+        health.set_case(sample.case.as_deref().map(str::to_owned), sample.slide.as_deref().map(str::to_owned));
+    }
+    contexts
+}
+
+/// Everything that the sources need, engines and models included.
+///
+/// # Errors
+/// When a source cannot be driven or a recognizer cannot be made.
+pub fn prepare(
+    loaded: &Loaded,
+    contexts: &[Arc<SourceContext>],
+    store: &Store,
+    health: &Health,
+) -> Result<Vec<SourceParts>, StartError> {
+    let config = &loaded.config;
+    let engine = inference::choose(&config.inference).map_err(StartError::of(ErrorKind::Unavailable))?;
+    tracing::info!(engine = engine.engine.name(), why = engine.why, "engine chosen");
+    let library = ModelLibrary::find(config.inference.models.as_deref(), loaded.file.as_deref());
+    let _more_time = MoreTime::ask();
+    contexts
+        .iter()
+        .map(|context| {
+            let open = sources::opener(context, config.assay, store.reader())?;
+            let (triage, stain) = (config.triage.clone(), context.config.stain);
+            let recognition = Recognition::configured(&config.inference, stain);
+            let parts = SourceParts::new(
+                context.clone(),
+                open,
+                move || Box::new(FrameTriage::new(&triage, stain)),
+                maker(recognition.clone(), library.clone(), engine.clone()),
+            )
+            .map_err(StartError::of(ErrorKind::Unavailable))?;
+            report_models(health, &*parts.recognizer);
+            Ok(SourceParts {
+                fall_back: fall_back(config, recognition, &library, &engine),
+                window: (context.mode == Mode::Freshest).then(|| Duration::from_millis(config.triage.window_ms)),
+                ..parts
+            })
+        })
+        .collect()
+}
+
+/// What takes over when the engine breaks, where the configuration allows it.
+fn fall_back(
+    config: &Config,
+    recognition: Recognition,
+    library: &ModelLibrary,
+    engine: &ChosenEngine,
+) -> Option<FallBack> {
+    if config.inference.fallback != Fallback::Cpu || engine.engine.name() == "cpu" {
+        return None;
+    }
+    let (library, inference) = (library.clone(), config.inference.clone());
+    Some(Box::new(move |why| maker(recognition, library, inference::fallback(&inference, why))))
+}
+
+/// Makes recognizers of a source with an engine.
+fn maker(recognition: Recognition, library: ModelLibrary, engine: ChosenEngine) -> MakeRecognizer {
+    Box::new(move || ComposedRecognizer::open(&recognition, &library, &engine).map(|r| Box::new(r) as _))
+}
+
+/// Asks systemd for more time for as long as it lives: TensorRT may build for minutes at the first start.
+struct MoreTime(Option<mpsc::Sender<()>>);
+
+impl MoreTime {
+    fn ask() -> Self {
+        let (alive, ended) = mpsc::channel::<()>();
+        let ask = move || {
+            while ended.recv_timeout(EXTEND_EVERY) == Err(mpsc::RecvTimeoutError::Timeout) {
+                notify(&[NotifyState::ExtendTimeoutUsec(EXTEND_BY_US)]);
+            }
+        };
+        // Without the thread systemd's own limit holds.
+        let started = std::thread::Builder::new().name("more-time".to_owned()).spawn(ask);
+        Self(started.ok().map(|_| alive))
+    }
+}
+
+impl Drop for MoreTime {
+    fn drop(&mut self) {
+        self.0.take();
+    }
+}

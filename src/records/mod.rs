@@ -1,0 +1,10 @@
+//! The records that people and devices rely on: the open cases, and what people do to cells and cases (reviews, answers
+//! to alarms, subject data, erasure). Above the store and the case, below the pipeline.
+
+mod casebook;
+mod review;
+mod service;
+
+pub use casebook::{CaseBook, CaseBookError, CaseBookSettings};
+pub use review::reviewed;
+pub use service::RecordService;
