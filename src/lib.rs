@@ -15,6 +15,7 @@ pub mod case;
 pub mod cli;
 pub mod config;
 pub mod evaluate;
+pub mod interpretation;
 pub mod mqtt;
 pub mod pipeline;
 pub mod station;

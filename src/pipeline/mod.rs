@@ -11,7 +11,6 @@ mod daemon;
 pub mod edges;
 pub mod job;
 pub mod monitor;
-pub mod record;
 pub mod records;
 pub mod review;
 pub mod select;

@@ -10,11 +10,11 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 use super::StageContext;
 use crate::{
     config::{Mode, OutboxFull},
+    interpretation::new_id,
     mqtt::Rejected,
     pipeline::{
         edges::{EdgeSender, Sent},
         job::{Rejection, SourceContext},
-        record,
     },
     station::{DropReason, Level, RejectReason, Ticket},
     store::{FileMark, FileOutcome, FrameCommit, Message, Store, StoreError, may_drop},
@@ -174,7 +174,7 @@ impl CommitStage {
             schema: Rejected::SCHEMA.into(),
             station: self.station.clone(),
             source: rejection.context.name.to_string(),
-            id: record::new_id(now),
+            id: new_id(now),
             time: now.to_string(),
             frame: Some(rejection.frame.0),
             file: own(&rejection.file),

@@ -14,16 +14,16 @@ use karyotype::karyogram::font;
 use recognition::{Segmented, Triage, TriageOptions};
 
 /// Widest and highest panel in pixels.
-const PANEL: (usize, usize) = (720, 560);
+const PANEL_SIZE: (usize, usize) = (720, 560);
 /// Height of a panel's heading.
-const HEAD: usize = 28;
+const HEADING_HEIGHT: usize = 28;
 const GAP: usize = 8;
 
-const INK: [u8; 3] = [26; 3];
+const TEXT_INK: [u8; 3] = [26; 3];
 
 /// Draws contact sheets; keeps its buffers.
 #[derive(Default)]
-pub struct Stages {
+pub struct ContactSheet {
     grey: GrayImage,
     triage: Triage,
     segmented: Segmented,
@@ -38,7 +38,7 @@ struct Panel {
     rgb: Vec<u8>,
 }
 
-impl Stages {
+impl ContactSheet {
     /// Writes the sheet of a frame into `folder`, named after the file; returns its path.
     ///
     /// # Errors
@@ -81,14 +81,16 @@ impl Stages {
 
 fn triaged(triage: &mut Triage, view: GrayView<'_>, stain: Stain) -> Panel {
     let polarity = if stain.is_fluorescence() { Polarity::BrightOnDark } else { Polarity::DarkOnBright };
-    let seen = triage.assess(view, &TriageOptions { polarity, ..TriageOptions::default() });
+    let assessed = triage.assess(view, &TriageOptions { polarity, ..TriageOptions::default() });
     let mut rgb = to_rgb(view);
-    for spread in &seen.spreads {
+    for spread in &assessed.spreads {
         thick_box(&mut rgb, view.width(), &spread.bounds, [30, 110, 255]);
     }
-    let q = seen.quality;
-    let title =
-        format!("triage: {}; metaphase {:.2}, focus {:.2}, spread {:.2}", seen.verdict, q.metaphase, q.focus, q.spread);
+    let q = assessed.quality;
+    let title = format!(
+        "triage: {}; metaphase {:.2}, focus {:.2}, spread {:.2}",
+        assessed.verdict, q.metaphase, q.focus, q.spread
+    );
     Panel { title, width: view.width(), rgb }
 }
 
@@ -119,9 +121,9 @@ fn kinds(plane: GrayView<'_>, found: &Segmentation) -> Panel {
         }
     }
     let names = ["single (green)", "touching (orange)", "crossing (violet)", "nuclei (blue)", "debris (red)"];
-    let told: Vec<String> =
+    let named: Vec<String> =
         counts.iter().zip(names).filter(|(n, _)| **n > 0).map(|(n, name)| format!("{n} {name}")).collect();
-    let title = if told.is_empty() { "kinds: nothing found".to_owned() } else { told.join(", ") };
+    let title = if named.is_empty() { "kinds: nothing found".to_owned() } else { named.join(", ") };
     Panel { title, width: plane.width(), rgb }
 }
 
@@ -131,7 +133,7 @@ fn outlines(plane: GrayView<'_>, found: &Segmentation) -> Panel {
         draw_mask_outline(&mut rgb, plane.width(), region.bounds, found.mask(region), colour(region.kind));
     }
     let width = found.chromosome_width.map_or("unknown".to_owned(), |w| format!("{w:.1} px"));
-    let title = format!("outlines: width {width}, {} below the ground", found.threshold);
+    let title = format!("outlines: width {width}, {} below the background", found.threshold);
     Panel { title, width: plane.width(), rgb }
 }
 
@@ -149,14 +151,14 @@ fn straightened(plane: GrayView<'_>, found: &Segmentation, axis: &mut MedialAxis
     }
     // Upright: the axis runs along the longer side.
     pictures.sort_by_key(|p| std::cmp::Reverse(p.width.max(p.height)));
-    let (width, mut x, mut y, mut row) = (PANEL.0, GAP, GAP, 0);
-    let mut rgb = vec![255u8; 3 * width * PANEL.1];
+    let (width, mut x, mut y, mut row) = (PANEL_SIZE.0, GAP, GAP, 0);
+    let mut rgb = vec![255u8; 3 * width * PANEL_SIZE.1];
     for p in &pictures {
         let (w, h) = (p.width, p.height);
         if x + w + GAP > width {
             (x, y, row) = (GAP, y + row + GAP, 0);
         }
-        if y + h > PANEL.1 {
+        if y + h > PANEL_SIZE.1 {
             break;
         }
         for line in 0..h {
@@ -180,13 +182,15 @@ fn recognised(view: GrayView<'_>, cells: &[Cell]) -> Panel {
             text(&mut rgb, view.width(), x, y, 2, class.name(), ink);
         }
     }
-    let told = match cells {
+    let karyotype = match cells {
         [] => "no cell".to_owned(),
+        [Cell { dicentric: Some(record), .. }] if record.counts.unclear > 0 => "not all scored".to_owned(),
+        [Cell { dicentric: Some(record), .. }] => format!("{} dicentrics", record.counts.dicentrics),
         [cell] => cell.karyotype.iscn.clone().unwrap_or_else(|| "no karyotype".to_owned()),
         cells => format!("{} cells", cells.len()),
     };
     let n: usize = cells.iter().map(|cell| cell.chromosomes.len()).sum();
-    Panel { title: format!("recognised: {n} chromosomes, {told}"), width: view.width(), rgb }
+    Panel { title: format!("recognised: {n} chromosomes, {karyotype}"), width: view.width(), rgb }
 }
 
 fn thick_box(rgb: &mut [u8], width: usize, b: &BoundingBox, ink: [u8; 3]) {
@@ -204,16 +208,16 @@ fn thick_box(rgb: &mut [u8], width: usize, b: &BoundingBox, ink: [u8; 3]) {
 /// Panels in three columns, each shrunk to its place.
 fn sheet(panels: &[Panel]) -> (usize, Vec<u8>) {
     const COLUMNS: usize = 3;
-    let (step_x, step_y) = (PANEL.0 + GAP, PANEL.1 + HEAD + GAP);
+    let (step_x, step_y) = (PANEL_SIZE.0 + GAP, PANEL_SIZE.1 + HEADING_HEIGHT + GAP);
     let width = COLUMNS * step_x + GAP;
     let mut rgb = vec![255u8; 3 * width * (panels.len().div_ceil(COLUMNS) * step_y + GAP)];
     for (i, panel) in panels.iter().enumerate() {
         let (left, top) = (GAP + i % COLUMNS * step_x, GAP + i / COLUMNS * step_y);
         // Six pixels a letter: what does not fit into a line at twice the size gets the single size.
-        let size = if panel.title.chars().count() * 12 <= PANEL.0 { 2 } else { 1 };
-        text(&mut rgb, width, left, top + 4, size, &panel.title, INK);
+        let size = if panel.title.chars().count() * 12 <= PANEL_SIZE.0 { 2 } else { 1 };
+        text(&mut rgb, width, left, top + 4, size, &panel.title, TEXT_INK);
         let height = panel.rgb.len() / 3 / panel.width;
-        let scale = (PANEL.0 as f32 / panel.width as f32).min(PANEL.1 as f32 / height as f32).min(1.0);
+        let scale = (PANEL_SIZE.0 as f32 / panel.width as f32).min(PANEL_SIZE.1 as f32 / height as f32).min(1.0);
         let (w, h) = ((panel.width as f32 * scale) as usize, (height as f32 * scale) as usize);
         for channel in 0..3 {
             let plane: Vec<u8> = panel.rgb.iter().skip(channel).step_by(3).copied().collect();
@@ -222,7 +226,8 @@ fn sheet(panels: &[Panel]) -> (usize, Vec<u8>) {
             scale_to(view, w, h, &mut small);
             for y in 0..small.height {
                 for x in 0..small.width {
-                    rgb[((top + HEAD + y) * width + left + x) * 3 + channel] = small.data[y * small.width + x];
+                    rgb[((top + HEADING_HEIGHT + y) * width + left + x) * 3 + channel] =
+                        small.data[y * small.width + x];
                 }
             }
         }
