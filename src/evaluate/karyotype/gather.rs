@@ -1,4 +1,4 @@
-//! What the networks saw of each cell, and what is known of it: gathered once, then judged as often as one likes.
+//! What the networks gave for each cell, and what is known of it: gathered once, interpreted as often as needed.
 
 use std::{
     fs,
@@ -10,42 +10,69 @@ use serde::{Deserialize, Serialize};
 
 use crate::evaluate::{
     EvaluateError, Setup,
-    dataset::{Field, Skipped, TruthBox},
-    edit::{Edit, edit},
+    dataset::{Field, Skipped, TruthBox, has_doubled_box},
+    edit::{AppliedEdit, Edit, edit},
     fields::{no_model, open},
     frame_of,
 };
-use domain::{BoundingBox, ChromosomeClass, Stain, Status, frame::Frame};
-use recognition::{Candidate, ComposedRecognizer, LogProbs, Recognised, Recognizer, Region, inference::Calibration};
+use domain::{BoundingBox, Stain, Status, frame::Frame};
+use recognition::{
+    Candidate, ComposedRecognizer, LogProbs, Provenance, Recognised, Recognizer, Region, inference::Calibration,
+};
 
 use super::changes::{self, Changes};
 
 /// A cell after the networks.
-pub(super) struct RecognisedCell {
+pub struct RecognisedCell {
+    /// Name of its field in the set.
     pub name: String,
+    /// Person.
     pub patient: String,
-    /// How it was changed, and the class of the chromosome that was.
-    pub edit: Option<(Edit, ChromosomeClass)>,
+    /// How it was changed; none: as it is.
+    pub edit: Option<AppliedEdit>,
     /// What is known of its numbers.
     pub truth: Changes,
     /// The boxes that a person drew, changed with the cell.
     pub boxes: Vec<TruthBox>,
-    /// Width and height of the picture.
-    pub size: [u32; 2],
+    /// What the networks gave.
     pub recognised: Recognised,
 }
 
-/// All cells that were asked for, and the models that looked at them.
-pub(super) struct Gathered {
+impl RecognisedCell {
+    /// Its picture, read again, and changed again where the cell was.
+    ///
+    /// # Errors
+    /// When the picture cannot be read any more.
+    pub fn frame(&self, setup: &Setup<'_>) -> Result<Frame, String> {
+        let fields = setup.data.fields().map_err(|error| error.to_string())?;
+        let field = fields.iter().find(|f| f.name == self.name).ok_or("the set has no such field any more")?;
+        let frame = frame_of(&field.path)?;
+        let Some(applied) = self.edit else { return Ok(frame) };
+        let changed = edit(frame, &field.truth, applied.edit, is_bright(setup), applied.seed);
+        Ok(changed.ok_or("the picture cannot be changed as before")?.frame)
+    }
+}
+
+/// Fluorescence: bright chromosomes on a dark background.
+fn is_bright(setup: &Setup<'_>) -> bool {
+    setup.stain() == Stain::Dapi
+}
+
+/// All requested cells, and the models that looked at them.
+pub struct Gathered {
+    /// The cells.
     pub cells: Vec<RecognisedCell>,
-    pub models: std::collections::BTreeMap<String, String>,
+    /// What recognition rests on.
+    pub provenance: Provenance,
+    /// Calibration of the detector.
     pub calibration: Calibration,
+    /// What was left out.
     pub skipped: Vec<Skipped>,
 }
 
-/// Which cells a run wants.
+/// Which cells a run needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Wanted {
+pub struct RequestedCells {
     /// The cells as they are.
     pub real: bool,
     /// So many changed ones.
@@ -53,40 +80,43 @@ pub(super) struct Wanted {
 }
 
 /// Runs the networks over the cells, or reads what they gave from the file that the set-up names.
-pub(super) fn gather(setup: &Setup<'_>, wanted: Wanted) -> Result<Gathered, EvaluateError> {
+///
+/// # Errors
+/// When there is no model, nothing is left to measure, or the file does not fit.
+pub fn gather(setup: &Setup<'_>, requested: RequestedCells) -> Result<Gathered, EvaluateError> {
     let mut recognizer = open(setup, setup.model, None)?;
     let Some(calibration) = recognizer.detector().map(|detector| detector.manifest().calibration) else {
         return Err(no_model("karyotype", &recognizer));
     };
-    let models = recognizer.provenance().models.clone();
-    let mut gathered = Gathered { cells: Vec::new(), models, calibration, skipped: Vec::new() };
+    let provenance = recognizer.provenance().clone();
+    let mut gathered = Gathered { cells: Vec::new(), provenance, calibration, skipped: Vec::new() };
     if let Some(path) = setup.candidates
         && path.exists()
     {
-        read(path, setup, wanted, &mut gathered)?;
+        read(path, setup, requested, &mut gathered)?;
         return Ok(gathered);
     }
-    let usable = if wanted.edited > 0 { usable(setup)? } else { Vec::new() };
-    let fields = if wanted.real { setup.data.fields()? } else { &[] };
-    let all = fields.len() + wanted.edited;
+    let usable = if requested.edited > 0 { usable(setup)? } else { Vec::new() };
+    let fields = if requested.real { setup.data.fields()? } else { &[] };
+    let all = fields.len() + requested.edited;
     for (done, field) in fields.iter().enumerate() {
         (setup.progress)(done, all);
-        match seen(&mut recognizer, setup, field) {
+        match as_it_is(&mut recognizer, setup, field) {
             Ok(cell) => gathered.cells.push(cell),
             Err(reason) => gathered.skipped.push(Skipped { item: field.name.clone(), reason }),
         }
     }
-    let bright = setup.stain() == Stain::Dapi;
+    let bright = is_bright(setup);
     let mut made = 0;
     // Every round gives each cell another of the three edits.
     for round in 0..30 {
         for (at, field) in usable.iter().enumerate() {
-            if made == wanted.edited {
+            if made == requested.edited {
                 break;
             }
             let what = Edit::ALL[(at + round) % 3];
             let seed = (round * usable.len() + at) as u64;
-            match seen_edited(&mut recognizer, field, what, bright, seed) {
+            match edited(&mut recognizer, field, what, bright, seed) {
                 Ok(Some(cell)) => {
                     gathered.cells.push(cell);
                     made += 1;
@@ -101,7 +131,7 @@ pub(super) fn gather(setup: &Setup<'_>, wanted: Wanted) -> Result<Gathered, Eval
         return Err(setup.data.empty().into());
     }
     if let Some(path) = setup.candidates {
-        write(path, setup, wanted, &gathered).map_err(|error| file_error(path, error.to_string()))?;
+        write(path, setup, requested, &gathered).map_err(|error| file_error(path, error.to_string()))?;
     }
     Ok(gathered)
 }
@@ -111,7 +141,7 @@ fn column<'a>(setup: &'a Setup<'_>, field: &str, key: &str) -> &'a str {
 }
 
 /// What is known of a cell's numbers: its karyotype or composition in the set's table, else its boxes.
-pub(super) fn truth_of(setup: &Setup<'_>, field: &Field) -> Changes {
+fn truth_of(setup: &Setup<'_>, field: &Field) -> Changes {
     let iscn = column(setup, &field.name, "iscn");
     if !iscn.is_empty() {
         return changes::of_iscn(iscn);
@@ -123,7 +153,7 @@ pub(super) fn truth_of(setup: &Setup<'_>, field: &Field) -> Changes {
 }
 
 /// Why a cell cannot serve as truth.
-pub(super) fn exclusion_reason(setup: &Setup<'_>, field: &str) -> Option<String> {
+fn exclusion_reason(setup: &Setup<'_>, field: &str) -> Option<String> {
     if column(setup, field, "source_chroma").parse::<f64>().is_ok_and(|chroma| chroma > 0.0) {
         return Some("an arrow is drawn into it: left out".into());
     }
@@ -138,19 +168,14 @@ fn usable<'a>(setup: &'a Setup<'_>) -> Result<Vec<&'a Field>, EvaluateError> {
         .fields()?
         .iter()
         .filter(|f| exclusion_reason(setup, &f.name).is_none())
-        .filter(|f| f.truth.len() == 46 && changes::of_boxes(&f.truth).is_empty() && !doubled(&f.truth))
+        .filter(|f| f.truth.len() == 46 && changes::of_boxes(&f.truth).is_empty() && !has_doubled_box(&f.truth))
         .filter(|f| matches!(column(setup, &f.name, "status"), "" | "normal"))
         .filter(|f| column(setup, &f.name, "near_duplicate_of").is_empty())
         .collect();
     if usable.is_empty() { Err(setup.data.empty().into()) } else { Ok(usable) }
 }
 
-/// Two classes on one box.
-pub(super) fn doubled(truth: &[TruthBox]) -> bool {
-    truth.iter().enumerate().any(|(i, a)| truth[..i].iter().any(|b| a.bounds.iou(&b.bounds) > 0.95))
-}
-
-fn seen(recognizer: &mut ComposedRecognizer, setup: &Setup<'_>, field: &Field) -> Result<RecognisedCell, String> {
+fn as_it_is(recognizer: &mut ComposedRecognizer, setup: &Setup<'_>, field: &Field) -> Result<RecognisedCell, String> {
     if let Some(reason) = exclusion_reason(setup, &field.name) {
         return Err(reason);
     }
@@ -161,13 +186,12 @@ fn seen(recognizer: &mut ComposedRecognizer, setup: &Setup<'_>, field: &Field) -
         edit: None,
         truth: truth_of(setup, field),
         boxes: field.truth.clone(),
-        size: [frame.pixels.width() as u32, frame.pixels.height() as u32],
         recognised: recognised(recognizer, &frame)?,
     })
 }
 
-/// None where no chromosome or no ground is free for the change.
-fn seen_edited(
+/// None where no chromosome or no place is free for the change.
+fn edited(
     recognizer: &mut ComposedRecognizer,
     field: &Field,
     what: Edit,
@@ -183,10 +207,9 @@ fn seen_edited(
     Ok(Some(RecognisedCell {
         name: field.name.clone(),
         patient: field.patient.clone(),
-        edit: Some((what, changed.class)),
+        edit: Some(AppliedEdit { edit: what, class: changed.class, seed }),
         truth: extra.map(|n| (changed.class, n)).into_iter().collect(),
         boxes: changed.truth,
-        size: [changed.frame.pixels.width() as u32, changed.frame.pixels.height() as u32],
         recognised: recognised(recognizer, &changed.frame)?,
     }))
 }
@@ -206,32 +229,34 @@ struct Head {
     data: String,
     cells: usize,
     models: std::collections::BTreeMap<String, String>,
-    wanted: Wanted,
+    requested: RequestedCells,
 }
 
 impl Head {
-    fn of(setup: &Setup<'_>, wanted: Wanted, models: &std::collections::BTreeMap<String, String>) -> Self {
+    fn of(setup: &Setup<'_>, requested: RequestedCells, models: &std::collections::BTreeMap<String, String>) -> Self {
         let data = setup.data.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        Self { schema: "candidates/2".into(), data, cells: setup.data.len(), models: models.clone(), wanted }
+        Self { schema: "candidates/3".into(), data, cells: setup.data.len(), models: models.clone(), requested }
     }
 }
 
-/// One cell in such a file. A candidate is its box, score, probability of a single chromosome, logit of its refined box and
-/// log probabilities (none without classes).
+/// One cell in such a file. A candidate is its box, score, probability of a single chromosome, logit of its refined box, log
+/// probabilities (none without classes) and status.
 #[derive(Serialize, Deserialize)]
 struct Line {
     name: String,
     patient: String,
-    edit: Option<(Edit, ChromosomeClass)>,
+    edit: Option<AppliedEdit>,
     truth: Changes,
     boxes: Vec<TruthBox>,
-    size: [u32; 2],
-    candidates: Vec<(BoundingBox, f32, f32, f32, Option<LogProbs>)>,
+    region: BoundingBox,
+    candidates: Vec<KeptCandidate>,
 }
 
-fn write(path: &Path, setup: &Setup<'_>, wanted: Wanted, gathered: &Gathered) -> std::io::Result<()> {
+type KeptCandidate = (BoundingBox, f32, f32, f32, Option<LogProbs>, Status);
+
+fn write(path: &Path, setup: &Setup<'_>, requested: RequestedCells, gathered: &Gathered) -> std::io::Result<()> {
     let mut file = BufWriter::new(fs::File::create(path)?);
-    serde_json::to_writer(&mut file, &Head::of(setup, wanted, &gathered.models))?;
+    serde_json::to_writer(&mut file, &Head::of(setup, requested, &gathered.provenance.models))?;
     for cell in &gathered.cells {
         file.write_all(b"\n")?;
         let candidates = cell.recognised.candidates.iter();
@@ -241,8 +266,10 @@ fn write(path: &Path, setup: &Setup<'_>, wanted: Wanted, gathered: &Gathered) ->
             edit: cell.edit,
             truth: cell.truth.clone(),
             boxes: cell.boxes.clone(),
-            size: cell.size,
-            candidates: candidates.map(|c| (c.bounds, c.objectness, c.p_single, c.iou_logit, c.log_probs)).collect(),
+            region: cell.recognised.region,
+            candidates: candidates
+                .map(|c| (c.bounds, c.objectness, c.p_single, c.iou_logit, c.log_probs, c.status))
+                .collect(),
         };
         serde_json::to_writer(&mut file, &line)?;
     }
@@ -254,28 +281,33 @@ fn file_error(path: &Path, reason: String) -> EvaluateError {
     EvaluateError::Candidates { path: path.to_owned(), reason }
 }
 
-fn read(path: &Path, setup: &Setup<'_>, wanted: Wanted, gathered: &mut Gathered) -> Result<(), EvaluateError> {
+fn read(
+    path: &Path,
+    setup: &Setup<'_>,
+    requested: RequestedCells,
+    gathered: &mut Gathered,
+) -> Result<(), EvaluateError> {
     let file = fs::File::open(path).map_err(|error| file_error(path, error.to_string()))?;
     for (number, line) in BufReader::new(file).lines().enumerate() {
         let wrong = |reason: String| file_error(path, format!("line {}: {reason}", number + 1));
         let line = line.map_err(|error| wrong(error.to_string()))?;
         if number == 0 {
             let head: Head = serde_json::from_str(&line).map_err(|error| wrong(error.to_string()))?;
-            if head != Head::of(setup, wanted, &gathered.models) {
+            if head != Head::of(setup, requested, &gathered.provenance.models) {
                 return Err(wrong("made from other cells or by other models: delete it, or name another file".into()));
             }
             continue;
         }
         let line: Line = serde_json::from_str(&line).map_err(|error| wrong(error.to_string()))?;
-        let candidate = |(bounds, objectness, single, found, log_probs)| Candidate {
+        let candidate = |(bounds, objectness, p_single, iou_logit, log_probs, status): KeptCandidate| Candidate {
             bounds,
             objectness,
-            probability: gathered.calibration.probability(objectness, single, found),
-            p_single: single,
-            iou_logit: found,
+            probability: gathered.calibration.probability(objectness, p_single, iou_logit),
+            p_single,
+            iou_logit,
             accepted: false,
             log_probs,
-            status: Status::Unclear,
+            status,
         };
         let candidates: Vec<Candidate> = line.candidates.into_iter().map(candidate).collect();
         gathered.cells.push(RecognisedCell {
@@ -284,9 +316,8 @@ fn read(path: &Path, setup: &Setup<'_>, wanted: Wanted, gathered: &mut Gathered)
             edit: line.edit,
             truth: line.truth,
             boxes: line.boxes,
-            size: line.size,
             recognised: Recognised {
-                region: BoundingBox { x: 0.0, y: 0.0, width: line.size[0] as f32, height: line.size[1] as f32 },
+                region: line.region,
                 quality: Default::default(),
                 considered: candidates.len(),
                 candidates,
