@@ -11,6 +11,7 @@ use domain::{
     BoundingBox, ChromosomeClass,
     frame::{Frame, PixelBuffer, PixelFormat, PixelView, Pixels},
 };
+use imaging::{full_range, luma};
 use karyotype::karyogram::Crop;
 
 use super::dataset::TruthBox;
@@ -114,16 +115,8 @@ pub(super) fn edit(frame: Frame, truth: &[TruthBox], edit: Edit, bright: bool, s
 fn gray(pixels: &Pixels) -> Gray {
     let samples = match pixels.view() {
         PixelView::Mono8(s) => s.to_vec(),
-        PixelView::Mono16(s) => {
-            let shift = pixels.valid_bits().saturating_sub(8);
-            s.iter().map(|v| (v >> shift).min(255) as u8).collect()
-        }
-        PixelView::Rgb8(s) => s
-            .as_chunks::<3>()
-            .0
-            .iter()
-            .map(|[r, g, b]| ((2126 * u32::from(*r) + 7152 * u32::from(*g) + 722 * u32::from(*b)) / 10_000) as u8)
-            .collect(),
+        PixelView::Mono16(s) => s.iter().map(|v| full_range(*v, pixels.valid_bits())).collect(),
+        PixelView::Rgb8(s) => s.as_chunks::<3>().0.iter().map(|rgb| luma(*rgb)).collect(),
     };
     Gray { width: pixels.width(), height: pixels.height(), samples }
 }

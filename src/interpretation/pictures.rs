@@ -14,6 +14,7 @@ use domain::{
     BoundingBox, Cell,
     frame::{PixelView, Pixels},
 };
+use imaging::{full_range, luma};
 use karyotype::karyogram;
 
 /// Longer side of a thumbnail in pixels.
@@ -52,18 +53,14 @@ fn rect(bounds: &BoundingBox, pixels: &Pixels) -> Option<Rect> {
 fn grey(pixels: &Pixels, r: Rect, step: usize) -> (Vec<u8>, usize, usize) {
     let (width, height) = (r.width.div_ceil(step), r.height.div_ceil(step));
     let stride = pixels.width();
-    let shift = pixels.valid_bits().saturating_sub(8);
     let mut out = Vec::with_capacity(width * height);
     for y in (r.top..r.top + r.height).step_by(step) {
         for x in (r.left..r.left + r.width).step_by(step) {
             let i = y * stride + x;
             out.push(match pixels.view() {
                 PixelView::Mono8(samples) => samples[i],
-                PixelView::Mono16(samples) => (samples[i] >> shift).min(255) as u8,
-                PixelView::Rgb8(samples) => {
-                    let [r, g, b] = [samples[3 * i], samples[3 * i + 1], samples[3 * i + 2]].map(u32::from);
-                    ((2126 * r + 7152 * g + 722 * b) / 10_000) as u8
-                }
+                PixelView::Mono16(samples) => full_range(samples[i], pixels.valid_bits()),
+                PixelView::Rgb8(samples) => luma([samples[3 * i], samples[3 * i + 1], samples[3 * i + 2]]),
             });
         }
     }

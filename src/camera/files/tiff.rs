@@ -102,9 +102,7 @@ impl TiffFile {
                     return Err(FileError::Broken("broken TIFF: samples are missing".into()));
                 }
                 for (to, from) in pixels.words_mut().iter_mut().zip(samples.chunks_exact(n)) {
-                    let [r, g, b] = [from[0], from[1], from[2]].map(u32::from);
-                    // Rec. 709 luma in 1/10000.
-                    *to = ((2126 * r + 7152 * g + 722 * b) / 10_000) as u16;
+                    *to = imaging::luma16([from[0], from[1], from[2]]);
                 }
                 finish(pixels, PixelFormat::Mono16, width, height, 16)?
             }
