@@ -11,8 +11,7 @@ use domain::{
     BoundingBox, ChromosomeClass,
     frame::{Frame, PixelBuffer, PixelFormat, PixelView, Pixels},
 };
-use imaging::{full_range, luma};
-use karyotype::karyogram::Crop;
+use imaging::{Crop, full_range, luma};
 
 use super::dataset::TruthBox;
 

@@ -103,8 +103,8 @@ fn karyotyped(cell: &mut Cell, frame: &Frame, recognised: &Recognised, settings:
 }
 
 /// Enters the lengths of the chromosomes; their shapes come back.
-fn measured(cell: &mut Cell, frame: &Frame) -> Vec<Option<measure::Shape>> {
-    let shapes = measure::shapes(&pictures::crops(&frame.pixels, cell));
+fn measured(cell: &mut Cell, frame: &Frame) -> Vec<Option<imaging::ChromosomeProfile>> {
+    let shapes = measure::profiles(&pictures::crops(&frame.pixels, cell));
     measure::lengths(cell, &shapes);
     shapes
 }

@@ -1,24 +1,24 @@
 //! One chromosome along its own axis: length, width and darkness from end to end.
 
-use super::super::karyogram::Crop;
+use super::chromosome::{ChromosomeMask, Crop};
 
 /// From this bend on the line follows the skeleton.
-const BENT: f32 = 0.06;
+const MIN_BEND: f32 = 0.06;
 
 /// Samples along the axis.
-pub const SAMPLES: usize = 64;
+pub const PROFILE_SAMPLES: usize = 64;
 
 /// A chromosome along its axis, from the end that lies up in the crop once it stands.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Shape {
+pub struct ChromosomeProfile {
     /// Length along the axis in pixels of the crop.
     pub length: f32,
     /// Degrees to turn the crop clockwise so that the axis stands, first end up; -180 to 180.
     pub angle: f32,
     /// Darkness across the chromosome from end to end, mean 0 and spread 1.
-    pub bands: [f32; SAMPLES],
+    pub bands: [f32; PROFILE_SAMPLES],
     /// Width from end to end in units of its mean.
-    pub widths: [f32; SAMPLES],
+    pub widths: [f32; PROFILE_SAMPLES],
     /// It lies apart from its neighbours and fills its box, so that its length is its own.
     pub apart: bool,
     /// Area of the largest hole it encloses, in units of its own area: 0 for most, a ring's is large.
@@ -27,77 +27,27 @@ pub struct Shape {
     pub bend: f32,
 }
 
-impl Shape {
-    /// Measures a crop; none when there is no piece in it that could be one chromosome.
+impl ChromosomeProfile {
+    /// Measures a crop; none when nothing in it could be one chromosome.
     pub fn of(crop: &Crop) -> Option<Self> {
-        let piece = crop.chromosome_mask()?;
-        let (centre, axis) = piece.axis()?;
-        // The piece turned upright: along the axis `v`, across it `u`.
-        let (sin, cos) = axis.sin_cos();
-        let turned = |x: f32, y: f32| {
-            let (dx, dy) = (x - centre.0, y - centre.1);
-            (dx * cos + dy * sin, -dx * sin + dy * cos)
-        };
-        let mut reach = 0.0_f32;
-        for (x, y) in piece.inside() {
-            reach = reach.max(turned(x, y).1.abs());
+        let chromosome = crop.chromosome_mask()?;
+        let (centre, axis) = chromosome.axis()?;
+        let frame = AxisFrame { centre, sin: axis.sin(), cos: axis.cos() };
+        let (path, length, bend) = path_along(&chromosome, &frame)?;
+        let half_width = (chromosome.area() as f32 / length).max(2.0) * 1.5;
+        let mut bands = [0.0; PROFILE_SAMPLES];
+        let mut widths = [0.0; PROFILE_SAMPLES];
+        for i in 0..PROFILE_SAMPLES {
+            (bands[i], widths[i]) = across(&chromosome, &frame, &path, i, half_width);
         }
-        if reach < 4.0 {
-            return None;
-        }
-        let rows = (2.0 * reach).ceil() as usize + 1;
-        let mut sums = vec![(0.0_f32, 0.0_f32); rows];
-        for (x, y) in piece.inside() {
-            let (u, v) = turned(x, y);
-            let row = ((v + reach).round() as usize).min(rows - 1);
-            sums[row].0 += u;
-            sums[row].1 += 1.0;
-        }
-        let (mut path, mut length, mut bend) = resample(&centre_line(&sums, reach))?;
-        // Rows cross a bent chromosome aslant: there the line goes through the skeleton instead.
-        if bend > BENT
-            && let Some(medial) = piece.middle_line()
-        {
-            let mut line: Vec<(f32, f32)> = medial.points.iter().map(|p| turned(p[0], p[1])).collect();
-            if line.first().zip(line.last()).is_some_and(|(a, b)| a.1 > b.1) {
-                line.reverse();
-            }
-            if let Some(traced) = resample(&line).filter(|t| t.1 > 0.8 * length) {
-                (path, length, bend) = traced;
-            }
-        }
-        // Sampled across the path, back in the crop.
-        let half_width = (piece.area() as f32 / length).max(2.0) * 1.5;
-        let mut bands = [0.0; SAMPLES];
-        let mut widths = [0.0; SAMPLES];
-        for i in 0..SAMPLES {
-            let before = path[i.saturating_sub(2)];
-            let after = path[(i + 2).min(SAMPLES - 1)];
-            let (tu, tv) = (after.0 - before.0, after.1 - before.1);
-            let norm = tu.hypot(tv).max(1e-3);
-            let (nu, nv) = (tv / norm, -tu / norm);
-            let steps = (2.0 * half_width).ceil() as i32 * 2;
-            let (mut dark, mut n) = (0.0, 0.0);
-            for step in -steps / 2..=steps / 2 {
-                let s = step as f32 / 2.0;
-                let (u, v) = (path[i].0 + nu * s, path[i].1 + nv * s);
-                let (x, y) = (centre.0 + u * cos - v * sin, centre.1 + u * sin + v * cos);
-                if let Some(grey) = piece.darkness(x, y) {
-                    dark += grey;
-                    n += 1.0;
-                }
-            }
-            widths[i] = n / 2.0;
-            bands[i] = if n > 0.0 { dark / n } else { 0.0 };
-        }
-        let mean_width = widths.iter().sum::<f32>() / SAMPLES as f32;
+        let mean_width = widths.iter().sum::<f32>() / PROFILE_SAMPLES as f32;
         if mean_width <= 0.0 {
             return None;
         }
         widths.iter_mut().for_each(|w| *w /= mean_width);
         standardise(&mut bands);
-        let apart = piece.is_apart(piece.area() as f32 / length);
-        Some(Self { length, angle: -axis.to_degrees(), bands, widths, apart, hole: piece.hole(), bend })
+        let apart = chromosome.is_apart(chromosome.area() as f32 / length);
+        Some(Self { length, angle: -axis.to_degrees(), bands, widths, apart, hole: chromosome.hole(), bend })
     }
 
     /// The same seen from the other end.
@@ -112,14 +62,88 @@ impl Shape {
     /// Where the constriction lies, as a share of the length from the first end, and how deep it is (0 to 1).
     pub fn constriction(&self) -> (f32, f32) {
         let smooth = |i: usize| {
-            let window = &self.widths[i.saturating_sub(2)..(i + 3).min(SAMPLES)];
+            let window = &self.widths[i.saturating_sub(2)..(i + 3).min(PROFILE_SAMPLES)];
             window.iter().sum::<f32>() / window.len() as f32
         };
-        let from = SAMPLES / 10;
-        let narrowest =
-            (from..SAMPLES - from).min_by(|a, b| smooth(*a).total_cmp(&smooth(*b))).expect("the range is not empty");
-        ((narrowest as f32 + 0.5) / SAMPLES as f32, (1.0 - smooth(narrowest)).clamp(0.0, 1.0))
+        let from = PROFILE_SAMPLES / 10;
+        let narrowest = (from..PROFILE_SAMPLES - from)
+            .min_by(|a, b| smooth(*a).total_cmp(&smooth(*b)))
+            .expect("the range is not empty");
+        ((narrowest as f32 + 0.5) / PROFILE_SAMPLES as f32, (1.0 - smooth(narrowest)).clamp(0.0, 1.0))
     }
+}
+
+/// The chromosome turned upright about its centre: across its axis `u`, along it `v`.
+struct AxisFrame {
+    centre: (f32, f32),
+    sin: f32,
+    cos: f32,
+}
+
+impl AxisFrame {
+    /// A place of the crop as (u, v).
+    fn turned(&self, x: f32, y: f32) -> (f32, f32) {
+        let (dx, dy) = (x - self.centre.0, y - self.centre.1);
+        (dx * self.cos + dy * self.sin, -dx * self.sin + dy * self.cos)
+    }
+
+    /// The place of the crop that is at (u, v).
+    fn back(&self, u: f32, v: f32) -> (f32, f32) {
+        (self.centre.0 + u * self.cos - v * self.sin, self.centre.1 + u * self.sin + v * self.cos)
+    }
+}
+
+/// Equal steps in (u, v).
+type Path = [(f32, f32); PROFILE_SAMPLES];
+
+/// The path from the first end to the last, its length and its bend; none where the chromosome is too short.
+fn path_along(chromosome: &ChromosomeMask, frame: &AxisFrame) -> Option<(Path, f32, f32)> {
+    let inside = || chromosome.inside().map(|(x, y)| frame.turned(x as f32, y as f32));
+    let reach = inside().map(|(_, v)| v.abs()).fold(0.0_f32, f32::max);
+    if reach < 4.0 {
+        return None;
+    }
+    let rows = (2.0 * reach).ceil() as usize + 1;
+    let mut sums = vec![(0.0_f32, 0.0_f32); rows];
+    for (u, v) in inside() {
+        let row = ((v + reach).round() as usize).min(rows - 1);
+        sums[row].0 += u;
+        sums[row].1 += 1.0;
+    }
+    let by_rows = resample(&centre_line(&sums, reach))?;
+    // Rows cross a bent chromosome aslant: there the line goes through the skeleton instead.
+    if by_rows.2 > MIN_BEND
+        && let Some(medial) = chromosome.middle_line()
+    {
+        let mut line: Vec<(f32, f32)> = medial.points.iter().map(|p| frame.turned(p[0], p[1])).collect();
+        if line.first().zip(line.last()).is_some_and(|(a, b)| a.1 > b.1) {
+            line.reverse();
+        }
+        if let Some(traced) = resample(&line).filter(|t| t.1 > 0.8 * by_rows.1) {
+            return Some(traced);
+        }
+    }
+    Some(by_rows)
+}
+
+/// Mean darkness and width in pixels across the path at its sample `i`.
+fn across(chromosome: &ChromosomeMask, frame: &AxisFrame, path: &Path, i: usize, half_width: f32) -> (f32, f32) {
+    let before = path[i.saturating_sub(2)];
+    let after = path[(i + 2).min(PROFILE_SAMPLES - 1)];
+    let (tu, tv) = (after.0 - before.0, after.1 - before.1);
+    let norm = tu.hypot(tv).max(1e-3);
+    let (nu, nv) = (tv / norm, -tu / norm);
+    let steps = (2.0 * half_width).ceil() as i32 * 2;
+    let (mut dark, mut n) = (0.0, 0.0);
+    for step in -steps / 2..=steps / 2 {
+        let s = step as f32 / 2.0;
+        let (x, y) = frame.back(path[i].0 + nu * s, path[i].1 + nv * s);
+        if let Some(grey) = chromosome.darkness(x, y) {
+            dark += grey;
+            n += 1.0;
+        }
+    }
+    (if n > 0.0 { dark / n } else { 0.0 }, n / 2.0)
 }
 
 /// Middle of each row, gaps filled, smoothed: (u, v) from the first end to the last.
@@ -140,7 +164,7 @@ fn centre_line(sums: &[(f32, f32)], reach: f32) -> Vec<(f32, f32)> {
 }
 
 /// Equal steps along the line; its length; how far it bends away from its chord.
-fn resample(line: &[(f32, f32)]) -> Option<([(f32, f32); SAMPLES], f32, f32)> {
+fn resample(line: &[(f32, f32)]) -> Option<(Path, f32, f32)> {
     let mut along = vec![0.0_f32];
     for pair in line.windows(2) {
         let step = (pair[1].0 - pair[0].0).hypot(pair[1].1 - pair[0].1);
@@ -150,10 +174,10 @@ fn resample(line: &[(f32, f32)]) -> Option<([(f32, f32); SAMPLES], f32, f32)> {
     if length < 5.0 {
         return None;
     }
-    let mut path = [(0.0, 0.0); SAMPLES];
+    let mut path = [(0.0, 0.0); PROFILE_SAMPLES];
     let mut at = 0;
     for (i, point) in path.iter_mut().enumerate() {
-        let wanted = length * (i as f32 + 0.5) / SAMPLES as f32;
+        let wanted = length * (i as f32 + 0.5) / PROFILE_SAMPLES as f32;
         while at + 2 < along.len() && along[at + 1] < wanted {
             at += 1;
         }
@@ -200,9 +224,9 @@ mod tests {
     }
 
     #[test]
-    fn length_waist_and_bands_follow_the_axis() {
+    fn length_constriction_and_bands_follow_the_axis() {
         for bend in [0.0, 12.0, 25.0] {
-            let shape = Shape::of(&arc(bend, 0.35)).unwrap();
+            let shape = ChromosomeProfile::of(&arc(bend, 0.35)).unwrap();
             let arc_length = 100.0 * (1.0 + 8.0 / 3.0 * (bend / 100.0_f32).powi(2));
             assert!((shape.length - arc_length).abs() < 8.0, "{bend}: {} {arc_length}", shape.length);
             let (constriction, depth) = shape.constriction();
@@ -210,16 +234,19 @@ mod tests {
             assert!((from_an_end - 0.35).abs() < 0.05, "{bend}: {constriction}");
             assert!(depth > 0.15);
         }
-        assert!(Shape::of(&arc(25.0, 0.4)).unwrap().bend > Shape::of(&arc(0.0, 0.4)).unwrap().bend + 0.1);
+        assert!(
+            ChromosomeProfile::of(&arc(25.0, 0.4)).unwrap().bend
+                > ChromosomeProfile::of(&arc(0.0, 0.4)).unwrap().bend + 0.1
+        );
     }
 
     #[test]
     fn the_first_end_is_the_upper_one_and_a_flip_turns_it() {
-        let shape = Shape::of(&arc(0.0, 0.35)).unwrap();
+        let shape = ChromosomeProfile::of(&arc(0.0, 0.35)).unwrap();
         let darkest = shape.bands.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).unwrap().0;
-        assert!(darkest < SAMPLES / 3, "{darkest}");
+        assert!(darkest < PROFILE_SAMPLES / 3, "{darkest}");
         let flipped = shape.flipped();
-        assert!(flipped.bands[SAMPLES - 1 - darkest] == shape.bands[darkest]);
+        assert!(flipped.bands[PROFILE_SAMPLES - 1 - darkest] == shape.bands[darkest]);
         assert!((flipped.angle - shape.angle).abs() > 179.0);
     }
 
@@ -227,7 +254,7 @@ mod tests {
     fn specks_and_empty_crops_are_no_chromosomes() {
         let blank = Crop { width: 10, height: 10, pixels: vec![255; 100], mask: Vec::new(), bright: false };
         let speck = Crop { width: 4, height: 4, pixels: vec![0; 16], mask: vec![1; 16], bright: false };
-        assert!(Shape::of(&speck).is_none());
-        let _ = Shape::of(&blank);
+        assert!(ChromosomeProfile::of(&speck).is_none());
+        let _ = ChromosomeProfile::of(&blank);
     }
 }

@@ -1,4 +1,5 @@
-//! Weights of the logistic model of objects. Written by scripts/fit-shapes; do not edit.
+//! Weights of the logistic model of objects. Written by `cargo run --release -p metaphased-fit -- shapes CLUSTERS --write`;
+//! do not edit.
 
 pub(super) const BIAS: f32 = 1.1264;
 pub(super) const WEIGHTS: [f32; 25] = [
