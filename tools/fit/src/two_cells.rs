@@ -1,31 +1,52 @@
-//! Fits the log odds by which triage tells two cells that touch from one.
+//! The log odds by which triage separates two cells that touch from one.
 //!
-//! `cargo run --release --example fit_two_cells -- ../shared/data/cil models/training/splits/cil.csv` takes every sixth cell of
-//! the training patients, sets each beside the one before with its margin pushed in, and prints the two weights, the AUC and the
-//! share of pairs and of single cells beyond some levels.
+//! Takes every sixth cell of the training patients, sets each beside the one before with its margin pushed in, and prints
+//! the weights, the AUC and the share of pairs and of single cells beyond some levels.
 
-use std::{env, error::Error, fs};
+use std::{error::Error, fs, path::Path};
 
 use imaging::{GrayImage, Polarity, PrepareOptions, Preparer, Rect, crop};
+use nalgebra::{DMatrix, DVector};
 use recognition::{SpreadFeatures, Triage, TriageOptions};
+
+use crate::{
+    Outcome,
+    regression::{auc, logistic},
+};
 
 const BACKGROUND: u8 = imaging::BACKGROUND;
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let mut arguments = env::args().skip(1);
-    let (Some(folder), Some(list)) = (arguments.next(), arguments.next()) else {
-        return Err("usage: fit_two_cells CIL SPLIT.csv".into());
-    };
-    let list = fs::read_to_string(list)?;
+/// Fits and prints.
+pub fn run(folder: &Path, split: &Path) -> Outcome {
+    let rows = read(folder, split)?;
+    let weights = fit(&rows)?;
+    let odds = |x: &[f64; 3]| x.iter().zip(&weights).map(|(x, w)| x * w).sum::<f64>();
+    let of = |two: bool| rows.iter().filter(move |r| r.1 == two).map(|r| odds(&r.0)).collect::<Vec<_>>();
+    let (one, two) = (of(false), of(true));
+    println!("{:.2} + {:.2} length + {:.2} ln(counted)", weights[0], weights[1], weights[2]);
+    println!("{} cells, {} pairs, AUC {:.4}", one.len(), two.len(), auc(&two, &one));
+    for level in [0.0, 0.5, 1.0, 2.0] {
+        let share = |of: &[f64]| of.iter().filter(|z| **z >= level).count() as f64 / of.len() as f64;
+        println!("log odds >= {level}: {:.3} of the cells, {:.3} of the pairs", share(&one), share(&two));
+    }
+    Ok(())
+}
+
+/// Figures of a spread (1, length, ln of the objects counted), and whether it is two cells.
+type Row = ([f64; 3], bool);
+
+/// The training cells alone and in pairs.
+fn read(folder: &Path, split: &Path) -> Result<Vec<Row>, Box<dyn Error>> {
+    let list = fs::read_to_string(split)?;
     let names = list.lines().filter_map(|l| l.split_once(',')).filter(|(_, rest)| rest.contains(",train,")).step_by(6);
     let options =
         TriageOptions { two_cells: f32::INFINITY, polarity: Polarity::DarkOnBright, ..TriageOptions::default() };
     let prepare = PrepareOptions { polarity: Polarity::DarkOnBright, ..PrepareOptions::default() };
     let (mut triage, mut preparer) = (Triage::default(), Preparer::default());
-    let mut rows: Vec<([f64; 3], bool)> = Vec::new();
+    let mut rows: Vec<Row> = Vec::new();
     let mut before: Option<(GrayImage, f32)> = None;
     for (turn, (name, _)) in names.enumerate() {
-        let picture = image::open(format!("{folder}/images/{name}"))?.into_luma8();
+        let picture = image::open(folder.join("images").join(name))?.into_luma8();
         let (width, height) = (picture.width() as usize, picture.height() as usize);
         let grey = GrayImage { width, height, data: picture.into_raw() };
         let Some(spread) = triage.assess(grey.view()?, &options).spreads.first().copied() else { continue };
@@ -47,18 +68,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             }
         }
     }
-    let weights = fit(&rows);
-    let odds = |x: &[f64; 3]| x.iter().zip(&weights).map(|(x, w)| x * w).sum::<f64>();
-    let of = |two: bool| rows.iter().filter(move |r| r.1 == two).map(|r| odds(&r.0)).collect::<Vec<_>>();
-    let (one, two) = (of(false), of(true));
-    let wins: usize = two.iter().map(|t| one.iter().filter(|o| t > o).count()).sum();
-    println!("{:.2} + {:.2} length + {:.2} ln(counted)", weights[0], weights[1], weights[2]);
-    println!("{} cells, {} pairs, AUC {:.4}", one.len(), two.len(), wins as f64 / (one.len() * two.len()) as f64);
-    for level in [0.0, 0.5, 1.0, 2.0] {
-        let share = |of: &[f64]| of.iter().filter(|z| **z >= level).count() as f64 / of.len() as f64;
-        println!("log odds >= {level}: {:.3} of the cells, {:.3} of the pairs", share(&one), share(&two));
-    }
-    Ok(())
+    Ok(rows)
 }
 
 fn row(features: &SpreadFeatures) -> [f64; 3] {
@@ -83,24 +93,10 @@ fn beside(one: &GrayImage, other: &GrayImage, over: f32, turn: f32) -> GrayImage
     both
 }
 
-/// Logistic regression by Newton's steps, a little ridge.
-fn fit(rows: &[([f64; 3], bool)]) -> [f64; 3] {
-    let mut weights = [0.0; 3];
-    for _ in 0..100 {
-        let mut step = nalgebra::Vector3::zeros();
-        let mut curvature = nalgebra::Matrix3::from_diagonal_element(1e-3);
-        for (x, two) in rows {
-            let z: f64 = x.iter().zip(&weights).map(|(x, w)| x * w).sum();
-            let p = 1.0 / (1.0 + (-z).exp());
-            let x = nalgebra::Vector3::from(*x);
-            step += x * (f64::from(u8::from(*two)) - p);
-            curvature += x * x.transpose() * (p * (1.0 - p));
-        }
-        step -= 1e-3 * nalgebra::Vector3::from(weights);
-        let Some(step) = curvature.lu().solve(&step) else { break };
-        for (w, s) in weights.iter_mut().zip(&step) {
-            *w += s;
-        }
-    }
-    weights
+/// Logistic regression with a little ridge.
+fn fit(rows: &[Row]) -> Result<[f64; 3], Box<dyn Error>> {
+    let x = DMatrix::from_fn(rows.len(), 3, |row, i| rows[row].0[i]);
+    let y = DVector::from_iterator(rows.len(), rows.iter().map(|r| f64::from(u8::from(r.1))));
+    let weights = logistic(&x, &y, 1e-3, false).ok_or("the figures do not suffice for a fit")?;
+    Ok([weights[0], weights[1], weights[2]])
 }

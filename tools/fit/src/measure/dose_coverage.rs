@@ -1,7 +1,5 @@
 //! How often the stated 95 % interval of the dose holds the true dose, and how wide it is against Merkle 83/83.
 //!
-//! `cargo run --release --example dose_coverage [REPEATS]`
-//!
 //! Each repeat draws the true curve from the covariance of the default curve, then 500 cells from that curve; the
 //! estimate knows the default curve alone. Whole body at 0 to 4 Gy, and 4 Gy to half of the body by Dolphin's method.
 
@@ -15,20 +13,23 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, Poisson, StandardNormal};
 use std::collections::HashMap;
 
+use crate::Outcome;
+
 const CELLS: u64 = 500;
 type Interval = (f64, f64, f64);
 type Method<'c> = (&'static str, Box<dyn Fn(&Sample) -> Option<Interval> + 'c>);
 
-fn main() {
-    let repeats: u32 = std::env::args().nth(1).and_then(|a| a.parse().ok()).unwrap_or(20_000);
+/// Measures and prints a table.
+pub fn run(repeats: u32) -> Outcome {
     let curve = built_in(DEFAULT_CURVE).expect("the default curve is built in");
     println!("{repeats} repeats, {CELLS} cells, curve {DEFAULT_CURVE}, seed 16");
     println!("| dose | F | method | coverage | 95 % of it | mean width Gy | against Merkle 83/83 | unbounded |");
     println!("|---|---|---|---|---|---|---|---|");
     for dose in [0.0, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 4.0] {
-        report(dose, 1.0, &run(&curve, dose, 1.0, repeats, &whole_body(&curve)));
+        report(dose, 1.0, &sampled(&curve, dose, 1.0, repeats, &whole_body(&curve)));
     }
-    report(4.0, 0.5, &run(&curve, 4.0, 0.5, repeats, &partial_body(&curve)));
+    report(4.0, 0.5, &sampled(&curve, 4.0, 0.5, repeats, &partial_body(&curve)));
+    Ok(())
 }
 
 fn interval(dose: Bounded<Gray>) -> Interval {
@@ -72,7 +73,7 @@ struct Tally {
 
 /// Draws samples and counts, for each method, how often its interval holds `dose`. Samples with the same counts have
 /// the same interval, so each is computed once.
-fn run(curve: &Curve, dose: f64, fraction: f64, repeats: u32, methods: &[Method]) -> Vec<Tally> {
+fn sampled(curve: &Curve, dose: f64, fraction: f64, repeats: u32, methods: &[Method]) -> Vec<Tally> {
     let mut rng = ChaCha8Rng::seed_from_u64(16);
     let root = Matrix3::from_fn(|i, j| curve.covariance()[i][j]).cholesky().expect("a covariance").l();
     let estimate = Vector3::from(curve.coefficients());

@@ -1,8 +1,7 @@
 //! How many messages a second go through the durable outbox to a broker: commits in groups of 100 on one side, PUBACKs
-//! at QoS 1 on the other. Called by scripts/bench-mqtt: `outbox_rate PORT MESSAGES BYTES`.
+//! at QoS 1 on the other. Called by scripts/bench-mqtt.
 
 use std::{
-    error::Error,
     thread,
     time::{Duration, Instant},
 };
@@ -14,11 +13,10 @@ use metaphased::{
     store::{FrameCommit, Message, Store, StoreOptions},
 };
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let mut arguments = std::env::args().skip(1).map(|argument| argument.parse::<u64>());
-    let mut next = || arguments.next().unwrap_or(Ok(0)).map_err(|_| "usage: outbox_rate PORT MESSAGES BYTES");
-    let (port, messages, bytes) = (next()?, next()?, next()?);
+use crate::Outcome;
 
+/// Measures and prints one JSON object.
+pub fn run(port: u16, messages: u64, bytes: usize) -> Outcome {
     let folder = std::env::temp_dir().join(format!("outbox_rate.{}", std::process::id()));
     let store = Store::open(&folder, StoreOptions { outbox_cap: u64::MAX, quota: None })?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
@@ -31,13 +29,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         return Err("no broker".into());
     }
 
-    let message = Message {
-        topic: "cell".into(),
-        payload: "x".repeat(bytes as usize),
-        retain: false,
-        droppable: false,
-        case: None,
-    };
+    let message =
+        Message { topic: "cell".into(), payload: "x".repeat(bytes), retain: false, droppable: false, case: None };
     let started = Instant::now();
     let producer = thread::spawn({
         let store = store.clone();

@@ -1,11 +1,12 @@
 //! Triage at the scale of a search lens: real frames and windows without a metaphase, shrunk and set on empty fields.
-//!
-//! `cargo run --release --example search_lens -- ../shared/data` prints the AUC of tiles with and without a metaphase.
+//! Prints the AUC of tiles with and without a metaphase.
 
-use std::{collections::BTreeMap, env, error::Error};
+use std::{collections::BTreeMap, error::Error, path::Path};
 
 use imaging::{BACKGROUND, GrayImage, Polarity, PrepareOptions, Preparer, Rect, crop, downscale};
 use recognition::{Triage, TriageOptions};
+
+use crate::Outcome;
 
 const FIELD: (usize, usize) = (1360, 1024);
 /// Empty pixels around a tile.
@@ -14,13 +15,13 @@ const GAP: usize = 24;
 /// A shrunken picture and whether a metaphase is in it.
 type Tile = (GrayImage, bool);
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let data = env::args().nth(1).ok_or("usage: search_lens DATA")?;
+/// Measures and prints a table.
+pub fn run(data: &Path) -> Outcome {
     println!("| shrunk by | tiles | AUC | sensitivity | specificity |\n|---|---|---|---|---|");
     for factor in [6, 8, 10, 12] {
         let mut scores = Vec::new();
-        for tiles in tiles(&data, factor)?.values() {
-            look(tiles, factor, &mut scores)?;
+        for tiles in tiles(data, factor)?.values() {
+            score(tiles, factor, &mut scores)?;
         }
         let of =
             |truth: bool| scores.iter().filter(move |s: &&(f32, bool)| s.1 == truth).map(|s| s.0).collect::<Vec<_>>();
@@ -40,7 +41,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// The tiles of every set: each frame of the windows once, and its windows labelled `none`.
-fn tiles(data: &str, factor: usize) -> Result<BTreeMap<String, Vec<Tile>>, Box<dyn Error>> {
+fn tiles(data: &Path, factor: usize) -> Result<BTreeMap<String, Vec<Tile>>, Box<dyn Error>> {
     let mut sets: BTreeMap<String, Vec<Tile>> = BTreeMap::new();
     let mut frames: BTreeMap<String, GrayImage> = BTreeMap::new();
     let mut preparer = Preparer::default();
@@ -61,7 +62,7 @@ fn tiles(data: &str, factor: usize) -> Result<BTreeMap<String, Vec<Tile>>, Box<d
             Ok(())
         };
         if !frames.contains_key(fields[0]) {
-            let picture = image::open(format!("{data}/{}", fields[0]))?.into_luma8();
+            let picture = image::open(data.join(fields[0]))?.into_luma8();
             let (width, height) = (picture.width() as usize, picture.height() as usize);
             let grey = GrayImage { width, height, data: picture.into_raw() };
             add(&grey, true)?;
@@ -78,7 +79,7 @@ fn tiles(data: &str, factor: usize) -> Result<BTreeMap<String, Vec<Tile>>, Box<d
 }
 
 /// Sets the tiles on fields and scores each by the best spread whose centre lies in it.
-fn look(tiles: &[Tile], factor: usize, scores: &mut Vec<(f32, bool)>) -> Result<(), Box<dyn Error>> {
+fn score(tiles: &[Tile], factor: usize, scores: &mut Vec<(f32, bool)>) -> Result<(), Box<dyn Error>> {
     let (width, height) = (1440 / factor + GAP, 1024 / factor + GAP);
     let (columns, rows) = (FIELD.0 / width, FIELD.1 / height);
     let options = TriageOptions { metaphase: 0.0, polarity: Polarity::DarkOnBright, ..TriageOptions::default() };

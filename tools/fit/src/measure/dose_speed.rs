@@ -1,11 +1,11 @@
 //! How long an estimate from counts and a fit of ten points take.
-//!
-//! `cargo run --release --example dose_speed`
 
 use dosimetry::{
     DEFAULT_CURVE, DosimetryError, FitOptions, FitPoint, Gray, Method, Sample, Settings, built_in, estimate, fit,
 };
 use std::time::{Duration, Instant};
+
+use crate::Outcome;
 
 const POINTS: [(f64, u64, u64); 10] = [
     (0.0, 5000, 8),
@@ -20,7 +20,8 @@ const POINTS: [(f64, u64, u64); 10] = [
     (4.0, 103, 103),
 ];
 
-fn main() -> Result<(), DosimetryError> {
+/// Measures and prints a table.
+pub fn run() -> Outcome {
     let curve = built_in(DEFAULT_CURVE)?;
     println!("| what | median of 200 | 90 % within |\n|---|---|---|");
     for counts in [vec![500u64], vec![475, 24, 1], vec![302, 28, 22, 8, 1, 0], vec![160, 155, 99, 47, 29, 10]] {

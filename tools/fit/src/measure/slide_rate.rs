@@ -1,13 +1,14 @@
 //! How fast the virtual slide is drawn: fields a second on one core, 1360 x 1024, by stain.
-//!
-//! `cargo run --release --example slide_bench`
 
 use std::time::Instant;
 
 use domain::Stain;
 use slide::{LivePath, Samples, ScanPath, SlideSettings, VirtualSlide};
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+use crate::Outcome;
+
+/// Measures and prints.
+pub fn run() -> Outcome {
     let mut samples = vec![0u8; 1360 * 1024];
     for stain in [Stain::GBand, Stain::Giemsa, Stain::Dapi, Stain::QBand] {
         let settings = SlideSettings { stain, cells: Some(50), ..SlideSettings::default() };
