@@ -16,6 +16,7 @@ mod triage;
 
 pub use dataset::{
     Content, DataError, DataSet, Field, LabelledPicture, Layout, SingleCell, SingleChromosome, Skipped, TruthBox,
+    has_doubled_box,
 };
 pub use edit::{AppliedEdit, Edit};
 pub use metrics::{

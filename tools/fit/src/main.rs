@@ -4,6 +4,7 @@
 //! them, with the command in the file's head.
 
 mod classes;
+mod karyotype;
 mod measure;
 mod output;
 mod polarity;
@@ -63,6 +64,8 @@ enum Command {
         #[arg(long)]
         write: bool,
     },
+    /// Settings of the karyotype stage, for new weights of the networks.
+    Karyotype(karyotype::Karyotype),
     /// Measures that fit nothing.
     #[command(subcommand)]
     Measure(measure::Measure),
@@ -74,6 +77,7 @@ fn main() -> ExitCode {
         Command::TwoCells { cil, split } => two_cells::run(&cil, &split),
         Command::Polarity { data, write } => polarity::run(&data, write),
         Command::Profiles { data, split, write } => classes::run(&data, &split, write),
+        Command::Karyotype(karyotype) => karyotype.run(),
         Command::Measure(measure) => measure.run(),
     };
     match outcome {
