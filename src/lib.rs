@@ -17,6 +17,7 @@ pub mod clock;
 pub mod config;
 pub mod daemon;
 pub mod evaluate;
+pub mod interpretation;
 pub mod mqtt;
 pub mod pipeline;
 pub mod records;

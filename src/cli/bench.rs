@@ -24,7 +24,7 @@ enum What {
 }
 
 impl Bench {
-    /// Measures and tells.
+    /// Measures, and prints the figures.
     pub fn run(&self, global: &Global) -> Result<Exit, Failure> {
         match &self.what {
             What::Engines(args) => args.run(global),

@@ -63,7 +63,7 @@ pub(super) struct Contender {
     pub(super) precision: Precision,
     pub(super) recognizer: ComposedRecognizer,
     pub(super) results: Vec<Recognised>,
-    spent: Vec<f64>,
+    times_ms: Vec<f64>,
 }
 
 /// How far results may lie from those of the engine `cpu` in f32: pixels, probability. In f32 every box must keep within
@@ -78,7 +78,7 @@ pub(super) fn tolerance(precision: Precision) -> (f32, f32) {
 }
 
 impl BenchEngines {
-    /// Measures and tells.
+    /// Measures, and prints the figures.
     pub fn run(&self, global: &Global) -> Result<Exit, Failure> {
         let loaded = load(global, None)?;
         let inference = &loaded.config.inference;
@@ -100,7 +100,7 @@ impl BenchEngines {
             let roots: Vec<String> = library.roots().iter().map(|root| root.display().to_string()).collect();
             return Err(Failure::new(Exit::Unavailable, format!("no model to run in {}", roots.join(", "))));
         }
-        // A first pass warms up and keeps what each engine says; then the rounds are timed, engines in turn.
+        // A first pass warms up and keeps each engine's results; then the rounds are timed, engines in turn.
         for contender in &mut contenders {
             for frame in &frames {
                 let result = contender.once(frame)?;
@@ -112,7 +112,7 @@ impl BenchEngines {
                 for contender in &mut contenders {
                     let started = Instant::now();
                     contender.once(frame)?;
-                    contender.spent.push(started.elapsed().as_secs_f64() * 1e3);
+                    contender.times_ms.push(started.elapsed().as_secs_f64() * 1e3);
                 }
             }
         }
@@ -130,19 +130,19 @@ impl BenchEngines {
     }
 
     fn row(&self, contender: &Contender, reference: &Contender, global: &Global) -> Row {
-        let mut spent = contender.spent.clone();
-        spent.sort_by(f64::total_cmp);
-        let ms = spent.get(spent.len() / 2).copied().unwrap_or(f64::NAN);
+        let mut times = contender.times_ms.clone();
+        times.sort_by(f64::total_cmp);
+        let ms = times.get(times.len() / 2).copied().unwrap_or(f64::NAN);
         let share = if contender.precision == Precision::F32 { 1.0 } else { 0.95 };
         let (box_px, probability, same_karyotype) = distance(&contender.results, &reference.results, share);
-        let (most_px, most_probability) = tolerance(contender.precision);
+        let (max_px, max_probability) = tolerance(contender.precision);
         Row {
             engine: contender.name,
             precision: contender.precision,
             ms_per_cell: ms,
             cells_per_s: 1e3 / ms,
             peak_mb: self.peak_of(contender, global),
-            agrees: box_px <= most_px && probability <= most_probability && same_karyotype,
+            agrees: box_px <= max_px && probability <= max_probability && same_karyotype,
             box_px,
             probability,
         }
@@ -189,9 +189,9 @@ impl Contender {
     }
 }
 
-/// How a precision is asked for. int8 files ship only where they cost next to nothing: where an engine takes them first, its row
+/// What a precision is measured with. int8 files ship only where they cost next to nothing: where an engine takes them first, its row
 /// is what the daemon runs, f32 for the models without one.
-fn asked(precision: Precision, chosen: &ChosenEngine, library: &ModelLibrary) -> Recognition {
+fn recognition_in(precision: Precision, chosen: &ChosenEngine, library: &ModelLibrary) -> Recognition {
     let has_one = |task| {
         let model = library.serving(task, Stain::default(), View::Field);
         model.is_ok_and(|model| model.manifest.file.iter().any(|file| file.precision == precision))
@@ -209,13 +209,13 @@ pub(super) fn open_all(chosen: &ChosenEngine, library: &ModelLibrary) -> Result<
         if !chosen.engine.precisions().contains(&precision) {
             continue;
         }
-        match ComposedRecognizer::open(&asked(precision, chosen, library), library, chosen) {
+        match ComposedRecognizer::open(&recognition_in(precision, chosen, library), library, chosen) {
             Ok(recognizer) => contenders.push(Contender {
                 name: chosen.engine.name(),
                 precision,
                 recognizer,
                 results: Vec::new(),
-                spent: Vec::new(),
+                times_ms: Vec::new(),
             }),
             Err(error) if precision == Precision::F32 => {
                 return Err(Failure::from_error(Exit::Unavailable, &error));
@@ -227,7 +227,8 @@ pub(super) fn open_all(chosen: &ChosenEngine, library: &ModelLibrary) -> Result<
 }
 
 fn peak(one: &str, inference: &InferenceConfig, library: &ModelLibrary, frame: &Frame) -> Result<Exit, Failure> {
-    let usage = || Failure::new(Exit::Usage, format!("'{one}' is no ENGINE/PRECISION"));
+    let usage =
+        || Failure::new(Exit::Usage, format!("invalid engine '{one}': expected ENGINE/PRECISION, such as cpu/f32"));
     let (engine, precision) = one.split_once('/').ok_or_else(usage)?;
     let engine = match engine {
         "cpu" => EngineName::Cpu,
@@ -238,7 +239,7 @@ fn peak(one: &str, inference: &InferenceConfig, library: &ModelLibrary, frame: &
     let precision: Precision = precision.parse().map_err(|_| usage())?;
     let chosen = choose(&InferenceConfig { engine, ..inference.clone() })
         .map_err(|error| Failure::from_error(Exit::Unavailable, &error))?;
-    let recognition = asked(precision, &chosen, library);
+    let recognition = recognition_in(precision, &chosen, library);
     let failed = |error: recognition::RecognitionError| Failure::from_error(Exit::Unavailable, &error);
     let mut recognizer = ComposedRecognizer::open(&recognition, library, &chosen).map_err(failed)?;
     for _ in 0..3 {
@@ -252,7 +253,7 @@ fn peak(one: &str, inference: &InferenceConfig, library: &ModelLibrary, frame: &
         .and_then(|rest| rest.trim().trim_end_matches("kB").trim().parse().ok());
     match kib {
         Some(kib) => output::print(&format!("{:.1}", kib / 1024.0)).map(|()| Exit::Done),
-        None => Err(Failure::new(Exit::Unavailable, "the system does not tell the peak memory of a process")),
+        None => Err(Failure::new(Exit::Unavailable, "the system does not report the peak memory of a process")),
     }
 }
 

@@ -35,7 +35,7 @@ pub struct BenchImaging {
 }
 
 fn size(text: &str) -> Result<(u32, u32), String> {
-    let wrong = || format!("'{text}' is no size: expected WxH with both sides 64 to 16384, such as 2048x1536");
+    let wrong = || format!("invalid size '{text}': expected WxH with both sides 64 to 16384, such as 2048x1536");
     let (w, h) = text.split_once('x').ok_or_else(wrong)?;
     let side = |text: &str| text.parse().ok().filter(|n| (64..=16_384).contains(n)).ok_or_else(wrong);
     Ok((side(w)?, side(h)?))
@@ -52,7 +52,7 @@ struct Row {
 }
 
 impl BenchImaging {
-    /// Measures and tells.
+    /// Measures, and prints the figures.
     pub fn run(&self) -> Result<Exit, Failure> {
         let (width, height) = (self.size.0 as usize, self.size.1 as usize);
         let grey = self.field(width, height)?;
@@ -156,9 +156,9 @@ impl BenchImaging {
             }
         });
         let mut triage = Triage::default();
-        let look = TriageOptions { polarity: Polarity::DarkOnBright, ..TriageOptions::default() };
+        let options = TriageOptions { polarity: Polarity::DarkOnBright, ..TriageOptions::default() };
         self.time(&mut rows, "triage", || {
-            triage.assess(view, &look);
+            triage.assess(view, &options);
         });
         Ok(rows)
     }

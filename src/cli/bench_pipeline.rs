@@ -32,7 +32,7 @@ use domain::frame::{FileStamp, Frame, FrameInfo, FramePool, PixelFormat, Pixels}
 use recognition::{Provenance, Recognised, RecognitionError, Recognizer, Region, Regions};
 
 /// Sides of the frames: small, since pixels are never touched.
-const SIDE: usize = 16;
+const FRAME_SIDE: usize = 16;
 
 /// Time frames through every edge of the pipeline with stages that do nothing and full queues.
 #[derive(Debug, Args)]
@@ -52,12 +52,12 @@ struct Row {
     way: &'static str,
     frames: u64,
     frames_per_s: f64,
-    /// Processor time of the whole process over frames; none where the system does not tell it.
+    /// Processor time of the whole process over frames; none where the system does not report it.
     cpu_us_per_frame: Option<f64>,
 }
 
 impl BenchPipeline {
-    /// Measures and tells.
+    /// Measures, and prints the figures.
     pub fn run(&self, _: &Global) -> Result<Exit, Failure> {
         let rows = [
             measure("edges", self.frames, through_edges)?,
@@ -132,7 +132,7 @@ fn through_edges(frames: u64) -> Result<Ledger, Failure> {
             }
         }
     }));
-    let mut source = Blank { left: frames, named: false };
+    let mut source = EmptyFrames { left: frames, named: false };
     let buffers = Buffers::new(FramePool::new(edges::pool_size()), true, shutdown.receiver());
     while let Ok(Capture::Frame(frame)) = source.next(&buffers) {
         captured.send(Job::new(frame, ledger.accept(), context.clone(), false), Mode::Lossless);
@@ -157,9 +157,9 @@ fn through_stages(frames: u64, stored: bool) -> Result<Ledger, Failure> {
     let mut parts = Parts::new(&Config::default(), store, health).map_err(|e| internal(&e))?;
     let source = SourceParts::new(
         context,
-        Box::new(move || Ok(Box::new(Blank { left: frames, named: stored }))),
-        || Box::new(Nod),
-        Box::new(|| Ok(Box::new(Nothing::default()))),
+        Box::new(move || Ok(Box::new(EmptyFrames { left: frames, named: stored }))),
+        || Box::new(AcceptAll),
+        Box::new(|| Ok(Box::new(FindNothing::default()))),
     );
     parts.sources.push(source.map_err(|e| internal(&e))?);
     let pipeline = Pipeline::start(parts).map_err(|e| internal(&e))?;
@@ -168,19 +168,19 @@ fn through_stages(frames: u64, stored: bool) -> Result<Ledger, Failure> {
 }
 
 /// A source of empty frames.
-struct Blank {
+struct EmptyFrames {
     left: u64,
     /// Frames say which file they are from.
     named: bool,
 }
 
-impl Source for Blank {
+impl Source for EmptyFrames {
     fn next(&mut self, buffers: &Buffers) -> Result<Capture, SourceError> {
         if self.left == 0 {
             return Ok(Capture::Finished);
         }
-        let Ok(buffer) = buffers.take(SIDE * SIDE) else { return Ok(Capture::NoBuffer) };
-        let pixels = Pixels::new(buffer, PixelFormat::Mono8, SIDE, SIDE, 8)
+        let Ok(buffer) = buffers.take(FRAME_SIDE * FRAME_SIDE) else { return Ok(Capture::NoBuffer) };
+        let pixels = Pixels::new(buffer, PixelFormat::Mono8, FRAME_SIDE, FRAME_SIDE, 8)
             .map_err(|error| SourceError::Device(error.to_string()))?;
         self.left -= 1;
         let mut info = FrameInfo::of_tool("bench");
@@ -193,9 +193,9 @@ impl Source for Blank {
 }
 
 /// A triage that lets everything pass.
-struct Nod;
+struct AcceptAll;
 
-impl Assess for Nod {
+impl Assess for AcceptAll {
     fn assess(&mut self, frame: &Frame, regions: &mut Regions) -> Assessment {
         regions.push(Region::whole(frame.pixels.width(), frame.pixels.height()));
         Assessment::default()
@@ -204,9 +204,9 @@ impl Assess for Nod {
 
 /// A recognizer that finds nothing.
 #[derive(Default)]
-struct Nothing(Provenance);
+struct FindNothing(Provenance);
 
-impl Recognizer for Nothing {
+impl Recognizer for FindNothing {
     fn recognise(&mut self, _: &Frame, _: &[Region]) -> Result<Vec<Recognised>, RecognitionError> {
         Ok(Vec::new())
     }

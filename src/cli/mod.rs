@@ -18,10 +18,10 @@ mod gpu_check;
 mod iscn;
 mod karyogram;
 mod output;
+mod progress;
 mod run;
 mod schema;
 mod simulate;
-mod stages;
 mod status;
 mod words;
 

@@ -2,18 +2,15 @@
 
 use std::{
     fs::{self, File},
-    io::{self, BufWriter, IsTerminal, Write},
+    io::{BufWriter, Write},
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 use clap::Args;
 use image::{ExtendedColorType, ImageEncoder, ImageFormat, codecs::png};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
-use super::words::one_of;
-use super::{Exit, Failure};
+use super::{Exit, Failure, progress, words::one_of};
 use domain::{Assay, Stain, frame::Bayer};
 use slide::{Exposure, FieldTruth, Samples, SlideError, SlideSettings, VirtualSlide};
 
@@ -35,7 +32,7 @@ pub struct Simulate {
     /// Stain; unset: g-band, or giemsa for the dicentric assay.
     #[arg(long, value_parser = one_of(Stain::ALL, Stain::name))]
     stain: Option<Stain>,
-    /// Karyotype of the cells (ISCN); several lines are weighed by their cells. Unset: a person by seed.
+    /// Karyotype of the cells (ISCN); several cell lines are weighted by their cells. Unset: a person by seed.
     #[arg(long, value_name = "ISCN")]
     karyotype: Option<String>,
     /// Absorbed dose in gray, 0 to 20 (dicentric assay).
@@ -61,7 +58,7 @@ pub struct Simulate {
 
 fn size(text: &str) -> Result<[u32; 2], String> {
     let sides = text.split_once('x').and_then(|(w, h)| Some([w.parse().ok()?, h.parse().ok()?]));
-    sides.ok_or_else(|| format!("'{text}' is no size: expected WxH in pixels, such as 1360x1024"))
+    sides.ok_or_else(|| format!("invalid size '{text}': expected WxH in pixels, such as 1360x1024"))
 }
 
 /// A line of truth.jsonl.
@@ -131,7 +128,7 @@ impl Simulate {
         let folder = self.out.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
         let samples = self.size[0] as usize * self.size[1] as usize;
         let (mut bytes, mut words, mut labels) = (vec![0u8; samples], vec![0u16; samples], vec![0u16; samples]);
-        let bar = progress(self.cells);
+        let bar = progress::bar(self.cells.into());
         for cell in 0..self.cells {
             let stop = slide.at_cell(cell);
             let deep = self.bits > 8;
@@ -184,17 +181,4 @@ fn png(path: &Path, samples: &[u8], size: [u32; 2], colour: ExtendedColorType) -
 
 fn cannot(path: &Path, error: &dyn std::fmt::Display) -> Failure {
     Failure::new(Exit::CannotCreate, format!("{} cannot be written: {error}", path.display()))
-}
-
-/// A bar on a terminal, for what takes longer than a second; nothing when piped.
-fn progress(cells: u32) -> ProgressBar {
-    let bar = ProgressBar::new(cells.into());
-    if !io::stderr().is_terminal() {
-        bar.set_draw_target(ProgressDrawTarget::hidden());
-    }
-    if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} cells, {eta} left") {
-        bar.set_style(style);
-    }
-    bar.enable_steady_tick(Duration::from_millis(200));
-    bar
 }

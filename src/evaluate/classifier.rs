@@ -28,7 +28,7 @@ struct CellAnswers {
     truth: Vec<ChromosomeClass>,
     upright: Vec<LogProbs>,
     flipped: Vec<LogProbs>,
-    /// The detector never looked, so every object counts as found for sure.
+    /// No detector ran, so every object counts as found for sure.
     assigned: Vec<Option<ChromosomeClass>>,
     closed: Vec<ChromosomeClass>,
 }
@@ -41,7 +41,7 @@ pub fn run(setup: &Setup<'_>) -> Result<Report, EvaluateError> {
         Content::Labelled(_) => return Err(setup.data.wrong("boxes or single chromosomes with a class").into()),
     };
     let stain = match &setup.data.content {
-        Content::Singles(cells) if setup.stain.is_none() && ground_is_dark(cells) => Stain::QBand,
+        Content::Singles(cells) if setup.stain.is_none() && background_is_dark(cells) => Stain::QBand,
         _ => setup.stain(),
     };
     let model = model(setup, stain, view)?;
@@ -135,8 +135,8 @@ fn answer(
             // Every other chromosome is turned, the same ones in every run.
             .map(|(i, (plane, (bounds, _)))| Item { plane, bounds: *bounds, flipped: flip && i % 2 == 1 })
             .collect();
-        let named = classifier.classify(&items, median).map_err(|error| error.to_string())?;
-        Ok::<_, String>(named.into_iter().map(|named| named.log_probs).collect())
+        let classified = classifier.classify(&items, median).map_err(|error| error.to_string())?;
+        Ok::<_, String>(classified.into_iter().map(|c| c.log_probs).collect())
     });
     let flipped = std::mem::replace(&mut both[1], Ok(Vec::new()))?;
     let upright = std::mem::replace(&mut both[0], Ok(Vec::new()))?;
@@ -160,10 +160,10 @@ fn measure(answers: &[CellAnswers], report: &mut Report) {
         bootstrap.ratio(&parts)
     };
     let n = answers.iter().map(|cell| cell.truth.len()).sum();
-    let named = |log_probs: &LogProbs, truth: ChromosomeClass| best(log_probs) == truth.index();
+    let right = |log_probs: &LogProbs, truth: ChromosomeClass| best(log_probs) == truth.index();
     let figures = &mut report.figures;
-    figures.push("accuracy", share(&|cell, i| named(&cell.upright[i], cell.truth[i])));
-    figures.push("accuracy_flipped", share(&|cell, i| named(&cell.flipped[i], cell.truth[i])));
+    figures.push("accuracy", share(&|cell, i| right(&cell.upright[i], cell.truth[i])));
+    figures.push("accuracy_flipped", share(&|cell, i| right(&cell.flipped[i], cell.truth[i])));
     figures.push("accuracy_assigned", share(&|cell, i| cell.assigned[i] == Some(cell.truth[i])));
     figures.push(
         "accuracy_assigned_closed",
@@ -289,7 +289,7 @@ fn spread(data: &mut [u8], percentile: f32, level: f32) {
 }
 
 /// Whether singles lie on black: the corners of the first few of them.
-fn ground_is_dark(cells: &[SingleCell]) -> bool {
+fn background_is_dark(cells: &[SingleCell]) -> bool {
     let mut sheet = Sheet::default();
     let mut corners = Vec::new();
     for single in cells.iter().flat_map(|cell| &cell.chromosomes).take(30) {

@@ -1,4 +1,4 @@
-//! Annotated data sets: what they hold, and how their layout is told.
+//! Annotated data sets: what they hold, and how their layout is recognised.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -10,7 +10,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use crate::camera::files::is_image_name;
-use domain::{BoundingBox, ChromosomeClass};
+use domain::{BoundingBox, ChromosomeClass, ErrorKind, HasKind};
 
 use super::readers;
 
@@ -68,7 +68,7 @@ impl FromStr for Layout {
         Self::ALL
             .into_iter()
             .find(|layout| layout.name() == text)
-            .ok_or_else(|| format!("'{text}' is none of: {}", Self::ALL.map(Self::name).join(", ")))
+            .ok_or_else(|| format!("invalid layout '{text}': expected one of {}", Self::ALL.map(Self::name).join(", ")))
     }
 }
 
@@ -80,6 +80,11 @@ pub struct TruthBox {
     pub bounds: BoundingBox,
     /// The class; none where the set names none.
     pub class: Option<ChromosomeClass>,
+}
+
+/// Whether two classes lie on one box: a fault of the annotation.
+pub fn has_doubled_box(truth: &[TruthBox]) -> bool {
+    truth.iter().enumerate().any(|(i, a)| truth[..i].iter().any(|b| a.bounds.iou(&b.bounds) > 0.95))
 }
 
 /// A field with the boxes of one cell (or of all its cells).
@@ -167,6 +172,17 @@ pub struct DataSet {
     pub cells: HashMap<String, BTreeMap<String, String>>,
 }
 
+impl HasKind for DataError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NotFound(_) => ErrorKind::NotFound,
+            Self::UnknownLayout(_) | Self::Table { .. } | Self::WrongContent { .. } | Self::Empty { .. } => {
+                ErrorKind::BadData
+            }
+        }
+    }
+}
+
 /// A data set that cannot be used at all.
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
@@ -214,7 +230,7 @@ pub enum DataError {
 }
 
 impl DataSet {
-    /// Reads the annotations of a folder; tells the layout by its top level unless one is given.
+    /// Reads the annotations of a folder; its top level shows the layout, unless one is given.
     ///
     /// # Errors
     /// When the folder is missing, no layout fits, or its main table cannot be read. Single bad annotations are no

@@ -1,7 +1,7 @@
 //! Real cells with a known change: a homologue pasted in, a chromosome painted out, or (as a negative) one moved.
 //!
-//! A copy is turned by a quarter, a half or three quarters and laid on free ground; what is painted out takes the
-//! grain of the ground beside it. Only chromosomes that no other box touches are changed.
+//! A copy is turned by a quarter, a half or three quarters and laid on free background; what is painted out takes
+//! the grain of the background beside it. Only chromosomes that no other box touches are changed.
 
 use rand::{RngExt, SeedableRng, seq::IndexedRandom};
 use rand_chacha::ChaCha8Rng;
@@ -11,14 +11,14 @@ use domain::{
     BoundingBox, ChromosomeClass,
     frame::{Frame, PixelBuffer, PixelFormat, PixelView, Pixels},
 };
-use karyotype::karyogram::Crop;
+use imaging::{Crop, full_range, luma};
 
 use super::dataset::TruthBox;
 
 /// What was done to a cell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Edit {
+pub enum Edit {
     /// A homologue was pasted in.
     Gain,
     /// A chromosome was painted out.
@@ -28,8 +28,10 @@ pub(super) enum Edit {
 }
 
 impl Edit {
+    /// All edits.
     pub const ALL: [Self; 3] = [Self::Gain, Self::Loss, Self::Sham];
 
+    /// Its name in reports.
     pub fn name(self) -> &'static str {
         match self {
             Self::Gain => "gain",
@@ -37,6 +39,17 @@ impl Edit {
             Self::Sham => "sham",
         }
     }
+}
+
+/// An edit that was made: with the seed it can be made again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AppliedEdit {
+    /// What was done.
+    pub edit: Edit,
+    /// Class of the chromosome that was pasted in, painted out or moved.
+    pub class: ChromosomeClass,
+    /// Seed of the choice of chromosome and place.
+    pub seed: u64,
 }
 
 /// An edited cell.
@@ -54,7 +67,7 @@ struct Gray {
     samples: Vec<u8>,
 }
 
-/// Changes a cell; none where no chromosome or no ground is free for it.
+/// Changes a cell; none where no chromosome or no place is free for it.
 pub(super) fn edit(frame: Frame, truth: &[TruthBox], edit: Edit, bright: bool, seed: u64) -> Option<Edited> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut image = gray(&frame.pixels);
@@ -73,7 +86,7 @@ pub(super) fn edit(frame: Frame, truth: &[TruthBox], edit: Edit, bright: bool, s
         let Some(cut) = cut(&image, &source, bright) else { continue };
         let place = match edit {
             Edit::Loss => None,
-            _ => match free_ground(&image, &cut, truth, bright, &mut rng) {
+            _ => match free_place(&image, &cut, truth, bright, &mut rng) {
                 Some(place) => Some(place),
                 None => continue,
             },
@@ -101,16 +114,8 @@ pub(super) fn edit(frame: Frame, truth: &[TruthBox], edit: Edit, bright: bool, s
 fn gray(pixels: &Pixels) -> Gray {
     let samples = match pixels.view() {
         PixelView::Mono8(s) => s.to_vec(),
-        PixelView::Mono16(s) => {
-            let shift = pixels.valid_bits().saturating_sub(8);
-            s.iter().map(|v| (v >> shift).min(255) as u8).collect()
-        }
-        PixelView::Rgb8(s) => s
-            .as_chunks::<3>()
-            .0
-            .iter()
-            .map(|[r, g, b]| ((2126 * u32::from(*r) + 7152 * u32::from(*g) + 722 * u32::from(*b)) / 10_000) as u8)
-            .collect(),
+        PixelView::Mono16(s) => s.iter().map(|v| full_range(*v, pixels.valid_bits())).collect(),
+        PixelView::Rgb8(s) => s.as_chunks::<3>().0.iter().map(|rgb| luma(*rgb)).collect(),
     };
     Gray { width: pixels.width(), height: pixels.height(), samples }
 }
@@ -124,8 +129,8 @@ struct Cut {
     samples: Vec<u8>,
     /// The chromosome, a little grown.
     mask: Vec<bool>,
-    /// Level of the ground beside it.
-    ground: u8,
+    /// Level of the background beside it.
+    background: u8,
 }
 
 impl Cut {
@@ -174,12 +179,12 @@ fn cut(image: &Gray, bounds: &BoundingBox, bright: bool) -> Option<Cut> {
         return None;
     }
     around.sort_unstable();
-    let ground = around[around.len() / 2];
-    Some(Cut { left, top, width, height, samples, mask, ground })
+    let background = around[around.len() / 2];
+    Some(Cut { left, top, width, height, samples, mask, background })
 }
 
-/// A place for a copy that touches no box and is nothing but ground: left, top and quarter turns.
-fn free_ground(
+/// A place for a copy that touches no box and is nothing but background: left, top and quarter turns.
+fn free_place(
     image: &Gray,
     cut: &Cut,
     truth: &[TruthBox],
@@ -201,9 +206,9 @@ fn free_ground(
             .flat_map(|row| &image.samples[row * image.width + x..][..w])
             .filter(|s| {
                 let darker = if bright {
-                    i16::from(**s) - i16::from(cut.ground)
+                    i16::from(**s) - i16::from(cut.background)
                 } else {
-                    i16::from(cut.ground) - i16::from(**s)
+                    i16::from(cut.background) - i16::from(**s)
                 };
                 darker > 40
             })
@@ -216,9 +221,9 @@ fn free_ground(
 }
 
 fn paint_out(image: &mut Gray, cut: &Cut, _bright: bool, rng: &mut ChaCha8Rng) {
-    let ground: Vec<u8> = cut.samples.iter().zip(&cut.mask).filter(|(_, m)| !**m).map(|(s, _)| *s).collect();
-    // The middle half of the ground's levels: its grain without specks.
-    let mut sorted = ground.clone();
+    let background: Vec<u8> = cut.samples.iter().zip(&cut.mask).filter(|(_, m)| !**m).map(|(s, _)| *s).collect();
+    // The middle half of the background's levels: its grain without specks.
+    let mut sorted = background.clone();
     sorted.sort_unstable();
     let (low, high) = (sorted[sorted.len() / 4], sorted[3 * sorted.len() / 4]);
     for (i, _) in cut.mask.iter().enumerate().filter(|(_, m)| **m) {
@@ -244,9 +249,9 @@ fn paste(image: &mut Gray, cut: &Cut, x: usize, y: usize, quarters: u8, bright: 
             let at = &mut image.samples[(y + ty) * image.width + x + tx];
             // What the chromosome takes from the light (or adds to it) is taken at the new place.
             *at = if bright {
-                at.saturating_add(cut.samples[i].saturating_sub(cut.ground))
+                at.saturating_add(cut.samples[i].saturating_sub(cut.background))
             } else {
-                at.saturating_sub(cut.ground.saturating_sub(cut.samples[i]))
+                at.saturating_sub(cut.background.saturating_sub(cut.samples[i]))
             };
         }
     }

@@ -1,4 +1,4 @@
-//! Fields with boxes: the detector alone, and the whole way to classes.
+//! Fields with boxes: the detector alone, and detection, classification and selection together.
 
 use std::time::Instant;
 
@@ -9,16 +9,16 @@ use recognition::{ComposedRecognizer, Recognition, Recognizer, Region, argmax, c
 
 use super::{
     EvaluateError, Report, Setup,
-    dataset::{Field, Skipped},
+    dataset::{Field, Skipped, has_doubled_box},
     frame_of,
     metrics::{Answer, AveragePrecision, Bootstrap, Confusion, Figure, match_greedily, match_perfectly},
     report::{Figures, class_names},
 };
 
 /// Lowest score that counts for the average precision.
-const FLOOR: f32 = 0.001;
+const MIN_SCORE: f32 = 0.001;
 /// Overlap from which a box is found.
-const FOUND: f32 = 0.5;
+const MATCH_IOU: f32 = 0.5;
 
 /// A box that goes into the average precision.
 struct Scored {
@@ -28,8 +28,8 @@ struct Scored {
     class: Option<(ChromosomeClass, f32)>,
 }
 
-/// A box that is told as a chromosome.
-struct Told {
+/// A box that is selected as a chromosome.
+struct SelectedBox {
     bounds: BoundingBox,
     /// Most likely class by itself.
     alone: Option<ChromosomeClass>,
@@ -41,7 +41,7 @@ struct Told {
 struct Outcome<'a> {
     field: &'a Field,
     scored: Vec<Scored>,
-    told: Vec<Told>,
+    selected: Vec<SelectedBox>,
     ms: Option<f64>,
 }
 
@@ -57,16 +57,16 @@ pub fn detector(setup: &Setup<'_>) -> Result<Report, EvaluateError> {
     let outcomes = over_fields(setup, &mut report.data.skipped, |field| {
         let frame = frame_of(&field.path)?;
         let whole = Region::whole(frame.pixels.width(), frame.pixels.height());
-        let answers = recognizer.detect(&frame, &whole.bounds, None, FLOOR).map_err(|error| error.to_string())?;
+        let answers = recognizer.detect(&frame, &whole.bounds, None, MIN_SCORE).map_err(|error| error.to_string())?;
         let mut kept = suppress(&answers, &thresholds);
         select_detections(&mut kept, &thresholds);
-        let told = kept
+        let selected = kept
             .iter()
             .filter(|d| d.accepted)
-            .map(|d| Told { bounds: d.bounds, alone: None, assigned: None })
+            .map(|d| SelectedBox { bounds: d.bounds, alone: None, assigned: None })
             .collect();
         let scored = kept.iter().map(|d| Scored { bounds: d.bounds, score: d.score, class: None }).collect();
-        Ok((scored, told, None))
+        Ok((scored, selected, None))
     })?;
     report.data.images = outcomes.len();
     report.figures = box_figures(&outcomes);
@@ -77,14 +77,15 @@ pub fn detector(setup: &Setup<'_>) -> Result<Report, EvaluateError> {
 /// `evaluate pipeline`.
 pub fn pipeline(setup: &Setup<'_>) -> Result<Report, EvaluateError> {
     // A name given here is the detector's or the classifier's, whichever it is.
-    let named = setup.model.map(|name| setup.library.named(name)).transpose()?;
-    let is_detector = named.as_ref().is_none_or(|model| model.manifest.task == recognition::inference::Task::Detector);
+    let named_model = setup.model.map(|name| setup.library.named(name)).transpose()?;
+    let is_detector =
+        named_model.as_ref().is_none_or(|model| model.manifest.task == recognition::inference::Task::Detector);
     let (detector, classifier) = if is_detector { (setup.model, None) } else { (None, setup.model) };
     let mut recognizer = open(setup, detector, classifier)?;
     if recognizer.detector().is_none() {
         return Err(no_model("pipeline", &recognizer));
     }
-    recognizer.set_floor(FLOOR);
+    recognizer.set_floor(MIN_SCORE);
     let mut report = Report::new("pipeline", setup);
     report.models = recognizer.provenance().models.clone();
     let mut warm = false;
@@ -96,11 +97,15 @@ pub fn pipeline(setup: &Setup<'_>) -> Result<Report, EvaluateError> {
         let cell = cells.pop().ok_or("no cell came back for the field")?;
         let chosen = choose(&cell, &setup.karyotype);
         let ms = started.elapsed().as_secs_f64() * 1e3;
-        let told = chosen
+        let selected = chosen
             .iter()
             .map(|c| {
                 let candidate = &cell.candidates[c.candidate];
-                Told { bounds: candidate.bounds, alone: candidate.class().map(|(class, _)| class), assigned: c.class }
+                SelectedBox {
+                    bounds: candidate.bounds,
+                    alone: candidate.class().map(|(class, _)| class),
+                    assigned: c.class,
+                }
             })
             .collect();
         let scored = cell
@@ -113,14 +118,15 @@ pub fn pipeline(setup: &Setup<'_>) -> Result<Report, EvaluateError> {
                     Some(c) => c.class.map(|class| (class, c.score)),
                     None => candidate.class(),
                 };
-                // What the selection left out stays below what it took.
-                let score = if chosen.is_some() { candidate.probability } else { candidate.probability * LEFT_OUT };
+                // What the selection left out stays below what it selected.
+                let score =
+                    if chosen.is_some() { candidate.probability } else { candidate.probability * UNSELECTED_FACTOR };
                 Scored { bounds: candidate.bounds, score, class }
             })
             .collect();
         // The first cell pays for what is made once.
         let ms = std::mem::replace(&mut warm, true).then_some(ms);
-        Ok((scored, told, ms))
+        Ok((scored, selected, ms))
     })?;
     report.data.images = outcomes.len();
     report.figures = box_figures(&outcomes);
@@ -130,7 +136,7 @@ pub fn pipeline(setup: &Setup<'_>) -> Result<Report, EvaluateError> {
 }
 
 /// Factor on the score of boxes that the selection over the cell left out.
-const LEFT_OUT: f32 = 0.1;
+const UNSELECTED_FACTOR: f32 = 0.1;
 
 pub(super) fn open(
     setup: &Setup<'_>,
@@ -151,19 +157,20 @@ pub(super) fn no_model(task: &'static str, recognizer: &ComposedRecognizer) -> E
     EvaluateError::NoModel { task, reason }
 }
 
-type Result3 = Result<(Vec<Scored>, Vec<Told>, Option<f64>), String>;
+/// Scored and selected boxes of a field, and the milliseconds that it took, where they count.
+type FieldResult = Result<(Vec<Scored>, Vec<SelectedBox>, Option<f64>), String>;
 
 /// Runs over all fields; one that cannot be read is listed and left out.
 fn over_fields<'a>(
     setup: &Setup<'a>,
     skipped: &mut Vec<Skipped>,
-    mut one: impl FnMut(&Field) -> Result3,
+    mut one: impl FnMut(&Field) -> FieldResult,
 ) -> Result<Vec<Outcome<'a>>, EvaluateError> {
     let fields = setup.data.fields()?;
     let mut outcomes = Vec::with_capacity(fields.len());
     for (done, field) in fields.iter().enumerate() {
         match one(field) {
-            Ok((scored, told, ms)) => outcomes.push(Outcome { field, scored, told, ms }),
+            Ok((scored, selected, ms)) => outcomes.push(Outcome { field, scored, selected, ms }),
             Err(reason) => skipped.push(Skipped { item: field.name.clone(), reason: format!("{reason}: left out") }),
         }
         (setup.progress)(done + 1, fields.len());
@@ -175,8 +182,8 @@ fn truth_bounds(outcome: &Outcome<'_>) -> Vec<BoundingBox> {
     outcome.field.truth.iter().map(|t| t.bounds).collect()
 }
 
-fn told_bounds(outcome: &Outcome<'_>) -> Vec<BoundingBox> {
-    outcome.told.iter().map(|t| t.bounds).collect()
+fn selected_bounds(outcome: &Outcome<'_>) -> Vec<BoundingBox> {
+    outcome.selected.iter().map(|t| t.bounds).collect()
 }
 
 fn bootstrap(outcomes: &[Outcome<'_>]) -> Bootstrap {
@@ -190,8 +197,8 @@ fn average_precision(outcomes: &[Outcome<'_>], least: f32) -> AveragePrecision {
         let mut order: Vec<&Scored> = outcome.scored.iter().collect();
         order.sort_by(|a, b| b.score.total_cmp(&a.score));
         let boxes: Vec<BoundingBox> = order.iter().map(|s| s.bounds).collect();
-        let taken = match_greedily(&boxes, &truth_bounds(outcome), least);
-        answers.extend(order.iter().zip(taken).map(|(s, t)| Answer { item, score: s.score, hit: t.is_some() }));
+        let matched = match_greedily(&boxes, &truth_bounds(outcome), least);
+        answers.extend(order.iter().zip(matched).map(|(s, t)| Answer { item, score: s.score, hit: t.is_some() }));
     }
     AveragePrecision::new(answers, outcomes.iter().map(|outcome| outcome.field.truth.len() as u32).collect())
 }
@@ -200,16 +207,17 @@ fn box_figures(outcomes: &[Outcome<'_>]) -> Figures {
     let bootstrap = bootstrap(outcomes);
     let boxes: usize = outcomes.iter().map(|outcome| outcome.field.truth.len()).sum();
     let mut figures = Figures::default();
-    let at: Vec<AveragePrecision> = (0..10).map(|i| average_precision(outcomes, FOUND + 0.05 * i as f32)).collect();
+    let at: Vec<AveragePrecision> = (0..10).map(|i| average_precision(outcomes, MATCH_IOU + 0.05 * i as f32)).collect();
     figures.push("ap50", bootstrap.figure(boxes, |weights| at[0].value(weights)));
     let mean = |weights: &[u32]| at.iter().map(|ap| ap.value(weights)).sum::<f64>() / at.len() as f64;
     figures.push("ap50_95", bootstrap.figure(boxes, mean));
     let mut found = Vec::new();
     let mut right = Vec::new();
     for outcome in outcomes {
-        let hits = match_greedily(&told_bounds(outcome), &truth_bounds(outcome), FOUND).iter().flatten().count() as f64;
+        let hits = match_greedily(&selected_bounds(outcome), &truth_bounds(outcome), MATCH_IOU).iter().flatten().count()
+            as f64;
         found.push((hits, outcome.field.truth.len() as f64));
-        right.push((hits, outcome.told.len() as f64));
+        right.push((hits, outcome.selected.len() as f64));
     }
     figures.push("recall", bootstrap.ratio(&found));
     figures.push("precision", bootstrap.ratio(&right));
@@ -225,20 +233,21 @@ fn count_errors(outcomes: &[Outcome<'_>], which: impl Fn(usize) -> bool) -> Vec<
         .iter()
         .map(|outcome| {
             let truth = outcome.field.truth.len();
-            which(truth).then(|| (outcome.told.len() as f64 - truth as f64).abs())
+            which(truth).then(|| (outcome.selected.len() as f64 - truth as f64).abs())
         })
         .collect()
 }
 
 fn is_perfect(outcome: &Outcome<'_>) -> bool {
-    match_perfectly(&told_bounds(outcome), &truth_bounds(outcome), FOUND, |_, _| false).is_some()
+    match_perfectly(&selected_bounds(outcome), &truth_bounds(outcome), MATCH_IOU, |_, _| false).is_some()
 }
 
 /// Every box and every class right.
 fn is_all_right(outcome: &Outcome<'_>) -> bool {
     let truth = &outcome.field.truth;
-    let same = |f: usize, t: usize| outcome.told[f].assigned.is_some() && outcome.told[f].assigned == truth[t].class;
-    match_perfectly(&told_bounds(outcome), &truth_bounds(outcome), FOUND, same)
+    let same =
+        |f: usize, t: usize| outcome.selected[f].assigned.is_some() && outcome.selected[f].assigned == truth[t].class;
+    match_perfectly(&selected_bounds(outcome), &truth_bounds(outcome), MATCH_IOU, same)
         .is_some_and(|pairs| pairs.iter().enumerate().all(|(f, t)| same(f, *t)))
 }
 
@@ -260,19 +269,19 @@ fn class_figures(outcomes: &[Outcome<'_>], report: &mut Report) {
     let mut confusion = Confusion::new(class_names());
     let (mut alone, mut assigned) = (Vec::new(), Vec::new());
     for outcome in outcomes {
-        let (mut right_alone, mut right_assigned, mut matched) = (0.0, 0.0, 0.0);
-        let taken = match_greedily(&told_bounds(outcome), &truth_bounds(outcome), FOUND);
-        for (told, t) in outcome.told.iter().zip(taken) {
+        let (mut right_alone, mut right_assigned, mut n) = (0.0, 0.0, 0.0);
+        let matched = match_greedily(&selected_bounds(outcome), &truth_bounds(outcome), MATCH_IOU);
+        for (selected, t) in outcome.selected.iter().zip(matched) {
             let Some(truth) = t.and_then(|t| outcome.field.truth[t].class) else { continue };
-            matched += 1.0;
-            right_alone += f64::from(told.alone == Some(truth));
-            right_assigned += f64::from(told.assigned == Some(truth));
-            if let Some(answer) = told.assigned {
+            n += 1.0;
+            right_alone += f64::from(selected.alone == Some(truth));
+            right_assigned += f64::from(selected.assigned == Some(truth));
+            if let Some(answer) = selected.assigned {
                 confusion.add(truth.index(), answer.index());
             }
         }
-        alone.push((right_alone, matched));
-        assigned.push((right_assigned, matched));
+        alone.push((right_alone, n));
+        assigned.push((right_assigned, n));
     }
     report.figures.push("accuracy", bootstrap.ratio(&alone));
     report.figures.push("accuracy_assigned", bootstrap.ratio(&assigned));
@@ -295,8 +304,12 @@ fn class_precision(outcomes: &[Outcome<'_>], class: ChromosomeClass) -> AverageP
             .collect();
         mine.sort_by(|a, b| b.0.total_cmp(&a.0));
         let boxes: Vec<BoundingBox> = mine.iter().map(|(_, b)| *b).collect();
-        let taken = match_greedily(&boxes, &truth, FOUND);
-        answers.extend(mine.iter().zip(taken).map(|((score, _), t)| Answer { item, score: *score, hit: t.is_some() }));
+        let matched = match_greedily(&boxes, &truth, MATCH_IOU);
+        answers.extend(mine.iter().zip(matched).map(|((score, _), t)| Answer {
+            item,
+            score: *score,
+            hit: t.is_some(),
+        }));
         positives.push(truth.len() as u32);
     }
     AveragePrecision::new(answers, positives)
@@ -304,10 +317,7 @@ fn class_precision(outcomes: &[Outcome<'_>], class: ChromosomeClass) -> AverageP
 
 /// Parts of the set apart: cells without and with a fault in their annotation, and those that do not hold 46.
 fn box_rows(outcomes: &[Outcome<'_>], setup: &Setup<'_>) -> Vec<serde_json::Value> {
-    let doubled = |o: &Outcome<'_>| {
-        let truth = &o.field.truth;
-        truth.iter().enumerate().any(|(i, a)| truth[..i].iter().any(|b| a.bounds.iou(&b.bounds) > 0.95))
-    };
+    let doubled = |o: &Outcome<'_>| has_doubled_box(&o.field.truth);
     let listed = |o: &Outcome<'_>, key: &str| {
         setup.data.cells.get(&o.field.name).and_then(|row| row.get(key)).is_some_and(|v| !v.is_empty() && v != "0")
     };
@@ -318,7 +328,7 @@ fn box_rows(outcomes: &[Outcome<'_>], setup: &Setup<'_>) -> Vec<serde_json::Valu
             bootstrap.mean(&chosen.iter().map(|o| Some(f64::from(f(o)))).collect::<Vec<_>>())
         };
         let errors: Vec<Option<f64>> =
-            chosen.iter().map(|o| Some((o.told.len() as f64 - o.field.truth.len() as f64).abs())).collect();
+            chosen.iter().map(|o| Some((o.selected.len() as f64 - o.field.truth.len() as f64).abs())).collect();
         json!({
             "part": name,
             "cells": chosen.len(),

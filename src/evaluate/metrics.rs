@@ -45,7 +45,7 @@ impl Bootstrap {
         Self { groups: known.len(), group_of }
     }
 
-    /// The figure: `measure` is told how often each item counts (1 for the value itself).
+    /// The figure: `measure` gets how often each item counts (1 for the value itself).
     pub fn figure(&self, n: usize, measure: impl Fn(&[u32]) -> f64) -> Figure {
         let finite = |value: f64| value.is_finite().then_some(value);
         let value = finite(measure(&vec![1; self.group_of.len()]));

@@ -7,7 +7,7 @@ mod classifier;
 mod dataset;
 mod edit;
 mod fields;
-mod karyotype;
+pub mod karyotype;
 mod metrics;
 mod readers;
 mod report;
@@ -16,7 +16,9 @@ mod triage;
 
 pub use dataset::{
     Content, DataError, DataSet, Field, LabelledPicture, Layout, SingleCell, SingleChromosome, Skipped, TruthBox,
+    has_doubled_box,
 };
+pub use edit::{AppliedEdit, Edit};
 pub use metrics::{
     Answer, AveragePrecision, Averages, Bootstrap, ClassFigures, Confusion, Figure, calibration_error, macro_f1,
     match_greedily, match_perfectly, roc_auc,
@@ -25,7 +27,7 @@ pub use report::{Figures, Report};
 
 use ::karyotype::KaryotypeSettings;
 use domain::{
-    Stain,
+    ErrorKind, HasKind, Stain,
     frame::{Frame, FrameInfo},
 };
 use imaging::{GrayImage, Rect, crop};
@@ -42,23 +44,21 @@ pub struct Setup<'a> {
     pub library: &'a ModelLibrary,
     /// What runs them.
     pub engine: &'a ChosenEngine,
-    /// Name of the model to measure; none: the one that the daemon would take.
+    /// Name of the model to measure; none: the one that the daemon would choose.
     pub model: Option<&'a str>,
     /// Number format; none: what the engine runs best.
     pub precision: Option<Precision>,
-    /// Stain of the set; none: told by its layout.
+    /// Stain of the set; none: by its layout.
     pub stain: Option<Stain>,
     /// How cells are interpreted.
     pub karyotype: KaryotypeSettings,
     /// Cells to edit for the karyotype task.
     pub edited: Option<usize>,
-    /// For the karyotype task: fit the settings instead of measuring them.
-    pub fit: bool,
-    /// For the karyotype task: where what the networks gave is kept; a file that is there is read instead of running them.
+    /// For the karyotype task: file that keeps what the networks gave; where it exists, it is read instead of running them.
     pub candidates: Option<&'a std::path::Path>,
     /// Folder for what a task writes beside its report.
     pub out: Option<&'a std::path::Path>,
-    /// Told after each item: how many are done of how many.
+    /// Called after each item: how many are done of how many.
     pub progress: &'a dyn Fn(usize, usize),
 }
 
@@ -97,6 +97,16 @@ pub enum EvaluateError {
         /// Why.
         reason: String,
     },
+}
+
+impl HasKind for EvaluateError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Data(error) => error.kind(),
+            Self::Recognition(_) | Self::NoModel { .. } => ErrorKind::Unavailable,
+            Self::Candidates { .. } => ErrorKind::Io,
+        }
+    }
 }
 
 impl From<EngineError> for EvaluateError {

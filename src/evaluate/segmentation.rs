@@ -15,11 +15,11 @@ use super::{
 };
 
 /// Overlap from which a box is found.
-const FOUND: f32 = 0.5;
+const MATCH_IOU: f32 = 0.5;
 /// Outline offsets that are tried, in pixels: one is taken for all cells of a set.
-const OFFSETS: [f32; 7] = [-1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0];
+const OUTLINE_OFFSETS: [f32; 7] = [-1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0];
 /// Widest margin of drawn boxes that is allowed for, in pixels.
-const WIDEST_MARGIN: f32 = 12.0;
+const MAX_BOX_MARGIN: f32 = 12.0;
 
 /// `evaluate segmentation`: fields with boxes or class maps, or objects labelled single or cluster.
 pub fn run(setup: &Setup<'_>) -> Result<Report, EvaluateError> {
@@ -32,7 +32,7 @@ pub fn run(setup: &Setup<'_>) -> Result<Report, EvaluateError> {
     let mut segmented = Segmented::default();
     let mut outcomes = Vec::with_capacity(fields.len());
     for (done, field) in fields.iter().enumerate() {
-        match look(setup, &mut segmented, field) {
+        match segment_field(setup, &mut segmented, field) {
             Ok(outcome) => outcomes.push(outcome),
             Err(reason) => {
                 report.data.skipped.push(Skipped { item: field.name.clone(), reason: format!("{reason}: left out") })
@@ -48,7 +48,7 @@ pub fn run(setup: &Setup<'_>) -> Result<Report, EvaluateError> {
     let mut fitted = json!({"part": "fitted on this set", "cells": outcomes.len()});
     if outcomes.iter().any(|outcome| !outcome.ious.is_empty()) {
         let (offset, median, tenth) = mask_figures(&outcomes, &bootstrap);
-        fitted["outline_offset_px"] = json!(OFFSETS[offset]);
+        fitted["outline_offset_px"] = json!(OUTLINE_OFFSETS[offset]);
         report.figures.push("mask_iou_median", median);
         report.figures.push("mask_iou_p10", tenth);
     }
@@ -63,16 +63,16 @@ pub fn run(setup: &Setup<'_>) -> Result<Report, EvaluateError> {
 struct Outcome<'a> {
     field: &'a Field,
     /// Boxes of what was kept as chromosomes, best first.
-    told: Vec<BoundingBox>,
+    kept: Vec<BoundingBox>,
     scores: Vec<f32>,
     /// Kept, and for the most part on no chromosome.
     strays: usize,
     /// For each lone chromosome of a class map the best overlap of a mask, by offset.
-    ious: Vec<[f32; OFFSETS.len()]>,
+    ious: Vec<[f32; OUTLINE_OFFSETS.len()]>,
     ms: f64,
 }
 
-fn look<'a>(setup: &Setup<'_>, segmented: &mut Segmented, field: &'a Field) -> Result<Outcome<'a>, String> {
+fn segment_field<'a>(setup: &Setup<'_>, segmented: &mut Segmented, field: &'a Field) -> Result<Outcome<'a>, String> {
     let frame = frame_of(&field.path)?;
     let (width, height) = (frame.pixels.width(), frame.pixels.height());
     let map = match setup.data.layout {
@@ -105,20 +105,20 @@ fn look<'a>(setup: &Setup<'_>, segmented: &mut Segmented, field: &'a Field) -> R
     let lone = map.as_ref().map(|(map, w, h)| mfish::lone(map, *w, *h)).unwrap_or_default();
     let masks: Vec<(Rect, &[u8])> = kept.iter().map(|region| (region.bounds, found.mask(region))).collect();
     let ious = lone.iter().map(|truth| best_overlap(truth, &masks)).collect();
-    let told = kept
+    let boxes = kept
         .iter()
         .map(|region| {
             let b = region.bounds;
             BoundingBox::from_corners(b.left as f32, b.top as f32, b.right as f32, b.bottom as f32)
         })
         .collect();
-    Ok(Outcome { field, told, scores: kept.iter().map(|region| region.score).collect(), strays, ious, ms })
+    Ok(Outcome { field, kept: boxes, scores: kept.iter().map(|region| region.score).collect(), strays, ious, ms })
 }
 
 /// The best IoU of any mask with a drawn chromosome, by outline offset; 0 where nothing meets it.
-fn best_overlap(truth: &mfish::Lone, masks: &[(Rect, &[u8])]) -> [f32; OFFSETS.len()] {
+fn best_overlap(truth: &mfish::Lone, masks: &[(Rect, &[u8])]) -> [f32; OUTLINE_OFFSETS.len()] {
     const MARGIN: usize = 4;
-    let mut best = [0f32; OFFSETS.len()];
+    let mut best = [0f32; OUTLINE_OFFSETS.len()];
     let (mut inside, mut outside, mut scratch) = (Vec::new(), Vec::new(), DistanceScratch::default());
     let (mut own, mut other) = (Vec::new(), Vec::new());
     for (bounds, mask) in masks {
@@ -146,13 +146,13 @@ fn best_overlap(truth: &mfish::Lone, masks: &[(Rect, &[u8])]) -> [f32; OFFSETS.l
         squared_distance(&other, w, &mut inside, &mut scratch);
         other.iter_mut().for_each(|m| *m = 1 - *m);
         squared_distance(&other, w, &mut outside, &mut scratch);
-        for (best, offset) in best.iter_mut().zip(OFFSETS) {
+        for (best, offset) in best.iter_mut().zip(OUTLINE_OFFSETS) {
             let reach = 4.0 * offset * offset;
             let (mut shared, mut either) = (0u32, 0u32);
             for ((t, i), o) in own.iter().zip(&inside).zip(&outside) {
-                let taken = if offset < 0.0 { *o == 0 && *i as f32 > reach } else { *o == 0 || *o as f32 <= reach };
-                shared += u32::from(taken && *t != 0);
-                either += u32::from(taken || *t != 0);
+                let grown = if offset < 0.0 { *o == 0 && *i as f32 > reach } else { *o == 0 || *o as f32 <= reach };
+                shared += u32::from(grown && *t != 0);
+                either += u32::from(grown || *t != 0);
             }
             *best = best.max(shared as f32 / either.max(1) as f32);
         }
@@ -171,18 +171,18 @@ fn mask_figures(outcomes: &[Outcome<'_>], bootstrap: &Bootstrap) -> (usize, Figu
             .collect();
         values.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
         let goal = share * values.iter().map(|v| f64::from(v.1)).sum::<f64>();
-        let mut seen = 0.0;
+        let mut weight = 0.0;
         values
             .iter()
             .find(|v| {
-                seen += f64::from(v.1);
-                seen >= goal && v.1 > 0
+                weight += f64::from(v.1);
+                weight >= goal && v.1 > 0
             })
             .map_or(f64::NAN, |v| f64::from(v.0))
     };
     let ones = vec![1; outcomes.len()];
     let median = |offset: &usize| quantile(*offset, 0.5, &ones);
-    let best = (0..OFFSETS.len()).max_by(|a, b| median(a).total_cmp(&median(b))).unwrap_or(0);
+    let best = (0..OUTLINE_OFFSETS.len()).max_by(|a, b| median(a).total_cmp(&median(b))).unwrap_or(0);
     let figure = |share| bootstrap.figure(n, |weights| quantile(best, share, weights));
     (best, figure(0.5), figure(0.1))
 }
@@ -192,13 +192,13 @@ fn margin(outcomes: &[Outcome<'_>]) -> f32 {
     let mut sides = Vec::new();
     for outcome in outcomes {
         let truth = true_boxes(outcome);
-        for (told, taken) in outcome.told.iter().zip(match_greedily(&outcome.told, &truth, 0.3)) {
-            let Some(t) = taken.map(|t| truth[t]) else { continue };
-            sides.extend([told.x - t.x, told.y - t.y, t.right() - told.right(), t.bottom() - told.bottom()]);
+        for (kept, matched) in outcome.kept.iter().zip(match_greedily(&outcome.kept, &truth, 0.3)) {
+            let Some(t) = matched.map(|t| truth[t]) else { continue };
+            sides.extend([kept.x - t.x, kept.y - t.y, t.right() - kept.right(), t.bottom() - kept.bottom()]);
         }
     }
     sides.sort_unstable_by(f32::total_cmp);
-    sides.get(sides.len() / 2).map_or(0.0, |m| m.clamp(0.0, WIDEST_MARGIN))
+    sides.get(sides.len() / 2).map_or(0.0, |m| m.clamp(0.0, MAX_BOX_MARGIN))
 }
 
 fn true_boxes(outcome: &Outcome<'_>) -> Vec<BoundingBox> {
@@ -211,17 +211,17 @@ fn box_figures(outcomes: &[Outcome<'_>], margin: f32, bootstrap: &Bootstrap, rep
         let grown = |b: &BoundingBox| {
             BoundingBox::from_corners(b.x - margin, b.y - margin, b.right() + margin, b.bottom() + margin)
         };
-        let told: Vec<BoundingBox> = outcome.told.iter().map(grown).collect();
-        let taken = match_greedily(&told, &true_boxes(outcome), FOUND);
-        let hits = taken.iter().flatten().count() as f64;
-        answers.extend(taken.iter().zip(&outcome.scores).map(|(t, score)| Answer {
+        let kept: Vec<BoundingBox> = outcome.kept.iter().map(grown).collect();
+        let matched = match_greedily(&kept, &true_boxes(outcome), MATCH_IOU);
+        let hits = matched.iter().flatten().count() as f64;
+        answers.extend(matched.iter().zip(&outcome.scores).map(|(t, score)| Answer {
             item,
             score: *score,
             hit: t.is_some(),
         }));
         positives.push(outcome.field.truth.len() as u32);
         found.push((hits, outcome.field.truth.len() as f64));
-        right.push((hits, outcome.told.len() as f64));
+        right.push((hits, outcome.kept.len() as f64));
     }
     let boxes = positives.iter().sum::<u32>() as usize;
     let precision = AveragePrecision::new(answers, positives);
@@ -234,7 +234,7 @@ fn box_figures(outcomes: &[Outcome<'_>], margin: f32, bootstrap: &Bootstrap, rep
     report.figures.push("ms_per_cell", mean(&|outcome| outcome.ms));
 }
 
-/// Crops of single chromosomes and of clusters: how well the two are told apart. The width of a chromosome is the median
+/// Crops of single chromosomes and of clusters: how well the two are separated. The width of a chromosome is the median
 /// over the crops of a case, as a whole frame would give it.
 fn objects(setup: &Setup<'_>) -> Result<Report, EvaluateError> {
     let objects = setup.data.labelled()?;

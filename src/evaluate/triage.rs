@@ -28,13 +28,13 @@ pub fn run(setup: &Setup<'_>) -> Result<Report, EvaluateError> {
         match grey_of(&window.path, window.place) {
             Ok(grey) => {
                 let started = std::time::Instant::now();
-                let seen = grey.view().map(|view| triage.assess(view, &options));
+                let assessment = grey.view().map(|view| triage.assess(view, &options));
                 timed.push(Some(started.elapsed().as_secs_f64() * 1e3));
-                let (score, verdict) = match seen {
-                    Ok(seen) if seen.verdict == TriageVerdict::Metaphase && seen.quality.metaphase < least => {
-                        (seen.quality.metaphase, TriageVerdict::NoMetaphase)
+                let (score, verdict) = match assessment {
+                    Ok(found) if found.verdict == TriageVerdict::Metaphase && found.quality.metaphase < least => {
+                        (found.quality.metaphase, TriageVerdict::NoMetaphase)
                     }
-                    Ok(seen) => (seen.quality.metaphase, seen.verdict),
+                    Ok(found) => (found.quality.metaphase, found.verdict),
                     Err(_) => (0.0, TriageVerdict::Unusable),
                 };
                 *verdicts.entry(&window.label).or_default().entry(verdict.label()).or_default() += 1;

@@ -13,7 +13,6 @@ pub mod control;
 pub mod edges;
 pub mod job;
 pub mod monitor;
-pub mod record;
 pub mod select;
 pub mod sources;
 pub mod stages;

@@ -7,6 +7,7 @@
 use std::time::{Duration, Instant};
 
 use domain::{StagePosition, frame::PixelView};
+use imaging::luma;
 
 /// Signature pixels a side.
 const SIDE: usize = 24;
@@ -25,7 +26,9 @@ impl Signature {
         match view {
             PixelView::Mono8(samples) => Self::sampled(width, height, |i| f32::from(samples[i])),
             PixelView::Mono16(samples) => Self::sampled(width, height, |i| f32::from(samples[i])),
-            PixelView::Rgb8(samples) => Self::sampled(width, height, |i| f32::from(samples[3 * i + 1])),
+            PixelView::Rgb8(samples) => Self::sampled(width, height, |i| {
+                f32::from(luma([samples[3 * i], samples[3 * i + 1], samples[3 * i + 2]]))
+            }),
         }
     }
 

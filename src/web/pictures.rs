@@ -4,8 +4,8 @@ use std::{io::Cursor, path::Path};
 
 use image::{DynamicImage, GrayImage, ImageFormat, ImageReader, Luma, imageops};
 
-use super::preview::spread;
 use domain::Cell;
+use imaging::stretched;
 use karyotype::karyogram::{self, Orientation};
 
 /// A picture that cannot be shown.
@@ -34,7 +34,7 @@ pub fn as_png(file: &Path) -> Result<Vec<u8>, PictureError> {
     let picture = match picture {
         DynamicImage::ImageLuma16(deep) => {
             let (width, height) = deep.dimensions();
-            let spread = GrayImage::from_raw(width, height, spread(deep.into_raw()));
+            let spread = GrayImage::from_raw(width, height, stretched(&deep.into_raw()));
             DynamicImage::ImageLuma8(spread.unwrap_or_default())
         }
         other => other.into_rgb8().into(),

@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use domain::frame::{PixelView, Pixels};
+use imaging::{LightLevels, stretched};
 
 /// Longest side of a preview in pixels: sharp on a large screen, about 150 kB as JPEG.
 const LONGEST_SIDE: usize = 1400;
@@ -69,10 +70,9 @@ impl Preview {
         let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::Box));
         Resizer::new().resize(&source, &mut reduced, &options).ok()?;
 
-        let top = (1_u32 << pixels.valid_bits()) - 1;
-        let exposure = Histogram::of(pixels, top).exposure();
+        let exposure = LightLevels::of(pixels).into();
         let samples = match kind {
-            PixelType::U16 => spread(bytemuck::pod_collect_to_vec::<u8, u16>(reduced.buffer())),
+            PixelType::U16 => stretched(&bytemuck::pod_collect_to_vec::<u8, u16>(reduced.buffer())),
             _ => reduced.into_vec(),
         };
         Some((Self { samples, width: out_width, height: out_height, channels }, exposure))
@@ -92,79 +92,10 @@ impl Preview {
     }
 }
 
-/// 16-bit samples spread over 8 bits from their 0.1 to their 99.9 % value.
-pub(super) fn spread(words: Vec<u16>) -> Vec<u8> {
-    let mut counts = vec![0_u32; 1 << 16];
-    for &word in &words {
-        counts[usize::from(word)] += 1;
-    }
-    let quantile = |share: f64| {
-        let wanted = (share * words.len() as f64) as u32;
-        let mut seen = 0;
-        counts.iter().position(|&n| {
-            seen += n;
-            seen > wanted
-        })
-    };
-    let low = quantile(0.001).unwrap_or(0) as f32;
-    let high = quantile(0.999).unwrap_or(0) as f32;
-    let factor = 255.0 / (high - low).max(1.0);
-    words.into_iter().map(|word| ((f32::from(word) - low) * factor).clamp(0.0, 255.0) as u8).collect()
-}
-
-/// Grey values of a frame in 256 steps, with the two ends counted apart.
-struct Histogram {
-    counts: [u32; 256],
-    saturated: u32,
-    black: u32,
-    total: u32,
-}
-
-impl Histogram {
-    /// Looks at every seventh sample: enough for shares, and cheap on a large frame. `top` is the value of white.
-    fn of(pixels: &Pixels, top: u32) -> Self {
-        const STEP: usize = 7;
-        let mut histogram = Self { counts: [0; 256], saturated: 0, black: 0, total: 0 };
-        match pixels.view() {
-            PixelView::Mono8(bytes) => {
-                bytes.iter().step_by(STEP).for_each(|&v| histogram.add(u32::from(v), top));
-            }
-            PixelView::Mono16(words) => {
-                words.iter().step_by(STEP).for_each(|&v| histogram.add(u32::from(v), top));
-            }
-            // The brightest channel of a pixel decides whether detail is lost.
-            PixelView::Rgb8(bytes) => bytes
-                .chunks_exact(3)
-                .step_by(STEP)
-                .for_each(|p| histogram.add(u32::from(p[0].max(p[1]).max(p[2])), top)),
-        }
-        histogram
-    }
-
-    fn add(&mut self, value: u32, top: u32) {
-        self.counts[(value.min(top) * 255 / top) as usize] += 1;
-        self.saturated += u32::from(value >= top);
-        self.black += u32::from(value == 0);
-        self.total += 1;
-    }
-
-    fn exposure(&self) -> Exposure {
-        let total = self.total.max(1) as f32;
-        let quantile = |share: f32| {
-            let mut seen = 0.0;
-            let step = self.counts.iter().position(|&n| {
-                seen += n as f32;
-                seen >= share * total
-            });
-            step.unwrap_or(255) as f32 / 255.0
-        };
-        Exposure {
-            saturated: self.saturated as f32 / total,
-            black: self.black as f32 / total,
-            low: quantile(0.01),
-            median: quantile(0.5),
-            high: quantile(0.99),
-        }
+impl From<LightLevels> for Exposure {
+    fn from(light: LightLevels) -> Self {
+        let LightLevels { saturated, black, low, median, high } = light;
+        Self { saturated, black, low, median, high }
     }
 }
 

@@ -69,7 +69,6 @@ fn every_task_gives_figures_on_a_small_set() {
         stain: None,
         karyotype: KaryotypeSettings::default(),
         edited: None,
-        fit: false,
         candidates: None,
         out: None,
         progress: &|_, _| {},
@@ -100,14 +99,13 @@ fn every_task_gives_figures_on_a_small_set() {
 }
 
 #[test]
-fn settings_are_fitted_without_running_the_networks_twice() {
+fn what_the_networks_gave_is_kept_and_read_again() {
     let folder = csv_set();
     let set = DataSet::open(folder.path(), None).unwrap();
     let library = ModelLibrary::of(vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/models")]);
     let engine = ChosenEngine { engine: Arc::new(CpuEngine::new(1)), why: "test".into(), fell_back: None };
     let run = TASKS.iter().find(|(name, ..)| *name == "karyotype").expect("the task is there").2;
     let kept = folder.path().join("candidates.jsonl");
-    let usual = setup_of(&set, &library, &engine);
     let measured = Setup { candidates: Some(&kept), ..setup_of(&set, &library, &engine) };
     let figures = |setup: &Setup<'_>| {
         let mut figures = run(setup).unwrap().figures;
@@ -115,18 +113,14 @@ fn settings_are_fitted_without_running_the_networks_twice() {
         serde_json::to_string(&figures).unwrap()
     };
     let first = figures(&measured);
-    assert!(kept.exists());
-    // The pictures are gone: only what was kept is left to read.
-    fs::remove_dir_all(folder.path().join("images")).unwrap();
     assert_eq!(figures(&measured), first);
     assert!(first.contains("coverage"), "{first}");
 
-    let fit = Setup { fit: true, edited: Some(0), out: Some(folder.path()), candidates: Some(&kept), ..usual };
-    let report = run(&fit).unwrap();
-    let text = fs::read_to_string(folder.path().join("settings.toml")).unwrap();
-    let fitted: KaryotypeSettings = toml_edit::de::from_str(&text).unwrap();
-    assert!(fitted.penalties.miss > 0.0);
-    assert!(report.rows.iter().any(|row| row["part"] == "fitted"), "{:?}", report.rows);
+    // Only what the file holds is measured.
+    let text = fs::read_to_string(&kept).unwrap();
+    let shorter: Vec<&str> = text.lines().take(2).collect();
+    fs::write(&kept, shorter.join("\n")).unwrap();
+    assert_eq!(run(&measured).unwrap().data.images, 1);
 
     let other = Setup { edited: Some(3), ..measured };
     let refused = run(&other).unwrap_err().to_string();
@@ -143,7 +137,6 @@ fn setup_of<'a>(set: &'a DataSet, library: &'a ModelLibrary, engine: &'a ChosenE
         stain: None,
         karyotype: KaryotypeSettings::default(),
         edited: None,
-        fit: false,
         candidates: None,
         out: None,
         progress: &|_, _| {},

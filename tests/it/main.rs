@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod analyze;
 mod broker;
 mod case_command;
 mod daemon;

@@ -5,11 +5,13 @@
 
 mod class;
 mod error_kind;
+mod evidence;
 pub mod frame;
 mod words;
 
 pub use class::{ChromosomeClass, ParseClassError, Sex};
 pub use error_kind::{ErrorKind, HasKind};
+pub use evidence::ChromosomeEvidence;
 pub use words::{Assay, Sample, SexDisclosure, Stain};
 
 use schemars::JsonSchema;
@@ -228,7 +230,8 @@ pub struct Chromosome {
     pub objectness: f32,
     /// What the damage or an unusual status rests on, in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub evidence: Option<String>,
+    #[schemars(with = "Option<String>")]
+    pub evidence: Option<ChromosomeEvidence>,
 }
 
 impl Chromosome {

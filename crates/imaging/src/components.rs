@@ -1,4 +1,7 @@
-//! Connected components by runs: one pass over the mask, joined through a forest of runs (8-neighbours).
+//! Connected components by runs: one pass over the mask, joined through a forest of runs.
+//!
+//! The only code that follows connected pixels. Foreground joins through 8 neighbours where objects are looked for,
+//! through 4 where a bridge of corners alone must not join; background joins through 4, the dual of the 8 of objects.
 
 use super::plane::Rect;
 
@@ -26,8 +29,24 @@ pub struct Components {
 }
 
 impl Components {
-    /// Finds the components of `mask` (anything but 0 is foreground), `width` pixels a row, 8-neighbours joined.
+    /// Finds the components of `mask` (anything but 0 is foreground), `width` pixels a row, 8 neighbours joined.
     pub fn find(&mut self, mask: &[u8], width: usize) {
+        self.join_runs(mask, width, 1, runs_of_row);
+    }
+
+    /// As [`Components::find`], with 4 neighbours joined: pixels that meet at a corner alone stay apart.
+    pub fn find_4_connected(&mut self, mask: &[u8], width: usize) {
+        self.join_runs(mask, width, 0, runs_of_row);
+    }
+
+    /// Finds the components of what is 0 in `mask`, `width` pixels a row, 4 neighbours joined. Holes are those that do
+    /// not reach the edge.
+    pub fn find_background(&mut self, mask: &[u8], width: usize) {
+        self.join_runs(mask, width, 0, zero_runs_of_row);
+    }
+
+    /// Joins the runs that `runs_of_row` finds; `reach` is how many columns beside a run the row above still touches.
+    fn join_runs(&mut self, mask: &[u8], width: usize, reach: u32, runs_of_row: fn(&[u8], u32, &mut Vec<Run>)) {
         self.runs.clear();
         self.parent.clear();
         let mut above = 0..0;
@@ -40,12 +59,12 @@ impl Components {
             let mut j = above.start;
             for i in first..self.runs.len() {
                 let run = self.runs[i];
-                // A run above touches when it ends at or after our start - 1 and starts at or before our end.
-                while j < above.end && self.runs[j].end < run.start {
+                // A run's end is the column after its last: with a reach of 0 columns must be shared.
+                while j < above.end && self.runs[j].end + reach <= run.start {
                     j += 1;
                 }
                 let mut k = j;
-                while k < above.end && self.runs[k].start <= run.end {
+                while k < above.end && self.runs[k].start < run.end + reach {
                     self.join(i as u32, k as u32);
                     k += 1;
                 }
@@ -144,6 +163,20 @@ impl Components {
         &self.sorted[self.starts[i] as usize..self.starts[i + 1] as usize]
     }
 
+    /// The component that holds the pixel at (`x`, `y`); none where it belongs to none.
+    pub fn at(&self, x: usize, y: usize) -> Option<usize> {
+        let holds = |r: &Run| r.y as usize == y && (r.start as usize..r.end as usize).contains(&x);
+        (0..self.len()).find(|&i| self.runs(i).iter().any(holds))
+    }
+
+    /// Sets the pixels of component `i` to `value` in `plane`, which has `width` pixels a row.
+    pub fn fill(&self, i: usize, plane: &mut [u8], width: usize, value: u8) {
+        for run in self.runs(i) {
+            let row = run.y as usize * width;
+            plane[row + run.start as usize..row + run.end as usize].fill(value);
+        }
+    }
+
     /// Writes component `i` as ones into `out` (zeros elsewhere), which becomes `bounds(i)` grown by `margin` on each
     /// side, the picture's edges disregarded: pixel (x, y) of the mask lands at (x - left + margin, y - top + margin).
     pub fn paint(&self, i: usize, margin: usize, out: &mut Vec<u8>) -> (usize, usize) {
@@ -185,12 +218,25 @@ fn runs_of_row(row: &[u8], y: u32, runs: &mut Vec<Run>) {
     }
 }
 
+/// Appends the runs of what is 0 in one row.
+fn zero_runs_of_row(row: &[u8], y: u32, runs: &mut Vec<Run>) {
+    let mut x = 0;
+    while let Some(skip) = row[x..].iter().position(|&v| v == 0) {
+        let start = x + skip;
+        x = row[start..].iter().position(|&v| v != 0).map_or(row.len(), |n| start + n);
+        runs.push(Run { y, start: start as u32, end: x as u32 });
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn flood(mask: &[u8], w: usize) -> usize {
+    const FOUR: &[(isize, isize)] = &[(0, -1), (-1, 0), (1, 0), (0, 1)];
+    const EIGHT: &[(isize, isize)] = &[(-1, -1), (0, -1), (1, -1), (-1, 0), (1, 0), (-1, 1), (0, 1), (1, 1)];
+
+    fn flood(mask: &[u8], w: usize, neighbours: &[(isize, isize)]) -> usize {
         let h = mask.len() / w;
         let mut seen = vec![false; mask.len()];
         let mut n = 0;
@@ -203,7 +249,7 @@ mod tests {
             seen[i] = true;
             while let Some(p) = todo.pop() {
                 let (x, y) = ((p % w) as isize, (p / w) as isize);
-                for (dx, dy) in [(-1, -1), (0, -1), (1, -1), (-1, 0), (1, 0), (-1, 1), (0, 1), (1, 1)] {
+                for (dx, dy) in neighbours {
                     let (a, b) = (x + dx, y + dy);
                     if a >= 0 && b >= 0 && a < w as isize && b < h as isize {
                         let q = b as usize * w + a as usize;
@@ -224,15 +270,20 @@ mod tests {
             let mut s = seed | 1;
             let mask: Vec<u8> = (0..w * rows).map(|_| { s ^= s << 13; s ^= s >> 7; s ^= s << 17; u8::from(s % 10 < density) }).collect();
             let mut c = Components::default();
+            c.find_4_connected(&mask, w);
+            prop_assert_eq!(c.len(), flood(&mask, w, FOUR));
+            let inverse: Vec<u8> = mask.iter().map(|m| 1 - m).collect();
+            c.find_background(&inverse, w);
+            prop_assert_eq!(c.len(), flood(&mask, w, FOUR));
             c.find(&mask, w);
-            prop_assert_eq!(c.len(), flood(&mask, w));
+            prop_assert_eq!(c.len(), flood(&mask, w, EIGHT));
             let total: usize = (0..c.len()).map(|i| c.area(i)).sum();
             prop_assert_eq!(total, mask.iter().filter(|&&v| v != 0).count());
             let mut again = vec![0u8; mask.len()];
             for i in 0..c.len() {
-                for r in c.runs(i) {
-                    again[r.y as usize * w + r.start as usize..r.y as usize * w + r.end as usize].fill(1);
-                }
+                c.fill(i, &mut again, w, 1);
+                let first = c.runs(i)[0];
+                prop_assert_eq!(c.at(first.start as usize, first.y as usize), Some(i));
             }
             prop_assert_eq!(again, mask);
         }

@@ -3,6 +3,7 @@
 
 use super::{
     components::Components,
+    grey::luma,
     plane::{ImagingError, Rect},
     simd::vectorised,
 };
@@ -72,11 +73,7 @@ impl FlatFieldRecorder {
         let mut levels: Vec<u16> = match pixels.view() {
             PixelView::Mono8(samples) => samples.iter().map(|v| u16::from(*v)).collect(),
             PixelView::Mono16(samples) => samples.to_vec(),
-            PixelView::Rgb8(samples) => {
-                let luma =
-                    |c: &[u8; 3]| (77 * u32::from(c[0]) + 150 * u32::from(c[1]) + 29 * u32::from(c[2]) + 128) >> 8;
-                samples.as_chunks::<3>().0.iter().map(|c| luma(c) as u16).collect()
-            }
+            PixelView::Rgb8(samples) => samples.as_chunks::<3>().0.iter().map(|c| u16::from(luma(*c))).collect(),
         };
         let clipped = levels.iter().filter(|v| f32::from(**v) >= white).count() as f32 / levels.len() as f32;
         if clipped > 0.01 {

@@ -1,6 +1,6 @@
 //! One object cut out of a picture: one chromosome, or several?
 
-#[path = "object_weights.rs"]
+#[path = "fitted/object_weights.rs"]
 mod weights;
 
 use super::{
@@ -9,7 +9,7 @@ use super::{
     single::features,
 };
 
-/// Figures of an object that tell one chromosome from several.
+/// Number of figures that decide between one chromosome and several.
 pub const OBJECT_FEATURES: usize = 25;
 
 /// Judges objects cut out of a picture (dark on bright, one object a crop); keeps its buffers.
@@ -32,7 +32,7 @@ impl ObjectJudge {
     }
 
     /// Probability that the crop shows more than one chromosome, where chromosomes are `width` pixels wide; 0 when
-    /// nothing dark is on it. A logistic fit (scripts/fit-shapes; docs/reference/imaging.md).
+    /// nothing dark is on it. A logistic fit (docs/reference/imaging.md).
     pub fn cluster(&mut self, crop: GrayView<'_>, width: f32) -> f32 {
         let Some(x) = self.features(crop, width) else { return 0.0 };
         let z: f32 = x.iter().zip(&weights::WEIGHTS).map(|(v, w)| v * w).sum::<f32>() + weights::BIAS;

@@ -2,7 +2,10 @@
 
 use domain::frame::{PixelView, Pixels};
 
-use super::simd::{nearest, vectorised};
+use super::{
+    grey::luma,
+    simd::{nearest, vectorised},
+};
 
 /// Sides beyond this are refused: no sensor of a microscope has them, and 32-bit counts stay safe.
 const LONGEST_SIDE: usize = 32_768;
@@ -210,7 +213,7 @@ impl GrayImage {
         self.data.resize(width * height, 0);
     }
 
-    /// Becomes the grey picture of a frame: 8-bit samples as they are; colour by luma (ITU-R BT.601); 16-bit samples
+    /// Becomes the grey picture of a frame: 8-bit samples as they are; colour by [`luma`]; 16-bit samples
     /// divided so that the sample below which 99.95 % of the pixels lie becomes 250, and never by less than what makes
     /// the sensor's full range 255 times 1/16 (a dark frame is brightened at most sixteen-fold). Zero stays zero, so
     /// that a transmission stays a transmission.
@@ -237,7 +240,7 @@ impl GrayImage {
             }
             PixelView::Rgb8(samples) => vectorised(
                 #[inline(always)]
-                || luma(samples, out),
+                || out.iter_mut().zip(samples.as_chunks::<3>().0).for_each(|(o, rgb)| *o = luma(*rgb)),
             ),
             PixelView::Mono16(samples) => {
                 let scale = window(samples, valid_bits);
@@ -251,14 +254,6 @@ impl GrayImage {
                 );
             }
         }
-    }
-}
-
-#[inline(always)]
-fn luma(samples: &[u8], out: &mut [u8]) {
-    for (o, rgb) in out.iter_mut().zip(samples.as_chunks::<3>().0) {
-        let sum = 77 * u32::from(rgb[0]) + 150 * u32::from(rgb[1]) + 29 * u32::from(rgb[2]);
-        *o = ((sum + 128) >> 8) as u8;
     }
 }
 
@@ -324,6 +319,6 @@ mod tests {
     fn colour_becomes_luma() {
         let mut image = GrayImage::default();
         image.read(PixelView::Rgb8(&[255, 255, 255, 0, 0, 0, 255, 0, 0]), 3, 1, 8);
-        assert_eq!(image.data, [255, 0, 77]);
+        assert_eq!(image.data, [255, 0, 76]);
     }
 }

@@ -73,6 +73,7 @@ pub struct Segmenter {
     between: LocalMaximum,
     filter: FilterScratch,
     components: Components,
+    holes: Components,
     crop: Vec<u8>,
     distance: Vec<u32>,
     distance_scratch: DistanceScratch,
@@ -168,14 +169,6 @@ impl Segmenter {
         }
     }
 
-    /// Measures the largest object of a plane that shows one object alone (a crop), and its width in pixels.
-    pub fn measure_object(&mut self, plane: GrayView<'_>) -> (Shape, f32, u8) {
-        self.segment(plane, &SegmentOptions { part: false, ..SegmentOptions::default() });
-        let width = self.segmentation.chromosome_width.unwrap_or(1.0);
-        let largest = self.segmentation.regions.iter().max_by_key(|r| r.area);
-        (largest.map(|r| r.shape).unwrap_or_default(), width, self.segmentation.threshold)
-    }
-
     /// The last answer.
     pub fn segmentation(&self) -> &Segmentation {
         &self.segmentation
@@ -223,8 +216,8 @@ impl Segmenter {
                 continue;
             }
             let b = self.components.bounds(i);
-            let (cw, ch) = self.components.paint(i, 1, &mut self.crop);
-            fill_holes_smaller(&mut self.crop, cw, ch, (0.5 * width * width) as usize, &mut self.distance);
+            let (cw, _) = self.components.paint(i, 1, &mut self.crop);
+            fill_holes_smaller(&mut self.crop, cw, (0.5 * width * width) as usize, &mut self.holes);
             squared_distance(&self.crop, cw, &mut self.distance, &mut self.distance_scratch);
             // The region opened by a disc of radius `core`: every pixel within `core` of one that deep.
             if !self.distance.iter().any(|&d| d as f32 > core * core) {
@@ -336,9 +329,9 @@ impl Segmenter {
             return;
         }
         let bounds = self.components.bounds(i);
-        let (cw, ch) = self.components.paint(i, 1, &mut self.crop);
+        let (cw, _) = self.components.paint(i, 1, &mut self.crop);
         // Pale bands leave holes; what lies between crossing chromosomes is larger.
-        fill_holes_smaller(&mut self.crop, cw, ch, (0.25 * width * width) as usize, &mut self.distance);
+        fill_holes_smaller(&mut self.crop, cw, (0.25 * width * width) as usize, &mut self.holes);
         let shape = Shape::measure(&self.crop, cw, bounds, plane, BACKGROUND, &mut self.shape);
         let area = shape.area as usize;
         let region = Region { bounds, area, kind: RegionKind::Nucleus, score: 0.9, parted: false, shape, mask_at: 0 };

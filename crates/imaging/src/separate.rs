@@ -1,7 +1,7 @@
 //! One chromosome in a detector's box: its own mask, without the neighbours that reach into the box.
 
 use super::{
-    BACKGROUND, Region, SegmentOptions, Segmenter, crop,
+    Region, SegmentOptions, Segmenter, crop,
     plane::{GrayImage, GrayView, Rect},
 };
 
@@ -86,16 +86,6 @@ impl Separator {
         }
         out.fit = iou(&bounds, &target);
         Some(out)
-    }
-
-    /// Copies the separated chromosome into `out`, all else at the background's level.
-    pub fn cut_out(&self, plane: GrayView<'_>, out: &mut GrayImage) {
-        crop(plane, self.separated.bounds, out);
-        for (v, &m) in out.data.iter_mut().zip(&self.separated.mask) {
-            if m == 0 {
-                *v = BACKGROUND;
-            }
-        }
     }
 }
 

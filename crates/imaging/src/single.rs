@@ -1,7 +1,7 @@
 //! One chromosome, several, dirt or a piece? A small network over figures of shape: 18 figures, 20 hidden units,
 //! 4 answers, fitted on regions of G-banded training cells against their boxes (docs/reference/imaging.md).
 
-#[path = "single_weights.rs"]
+#[path = "fitted/single_weights.rs"]
 mod weights;
 
 use super::Shape;

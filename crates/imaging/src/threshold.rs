@@ -1,6 +1,6 @@
-//! Levels that part objects from ground, and holes in what they leave.
+//! Levels that part objects from background, and holes in what they leave.
 
-use super::simd::vectorised;
+use super::{components::Components, simd::vectorised};
 
 /// Writes 1 where a sample is at least `level`, else 0; as many as the shorter slice holds.
 pub fn threshold(input: &[u8], level: u8, out: &mut [u8]) {
@@ -14,66 +14,12 @@ pub fn threshold(input: &[u8], level: u8, out: &mut [u8]) {
     );
 }
 
-/// Fills background that the border does not reach and that is smaller than `limit` pixels. `mask` has a margin.
-pub(super) fn fill_holes_smaller(mask: &mut [u8], w: usize, h: usize, limit: usize, stack: &mut Vec<u32>) {
-    // 2 marks the open background, 3 a hole that stays.
-    stack.clear();
-    stack.push(0);
-    mask[0] = 2;
-    let flood = |mask: &mut [u8], stack: &mut Vec<u32>, mark: u8| {
-        let mut n = 0;
-        while let Some(p) = stack.pop() {
-            n += 1;
-            let p = p as usize;
-            let (x, y) = (p % w, p / w);
-            for (ok, q) in
-                [(x > 0, p.wrapping_sub(1)), (x + 1 < w, p + 1), (y > 0, p.wrapping_sub(w)), (y + 1 < h, p + w)]
-            {
-                if ok && mask[q] == 0 {
-                    mask[q] = mark;
-                    stack.push(q as u32);
-                }
-            }
-        }
-        n
-    };
-    flood(mask, stack, 2);
-    for i in 0..mask.len() {
-        if mask[i] == 0 {
-            stack.push(i as u32);
-            mask[i] = 3;
-            if flood(mask, stack, 3) < limit {
-                // Flood once more over the marks, this time as foreground.
-                stack.push(i as u32);
-                mask[i] = 1;
-                while let Some(p) = stack.pop() {
-                    let p = p as usize;
-                    for q in [p - 1, p + 1, p - w, p + w] {
-                        if mask[q] == 3 {
-                            mask[q] = 1;
-                            stack.push(q as u32);
-                        }
-                    }
-                }
-            } else {
-                stack.push(i as u32);
-                mask[i] = 4;
-                while let Some(p) = stack.pop() {
-                    let p = p as usize;
-                    for q in [p - 1, p + 1, p - w, p + w] {
-                        if mask[q] == 3 {
-                            mask[q] = 4;
-                            stack.push(q as u32);
-                        }
-                    }
-                }
-            }
-        }
-    }
-    for m in mask.iter_mut() {
-        if *m > 1 {
-            *m = 0;
-        }
+/// Fills holes smaller than `limit` pixels: background that does not hang together with the margin, which is the first
+/// pixel's component. `mask` has `width` pixels a row and a free margin of one pixel.
+pub(super) fn fill_holes_smaller(mask: &mut [u8], width: usize, limit: usize, holes: &mut Components) {
+    holes.find_background(mask, width);
+    for hole in (1..holes.len()).filter(|&i| holes.area(i) < limit) {
+        holes.fill(hole, mask, width, 1);
     }
 }
 

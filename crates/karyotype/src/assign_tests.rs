@@ -22,7 +22,7 @@ pub(crate) fn cell(copy_numbers: &[(&str, usize)], doubt: f32) -> Vec<Evidence> 
 /// As for a clear cell, of which no box was left out.
 fn settings() -> KaryotypeSettings {
     let usual = KaryotypeSettings::default();
-    KaryotypeSettings { penalties: usual.penalties.with_left_out(&crate::Unselected::default()), ..usual }
+    KaryotypeSettings { penalties: usual.penalties.with_unselected(&crate::Unselected::default()), ..usual }
 }
 
 fn changed(assignment: &Assignment) -> Vec<(String, u8)> {

@@ -1,8 +1,8 @@
 //! From the assignment to findings, a verdict and a written karyotype: completes the record of a cell.
 
 use domain::{
-    Cell, Chromosome, ChromosomeClass, Counts, Damage, Finding, FindingKind, Karyotype, ScoredClass, SexDisclosure,
-    Verdict,
+    Cell, Chromosome, ChromosomeClass, ChromosomeEvidence, Counts, Damage, Finding, FindingKind, Karyotype,
+    ScoredClass, SexDisclosure, Verdict,
 };
 
 use super::{
@@ -11,7 +11,6 @@ use super::{
     iscn::{Base, CellLine, Item, SexChromosomes, SexComplement, Sign, Span},
     settings::KaryotypeSettings,
     structure::{self, Structural},
-    structure_screen::CANDIDATE,
     syndromes::syndrome,
 };
 
@@ -59,7 +58,7 @@ pub fn conclude(cell: &mut Cell, evidence: &[Evidence], assignment: &Assignment,
 /// what lies apart may be a chromosome that was not found.
 pub fn assess(evidence: &[Evidence], unselected: &Unselected, settings: &KaryotypeSettings) -> Assignment {
     let all: Vec<Evidence> = evidence.iter().chain(&unselected.apart).cloned().collect();
-    let settings = KaryotypeSettings { penalties: settings.penalties.with_left_out(unselected), ..settings.clone() };
+    let settings = KaryotypeSettings { penalties: settings.penalties.with_unselected(unselected), ..settings.clone() };
     let mut assignment = assign(&all, &settings);
     // What the record does not show was not found.
     for class in assignment.classes.split_off(evidence.len()).into_iter().flatten() {
@@ -111,12 +110,12 @@ fn complete(cell: &mut Cell, assignment: &Assignment, settings: &KaryotypeSettin
     if settings.sex == SexDisclosure::Undisclosed {
         withhold_sex(cell);
     }
-    tell_candidates(cell);
+    report_candidates(cell);
 }
 
-/// Tells what [`mod@super::look`] saw beside the verdict, which rests on numbers alone: most candidates in normal cells are none, so
+/// Reports what the screen for structure saw beside the verdict, which rests on numbers alone: most candidates in normal cells are none, so
 /// they ask for a look and decide nothing. Counts follow.
-pub(super) fn tell_candidates(cell: &mut Cell) {
+pub(super) fn report_candidates(cell: &mut Cell) {
     let candidates = damage(&cell.chromosomes, true);
     if !candidates.is_empty() {
         let told: Vec<&str> = candidates.iter().map(|f| f.text.as_str()).collect();
@@ -126,7 +125,7 @@ pub(super) fn tell_candidates(cell: &mut Cell) {
     cell.counts = counts(cell);
 }
 
-/// Whether a finding is sure enough to be told.
+/// Whether a finding is sure enough to be reported.
 fn is_sure(finding: &Finding, settings: &KaryotypeSettings) -> bool {
     let least = if finding.kind == FindingKind::Gain { settings.gain_posterior } else { settings.finding_posterior };
     f64::from(finding.posterior) >= least
@@ -249,7 +248,7 @@ const CANDIDATE_POSTERIOR: f32 = 0.1;
 
 /// Damaged chromosomes: the candidates by their look, or those that a person or another stage has marked.
 fn damage(chromosomes: &[Chromosome], candidates: bool) -> Vec<Finding> {
-    let by_look = |c: &Chromosome| c.evidence.as_deref().is_some_and(|e| e.starts_with(CANDIDATE));
+    let by_look = |c: &Chromosome| matches!(c.evidence, Some(ChromosomeEvidence::Candidate(_)));
     let damaged = chromosomes.iter().filter(|c| c.damage != Damage::None && by_look(c) == candidates);
     damaged
         .map(|c| {
@@ -271,7 +270,7 @@ fn damage(chromosomes: &[Chromosome], candidates: bool) -> Vec<Finding> {
                 iscn: None,
                 posterior: if candidates { CANDIDATE_POSTERIOR } else { c.score.clamp(0.0, 1.0) },
                 text: if candidates {
-                    c.evidence.clone().unwrap_or_default()
+                    c.evidence.as_ref().map(ToString::to_string).unwrap_or_default()
                 } else {
                     format!("candidate {kind}{place}{why}")
                 },
@@ -394,16 +393,16 @@ pub(crate) fn line(ploidy: u32, sex: SexChromosomes, mut items: Vec<Item>, discl
     line
 }
 
-/// Takes everything out of the record that tells the sex.
+/// Takes everything out of the record that discloses the sex.
 fn withhold_sex(cell: &mut Cell) {
     for chromosome in &mut cell.chromosomes {
         chromosome.alternatives.retain(|a| !a.class.is_sex());
         if chromosome.class.is_some_and(ChromosomeClass::is_sex) {
             chromosome.class = None;
-            chromosome.evidence = Some(SEX_WITHHELD.into());
+            chromosome.evidence = Some(ChromosomeEvidence::SexWithheld);
         }
     }
-    // What remains told of a class must not be told by leaving it out: indices of sex chromosomes go too.
+    // What is withheld of a class must not be disclosed by its absence: indices of sex chromosomes go too.
     let sex: Vec<u32> = cell.chromosomes.iter().filter(|c| is_withheld(c)).map(|c| c.index).collect();
     for finding in &mut cell.karyotype.findings {
         if finding.class.is_some_and(ChromosomeClass::is_sex) {
@@ -416,12 +415,9 @@ fn withhold_sex(cell: &mut Cell) {
     }
 }
 
-/// Evidence of a chromosome whose class is withheld.
-pub const SEX_WITHHELD: &str = "sex chromosome, not disclosed";
-
 /// Whether this is a sex chromosome whose class is withheld by configuration.
 pub fn is_withheld(chromosome: &Chromosome) -> bool {
-    chromosome.class.is_none() && chromosome.evidence.as_deref() == Some(SEX_WITHHELD)
+    chromosome.class.is_none() && chromosome.evidence == Some(ChromosomeEvidence::SexWithheld)
 }
 
 fn counts(cell: &Cell) -> Counts {

@@ -6,6 +6,7 @@
 
 mod assign;
 mod evidence;
+mod fitted;
 mod flow;
 mod interpret;
 pub mod iscn;
@@ -20,14 +21,14 @@ mod syndromes;
 
 pub use assign::{Assignment, Change, assign, assign_closed};
 pub use evidence::{Candidate, Evidence, Unselected};
-pub use interpret::{SEX_WITHHELD, assess, conclude, interpret, is_withheld, recount};
+pub use interpret::{assess, conclude, interpret, is_withheld, recount};
 pub use morphology::{Morphology, morphology};
 pub use select::{Selection, select};
 pub use settings::{KaryotypeSettings, Penalties};
-pub use structure_screen::screen_structure;
+pub use structure_screen::{MAX_SCREENED_BEND, screen_structure};
 pub use syndromes::{Syndrome, syndrome, syndromes};
 
-/// For tests of other rooms: interpreted cells with chosen numbers of chromosomes.
+/// For tests of other modules: interpreted cells with chosen numbers of chromosomes.
 #[cfg(test)]
 pub(crate) mod tests_support {
     use super::{KaryotypeSettings, Unselected, interpret};

@@ -1,20 +1,17 @@
-//! Everything that the stage can be tuned by, in one place. The values lie in `settings.toml` beside this file, which
-//! `metaphased evaluate karyotype --fit --out src/karyotype` writes anew for new weights.
+//! Everything that the stage can be tuned by, in one place. The values are fitted to the weights of the networks
+//! (`fitted/settings.rs`).
 
-use std::sync::LazyLock;
-
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use domain::SexDisclosure;
 
-use super::evidence::Unselected;
+use super::{evidence::Unselected, fitted::settings::FITTED};
 
-/// Chromosomes left out, in sum of probabilities, at which the price of a miss is as written.
-const USUAL_LEFT_OUT: f64 = 1.0;
+/// Chromosomes left unselected, in sum of probabilities, at which the price of a miss is as written.
+const USUAL_UNSELECTED: f64 = 1.0;
 
 /// Penalties in nats: minus the natural logarithm of how probable each deviation is, beside the usual.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Penalties {
     /// One chromosome of an autosome too many.
     pub gain: f64,
@@ -40,17 +37,16 @@ pub struct Penalties {
 
 impl Penalties {
     /// The same for a cell of which so much was left out.
-    pub(super) fn with_left_out(&self, unselected: &Unselected) -> Self {
-        let miss = self.miss - self.unselected * (unselected.chromosomes - USUAL_LEFT_OUT);
+    pub(super) fn with_unselected(&self, unselected: &Unselected) -> Self {
+        let miss = self.miss - self.unselected * (unselected.chromosomes - USUAL_UNSELECTED);
         Self { miss: miss.clamp(1.5, 12.0), ..self.clone() }
     }
 }
 
 /// How cells are interpreted.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct KaryotypeSettings {
-    /// Whether sex chromosomes are told.
+    /// Whether sex chromosomes are reported.
     #[serde(skip)]
     pub sex: SexDisclosure,
     /// Divides the classifier's evidence; above 1 for a classifier that is too sure of itself.
@@ -59,9 +55,9 @@ pub struct KaryotypeSettings {
     pub temperature: f64,
     /// Weight of length and centromere index beside the classifier, which has seen the same pixels; 0 to 1.
     pub morphology: f64,
-    /// A finding is told from this posterior on.
+    /// A finding is reported from this posterior on.
     pub finding_posterior: f64,
-    /// A gain is told from this posterior on: lower, since a chromosome that was found is there, while one that was not
+    /// A gain is reported from this posterior on: lower, since a chromosome that was found is there, while one that was not
     /// may only be hidden.
     pub gain_posterior: f64,
     /// A cell is called normal from this posterior of a normal karyotype on.
@@ -71,10 +67,6 @@ pub struct KaryotypeSettings {
     /// What deviations cost.
     pub penalties: Penalties,
 }
-
-static FITTED: LazyLock<KaryotypeSettings> = LazyLock::new(|| {
-    toml_edit::de::from_str(include_str!("settings.toml")).expect("the settings beside this file are well formed")
-});
 
 impl KaryotypeSettings {
     /// The fitted ones, with sex chromosomes shown or withheld.
@@ -86,6 +78,6 @@ impl KaryotypeSettings {
 impl Default for KaryotypeSettings {
     /// The fitted ones.
     fn default() -> Self {
-        FITTED.clone()
+        FITTED
     }
 }

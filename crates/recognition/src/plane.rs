@@ -5,6 +5,7 @@ use domain::{
     BoundingBox, Stain,
     frame::{PixelView, Pixels},
 };
+use imaging::{full_range, luma};
 
 /// An 8-bit grey picture of a part of a frame.
 #[derive(Debug, Clone, Default)]
@@ -39,16 +40,16 @@ impl Plane {
                 }
             }
             PixelView::Mono16(samples) => {
-                let white = (1u32 << pixels.valid_bits()) - 1;
+                let bits = pixels.valid_bits();
                 for y in rows {
                     let row = &samples[y * frame_width + left..y * frame_width + right];
-                    self.data.extend(row.iter().map(|v| ((u32::from(*v).min(white) * 255 + white / 2) / white) as u8));
+                    self.data.extend(row.iter().map(|v| full_range(*v, bits)));
                 }
             }
             PixelView::Rgb8(samples) => {
                 for y in rows {
                     let row = &samples[3 * (y * frame_width + left)..3 * (y * frame_width + right)];
-                    self.data.extend(row.chunks_exact(3).map(luma));
+                    self.data.extend(row.as_chunks::<3>().0.iter().map(|rgb| luma(*rgb)));
                 }
             }
         }
@@ -121,12 +122,6 @@ pub(super) fn pixels_under(
 /// Whether a frame of that stain must be inverted for a model.
 pub(super) fn must_invert(stain: Stain, spec: &InputSpec) -> bool {
     stain.is_fluorescence() == (spec.polarity == Polarity::DarkOnBright)
-}
-
-/// Luma of a red, green, blue triple (ITU-R BT.601, as image libraries use it for grey).
-fn luma(rgb: &[u8]) -> u8 {
-    let [r, g, b] = [u32::from(rgb[0]), u32::from(rgb[1]), u32::from(rgb[2])];
-    ((19595 * r + 38470 * g + 7471 * b + (1 << 15)) >> 16) as u8
 }
 
 /// Smallest level (after `table`) that at least a share of `percentile` of the samples does not exceed.

@@ -277,7 +277,7 @@ fn middle(cell: &[Object]) -> [f32; 2] {
 }
 
 /// Log odds that a group is two cells: more chromosomes than a cell has, on a long plot. A logistic fit on cells of G-banding
-/// and on pairs of them set side by side (`cargo run --release --example fit_two_cells`, docs/reference/imaging.md).
+/// and on pairs of them set side by side (`metaphased-fit two-cells`, docs/reference/imaging.md).
 fn log_odds(counted: f32, length: f32) -> f32 {
     -69.63 + 4.2 * length + 14.55 * counted.ln()
 }

@@ -271,7 +271,7 @@ impl TiffFile {
             }
             (ColorType::RGB(16) | ColorType::RGBA(16), DecodingResult::U16(from)) => {
                 let mut pixels = buffer(take, PixelFormat::Mono16, width, height)?;
-                at.colour(&from, |i, [r, g, b]| pixels.words_mut()[i] = luma16(r, g, b))?;
+                at.colour(&from, |i, rgb| pixels.words_mut()[i] = imaging::luma16(rgb))?;
                 finish_deep(pixels, width, height, facts.declared_bits)
             }
             _ => Err(FileError::Unsupported(format!("TIFF with pixels of type {color:?} is not supported"))),
@@ -447,12 +447,6 @@ impl Layout {
 fn rgb_of([y, cb, cr]: [u8; 3]) -> [u8; 3] {
     let (y, cb, cr) = (f32::from(y), f32::from(cb) - 128.0, f32::from(cr) - 128.0);
     [y + 1.402 * cr, y - 0.344_136 * cb - 0.714_136 * cr, y + 1.772 * cb].map(|v| v.round().clamp(0.0, 255.0) as u8)
-}
-
-/// Rec. 709 luma in 1/10000.
-fn luma16(r: u16, g: u16, b: u16) -> u16 {
-    let [r, g, b] = [r, g, b].map(u32::from);
-    ((2126 * r + 7152 * g + 722 * b) / 10_000) as u16
 }
 
 /// A tag's text: UTF-8, or Latin-1 where it is none.

@@ -190,7 +190,7 @@ impl ReviewArgs {
                 *scored_by == ScoredBy::Machine && c.damage == Damage::Dicentric && !reviewed.contains(&c.index)
             };
             for c in cell.chromosomes.iter().filter(open) {
-                waiting.push((cell.cell, c.index, c.score, c.evidence.clone().unwrap_or_default()));
+                waiting.push((cell.cell, c.index, c.score, c.evidence.clone().map(String::from).unwrap_or_default()));
             }
         }
         if self.json {

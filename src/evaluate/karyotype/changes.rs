@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use uuid::Uuid;
+
 use crate::evaluate::dataset::TruthBox;
-use domain::{Cell, ChromosomeClass, FindingKind};
+use domain::{Captured, Cell, Chromosome, ChromosomeClass, FindingKind};
+use karyotype::{KaryotypeSettings, recount};
 
 /// Deviation from two of each class (and XX or XY): class to extra. X and Y stand for the sex complement.
-pub(super) type Changes = BTreeMap<ChromosomeClass, i32>;
+pub type Changes = BTreeMap<ChromosomeClass, i32>;
 
 /// Deviations of boxes from two of each class and XX or XY.
 pub(super) fn of_boxes(truth: &[TruthBox]) -> Changes {
@@ -66,8 +69,8 @@ pub(super) fn of_composition(text: &str) -> Option<Changes> {
     Some(changes)
 }
 
-/// Numerical findings that a cell tells.
-pub(super) fn told(cell: &Cell) -> Changes {
+/// The numerical findings that a cell's record states.
+pub fn reported(cell: &Cell) -> Changes {
     let mut changes = Changes::new();
     for finding in &cell.karyotype.findings {
         let Some(class) = finding.class else { continue };
@@ -85,6 +88,16 @@ pub(super) fn told(cell: &Cell) -> Changes {
     changes
 }
 
+/// The record that the annotation itself would give: every box and class as a person drew them.
+pub(super) fn cell_of_annotation(truth: &[TruthBox], settings: &KaryotypeSettings) -> Cell {
+    let mut cell = Cell::new(Uuid::nil(), "evaluate", "evaluate", Captured::at("", 0, [1, 1]));
+    let chromosomes = truth.iter().enumerate();
+    cell.chromosomes =
+        chromosomes.map(|(i, t)| Chromosome { class: t.class, ..Chromosome::at(i as u32, t.bounds, 1.0) }).collect();
+    recount(&mut cell, settings);
+    cell
+}
+
 /// In words: `-1 5, +1 21`.
 pub(super) fn written(changes: &Changes) -> String {
     if changes.is_empty() {
@@ -96,6 +109,24 @@ pub(super) fn written(changes: &Changes) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use domain::BoundingBox;
+
+    #[test]
+    fn the_annotation_alone_gives_the_annotated_changes() {
+        let bounds = BoundingBox { x: 0.0, y: 0.0, width: 9.0, height: 9.0 };
+        let number = |class: ChromosomeClass| match class.name() {
+            "X" | "Y" | "5" => 1,
+            "21" => 3,
+            _ => 2,
+        };
+        let truth: Vec<TruthBox> = ChromosomeClass::all()
+            .flat_map(|class| (0..number(class)).map(move |_| TruthBox { bounds, class: Some(class) }))
+            .collect();
+        let changes = reported(&cell_of_annotation(&truth, &KaryotypeSettings::default()));
+        assert_eq!(changes, of_boxes(&truth));
+        assert_eq!(written(&changes), "-1 5, +1 21");
+        assert!(of_boxes(&[]).len() > 20);
+    }
 
     #[test]
     fn written_karyotypes_give_whole_chromosome_changes() {

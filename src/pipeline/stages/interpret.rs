@@ -1,4 +1,4 @@
-//! Interpret: from what was recognised to finished records, their pictures and messages. After it no pixels travel on.
+//! Interpret: from what was recognised to finished records, their pictures and messages. No pixels go further.
 
 use std::{sync::Arc, time::Instant};
 
@@ -7,32 +7,28 @@ use crossbeam_channel::Receiver;
 use super::{StageContext, commit};
 use crate::{
     config::{Config, KeepImages, OutboxFull, SourceKind},
-    pipeline::{edges::EdgeSender, job::Job, record},
+    interpretation::{InterpretationSettings, Labels, interpret, new_id, pictures},
+    pipeline::{edges::EdgeSender, job::Job},
     records::CaseBook,
     station::{DropReason, RejectReason},
     store::{CellCommit, Crop, FrameCommit, ImageFolder, Message, StoredImage, keeps_image, may_drop},
     web::{LiveBoxes, LiveFrame, LiveHub},
 };
-use domain::{Assay, BoundingBox, Cell, Damage, Karyotype, ScoredBy, frame::FrameInfo};
-use dosimetry::dicentric::count_aberrations;
+use domain::Cell;
 use karyotype::KaryotypeSettings;
 use recognition::Provenance;
 
-/// What interpretation needs to know.
+/// What the interpret stage is configured with.
 pub struct InterpretSettings {
     /// Station.
     pub station: String,
-    /// Karyotype.
-    pub karyotype: KaryotypeSettings,
+    /// Assay and thresholds.
+    pub interpretation: InterpretationSettings,
     /// Which frames are kept.
     pub keep_images: KeepImages,
-    /// What is scored.
-    pub assay: Assay,
-    /// Sums of centromeres that count as complete.
-    pub accepted_centromeres: [u32; 2],
     /// Whether messages carry small pictures.
     pub thumbnails: bool,
-    /// What gives way when the outbox is full.
+    /// What is dropped when the outbox is full.
     pub outbox_full: OutboxFull,
 }
 
@@ -41,10 +37,12 @@ impl InterpretSettings {
     pub fn from_config(config: &Config) -> Self {
         Self {
             station: config.station.clone(),
-            karyotype: KaryotypeSettings::with_disclosure(config.karyotype.sex),
+            interpretation: InterpretationSettings {
+                assay: config.assay,
+                karyotype: KaryotypeSettings::with_disclosure(config.karyotype.sex),
+                accepted_centromeres: config.dicentric.accepted_centromeres,
+            },
             keep_images: config.store.keep_images,
-            assay: config.assay,
-            accepted_centromeres: config.dicentric.accepted_centromeres,
             thumbnails: config.mqtt.thumbnails,
             outbox_full: config.mqtt.outbox_full,
         }
@@ -53,24 +51,24 @@ impl InterpretSettings {
 
 /// The interpret stage.
 pub struct InterpretStage {
-    /// What it has at hand.
+    /// Monitor, clock and health.
     pub context: StageContext,
-    /// What it needs to know.
+    /// Its settings.
     pub settings: InterpretSettings,
     /// Recognised frames.
     pub input: Receiver<(Job, Arc<Provenance>)>,
     /// Finished cells.
     pub output: EdgeSender<commit::Outcome>,
-    /// Where pictures of frames go.
+    /// Folder for pictures of frames.
     pub images: ImageFolder,
     /// The open cases.
     pub cases: CaseBook,
-    /// People who watch.
+    /// The live view, where the page is served.
     pub hub: Option<LiveHub>,
 }
 
 impl InterpretStage {
-    /// Runs until recognise has ended and the last frame is through.
+    /// Runs until the recognise stage has ended and its last frame is interpreted.
     pub fn run(self) {
         for (job, provenance) in &self.input {
             if self.context.shutdown.is_abandoned() {
@@ -112,32 +110,22 @@ impl InterpretStage {
     }
 
     fn cells(&self, job: &Job, provenance: &Provenance) -> Vec<CellCommit> {
-        let replayed = job.context.config.kind == SourceKind::Folder;
-        let labels = record::labels(&self.settings.station, &job.sample, replayed);
+        let labels = self.labels(job);
         let mut image = None;
         job.recognised
             .iter()
             .filter(|recognised| job.requested || recognised.accepted().next().is_some())
             .map(|recognised| {
-                let id = record::new_id(job.frame.info.time);
-                let cell = match self.settings.assay {
-                    Assay::Karyotype => {
-                        record::record(&job.frame, recognised, provenance, &labels, &self.settings.karyotype, id)
-                    }
-                    Assay::Dicentric => {
-                        let mut cell = record::unclassified(&job.frame, recognised, provenance, &labels, id);
-                        self.score(&job.frame.info, &mut cell);
-                        cell
-                    }
-                };
+                let id = new_id(job.frame.info.time);
+                let cell = interpret(&job.frame, recognised, provenance, &labels, &self.settings.interpretation, id);
                 self.show(&cell, job);
                 let pixels = &job.frame.pixels;
                 let crops = cell
                     .chromosomes
                     .iter()
-                    .filter_map(|c| record::crop_png(pixels, &c.bounds).map(|png| Crop { chromosome: c.index, png }))
+                    .filter_map(|c| pictures::crop_png(pixels, &c.bounds).map(|png| Crop { chromosome: c.index, png }))
                     .collect();
-                let thumbnail = record::thumbnail_jpeg(pixels, &cell.region);
+                let thumbnail = pictures::thumbnail_jpeg(pixels, &cell.region);
                 let keep = keeps_image(self.settings.keep_images, &cell);
                 if keep && image.is_none() {
                     image = self.keep(job, &cell);
@@ -147,29 +135,20 @@ impl InterpretStage {
             .collect()
     }
 
-    /// The aberration record. A simulated source knows it; no network scores dicentrics yet, so otherwise a person does.
-    fn score(&self, info: &FrameInfo, cell: &mut Cell) {
-        let accepted = self.settings.accepted_centromeres;
-        let truth = info.truth.as_deref().and_then(|truth| record::truth_of(truth, &cell.region));
-        cell.karyotype = Karyotype { reason: "the dicentric assay names no classes".into(), ..Karyotype::default() };
-        match truth.and_then(|t| t.dicentric.as_ref()) {
-            Some(record) => {
-                cell.dicentric = Some(record.counts.clone().record(accepted, record.first_division, ScoredBy::Truth));
-                truth.iter().flat_map(|t| &t.aberrations).for_each(|(place, damage)| mark(cell, place, *damage));
-                cell.counts.damaged = cell.chromosomes.iter().filter(|c| c.damage != Damage::None).count() as u32;
-            }
-            None => {
-                let mut counts = count_aberrations(&cell.chromosomes);
-                // What nobody has looked at is unclear: it must not count as a cell without dicentrics.
-                counts.unclear += std::mem::take(&mut counts.monocentrics);
-                cell.dicentric = Some(counts.record(accepted, None, ScoredBy::Machine));
-            }
+    fn labels(&self, job: &Job) -> Labels {
+        let own = |text: &Option<Arc<str>>| text.as_deref().map(str::to_owned);
+        Labels {
+            station: self.settings.station.clone(),
+            case: own(&job.sample.case),
+            slide: own(&job.sample.slide),
+            colony: own(&job.sample.colony),
+            replayed: job.context.config.kind == SourceKind::Folder,
         }
     }
 
     /// Writes the frame beside the database. A picture that cannot be written costs the picture, not the cell.
     fn keep(&self, job: &Job, cell: &Cell) -> Option<StoredImage> {
-        let encoded = record::frame_png(&job.frame.pixels)?;
+        let encoded = pictures::frame_png(&job.frame.pixels)?;
         match self.images.keep(&cell.cell.to_string(), "png", job.frame.info.time, &encoded) {
             Ok(image) => Some(image),
             Err(error) => {
@@ -215,15 +194,5 @@ impl InterpretStage {
         if let Some(rejection) = job.reject(reason, text) {
             commit::reject(&self.output, rejection);
         }
-    }
-}
-
-/// Marks the chromosome that lies where the simulator drew an aberration; one that was not found apart stays unmarked.
-fn mark(cell: &mut Cell, place: &BoundingBox, damage: Damage) {
-    let overlap = |c: &domain::Chromosome| c.bounds.iou(place);
-    let nearest = cell.chromosomes.iter_mut().max_by(|a, b| overlap(a).total_cmp(&overlap(b)));
-    if let Some(chromosome) = nearest.filter(|c| overlap(c) >= 0.5) {
-        chromosome.damage = damage;
-        chromosome.evidence = Some("as the simulator drew it".into());
     }
 }

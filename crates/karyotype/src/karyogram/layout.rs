@@ -1,12 +1,12 @@
 //! Where each chromosome of a karyogram stands.
 
-use domain::{Cell, ChromosomeClass};
+use domain::{BoundingBox, Cell, ChromosomeClass};
+use imaging::Crop;
 
 use super::{
     super::{is_withheld, morphology},
     Orientation,
-    parted::parted,
-    upright::{Crop, Upright},
+    upright::Upright,
 };
 
 /// Rows of classes, by place in the order 1..22, X, Y, with a gap between groups.
@@ -78,7 +78,8 @@ pub(super) fn sheet(cell: &Cell, crops: &[Option<Crop>], orientation: Orientatio
         Orientation::Upright => Upright::of,
         Orientation::Straight => Upright::straight,
     };
-    let crops = parted(cell, crops);
+    let boxes: Vec<BoundingBox> = cell.chromosomes.iter().map(|c| c.bounds).collect();
+    let crops = imaging::isolate(crops, &boxes);
     let mut images: Vec<Option<Upright>> = cell
         .chromosomes
         .iter()

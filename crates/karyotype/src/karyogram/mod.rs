@@ -6,12 +6,11 @@
 
 pub mod font;
 mod layout;
-mod parted;
 mod raster;
 mod svg;
 mod upright;
 
-pub use upright::{ChromosomeMask, Crop};
+pub use imaging::Crop;
 
 use domain::Cell;
 

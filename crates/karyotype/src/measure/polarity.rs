@@ -1,44 +1,35 @@
-//! Which end is up: the short arm, told by the class's bands and constriction.
+//! Which end is up: the short arm, by the class's bands and constriction.
 //!
 //! For each class a logistic regression on what the profile from one end has over the profile from the other
 //! (bands and widths): antisymmetric, so that a flipped chromosome gives the opposite answer. Weights in
-//! `polarity.txt`, learned on the training patients of pki3 (docs/reference/karyotype.md).
+//! `fitted/polarity.rs`, learned on the training patients of pki3 (docs/reference/karyotype.md).
 
-use std::sync::LazyLock;
-
-use super::straighten::{SAMPLES, Shape};
 use domain::ChromosomeClass;
+use imaging::{ChromosomeProfile, PROFILE_SAMPLES};
+
+use crate::fitted::polarity::POLARITY_WEIGHTS;
 
 /// Numbers that a class's answer rests on.
-pub(super) const FEATURES: usize = SAMPLES;
-
-const TABLE: &str = include_str!("polarity.txt");
-
-static WEIGHTS: LazyLock<Vec<Vec<f32>>> = LazyLock::new(|| {
-    TABLE
-        .lines()
-        .map(|line| line.split(' ').filter_map(|w| w.parse::<i32>().ok()).map(|w| w as f32 / 1000.0).collect())
-        .collect()
-});
+pub const POLARITY_FEATURES: usize = PROFILE_SAMPLES;
 
 /// What the first end has over the last: bands, then widths.
-pub(super) fn features(shape: &Shape) -> [f32; FEATURES] {
+pub fn polarity_features(profile: &ChromosomeProfile) -> [f32; POLARITY_FEATURES] {
     std::array::from_fn(|i| {
-        let half = SAMPLES / 2;
-        let (profile, i, scale) = if i < half { (&shape.bands, i, 1.0) } else { (&shape.widths, i - half, 2.0) };
+        let half = PROFILE_SAMPLES / 2;
+        let (values, i, scale) = if i < half { (&profile.bands, i, 1.0) } else { (&profile.widths, i - half, 2.0) };
         // Neighbours together: single samples are noisy.
         let near = |j: usize| {
-            let window = &profile[j.saturating_sub(1)..(j + 2).min(SAMPLES)];
+            let window = &values[j.saturating_sub(1)..(j + 2).min(PROFILE_SAMPLES)];
             window.iter().sum::<f32>() / window.len() as f32
         };
-        scale * (near(i) - near(SAMPLES - 1 - i))
+        scale * (near(i) - near(PROFILE_SAMPLES - 1 - i))
     })
 }
 
 /// Logit of the probability that the first end is the short arm's, for a chromosome of `class`; 0 when unknown.
-pub fn polarity(shape: &Shape, class: ChromosomeClass) -> f32 {
-    let Some(weights) = WEIGHTS.get(class.index()).filter(|w| w.len() == FEATURES) else { return 0.0 };
-    features(shape).iter().zip(weights).map(|(f, w)| f * w).sum()
+pub fn polarity(profile: &ChromosomeProfile, class: ChromosomeClass) -> f32 {
+    let Some(weights) = POLARITY_WEIGHTS.get(class.index()) else { return 0.0 };
+    polarity_features(profile).iter().zip(weights).map(|(f, w)| f * w).sum()
 }
 
 #[cfg(test)]
@@ -46,12 +37,12 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::karyogram::Crop;
+    use imaging::Crop;
 
     struct Single {
         patient: String,
         class: ChromosomeClass,
-        shape: Shape,
+        shape: ChromosomeProfile,
     }
 
     /// Every chromosome of pki3, upright, with its patient.
@@ -69,7 +60,7 @@ mod tests {
             let pixels = image::imageops::crop_imm(&sheet.1, n(5), n(6), w, h).to_image().into_raw();
             let mask = pixels.iter().map(|p| u8::from(*p < 255)).collect();
             let crop = Crop { width: w as usize, height: h as usize, pixels, mask, bright: false };
-            if let Some(shape) = Shape::of(&crop) {
+            if let Some(shape) = ChromosomeProfile::of(&crop) {
                 // The truth is that the crop stands upright: the end that lies up comes first.
                 let shape = if shape.angle.abs() > 90.0 { shape.flipped() } else { shape };
                 singles.push(Single { patient: row[2].to_owned(), class, shape });
@@ -108,38 +99,5 @@ mod tests {
             println!("  {class:>2} {:.3} of {n}", f64::from(*right) / f64::from(*n));
         }
         assert!(share > 0.95, "{share}");
-    }
-
-    /// Learns the weights from the training patients and writes them.
-    #[test]
-    #[ignore = "writes polarity.txt"]
-    fn learn_polarity() {
-        let Some(folder) = testing::shared_data() else { return testing::skipped("learn_polarity") };
-        let all = singles(&folder);
-        let mut lines = Vec::new();
-        for class in ChromosomeClass::all() {
-            let samples: Vec<[f32; FEATURES]> =
-                all.iter().filter(|s| s.class == class && !held_out(&s.patient)).map(|s| features(&s.shape)).collect();
-            // Full-batch gradient steps with momentum on the logistic loss, ridge against noise. Every sample is
-            // upright: the flipped half follows from antisymmetry.
-            let mut w = [0.0_f32; FEATURES];
-            let mut velocity = [0.0_f32; FEATURES];
-            let n = samples.len() as f32;
-            for _ in 0..600 {
-                let mut gradient = [0.0_f32; FEATURES];
-                for x in &samples {
-                    let z: f32 = x.iter().zip(&w).map(|(a, b)| a * b).sum();
-                    let p = 1.0 / (1.0 + z.exp());
-                    gradient.iter_mut().zip(x).for_each(|(g, x)| *g += p * x / n);
-                }
-                for i in 0..FEATURES {
-                    velocity[i] = 0.9 * velocity[i] + 0.1 * (gradient[i] - 0.002 * w[i]);
-                    w[i] += velocity[i];
-                }
-            }
-            lines.push(w.map(|w| ((w * 1000.0).round() as i32).to_string()).join(" "));
-        }
-        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/measure/polarity.txt");
-        std::fs::write(path, lines.join("\n") + "\n").unwrap();
     }
 }

@@ -1,0 +1,80 @@
+//! How colour becomes grey and how deep samples become 8 bits: one rule a purpose.
+//!
+//! - Colour, for every purpose: [`luma`], which the networks were trained on (`kernels/prepare.cu` has it, too). Cameras
+//!   that send YUV weigh the same way.
+//! - Depth, for networks and for pictures that are kept: [`full_range`]. The same light gives the same grey in every
+//!   frame of a source.
+//! - Depth, for triage and segmentation: [`GrayImage::read_frame`](super::GrayImage::read_frame), which scales by what
+//!   the frame holds, so that thresholds work on a dim frame. Zero stays zero.
+//! - Depth, for a person at the screen: [`stretched`], which spreads what the frame holds over all 8 bits.
+
+/// Luma of red, green and blue: ITU-R BT.601 (0.299, 0.587, 0.114) in 16-bit fixed point, rounded, as image libraries
+/// compute it.
+#[inline(always)]
+pub fn luma(rgb: [u8; 3]) -> u8 {
+    let [r, g, b] = rgb.map(u32::from);
+    ((19_595 * r + 38_470 * g + 7_471 * b + (1 << 15)) >> 16) as u8
+}
+
+/// As [`luma`], of 16-bit samples.
+#[inline(always)]
+pub fn luma16(rgb: [u16; 3]) -> u16 {
+    let [r, g, b] = rgb.map(u32::from);
+    ((19_595 * r + 38_470 * g + 7_471 * b + (1 << 15)) >> 16) as u16
+}
+
+/// A sample of `valid_bits` (8 to 16) bits on the scale of 0 to 255, rounded; samples beyond the range are white.
+#[inline(always)]
+pub fn full_range(sample: u16, valid_bits: u8) -> u8 {
+    let white = (1u32 << valid_bits) - 1;
+    ((u32::from(sample).min(white) * 255 + white / 2) / white) as u8
+}
+
+/// Samples spread over 0 to 255 from their 0.1 to their 99.9 % value.
+pub fn stretched(samples: &[u16]) -> Vec<u8> {
+    let mut counts = vec![0_u32; 1 << 16];
+    for &sample in samples {
+        counts[usize::from(sample)] += 1;
+    }
+    let quantile = |share: f64| {
+        let wanted = (share * samples.len() as f64) as u32;
+        let mut seen = 0;
+        counts.iter().position(|&n| {
+            seen += n;
+            seen > wanted
+        })
+    };
+    let low = quantile(0.001).unwrap_or(0) as f32;
+    let high = quantile(0.999).unwrap_or(0) as f32;
+    let factor = 255.0 / (high - low).max(1.0);
+    samples.iter().map(|&sample| ((f32::from(sample) - low) * factor).clamp(0.0, 255.0) as u8).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn grey_keeps_its_level_and_colours_weigh_as_bt_601_says() {
+        assert!((0..=255).all(|v| luma([v; 3]) == v));
+        assert_eq!([luma([255, 0, 0]), luma([0, 255, 0]), luma([0, 0, 255])], [76, 150, 29]);
+        assert!([0, 1, 1000, u16::MAX].iter().all(|&v| luma16([v; 3]) == v));
+        assert_eq!(luma16([u16::MAX, 0, 0]), 19_595);
+    }
+
+    #[test]
+    fn the_full_range_of_every_depth_becomes_0_to_255() {
+        for bits in 8..=16 {
+            let white = u16::MAX >> (16 - bits);
+            assert_eq!([full_range(0, bits), full_range(white, bits)], [0, 255], "{bits} bits");
+        }
+        assert_eq!(full_range(5000, 12), 255, "beyond the range");
+        assert_eq!(full_range(2048, 12), 128);
+    }
+
+    #[test]
+    fn a_dim_picture_is_spread_over_all_levels() {
+        let samples: Vec<u16> = (0..1000).map(|i| if i % 2 == 0 { 20 } else { 60 }).collect();
+        assert_eq!(stretched(&samples)[..2], [0, 255]);
+    }
+}

@@ -1,0 +1,260 @@
+//! One chromosome along its own axis: length, width and darkness from end to end.
+
+use super::chromosome::{ChromosomeMask, Crop};
+
+/// From this bend on the line follows the skeleton.
+const MIN_BEND: f32 = 0.06;
+
+/// Samples along the axis.
+pub const PROFILE_SAMPLES: usize = 64;
+
+/// A chromosome along its axis, from the end that lies up in the crop once it stands.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ChromosomeProfile {
+    /// Length along the axis in pixels of the crop.
+    pub length: f32,
+    /// Degrees to turn the crop clockwise so that the axis stands, first end up; -180 to 180.
+    pub angle: f32,
+    /// Darkness across the chromosome from end to end, mean 0 and spread 1.
+    pub bands: [f32; PROFILE_SAMPLES],
+    /// Width from end to end in units of its mean.
+    pub widths: [f32; PROFILE_SAMPLES],
+    /// It lies apart from its neighbours and fills its box, so that its length is its own.
+    pub apart: bool,
+    /// Area of the largest hole it encloses, in units of its own area: 0 for most, a ring's is large.
+    pub hole: f32,
+    /// How far the axis departs from a straight line, in units of its length: 0 straight, above 0.2 clearly bent.
+    pub bend: f32,
+}
+
+impl ChromosomeProfile {
+    /// Measures a crop; none when nothing in it could be one chromosome.
+    pub fn of(crop: &Crop) -> Option<Self> {
+        let chromosome = crop.chromosome_mask()?;
+        let (centre, axis) = chromosome.axis()?;
+        let frame = AxisFrame { centre, sin: axis.sin(), cos: axis.cos() };
+        let (path, length, bend) = path_along(&chromosome, &frame)?;
+        let half_width = (chromosome.area() as f32 / length).max(2.0) * 1.5;
+        let mut bands = [0.0; PROFILE_SAMPLES];
+        let mut widths = [0.0; PROFILE_SAMPLES];
+        for i in 0..PROFILE_SAMPLES {
+            (bands[i], widths[i]) = across(&chromosome, &frame, &path, i, half_width);
+        }
+        let mean_width = widths.iter().sum::<f32>() / PROFILE_SAMPLES as f32;
+        if mean_width <= 0.0 {
+            return None;
+        }
+        widths.iter_mut().for_each(|w| *w /= mean_width);
+        standardise(&mut bands);
+        let apart = chromosome.is_apart(chromosome.area() as f32 / length);
+        Some(Self { length, angle: -axis.to_degrees(), bands, widths, apart, hole: chromosome.hole(), bend })
+    }
+
+    /// The same seen from the other end.
+    pub fn flipped(&self) -> Self {
+        let mut flipped = self.clone();
+        flipped.bands.reverse();
+        flipped.widths.reverse();
+        flipped.angle = if self.angle > 0.0 { self.angle - 180.0 } else { self.angle + 180.0 };
+        flipped
+    }
+
+    /// Where the constriction lies, as a share of the length from the first end, and how deep it is (0 to 1).
+    pub fn constriction(&self) -> (f32, f32) {
+        let smooth = |i: usize| {
+            let window = &self.widths[i.saturating_sub(2)..(i + 3).min(PROFILE_SAMPLES)];
+            window.iter().sum::<f32>() / window.len() as f32
+        };
+        let from = PROFILE_SAMPLES / 10;
+        let narrowest = (from..PROFILE_SAMPLES - from)
+            .min_by(|a, b| smooth(*a).total_cmp(&smooth(*b)))
+            .expect("the range is not empty");
+        ((narrowest as f32 + 0.5) / PROFILE_SAMPLES as f32, (1.0 - smooth(narrowest)).clamp(0.0, 1.0))
+    }
+}
+
+/// The chromosome turned upright about its centre: across its axis `u`, along it `v`.
+struct AxisFrame {
+    centre: (f32, f32),
+    sin: f32,
+    cos: f32,
+}
+
+impl AxisFrame {
+    /// A place of the crop as (u, v).
+    fn turned(&self, x: f32, y: f32) -> (f32, f32) {
+        let (dx, dy) = (x - self.centre.0, y - self.centre.1);
+        (dx * self.cos + dy * self.sin, -dx * self.sin + dy * self.cos)
+    }
+
+    /// The place of the crop that is at (u, v).
+    fn back(&self, u: f32, v: f32) -> (f32, f32) {
+        (self.centre.0 + u * self.cos - v * self.sin, self.centre.1 + u * self.sin + v * self.cos)
+    }
+}
+
+/// Equal steps in (u, v).
+type Path = [(f32, f32); PROFILE_SAMPLES];
+
+/// The path from the first end to the last, its length and its bend; none where the chromosome is too short.
+fn path_along(chromosome: &ChromosomeMask, frame: &AxisFrame) -> Option<(Path, f32, f32)> {
+    let inside = || chromosome.inside().map(|(x, y)| frame.turned(x as f32, y as f32));
+    let reach = inside().map(|(_, v)| v.abs()).fold(0.0_f32, f32::max);
+    if reach < 4.0 {
+        return None;
+    }
+    let rows = (2.0 * reach).ceil() as usize + 1;
+    let mut sums = vec![(0.0_f32, 0.0_f32); rows];
+    for (u, v) in inside() {
+        let row = ((v + reach).round() as usize).min(rows - 1);
+        sums[row].0 += u;
+        sums[row].1 += 1.0;
+    }
+    let by_rows = resample(&centre_line(&sums, reach))?;
+    // Rows cross a bent chromosome aslant: there the line goes through the skeleton instead.
+    if by_rows.2 > MIN_BEND
+        && let Some(medial) = chromosome.middle_line()
+    {
+        let mut line: Vec<(f32, f32)> = medial.points.iter().map(|p| frame.turned(p[0], p[1])).collect();
+        if line.first().zip(line.last()).is_some_and(|(a, b)| a.1 > b.1) {
+            line.reverse();
+        }
+        if let Some(traced) = resample(&line).filter(|t| t.1 > 0.8 * by_rows.1) {
+            return Some(traced);
+        }
+    }
+    Some(by_rows)
+}
+
+/// Mean darkness and width in pixels across the path at its sample `i`.
+fn across(chromosome: &ChromosomeMask, frame: &AxisFrame, path: &Path, i: usize, half_width: f32) -> (f32, f32) {
+    let before = path[i.saturating_sub(2)];
+    let after = path[(i + 2).min(PROFILE_SAMPLES - 1)];
+    let (tu, tv) = (after.0 - before.0, after.1 - before.1);
+    let norm = tu.hypot(tv).max(1e-3);
+    let (nu, nv) = (tv / norm, -tu / norm);
+    let steps = (2.0 * half_width).ceil() as i32 * 2;
+    let (mut dark, mut n) = (0.0, 0.0);
+    for step in -steps / 2..=steps / 2 {
+        let s = step as f32 / 2.0;
+        let (x, y) = frame.back(path[i].0 + nu * s, path[i].1 + nv * s);
+        if let Some(grey) = chromosome.darkness(x, y) {
+            dark += grey;
+            n += 1.0;
+        }
+    }
+    (if n > 0.0 { dark / n } else { 0.0 }, n / 2.0)
+}
+
+/// Middle of each row, gaps filled, smoothed: (u, v) from the first end to the last.
+fn centre_line(sums: &[(f32, f32)], reach: f32) -> Vec<(f32, f32)> {
+    let mut line: Vec<(f32, f32)> = sums
+        .iter()
+        .enumerate()
+        .filter(|(_, (_, n))| *n > 0.0)
+        .map(|(row, (u, n))| (u / n, row as f32 - reach))
+        .collect();
+    let window = (line.len() / 10).max(2);
+    let raw = line.clone();
+    for i in 0..line.len() {
+        let (a, b) = (i.saturating_sub(window), (i + window + 1).min(raw.len()));
+        line[i].0 = raw[a..b].iter().map(|p| p.0).sum::<f32>() / (b - a) as f32;
+    }
+    line
+}
+
+/// Equal steps along the line; its length; how far it bends away from its chord.
+fn resample(line: &[(f32, f32)]) -> Option<(Path, f32, f32)> {
+    let mut along = vec![0.0_f32];
+    for pair in line.windows(2) {
+        let step = (pair[1].0 - pair[0].0).hypot(pair[1].1 - pair[0].1);
+        along.push(along.last().copied().unwrap_or(0.0) + step);
+    }
+    let length = *along.last()?;
+    if length < 5.0 {
+        return None;
+    }
+    let mut path = [(0.0, 0.0); PROFILE_SAMPLES];
+    let mut at = 0;
+    for (i, point) in path.iter_mut().enumerate() {
+        let wanted = length * (i as f32 + 0.5) / PROFILE_SAMPLES as f32;
+        while at + 2 < along.len() && along[at + 1] < wanted {
+            at += 1;
+        }
+        let share = ((wanted - along[at]) / (along[at + 1] - along[at]).max(1e-6)).clamp(0.0, 1.0);
+        let (a, b) = (line[at], line[at + 1]);
+        *point = (a.0 + share * (b.0 - a.0), a.1 + share * (b.1 - a.1));
+    }
+    let (first, last) = (line.first()?, line.last()?);
+    let chord = (last.0 - first.0).hypot(last.1 - first.1).max(1.0);
+    let off =
+        |p: &(f32, f32)| ((last.0 - first.0) * (p.1 - first.1) - (last.1 - first.1) * (p.0 - first.0)).abs() / chord;
+    let bend = line.iter().map(off).fold(0.0, f32::max) / length;
+    // One pixel beyond the middle of the outermost rows.
+    Some((path, length + 1.0, bend))
+}
+
+/// Brings values to mean 0 and spread 1.
+pub fn standardise(values: &mut [f32]) {
+    let n = values.len() as f32;
+    let mean = values.iter().sum::<f32>() / n;
+    let spread = (values.iter().map(|v| (v - mean).powi(2)).sum::<f32>() / n).sqrt().max(1e-3);
+    values.iter_mut().for_each(|v| *v = (*v - mean) / spread);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An arc of the given bend with a dark band near its upper end and a constriction at `constriction`.
+    fn arc(bend: f32, constriction: f32) -> Crop {
+        let (width, height) = (90_usize, 110_usize);
+        let mut pixels = vec![240; width * height];
+        for y in 5..105 {
+            let t = (y - 5) as f32 / 100.0;
+            let middle = 40.0 + bend * (1.0 - (2.0 * t - 1.0).powi(2));
+            let half = if (t - constriction).abs() < 0.04 { 4.0 } else { 8.0 };
+            for x in 0..width {
+                if (x as f32 - middle).abs() < half {
+                    pixels[y * width + x] = if (0.1..0.2).contains(&t) { 20 } else { 110 };
+                }
+            }
+        }
+        Crop { width, height, pixels, mask: Vec::new(), bright: false }
+    }
+
+    #[test]
+    fn length_constriction_and_bands_follow_the_axis() {
+        for bend in [0.0, 12.0, 25.0] {
+            let shape = ChromosomeProfile::of(&arc(bend, 0.35)).unwrap();
+            let arc_length = 100.0 * (1.0 + 8.0 / 3.0 * (bend / 100.0_f32).powi(2));
+            assert!((shape.length - arc_length).abs() < 8.0, "{bend}: {} {arc_length}", shape.length);
+            let (constriction, depth) = shape.constriction();
+            let from_an_end = constriction.min(1.0 - constriction);
+            assert!((from_an_end - 0.35).abs() < 0.05, "{bend}: {constriction}");
+            assert!(depth > 0.15);
+        }
+        assert!(
+            ChromosomeProfile::of(&arc(25.0, 0.4)).unwrap().bend
+                > ChromosomeProfile::of(&arc(0.0, 0.4)).unwrap().bend + 0.1
+        );
+    }
+
+    #[test]
+    fn the_first_end_is_the_upper_one_and_a_flip_turns_it() {
+        let shape = ChromosomeProfile::of(&arc(0.0, 0.35)).unwrap();
+        let darkest = shape.bands.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).unwrap().0;
+        assert!(darkest < PROFILE_SAMPLES / 3, "{darkest}");
+        let flipped = shape.flipped();
+        assert!(flipped.bands[PROFILE_SAMPLES - 1 - darkest] == shape.bands[darkest]);
+        assert!((flipped.angle - shape.angle).abs() > 179.0);
+    }
+
+    #[test]
+    fn specks_and_empty_crops_are_no_chromosomes() {
+        let blank = Crop { width: 10, height: 10, pixels: vec![255; 100], mask: Vec::new(), bright: false };
+        let speck = Crop { width: 4, height: 4, pixels: vec![0; 16], mask: vec![1; 16], bright: false };
+        assert!(ChromosomeProfile::of(&speck).is_none());
+        let _ = ChromosomeProfile::of(&blank);
+    }
+}

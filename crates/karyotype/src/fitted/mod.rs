@@ -1,0 +1,5 @@
+//! Numbers that tools/fit writes; each file's head has its command.
+
+pub(crate) mod polarity;
+pub(crate) mod profiles;
+pub(crate) mod settings;

@@ -1,0 +1,261 @@
+//! `analyze`: files and folders through the daemon's own stages.
+
+mod analyzer;
+mod contact_sheet;
+mod results;
+mod shard;
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use jiff::Timestamp;
+
+use self::{
+    analyzer::{AnalyzerOptions, FrameAnalyzer, NoCell},
+    contact_sheet::ContactSheet,
+    results::{Format, Results},
+    shard::Shard,
+};
+use super::{Exit, Failure, Global, config, progress, words::one_of, write_karyogram};
+use crate::{
+    camera::{
+        files::{ImageFile, is_image_name},
+        list_files,
+    },
+    config::Config,
+    interpretation::{Labels, pictures},
+    mqtt::Rejected,
+    station::RejectReason,
+};
+use domain::{
+    Assay, Cell, Stain,
+    frame::{Bayer, Frame},
+};
+use karyotype::karyogram::Orientation;
+
+/// Arguments of `analyze`.
+#[derive(Debug, Args)]
+pub struct Analyze {
+    /// Image files and folders of them.
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    /// What is scored; unset: as configured.
+    #[arg(long, value_parser = one_of(Assay::ALL, Assay::name))]
+    assay: Option<Assay>,
+    /// Write the results into this folder instead of stdout.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Form of the results: one `cell` message a line, a table of figures, or one for people.
+    #[arg(long, value_enum, default_value_t = Format::Jsonl)]
+    format: Format,
+    /// Only this share of the files: I of N, I from 0, chosen by a hash of the path within its folder.
+    #[arg(long, value_name = "I/N")]
+    shard: Option<Shard>,
+    /// Write what each stage made of every picture into this folder, a contact sheet each.
+    #[arg(long, value_name = "DIR")]
+    stages: Option<PathBuf>,
+    /// Write the karyogram of every classified cell into this folder, as SVG and PNG.
+    #[arg(long, value_name = "DIR")]
+    karyogram: Option<PathBuf>,
+    /// Make the chromosomes of karyograms straight along their middle line.
+    #[arg(long, requires = "karyogram")]
+    straighten: bool,
+    /// Stain of the slides; unset: g-band, or giemsa for the dicentric assay.
+    #[arg(long, value_parser = one_of(Stain::ALL, Stain::name))]
+    stain: Option<Stain>,
+    /// Pixel size in micrometres of files that do not state it.
+    #[arg(long, value_name = "UM")]
+    um_per_px: Option<f64>,
+    /// Light of the empty field, as `flat-field` writes it: divided out of every picture.
+    #[arg(long, value_name = "FILE")]
+    flat_field: Option<PathBuf>,
+    /// The pictures are raw samples of a camera behind this Bayer filter.
+    #[arg(long, value_parser = one_of(Bayer::ALL, Bayer::name), value_name = "PATTERN")]
+    bayer: Option<Bayer>,
+    /// Case that the cells belong to.
+    #[arg(long)]
+    case: Option<String>,
+    /// Look at every picture as a whole, whatever triage thinks of it.
+    #[arg(long)]
+    no_triage: bool,
+}
+
+/// A file to look at, and its name within the folder it was found in.
+struct Input {
+    path: PathBuf,
+    name: String,
+}
+
+/// A run over the files: the stages, and where their results go.
+struct Run<'a> {
+    args: &'a Analyze,
+    station: &'a str,
+    stain: Stain,
+    analyzer: FrameAnalyzer,
+    sheet: ContactSheet,
+    results: Results,
+}
+
+impl Analyze {
+    /// Looks at every file; a file that fails costs the exit code, not the others.
+    pub fn run(self, global: &Global) -> Result<Exit, Failure> {
+        let loaded = config::load(global, None)?;
+        let config = &loaded.config;
+        crate::telemetry::start(&quiet(config, global), None).map_err(|e| Failure::new(Exit::Config, e))?;
+        let inputs = self.inputs()?;
+        let results = Results::open(self.format, self.out.as_deref())?;
+        let assay = self.assay.unwrap_or(config.assay);
+        let usual = if assay == Assay::Dicentric { Stain::Giemsa } else { Stain::GBand };
+        let stain = self.stain.unwrap_or(usual);
+        let options = AnalyzerOptions {
+            assay,
+            stain,
+            um_per_px: self.um_per_px,
+            bayer: self.bayer,
+            whole_frames: self.no_triage,
+            labels: Labels {
+                station: config.station.clone(),
+                case: self.case.clone(),
+                replayed: true,
+                ..Labels::default()
+            },
+        };
+        let analyzer = FrameAnalyzer::open(config, loaded.file.as_deref(), self.flat_field.as_deref(), options)?;
+        for note in &analyzer.provenance().notes {
+            eprintln!("metaphased: {note}");
+        }
+        let sheet = ContactSheet::default();
+        let mut run = Run { args: &self, station: &config.station, stain, analyzer, sheet, results };
+        let bar = progress::bar(inputs.len() as u64);
+        let mut failed = 0;
+        for input in &inputs {
+            bar.set_message(input.name.clone());
+            failed += u64::from(!run.file(input)?);
+            bar.inc(1);
+        }
+        bar.finish_and_clear();
+        run.results.finish()?;
+        if failed > 0 {
+            let s = if failed == 1 { "" } else { "s" };
+            eprintln!(
+                "metaphased: {failed} of {} file{s} failed, see the lines of schema {}",
+                inputs.len(),
+                Rejected::SCHEMA
+            );
+            return Ok(Exit::Data);
+        }
+        Ok(Exit::Done)
+    }
+
+    fn inputs(&self) -> Result<Vec<Input>, Failure> {
+        let mut inputs = Vec::new();
+        let mut skipped = 0;
+        for path in &self.paths {
+            if path.is_dir() {
+                let files = list_files(path)
+                    .map_err(|e| Failure::new(Exit::Io, format!("cannot list {}: {e}", path.display())))?;
+                for file in files {
+                    // Notes and annotations beside the images are no failures.
+                    if !is_image_name(&file) {
+                        skipped += 1;
+                        continue;
+                    }
+                    let name = file.strip_prefix(path).unwrap_or(&file).to_string_lossy().into_owned();
+                    inputs.push(Input { path: file, name });
+                }
+            } else if path.exists() {
+                let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+                inputs.push(Input { path: path.clone(), name });
+            } else {
+                return Err(Failure::new(Exit::NoInput, format!("no file or folder {}", path.display())));
+            }
+        }
+        if skipped > 0 {
+            eprintln!("metaphased: {skipped} files skipped: no image by their names");
+        }
+        if let Some(shard) = self.shard {
+            inputs.retain(|input| shard.holds(&input.name));
+        }
+        Ok(inputs)
+    }
+
+    /// Writes the karyogram of a cell in which something has a class.
+    fn write_karyogram(&self, folder: &Path, name: &str, frame: &Frame, cell: &Cell) -> Result<(), Failure> {
+        if cell.chromosomes.iter().all(|c| c.class.is_none()) {
+            return Ok(());
+        }
+        let crops = pictures::crops(&frame.pixels, cell);
+        let orientation = if self.straighten { Orientation::Straight } else { Orientation::Upright };
+        write_karyogram(folder, name, cell, &crops, orientation)
+    }
+}
+
+impl Run<'_> {
+    /// Looks at every page of a file. False when one failed.
+    fn file(&mut self, input: &Input) -> Result<bool, Failure> {
+        let mut file = match ImageFile::open(&input.path) {
+            Ok(file) => file,
+            Err(error) => {
+                self.reject(&input.name, error.into())?;
+                return Ok(false);
+            }
+        };
+        let pages = file.pages();
+        let mut good = true;
+        for page in 0..pages {
+            let name = if pages > 1 { format!("{}#{page}", input.name) } else { input.name.clone() };
+            match self.analyzer.frame(&mut file, page, &name) {
+                Ok(frame) => good &= self.picture(&name, &frame)?,
+                Err(no_cell) => {
+                    self.reject(&name, no_cell)?;
+                    good = false;
+                }
+            }
+        }
+        Ok(good)
+    }
+
+    /// Looks at one picture. False when the engine failed; a picture without a metaphase is no failure.
+    fn picture(&mut self, name: &str, frame: &Frame) -> Result<bool, Failure> {
+        let found = self.analyzer.cells(frame);
+        if let Some(folder) = &self.args.stages {
+            let cells = found.as_deref().unwrap_or_default();
+            self.sheet
+                .write(folder, name, frame, self.stain, cells)
+                .map_err(|text| Failure::new(Exit::CannotCreate, text))?;
+        }
+        let cells = match found {
+            Ok(cells) => cells,
+            Err(no_cell) => {
+                let good = no_cell.reason != RejectReason::EngineFailed;
+                self.reject(name, no_cell)?;
+                return Ok(good);
+            }
+        };
+        for (number, cell) in cells.iter().enumerate() {
+            if let Some(folder) = &self.args.karyogram {
+                let name = if cells.len() > 1 { format!("{name}.{number}") } else { name.to_owned() };
+                self.args.write_karyogram(folder, &name, frame, cell)?;
+            }
+            self.results.cell(cell)?;
+        }
+        Ok(true)
+    }
+
+    fn reject(&mut self, name: &str, no_cell: NoCell) -> Result<(), Failure> {
+        let now = Timestamp::now().to_string();
+        let mut rejected = Rejected::new(self.station, "analyze", now, no_cell.reason, no_cell.text);
+        rejected.file = Some(name.to_owned());
+        rejected.case = self.args.case.clone();
+        self.results.rejected(&rejected)
+    }
+}
+
+/// Only warnings, unless asked for more: the results are what counts here.
+fn quiet(config: &Config, global: &Global) -> crate::config::LogConfig {
+    let mut log = config.log.clone();
+    if global.log.is_none() {
+        log.level = "warn".into();
+    }
+    log
+}

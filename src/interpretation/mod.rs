@@ -1,0 +1,122 @@
+//! From recognised chromosomes to the record of a cell, for either assay. The daemon, `analyze` and `evaluate` call the
+//! same function, so that the figures are the daemon's.
+//!
+//! Pure: a frame, what was recognised on it and settings give a [`Cell`]; no clock, file, network or configuration.
+
+mod dicentric;
+pub mod pictures;
+mod selection;
+
+pub use selection::SelectedBoxes;
+
+use uuid::Uuid;
+
+use domain::{Assay, Captured, Cell, Chromosome, frame::Frame};
+use karyotype::{KaryotypeSettings, measure, screen_structure};
+use recognition::{Provenance, Recognised};
+
+/// What a record says besides what was recognised.
+#[derive(Debug, Clone, Default)]
+pub struct Labels {
+    /// Station.
+    pub station: String,
+    /// Case in force.
+    pub case: Option<String>,
+    /// Slide in force.
+    pub slide: Option<String>,
+    /// Colony, in an in-situ culture.
+    pub colony: Option<String>,
+    /// The frame was replayed.
+    pub replayed: bool,
+}
+
+/// How cells are interpreted.
+#[derive(Debug, Clone)]
+pub struct InterpretationSettings {
+    /// What is scored.
+    pub assay: Assay,
+    /// Selection, assignment and thresholds of karyotypes.
+    pub karyotype: KaryotypeSettings,
+    /// Least and greatest sum of centromeres with which a cell of the dicentric assay counts as complete.
+    pub accepted_centromeres: [u32; 2],
+}
+
+/// The record of one recognised cell, under `id`.
+///
+/// The karyotype assay selects chromosomes and classes jointly, measures, orients and screens them for structural
+/// candidates. The dicentric assay takes every object that the detector accepts (dicentrics, rings and fragments fit no
+/// class) and scores aberrations as far as they are known: see [`Cell::dicentric`].
+pub fn interpret(
+    frame: &Frame,
+    recognised: &Recognised,
+    provenance: &Provenance,
+    labels: &Labels,
+    settings: &InterpretationSettings,
+    id: Uuid,
+) -> Cell {
+    let mut cell = unmarked(frame, recognised, provenance, labels, id);
+    match settings.assay {
+        Assay::Karyotype => karyotyped(&mut cell, frame, recognised, &settings.karyotype),
+        Assay::Dicentric => {
+            cell.chromosomes = selection::accepted(recognised);
+            measured(&mut cell, frame);
+            dicentric::score(&mut cell, frame.info.truth.as_deref().unwrap_or_default(), settings.accepted_centromeres);
+        }
+    }
+    cell
+}
+
+/// The record before anything is said of chromosomes.
+fn unmarked(frame: &Frame, recognised: &Recognised, provenance: &Provenance, labels: &Labels, id: Uuid) -> Cell {
+    let info = &frame.info;
+    let size = [frame.pixels.width() as u32, frame.pixels.height() as u32];
+    let captured = Captured {
+        trigger: info.trigger.clone(),
+        stage_um: info.stage_um,
+        um_per_px: info.um_per_px,
+        file: info.file.as_deref().map(str::to_owned),
+        ..Captured::at(info.time.to_string(), info.id.0, size)
+    };
+    Cell {
+        case: labels.case.clone(),
+        slide: labels.slide.clone(),
+        colony: labels.colony.clone(),
+        region: recognised.region,
+        quality: recognised.quality,
+        models: provenance.models.clone(),
+        timing_ms: recognised.timing.iter().map(|(k, v)| ((*k).to_owned(), v.as_secs_f32() * 1e3)).collect(),
+        replayed: labels.replayed,
+        ..Cell::new(id, &labels.station, &*info.source, captured)
+    }
+}
+
+fn karyotyped(cell: &mut Cell, frame: &Frame, recognised: &Recognised, settings: &KaryotypeSettings) {
+    let selected = SelectedBoxes::of(recognised, settings);
+    cell.chromosomes = selected.chromosomes.clone();
+    let shapes = measured(cell, frame);
+    karyotype::interpret(cell, selected.evidence.as_deref().unwrap_or_default(), &selected.unselected, settings);
+    measure::orient(cell, &shapes);
+    screen_structure(cell, &shapes);
+    if cell.models.is_empty() {
+        cell.karyotype.reason = "no model was found: chromosomes are segmented and counted, not classified".into();
+    }
+}
+
+/// Enters the lengths of the chromosomes; their shapes come back.
+fn measured(cell: &mut Cell, frame: &Frame) -> Vec<Option<imaging::ChromosomeProfile>> {
+    let shapes = measure::profiles(&pictures::crops(&frame.pixels, cell));
+    measure::lengths(cell, &shapes);
+    shapes
+}
+
+/// A record's chromosome from a candidate.
+fn chromosome(index: usize, candidate: &recognition::Candidate) -> Chromosome {
+    Chromosome { status: candidate.status, ..Chromosome::at(index as u32, candidate.bounds, candidate.objectness) }
+}
+
+/// Ids for cells: UUID version 7 from the time of capture.
+pub fn new_id(time: jiff::Timestamp) -> Uuid {
+    let seconds = u64::try_from(time.as_second()).unwrap_or(0);
+    let nanos = u32::try_from(time.subsec_nanosecond()).unwrap_or(0);
+    Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, seconds, nanos))
+}

@@ -1,0 +1,106 @@
+//! Pictures of cells: chromosomes cut out, thumbnails, whole frames, encoded.
+
+use std::io::Cursor;
+
+use image::{
+    ExtendedColorType, ImageEncoder,
+    codecs::{
+        jpeg::JpegEncoder,
+        png::{CompressionType, FilterType, PngEncoder},
+    },
+};
+
+use domain::{
+    BoundingBox, Cell,
+    frame::{PixelView, Pixels},
+};
+use imaging::{full_range, luma};
+use karyotype::karyogram;
+
+/// Longer side of a thumbnail in pixels.
+const THUMBNAIL_SIDE: usize = 320;
+
+/// A chromosome's pixels, for measures and the karyogram; none outside the frame.
+pub fn crop(pixels: &Pixels, bounds: &BoundingBox) -> Option<karyogram::Crop> {
+    let (samples, width, height) = grey(pixels, rect(bounds, pixels)?, 1);
+    Some(karyogram::Crop::new(width, height, samples))
+}
+
+/// The pictures of a cell's chromosomes, one each.
+pub fn crops(pixels: &Pixels, cell: &Cell) -> Vec<Option<karyogram::Crop>> {
+    cell.chromosomes.iter().map(|chromosome| crop(pixels, &chromosome.bounds)).collect()
+}
+
+/// A rectangle of whole pixels inside the frame.
+#[derive(Debug, Clone, Copy)]
+struct Rect {
+    left: usize,
+    top: usize,
+    width: usize,
+    height: usize,
+}
+
+fn rect(bounds: &BoundingBox, pixels: &Pixels) -> Option<Rect> {
+    let (w, h) = (pixels.width(), pixels.height());
+    let clipped = bounds.clipped(w as f32, h as f32);
+    let (left, top) = (clipped.x.floor() as usize, clipped.y.floor() as usize);
+    let width = (clipped.right().ceil() as usize).min(w).saturating_sub(left);
+    let height = (clipped.bottom().ceil() as usize).min(h).saturating_sub(top);
+    (width > 0 && height > 0).then_some(Rect { left, top, width, height })
+}
+
+/// Grey levels of a part of the frame; deep pixels are brought to 8 bits.
+fn grey(pixels: &Pixels, r: Rect, step: usize) -> (Vec<u8>, usize, usize) {
+    let (width, height) = (r.width.div_ceil(step), r.height.div_ceil(step));
+    let stride = pixels.width();
+    let mut out = Vec::with_capacity(width * height);
+    for y in (r.top..r.top + r.height).step_by(step) {
+        for x in (r.left..r.left + r.width).step_by(step) {
+            let i = y * stride + x;
+            out.push(match pixels.view() {
+                PixelView::Mono8(samples) => samples[i],
+                PixelView::Mono16(samples) => full_range(samples[i], pixels.valid_bits()),
+                PixelView::Rgb8(samples) => luma([samples[3 * i], samples[3 * i + 1], samples[3 * i + 2]]),
+            });
+        }
+    }
+    (out, width, height)
+}
+
+/// A chromosome's picture as PNG.
+pub fn crop_png(pixels: &Pixels, bounds: &BoundingBox) -> Option<Vec<u8>> {
+    let (samples, width, height) = grey(pixels, rect(bounds, pixels)?, 1);
+    let mut out = Vec::new();
+    PngEncoder::new_with_quality(&mut out, CompressionType::Fast, FilterType::Adaptive)
+        .write_image(&samples, width as u32, height as u32, ExtendedColorType::L8)
+        .ok()?;
+    Some(out)
+}
+
+/// A small JPEG of the cell.
+pub fn thumbnail_jpeg(pixels: &Pixels, region: &BoundingBox) -> Option<Vec<u8>> {
+    let r = rect(region, pixels)?;
+    let step = r.width.max(r.height).div_ceil(THUMBNAIL_SIDE).max(1);
+    let (samples, width, height) = grey(pixels, r, step);
+    let mut out = Vec::new();
+    JpegEncoder::new_with_quality(&mut out, 80)
+        .write_image(&samples, width as u32, height as u32, ExtendedColorType::L8)
+        .ok()?;
+    Some(out)
+}
+
+/// The whole frame as PNG, in its own depth.
+pub fn frame_png(pixels: &Pixels) -> Option<Vec<u8>> {
+    let mut out = Cursor::new(Vec::new());
+    let encoder = PngEncoder::new_with_quality(&mut out, CompressionType::Fast, FilterType::Adaptive);
+    let (width, height) = (pixels.width() as u32, pixels.height() as u32);
+    match pixels.view() {
+        PixelView::Mono8(samples) => encoder.write_image(samples, width, height, ExtendedColorType::L8),
+        PixelView::Mono16(samples) => {
+            encoder.write_image(bytemuck::cast_slice(samples), width, height, ExtendedColorType::L16)
+        }
+        PixelView::Rgb8(samples) => encoder.write_image(samples, width, height, ExtendedColorType::Rgb8),
+    }
+    .ok()?;
+    Some(out.into_inner())
+}

@@ -1,0 +1,60 @@
+//! `metaphased analyze` as a person calls it.
+
+use std::{
+    path::Path,
+    process::{Command, Output},
+};
+
+fn metaphased(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_metaphased")).args(arguments).output().expect("it runs")
+}
+
+/// A field of the virtual slide in which every cell has taken a dose, with its true number of dicentrics.
+fn exposed_field(folder: &Path) -> u64 {
+    let out = folder.to_str().expect("a path");
+    let dose = ["--assay", "dicentric", "--dose-gy", "5", "--cells", "1", "--seed", "3"];
+    let drawn =
+        metaphased(&[&["simulate", "--out", out, "--size", "700x560", "--um-per-px", "0.12"][..], &dose].concat());
+    assert!(drawn.status.success(), "{}", String::from_utf8_lossy(&drawn.stderr));
+    let truth = std::fs::read_to_string(folder.join("truth.jsonl")).expect("truth");
+    let line: serde_json::Value = serde_json::from_str(truth.lines().next().expect("a line")).expect("JSON");
+    line["cells"][0]["dicentric"]["dicentrics"].as_u64().expect("a count")
+}
+
+/// The messages about the field, with segmentation alone.
+fn messages(before: &[&str], folder: &Path, after: &[&str]) -> Vec<serde_json::Value> {
+    let picture = folder.join("cell00000.png");
+    let picture = picture.to_str().expect("a path");
+    let output = metaphased(&[before, &["--models", "nowhere", "analyze", "--no-triage", picture], after].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+}
+
+#[test]
+fn a_cell_of_the_dicentric_assay_is_unclear_until_somebody_scores_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    assert!(exposed_field(folder.path()) > 0, "the field shows dicentrics");
+    let cells = messages(&[], folder.path(), &["--assay", "dicentric"]);
+    assert_eq!(cells.len(), 1);
+    let (cell, record) = (&cells[0], &cells[0]["dicentric"]);
+    let detected = cell["counts"]["detected"].as_u64().expect("a count");
+    assert!(detected > 20, "{detected} chromosomes");
+    // A picture without truth: no cell without dicentrics, but one that nobody has scored.
+    assert_eq!((&record["monocentrics"], &record["unclear"]), (&0.into(), &detected.into()), "{record}");
+    assert_eq!((&record["scored_by"], &record["complete"]), (&"machine".into(), &false.into()), "{record}");
+    assert_eq!(cell["karyotype"]["verdict"], "not_assessable");
+    assert!(cell["chromosomes"].as_array().expect("a list").iter().all(|c| c["class"].is_null()));
+}
+
+#[test]
+fn the_assay_is_the_configured_one_unless_the_command_names_another() {
+    let folder = tempfile::tempdir().expect("a folder");
+    exposed_field(folder.path());
+    let file = folder.path().join("station.toml");
+    std::fs::write(&file, "assay = \"dicentric\"\n").expect("written");
+    let config = ["--config", file.to_str().expect("a path")];
+    assert!(messages(&config, folder.path(), &[])[0]["dicentric"].is_object());
+    assert!(messages(&config, folder.path(), &["--assay", "karyotype"])[0]["dicentric"].is_null());
+    assert!(messages(&[], folder.path(), &[])[0]["dicentric"].is_null());
+}
