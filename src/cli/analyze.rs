@@ -26,7 +26,7 @@ use crate::{
     station::RejectReason,
 };
 use domain::{
-    Cell, Stain, Verdict,
+    Cell, Stain,
     frame::{Bayer, Frame, FrameFlags, FrameId, FrameInfo, PixelBuffer},
 };
 use imaging::{Demosaic, FlatField};
@@ -414,17 +414,12 @@ impl Sink {
             return self.line(cell);
         }
         let k = &cell.karyotype;
-        let verdict = match k.verdict {
-            Verdict::Normal => "normal",
-            Verdict::Abnormal => "abnormal",
-            Verdict::NotAssessable => "not_assessable",
-        };
         self.row([
             cell.captured.file.clone().unwrap_or_default(),
             cell.cell.to_string(),
             cell.counts.detected.to_string(),
             k.iscn.clone().unwrap_or_default(),
-            verdict.to_owned(),
+            k.verdict.name().to_owned(),
             k.posterior.map(|p| format!("{p:.3}")).unwrap_or_default(),
             format!("{:.2}", cell.quality.focus),
             format!("{:.2}", cell.quality.metaphase),
