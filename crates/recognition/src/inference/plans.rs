@@ -1,5 +1,5 @@
 //! Plans: networks that TensorRT has built for one GPU, kept on disk, since building takes from seconds to minutes. A plan is
-//! used only where everything it was built for is the same and not a byte has changed; else it is built again, with a word.
+//! used only where everything it was built for is the same and not a byte has changed; else it is built again, which is logged.
 
 use std::{
     fmt, fs,
@@ -10,6 +10,7 @@ use std::{
 use sha2::{Digest, Sha256};
 
 use super::Precision;
+use domain::hex;
 
 /// Everything that a plan depends on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -122,7 +123,7 @@ impl PlanCache {
             unusable("not written by this version")
         } else if found != head {
             unusable(&format!("made for another machine or version ({found})"))
-        } else if hash != hash_of(content) {
+        } else if hash != hex(Sha256::digest(content)) {
             unusable("damaged")
         } else {
             Kept::Plan(content.to_vec())
@@ -134,7 +135,7 @@ impl PlanCache {
         fs::create_dir_all(folder)?;
         let (path, new) = (folder.join(name), folder.join(format!("{name}.{}.new", std::process::id())));
         let mut file = fs::File::create(&new)?;
-        write!(file, "{MAGIC}\n{head}\n{}\n", hash_of(content))?;
+        write!(file, "{MAGIC}\n{head}\n{}\n", hex(Sha256::digest(content)))?;
         file.write_all(content)?;
         file.sync_all()?;
         // Renamed into place, so that nobody reads half a plan.
@@ -147,11 +148,7 @@ fn timing_head(key: &PlanKey) -> String {
 }
 
 fn file_name(head: &str, kind: &str) -> String {
-    format!("{}.{kind}", &hash_of(head.as_bytes())[..24])
-}
-
-fn hash_of(content: &[u8]) -> String {
-    Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect()
+    format!("{}.{kind}", &hex(Sha256::digest(head))[..24])
 }
 
 #[cfg(test)]
