@@ -91,7 +91,7 @@ pub(super) fn run(setup: &Setup<'_>) -> Result<Report, EvaluateError> {
     report.rows.push(json!({
         "part": "[calibration] objectness and found in the detector's model.toml",
         "cells": n,
-        "now": format!("{:?}, {}", gathered.calibration.objectness, gathered.calibration.found),
+        "now": format!("{:?}, {}", gathered.calibration.objectness, gathered.calibration.iou_weight),
         "likeliest": format!("{:?}, {}", &likeliest[..3], likeliest[3]),
     }));
     report.rows.push(json!({ "part": "fitted", "cells": cells.len(), "settings": settings }));
@@ -303,7 +303,7 @@ fn objectness(cells: &[&RecognisedCell], start: &Calibration) -> ([f64; 4], usiz
         each.sum()
     };
     let [slope, intercept, single] = start.objectness.map(f64::from);
-    let mut best = [slope, intercept, single, f64::from(start.found), -4.0];
+    let mut best = [slope, intercept, single, f64::from(start.iou_weight), -4.0];
     let mut least = cost(&best);
     let mut step = 0.5;
     for _ in 0..ROUNDS {

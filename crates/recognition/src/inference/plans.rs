@@ -53,7 +53,7 @@ pub struct PlanCache {
     folder: Option<PathBuf>,
 }
 
-const MAGIC: &str = "metaphased plan 1";
+const PLAN_MAGIC: &str = "metaphased plan 1";
 
 impl PlanCache {
     /// A cache in `folder`, which is made when something is kept.
@@ -119,7 +119,7 @@ impl PlanCache {
         let mut line = || parts.next().map(|part| String::from_utf8_lossy(part).into_owned()).unwrap_or_default();
         let (magic, found, hash) = (line(), line(), line());
         let Some(content) = parts.next() else { return unusable("cut off") };
-        if magic != MAGIC {
+        if magic != PLAN_MAGIC {
             unusable("not written by this version")
         } else if found != head {
             unusable(&format!("made for another machine or version ({found})"))
@@ -135,7 +135,7 @@ impl PlanCache {
         fs::create_dir_all(folder)?;
         let (path, new) = (folder.join(name), folder.join(format!("{name}.{}.new", std::process::id())));
         let mut file = fs::File::create(&new)?;
-        write!(file, "{MAGIC}\n{head}\n{}\n", hex(Sha256::digest(content)))?;
+        write!(file, "{PLAN_MAGIC}\n{head}\n{}\n", hex(Sha256::digest(content)))?;
         file.write_all(content)?;
         file.sync_all()?;
         // Renamed into place, so that nobody reads half a plan.
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_cut_off_or_foreign_plan_is_told_and_not_used() {
+    fn a_damaged_cut_off_or_foreign_plan_is_reported_and_not_used() {
         let folder = tempfile::tempdir().unwrap();
         let cache = PlanCache::at(folder.path());
         cache.keep_plan(&key(), &[7; 1000]).unwrap();
@@ -212,7 +212,7 @@ mod tests {
         *flipped.last_mut().unwrap() ^= 1;
         says(&flipped, "damaged");
         cache.keep_plan(&key(), &[8; 10]).unwrap();
-        assert_eq!(cache.plan(&key()), Kept::Plan(vec![8; 10]), "built again, it is used again");
+        assert_eq!(cache.plan(&key()), Kept::Plan(vec![8; 10]), "built again, it is used");
     }
 
     #[test]

@@ -136,8 +136,8 @@ impl Manifest {
         if !self.calibration.objectness[1].is_finite() || !(0.0..=100.0).contains(&self.calibration.objectness[2]) {
             return wrong("[calibration] objectness", "expected [slope, intercept, single], single in 0..100".into());
         }
-        if !(0.0..=100.0).contains(&self.calibration.found) {
-            return wrong("[calibration] found", format!("expected 0..100, found {}", self.calibration.found));
+        if !(0.0..=100.0).contains(&self.calibration.iou_weight) {
+            return wrong("[calibration] found", format!("expected 0..100, found {}", self.calibration.iou_weight));
         }
         if !(t.other_weight >= 0.0 && t.other_weight.is_finite()) {
             return wrong("[thresholds] other_weight", format!("expected 0 or above, found {}", t.other_weight));

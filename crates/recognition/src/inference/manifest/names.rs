@@ -1,4 +1,4 @@
-//! The words of `model.toml`.
+//! The values that `model.toml` names.
 
 use std::{fmt, str::FromStr};
 
@@ -45,7 +45,7 @@ named! {
         Classifier = "classifier",
         /// Counts centromeres.
         Dicentric = "dicentric",
-        /// Tells fields with metaphases from others.
+        /// Separates fields with metaphases from others.
         Triage = "triage",
     }
 }
@@ -67,9 +67,9 @@ named! {
 named! {
     /// Which way round the network wants its pictures.
     Polarity {
-        /// Dark chromosomes on bright ground (fluorescence is inverted before).
+        /// Dark chromosomes on bright background (fluorescence is inverted before).
         DarkOnBright = "dark-on-bright",
-        /// Bright chromosomes on dark ground (bright field is inverted before).
+        /// Bright chromosomes on dark background (bright field is inverted before).
         BrightOnDark = "bright-on-dark",
     }
 }
@@ -110,13 +110,13 @@ named! {
     View {
         /// Boxes in a field: neighbours intrude, the way up is unknown.
         Field = "field",
-        /// Cleaned single chromosomes on an even ground, as in a karyogram.
+        /// Cleaned single chromosomes on an even background, as in a karyogram.
         Single = "single",
     }
 }
 
 named! {
-    /// A number that tells the classifier how large a chromosome is within its cell: the natural logarithm of a measure
+    /// A measure of how large a chromosome is within its cell, for the classifier: the natural logarithm of a measure
     /// of its box over the median diagonal of the boxes of the cell.
     SizeFeature {
         /// Diagonal of the box.
