@@ -38,7 +38,7 @@ pub use spreads::SpreadFeatures;
 pub use triage::{Assessment, Spread, Triage, TriageOptions, TriageVerdict};
 
 use crate::inference::{EngineError, ModelError};
-use domain::{BoundingBox, ChromosomeClass, Quality, Status, frame::Frame};
+use domain::{BoundingBox, ChromosomeClass, ErrorKind, HasKind, Quality, Status, frame::Frame};
 
 /// A part of a frame that holds one cell, by triage.
 #[derive(Debug, Clone, PartialEq)]
@@ -141,6 +141,14 @@ pub enum RecognitionError {
     /// A model or the engine failed.
     #[error(transparent)]
     Engine(#[from] EngineError),
+}
+
+impl HasKind for RecognitionError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Engine(error) => error.kind(),
+        }
+    }
 }
 
 impl From<ModelError> for RecognitionError {
