@@ -14,6 +14,7 @@ pub mod camera;
 pub mod case;
 pub mod cli;
 pub mod config;
+pub mod curve_files;
 pub mod evaluate;
 pub mod mqtt;
 pub mod pipeline;

@@ -103,12 +103,12 @@ pub struct Input {
     pub assay: Assay,
     /// Factor on beta for an exposure that took time.
     pub protraction: f64,
-    /// Share of the aberrations left at sampling; none where it is not told.
+    /// Share of the aberrations left at sampling; none where it is not given.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub remaining: Option<f64>,
     /// Share of the genome in which aberrations are seen.
     pub genome_factor: f64,
-    /// Aberrations expected without the exposure; none where they are not told.
+    /// Aberrations expected without the exposure; none where they are not given.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub background: Option<f64>,
 }
@@ -449,7 +449,7 @@ fn warn_of_sample(
         warnings.push("u is below -1.96: fewer cells with several aberrations than chance; check the scoring".into());
     }
     if sample.histogram().is_none() {
-        warnings.push("only totals were given: dispersion and exposure of a part of the body cannot be told".into());
+        warnings.push("only totals were given: dispersion and partial-body exposure cannot be assessed".into());
     }
     if sample.cells() < 20 {
         warnings.push(format!("{} cells are too few even for triage: score 50 or more", sample.cells()));

@@ -6,6 +6,7 @@
 
 pub mod compatibility;
 mod curve;
+mod curve_file;
 pub mod dicentric;
 mod elapsed;
 mod error;
@@ -27,6 +28,7 @@ mod units;
 mod whole_body;
 
 pub use curve::{About, Curve, Protraction, Response, Uncertainty};
+pub use curve_file::{CurveCovariance, CurveErrors, CurveFile, CurveUnit};
 pub use elapsed::Remaining;
 pub use error::DosimetryError;
 pub use estimate::{
@@ -35,7 +37,7 @@ pub use estimate::{
 };
 pub use exposure::{ExposedCell, Exposure};
 pub use fit::{Family, Fit, FitOptions, FitPoint, Model, design_warnings, fit};
-pub use library::{DEFAULT_CURVE, Listed, built_in, list, read_curve, write_curve};
+pub use library::{DEFAULT_CURVE, Listed, built_in, list};
 pub use likelihood::likelihood;
 pub use limits::{CharacteristicLimits, Control, characteristic_limits, ln_odds};
 pub use mixed_field::{MixedField, mixed_field};
