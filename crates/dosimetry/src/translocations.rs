@@ -84,7 +84,7 @@ pub struct Person {
 }
 
 /// Modifiers of the translocation rate by group (Sigurdson et al. 2008), to be multiplied.
-pub const SIGURDSON_MODIFIERS: [(&str, f64); 11] = [
+const SIGURDSON_MODIFIERS: [(&str, f64); 11] = [
     ("female", 0.92),
     ("smoker", 1.19),
     ("asian", 1.23),
