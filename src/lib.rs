@@ -15,6 +15,7 @@ pub mod case;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod curve_files;
 pub mod daemon;
 pub mod evaluate;
 pub mod interpretation;

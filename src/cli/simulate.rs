@@ -109,13 +109,7 @@ impl Simulate {
             cells: Some(self.cells),
             ..SlideSettings::default()
         };
-        let mut slide = VirtualSlide::new(settings).map_err(|error| {
-            let exit = match error {
-                SlideError::OutOfRange { .. } => Exit::Usage,
-                _ => Exit::Data,
-            };
-            Failure::from_error(exit, &error)
-        })?;
+        let mut slide = VirtualSlide::new(settings)?;
         self.write(&mut slide, assay, stain, dose)?;
         eprintln!("{} cells in {}", self.cells, self.out.display());
         Ok(Exit::Done)

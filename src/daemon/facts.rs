@@ -8,7 +8,7 @@ use crate::{
     pipeline::stages::recognise::engine_state,
     station::{Birth, Health, HostFacts, ModelFacts, SourceFacts},
 };
-use domain::{Assay, NOTICE};
+use domain::{Assay, NOTICE, hex};
 use recognition::Recognizer;
 
 /// Reports engine and models: in `state`, and in `birth`.
@@ -60,7 +60,7 @@ pub fn birth(loaded: &Loaded) -> Birth {
                 (name, facts)
             })
             .collect(),
-        configuration: digest.iter().map(|byte| format!("{byte:02x}")).collect(),
+        configuration: hex(digest),
         notice: NOTICE.into(),
         ..Birth::default()
     }

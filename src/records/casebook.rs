@@ -10,6 +10,7 @@ use uuid::Uuid;
 use crate::{
     case::{Alarm, AlarmMessage, AlarmSettings, CaseSettings, CaseState, DoseSettings, DoseTally},
     config::Config,
+    curve_files,
     mqtt::{case_topic, dose_topic},
     station::CommandError,
     store::{FrameCommit, Latest, Message, Store, StoreError},
@@ -68,7 +69,7 @@ impl CaseBookSettings {
         let dose = &config.dose;
         let wrong = |key| move |error: DosimetryError| CaseBookError::Setting { key, reason: error.to_string() };
         let curve = match std::fs::read_to_string(&dose.curve) {
-            Ok(text) => dosimetry::read_curve(&text, &dose.curve),
+            Ok(text) => curve_files::read_curve(&text, &dose.curve),
             Err(_) => dosimetry::built_in(&dose.curve),
         }
         .map_err(|error| CaseBookError::Curve { name: dose.curve.clone(), reason: error.to_string() })?;

@@ -9,7 +9,7 @@ use super::{
     commit::{put_cell, put_latest},
     retention::drain,
 };
-use domain::Cell;
+use domain::{Cell, hex};
 
 /// A case as the store keeps it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -183,7 +183,7 @@ impl Store {
         for topic in topics {
             put_latest(transaction, &Latest { topic, payload: None, case: None })?;
         }
-        let hash = Sha256::digest(case).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let hash = hex(Sha256::digest(case));
         transaction
             .execute(
                 "INSERT INTO erasures (by, case_sha256, cells, images) VALUES (?1, ?2, ?3, ?4)",

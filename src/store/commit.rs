@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use rusqlite::{Transaction, params};
 
 use super::{Durability, Store, StoreError, StoredImage};
-use domain::{Cell, Verdict};
+use domain::Cell;
 
 /// Everything that one frame gave; it is stored as a whole or not at all.
 #[derive(Debug, Clone, Default)]
@@ -120,15 +120,6 @@ impl FileOutcome {
             "empty" => Self::Empty,
             _ => Self::Rejected,
         }
-    }
-}
-
-/// Name of a verdict in the database, the same as in the message.
-pub(super) fn verdict_name(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Normal => "normal",
-        Verdict::Abnormal => "abnormal",
-        Verdict::NotAssessable => "not_assessable",
     }
 }
 
@@ -286,7 +277,7 @@ pub(super) fn put_cell(transaction: &Transaction<'_>, cell: &Cell, image: Option
                 cell.captured.file,
                 cell.case,
                 cell.slide,
-                verdict_name(cell.karyotype.verdict),
+                cell.karyotype.verdict.name(),
                 cell.karyotype.iscn,
                 cell.counts.detected,
                 cell.counts.abnormal,

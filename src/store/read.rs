@@ -12,7 +12,6 @@ use uuid::Uuid;
 
 use super::{
     DATABASE, FileMark, FileOutcome, StoreError,
-    commit::verdict_name,
     schema::{APPLICATION_ID, SCHEMA_VERSION},
 };
 use domain::{Cell, Verdict};
@@ -189,7 +188,7 @@ impl StoreReader {
             filter(" AND case_id = ?", Box::new(case.clone()));
         }
         if let Some(verdict) = query.verdict {
-            filter(" AND verdict = ?", Box::new(verdict_name(verdict)));
+            filter(" AND verdict = ?", Box::new(verdict.name()));
         }
         if let Some(source) = &query.source {
             filter(" AND source = ?", Box::new(source.clone()));
@@ -308,10 +307,10 @@ impl StoreReader {
             let number = |statement: &str| {
                 connection.prepare_cached(statement)?.query_row([], |row| row.get::<_, i64>(0)).map(|n| n as u64)
             };
-            let of = |verdict| {
+            let of = |verdict: Verdict| {
                 connection
                     .prepare_cached("SELECT count(*) FROM cells WHERE verdict = ?1")?
-                    .query_row([verdict_name(verdict)], |row| row.get::<_, i64>(0))
+                    .query_row([verdict.name()], |row| row.get::<_, i64>(0))
                     .map(|n| n as u64)
             };
             let pages = number("SELECT page_count - freelist_count FROM pragma_page_count, pragma_freelist_count")?;

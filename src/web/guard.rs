@@ -16,6 +16,7 @@ use axum::{
 use sha2::{Digest, Sha256};
 
 use super::{page, problem::Problem};
+use domain::hex;
 
 /// Name of the cookie that stands for the token in a browser.
 const COOKIE: &str = "metaphased";
@@ -44,7 +45,7 @@ impl Guard {
     /// For a server at `address`, asked for as one of `hosts` besides the address itself and localhost.
     pub fn new(address: SocketAddr, hosts: &[String], token: Option<&str>) -> Self {
         let names = hosts.iter().map(|host| host.to_ascii_lowercase()).collect();
-        let secret = token.map(|token| Secret { token: digest(&[token]), cookie: hex(&digest(&["cookie", token])) });
+        let secret = token.map(|token| Secret { token: digest(&[token]), cookie: hex(digest(&["cookie", token])) });
         Self { address, names, secret }
     }
 
@@ -200,10 +201,6 @@ fn digest(parts: &[&str]) -> [u8; 32] {
         hash.update([0]);
     }
     hash.finalize().into()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Compares digests in a time that does not depend on where they differ.

@@ -19,6 +19,14 @@ struct Case<'a> {
     published: bool,
 }
 
+/// The same curve with zeros for the covariances between coefficients.
+fn errors_only(curve: &Curve) -> Curve {
+    let full = curve.covariance();
+    let diagonal = std::array::from_fn(|i| std::array::from_fn(|j| if i == j { full[i][j] } else { 0.0 }));
+    let (assay, about) = (curve.assay(), curve.about().clone());
+    Curve::new(curve.id(), assay, curve.coefficients(), Some(diagonal), curve.dose_range(), about).unwrap()
+}
+
 impl Case<'_> {
     fn f(&self, key: &str) -> f64 {
         self.inputs[key].as_f64().unwrap_or_else(|| panic!("{}: no number {key}", self.id))
@@ -211,7 +219,7 @@ fn figures(kind: &str, case: &Case) -> Vec<Figure> {
         }
         "whole_body_delta_no_covariance" => {
             let full = case.curve("curve");
-            let (with, without) = (case.delta_error(&full), case.delta_error(&full.without_covariances()));
+            let (with, without) = (case.delta_error(&full), case.delta_error(&errors_only(&full)));
             let mut figures = case.one("dose_se", Some(without));
             figures.extend(case.one("dose_se_zero", Some(without)));
             figures.extend(case.one("dose_se_full", Some(with)));
@@ -351,7 +359,7 @@ fn figures(kind: &str, case: &Case) -> Vec<Figure> {
         }
         "time_correction" => {
             let left = Remaining::after(case.f("months"), case.f("half_life_months")).unwrap();
-            case.one("multiplier", Some(left.multiplier()))
+            case.one("multiplier", Some(1.0 / left.value()))
         }
         other => panic!("{}: no test for kind {other}", case.id),
     }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use dosimetry::*;
+use metaphased::curve_files::read_curve;
 use proptest::prelude::*;
 
 /// A curve as a laboratory might bring it, with errors that may be large.

@@ -18,6 +18,7 @@ mod golden_cells;
 mod imaging_properties;
 mod imaging_support;
 mod iscn_check;
+mod layers;
 mod messages;
 mod mqtt;
 mod pipeline;

@@ -13,7 +13,7 @@ pub struct ChromosomeClass(u8);
 
 /// Text that names no chromosome class.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("'{0}' is no chromosome class: expected 1 to 22, X or Y (a Denver letter before it is allowed: A1, G21)")]
+#[error("invalid chromosome class '{0}': expected 1 to 22, X or Y (a Denver letter before it is allowed: A1, G21)")]
 pub struct ParseClassError(pub String);
 
 /// Sex complement of a complete, normal cell.

@@ -75,7 +75,7 @@ pub enum Sample {
     InSitu,
 }
 
-/// Whether sex chromosomes are told.
+/// Whether messages and reports name the sex chromosomes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum SexDisclosure {

@@ -75,13 +75,15 @@ impl Curve {
         if let Some((name, found)) =
             [("c", c), ("alpha", alpha), ("beta", beta)].into_iter().find(|(_, v)| !v.is_finite())
         {
-            return Err(bad(format!("{name} is {found}; give a finite number")));
+            return Err(bad(format!("invalid {name} '{found}': expected a finite number")));
         }
         if alpha == 0.0 && beta == 0.0 {
             return Err(bad("alpha and beta are both 0, so the yield does not depend on the dose".into()));
         }
         if alpha < 0.0 {
-            return Err(bad(format!("alpha is {alpha}: a yield that falls with the dose gives no dose")));
+            return Err(bad(format!(
+                "invalid alpha '{alpha}': expected 0 or more, for a yield that falls with the dose gives no dose"
+            )));
         }
         // Background dicentrics are 0.5 to 1 in 1000 cells, and no published slope reaches 1.5 per cell and Gy.
         if matches!(assay, Assay::Dicentrics | Assay::DicentricsAndRings) {
@@ -93,7 +95,7 @@ impl Curve {
         if let Some((low, high)) = dose_range
             && low.value() >= high.value()
         {
-            return Err(bad(format!("its dose range runs from {low} to {high}; the first must be lower")));
+            return Err(bad(format!("invalid dose range '{low} to {high}': expected the lower dose first")));
         }
         let matrix = covariance.map_or_else(Matrix3::zeros, |v| Matrix3::from_fn(|i, j| v[i][j]));
         check_covariance(&matrix).map_err(bad)?;
@@ -150,12 +152,6 @@ impl Curve {
         &self.about
     }
 
-    /// The same curve with zeros for the covariances between coefficients.
-    pub fn without_covariances(&self) -> Self {
-        let covariance = Matrix3::from_diagonal(&self.covariance.diagonal());
-        Self { covariance, uncertainty: self.uncertainty.min_errors_only(), ..self.clone() }
-    }
-
     /// The curve for an exposure protracted by the factor `g` (1 when acute), which acts on beta alone.
     pub fn at(&self, g: Protraction) -> Response<'_> {
         Response { curve: self, g: g.0, remaining: 1.0 }
@@ -207,12 +203,6 @@ impl Curve {
             ));
         }
         warnings
-    }
-}
-
-impl Uncertainty {
-    fn min_errors_only(self) -> Self {
-        if self == Self::None { Self::None } else { Self::ErrorsOnly }
     }
 }
 

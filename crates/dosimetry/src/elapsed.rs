@@ -40,11 +40,6 @@ impl Remaining {
         self.0
     }
 
-    /// What the induced yield is multiplied by to get the yield just after the exposure.
-    pub fn multiplier(self) -> f64 {
-        1.0 / self.0
-    }
-
     /// The yield just after the exposure: `c + (observed - c) 2^(months/half-life)`; the background `c` does not fade.
     pub fn corrected(self, observed: Yield, background: Yield) -> Yield {
         let c = background.value();
@@ -67,7 +62,7 @@ mod tests {
     fn the_dose_from_a_faded_yield_is_the_dose_of_the_corrected_yield() {
         let curve = built_in("co60_barquinero1995").expect("curve");
         let left = Remaining::after(12.0, 36.0).expect("share");
-        assert!((left.multiplier() - 1.259_921_049_9).abs() < 1e-9);
+        assert!((1.0 / left.value() - 1.259_921_049_9).abs() < 1e-9);
         let observed = Yield::of(0.05);
         let corrected = left.corrected(observed, Yield::of(curve.coefficients()[0]));
         let response = curve.at(Protraction::ACUTE);

@@ -1,17 +1,18 @@
 //! What can be wrong with counts, curves and settings.
 
 use super::{Assay, Scoring};
+use domain::{ErrorKind, HasKind};
 use thiserror::Error;
 
 /// Why no dose can be given. Each says what was found and what would be right.
 #[derive(Debug, Clone, PartialEq, Error)]
-#[allow(missing_docs)] // the fields are told by the messages
+#[allow(missing_docs)] // the messages say what the fields are
 pub enum DosimetryError {
-    #[error("{what} is {found}: give {allowed}")]
+    #[error("invalid {what} '{found}': expected {allowed}")]
     Quantity { what: &'static str, found: f64, allowed: &'static str },
     #[error("no cells were scored: a yield needs at least one")]
     NoCells,
-    #[error("{found} cells or aberrations are more than any sample holds: at most {most}")]
+    #[error("invalid number of cells or aberrations '{found}': expected at most {most}")]
     TooMany { found: u64, most: u64 },
     #[error("{aberrations} aberrations in {cells} cells are more than {most} in each: check the order of the counts")]
     ImpossibleYield { aberrations: u64, cells: u64, most: u64 },
@@ -41,10 +42,20 @@ pub enum DosimetryError {
     TooFewPoints { points: usize, parameters: usize },
     #[error("dose point {point}: {problem}")]
     BadPoint { point: usize, problem: String },
-    #[error("the coefficients cannot be told apart from these dose points (the normal equations are singular)")]
+    #[error("these dose points do not determine the coefficients (the normal equations are singular)")]
     Singular,
     #[error("the fit did not converge in {0} steps: check the dose points")]
     NotConverged(usize),
     #[error("{0}")]
     NotApplicable(String),
+}
+
+impl HasKind for DosimetryError {
+    /// Counts and curves that give no dose are bad data; a curve that nobody knows is not found.
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::UnknownCurve(_) => ErrorKind::NotFound,
+            _ => ErrorKind::BadData,
+        }
+    }
 }

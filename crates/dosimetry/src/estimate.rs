@@ -2,93 +2,12 @@
 
 use super::whole_body::{WholeBody, YieldError};
 use super::{
-    About, Assay, Bounded, CellSurvival, CharacteristicLimits, Control, Curve, Dispersion, DosimetryError, Gray, Level,
-    PartialBody, Protraction, Remaining, Response, Sample, Scoring, Uncertainty, Yield, characteristic_limits,
-    compatibility, delta, dolphin, likelihood, merkle, merkle_scaled_by_dispersion,
+    About, Assay, Bounded, CharacteristicLimits, Control, Curve, Dispersion, DosimetryError, Gray, Level, Method,
+    PartialBody, PartialBodyWhen, Remaining, Response, Sample, Scoring, Settings, Uncertainty, Yield,
+    characteristic_limits, compatibility, delta, dolphin, likelihood, merkle, merkle_scaled_by_dispersion,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-
-/// How limits of the whole-body dose are found.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Method {
-    /// Inverted exact test ordered by likelihood ratio: the default.
-    #[default]
-    Likelihood,
-    /// Exact Poisson limits against the band of the curve.
-    Merkle,
-    /// Errors carried by derivatives.
-    Delta,
-}
-
-impl Method {
-    /// The level used when none is asked for: 83 % twice for Merkle's method, 95 % for the others.
-    pub fn usual_level(self) -> Level {
-        if self == Self::Merkle { Level::P83 } else { Level::P95 }
-    }
-}
-
-/// When a partial-body estimate is given.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum PartialBodyWhen {
-    /// When u > 1.96.
-    #[default]
-    Overdispersed,
-    /// Whenever the counts allow it.
-    Always,
-}
-
-/// What to compute, and how.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// Method for the whole-body limits.
-    pub method: Method,
-    /// Level of the yield's limits (and of the dose where the method has one level); none for the usual one.
-    pub level: Option<Level>,
-    /// Level of the curve's band in Merkle's method; none for the same as `level`.
-    pub level_curve: Option<Level>,
-    /// Protraction of the exposure.
-    pub protraction: Protraction,
-    /// Aberrations left at sampling.
-    pub remaining: Remaining,
-    /// Cell survival for partial-body estimates.
-    pub survival: CellSurvival,
-    /// When to give a partial-body estimate.
-    pub partial_body: PartialBodyWhen,
-    /// Unexposed people; none takes the background of the curve as known.
-    pub control: Option<Control>,
-    /// Two-sided error of the first kind of the decision threshold.
-    pub alpha: f64,
-    /// Error of the second kind of the detection limit.
-    pub beta: f64,
-    /// What was counted.
-    pub assay: Assay,
-    /// How it was scored, where known.
-    pub scoring: Option<Scoring>,
-    /// Compute as biodosetools 3.7 does, flaws included.
-    pub as_biodosetools: bool,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            method: Method::default(),
-            level: None,
-            level_curve: None,
-            protraction: Protraction::ACUTE,
-            remaining: Remaining::default(),
-            survival: CellSurvival::default(),
-            partial_body: PartialBodyWhen::default(),
-            control: None,
-            alpha: 0.05,
-            beta: 0.1,
-            assay: Assay::Dicentrics,
-            scoring: None,
-            as_biodosetools: false,
-        }
-    }
-}
 
 /// The counts as they were given.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -103,12 +22,12 @@ pub struct Input {
     pub assay: Assay,
     /// Factor on beta for an exposure that took time.
     pub protraction: f64,
-    /// Share of the aberrations left at sampling; none where it is not told.
+    /// Share of the aberrations left at sampling; none where it is not given.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub remaining: Option<f64>,
     /// Share of the genome in which aberrations are seen.
     pub genome_factor: f64,
-    /// Aberrations expected without the exposure; none where they are not told.
+    /// Aberrations expected without the exposure; none where they are not given.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub background: Option<f64>,
 }
@@ -449,7 +368,7 @@ fn warn_of_sample(
         warnings.push("u is below -1.96: fewer cells with several aberrations than chance; check the scoring".into());
     }
     if sample.histogram().is_none() {
-        warnings.push("only totals were given: dispersion and exposure of a part of the body cannot be told".into());
+        warnings.push("only totals were given: dispersion and partial-body exposure cannot be assessed".into());
     }
     if sample.cells() < 20 {
         warnings.push(format!("{} cells are too few even for triage: score 50 or more", sample.cells()));

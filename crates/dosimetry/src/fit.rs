@@ -59,7 +59,7 @@ impl Default for FitOptions {
     }
 }
 
-/// A fitted curve with what tells a good fit from a bad one.
+/// A fitted curve and its goodness of fit.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Fit {
     /// c, alpha, beta (beta 0 for a linear curve).
@@ -119,7 +119,7 @@ pub fn fit(points: &[FitPoint], options: &FitOptions) -> Result<Fit, DosimetryEr
     if let Some(point) = doses.iter().position(|d| *d > 1000.0) {
         return Err(DosimetryError::BadPoint {
             point: point + 1,
-            problem: format!("{} Gy is no dose of a calibration; give gray, not milligray", doses[point]),
+            problem: format!("invalid dose '{} Gy': expected gray, not milligray", doses[point]),
         });
     }
     if !(options.genome_factor > 0.0 && options.genome_factor <= 1.0) {
@@ -352,7 +352,7 @@ impl Problem {
             warnings.push("a coefficient is negative: the curve gives no dose below its range".into());
         }
         if fit.degrees_of_freedom == 0 {
-            warnings.push("as many points as coefficients: nothing tells whether the fit is good".into());
+            warnings.push("as many points as coefficients: the goodness of the fit is unknown".into());
         }
         if let Some(p) = fit.goodness_p
             && p < 0.05

@@ -7,6 +7,7 @@
 pub mod compatibility;
 mod count_table;
 mod curve;
+mod curve_file;
 pub mod dicentric;
 mod elapsed;
 mod error;
@@ -23,6 +24,7 @@ mod numeric;
 mod partial_body;
 mod poisson;
 mod sample;
+mod settings;
 mod subject;
 mod translocations;
 mod units;
@@ -30,15 +32,13 @@ mod whole_body;
 
 pub use count_table::{CountRow, CountTable, CountTableError};
 pub use curve::{About, Curve, Protraction, Response, Uncertainty};
+pub use curve_file::{CurveCovariance, CurveErrors, CurveFile, CurveUnit};
 pub use elapsed::Remaining;
 pub use error::DosimetryError;
-pub use estimate::{
-    CurveUsed, DoseLimits, Estimate, Input, LimitsFound, Method, PartialBodyEstimate, PartialBodyWhen, PartialMethod,
-    Settings, estimate,
-};
+pub use estimate::{CurveUsed, DoseLimits, Estimate, Input, LimitsFound, PartialBodyEstimate, PartialMethod, estimate};
 pub use exposure::{ExposedCell, Exposure};
 pub use fit::{Family, Fit, FitOptions, FitPoint, Model, design_warnings, fit};
-pub use library::{DEFAULT_CURVE, Listed, built_in, list, read_curve, write_curve};
+pub use library::{DEFAULT_CURVE, Listed, built_in, list};
 pub use likelihood::likelihood;
 pub use limits::{CharacteristicLimits, Control, characteristic_limits, ln_odds};
 pub use mixed_field::{MixedField, mixed_field};
@@ -47,10 +47,10 @@ pub use numbers::{NumberError, decimal_number, whole_number};
 pub use partial_body::{CellSurvival, PartialBody, Qdr, dolphin, qdr, zero_truncated_mean};
 pub use poisson::{compare_with_control, poisson_limits, yield_limits};
 pub use sample::{Dispersion, MAX_CELLS, Sample};
+pub use settings::{Method, PartialBodyWhen, Settings};
 pub use subject::{Subject, SubjectError};
 pub use translocations::{
-    GenomeSex, LUCAS, Person, SIGURDSON_MODIFIERS, expected_translocations, genome_factor, sigurdson_modifier,
-    translocation_rate,
+    GenomeSex, LUCAS, Person, expected_translocations, genome_factor, sigurdson_modifier, translocation_rate,
 };
 pub use units::{Assay, Bounded, Gray, Level, Scoring, Yield};
 pub use whole_body::{WholeBody, YieldError, delta, merkle, merkle_scaled_by_dispersion};

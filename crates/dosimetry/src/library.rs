@@ -1,4 +1,4 @@
-//! Curves that come with the program, and curve files.
+//! Curves that come with the program.
 
 use super::curve::About;
 use super::{Assay, Curve, DosimetryError, Gray, Scoring};
@@ -120,133 +120,6 @@ impl Row {
     }
 }
 
-/// The unit of the coefficients in a curve file.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-enum Unit {
-    #[default]
-    #[serde(rename = "per cell")]
-    PerCell,
-    #[serde(rename = "per 100 cells")]
-    PerHundredCells,
-}
-
-/// A curve as its TOML file says it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct CurveFile {
-    schema: String,
-    id: String,
-    #[serde(default)]
-    assay: Assay,
-    #[serde(default)]
-    unit: Unit,
-    c: Option<f64>,
-    alpha: Option<f64>,
-    /// 0 or left out with `model = "l"`.
-    beta: Option<f64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    dose_range_gy: Option<[f64; 2]>,
-    #[serde(default)]
-    about: About,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    errors: Option<Errors>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    covariance: Option<CovarianceFile>,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Errors {
-    c: f64,
-    alpha: f64,
-    #[serde(default)]
-    beta: f64,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct CovarianceFile {
-    c_c: f64,
-    c_alpha: f64,
-    #[serde(default)]
-    c_beta: f64,
-    alpha_alpha: f64,
-    #[serde(default)]
-    alpha_beta: f64,
-    #[serde(default)]
-    beta_beta: f64,
-}
-
-const SCHEMA: &str = "curve/1";
-
-/// Reads a curve file (TOML, schema `curve/1`; docs/reference/dose.md shows one). `name` stands in messages.
-pub fn read_curve(text: &str, name: &str) -> Result<Curve, DosimetryError> {
-    let bad = |problem: String| DosimetryError::BadCurve { id: name.into(), problem };
-    let file: CurveFile = toml_edit::de::from_str(text).map_err(|e| bad(e.to_string().trim_end().to_owned()))?;
-    if file.schema != SCHEMA {
-        return Err(bad(format!("schema is {:?}; this program reads {SCHEMA:?}", file.schema)));
-    }
-    if file.covariance.is_some() && file.errors.is_some() {
-        return Err(bad("give [covariance] or [errors], not both".into()));
-    }
-    let (Some(c), Some(alpha)) = (file.c, file.alpha) else {
-        let missing = if file.c.is_none() { "c" } else { "alpha" };
-        return Err(DosimetryError::IncompleteCurve { id: file.id, missing: missing.into() });
-    };
-    let scale = match file.unit {
-        Unit::PerCell => 1.0,
-        Unit::PerHundredCells => 0.01,
-    };
-    let covariance = match (file.covariance, file.errors) {
-        (Some(v), _) => Some([
-            [v.c_c, v.c_alpha, v.c_beta],
-            [v.c_alpha, v.alpha_alpha, v.alpha_beta],
-            [v.c_beta, v.alpha_beta, v.beta_beta],
-        ]),
-        (None, Some(e)) => {
-            if let Some(negative) = [e.c, e.alpha, e.beta].into_iter().find(|e| e.is_nan() || *e < 0.0) {
-                return Err(bad(format!("a standard error is {negative}; give 0 or more")));
-            }
-            Some([[e.c * e.c, 0.0, 0.0], [0.0, e.alpha * e.alpha, 0.0], [0.0, 0.0, e.beta * e.beta]])
-        }
-        (None, None) => None,
-    }
-    .map(|rows| rows.map(|row| row.map(|v| v * scale * scale)));
-    let range = match file.dose_range_gy {
-        Some([low, high]) => Some((Gray::new(low)?, Gray::new(high)?)),
-        None => None,
-    };
-    let coefficients = [c * scale, alpha * scale, file.beta.unwrap_or(0.0) * scale];
-    Curve::new(file.id, file.assay, coefficients, covariance, range, file.about)
-}
-
-/// Writes a curve file that [`read_curve`] reads back unchanged.
-pub fn write_curve(curve: &Curve) -> String {
-    let [c, alpha, beta] = curve.coefficients();
-    let v = curve.covariance();
-    let file = CurveFile {
-        schema: SCHEMA.into(),
-        id: curve.id().into(),
-        assay: curve.assay(),
-        unit: Unit::PerCell,
-        c: Some(c),
-        alpha: Some(alpha),
-        beta: Some(beta),
-        dose_range_gy: curve.dose_range().map(|(low, high)| [low.value(), high.value()]),
-        about: curve.about().clone(),
-        errors: None,
-        covariance: (curve.uncertainty() != super::Uncertainty::None).then(|| CovarianceFile {
-            c_c: v[0][0],
-            c_alpha: v[0][1],
-            c_beta: v[0][2],
-            alpha_alpha: v[1][1],
-            alpha_beta: v[1][2],
-            beta_beta: v[2][2],
-        }),
-    };
-    toml_edit::ser::to_string_pretty(&file).expect("plain tables and numbers always serialise")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -264,30 +137,5 @@ mod tests {
         assert!(why.contains("c and beta"), "{why}");
         assert!(matches!(built_in("co60"), Err(DosimetryError::UnknownCurve(_))));
         assert!(built_in(DEFAULT_CURVE).is_ok_and(|c| !c.warnings().is_empty()));
-    }
-
-    #[test]
-    fn a_curve_file_is_read_back_as_it_was_written() {
-        let curve = built_in(DEFAULT_CURVE).expect("curve");
-        let back = read_curve(&write_curve(&curve), "x.toml").expect("read back");
-        assert_eq!(back.coefficients(), curve.coefficients());
-        assert_eq!(back.covariance(), curve.covariance());
-        assert_eq!(back.dose_range(), curve.dose_range());
-        assert!(!back.about().built_in);
-    }
-
-    #[test]
-    fn a_curve_in_percent_is_refused_unless_it_says_so() {
-        let text = "schema = \"curve/1\"\nid = \"vn\"\nc = 0.56\nalpha = 1.01\nbeta = 4.43\n";
-        assert!(matches!(read_curve(text, "vn.toml"), Err(DosimetryError::CurveInPercent { .. })));
-        let said = format!("unit = \"per 100 cells\"\n{text}");
-        let curve = read_curve(&said, "vn.toml").expect("converted");
-        assert!((curve.coefficients()[2] - 0.0443).abs() < 1e-12);
-    }
-
-    #[test]
-    fn a_wrong_curve_file_says_where() {
-        let error = read_curve("schema = \"curve/1\"\nid = \"x\"\nalpa = 1\n", "x.toml").expect_err("typo");
-        assert!(error.to_string().contains("alpa"), "{error}");
     }
 }

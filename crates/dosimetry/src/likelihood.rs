@@ -3,7 +3,7 @@
 //! Merkle's 83/83 adds its two errors the same way whatever their sizes: where the count dominates it covers less than
 //! 95 %, where the curve dominates more. Here the count of a dose D is taken as Poisson around a yield that itself
 //! varies as the curve's covariance says (a negative binomial), and the limits hold every dose that the count does not
-//! reject. Which counts are further from D than the one seen is told by the likelihood ratio against the best dose of
+//! reject. Which counts are further from D than the one seen is decided by the likelihood ratio against the best dose of
 //! 0 or more (Feldman and Cousins 1998), so that nothing is lost at the border of no dose.
 
 use super::curve::{MOST_GRAY, Response};

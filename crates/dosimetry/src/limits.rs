@@ -38,7 +38,7 @@ pub struct CharacteristicLimits {
     pub decision_threshold: u64,
     /// Expected count that is missed with probability `beta` at most: `chi2(1 - beta, 2(threshold + 1))/2`.
     pub detection_limit: f64,
-    /// Dose of one more than the threshold: the smallest that can be told from none; none where the curve has none.
+    /// Dose of one more than the threshold: the smallest that can be distinguished from none; none where the curve has none.
     pub dose_at_decision: Option<Gray>,
     /// Dose of the detection limit.
     pub dose_at_detection: Option<Gray>,

@@ -75,7 +75,7 @@ pub fn two_doses(
     let second_at_floor = m2 <= floor * (1.0 + 1e-6);
     let (d1, d2) = (first.dose.value.value(), second.dose.value.value());
     let gamma = survival.gamma();
-    // A part that cannot be told from unexposed cells lost none of them.
+    // A part that cannot be distinguished from unexposed cells lost none of them.
     let lost = if second_at_floor { 0.0 } else { d2 };
     let share = 1.0 / (1.0 + (1.0 - w) / w * (gamma * (lost - d1)).exp());
 

@@ -109,7 +109,7 @@ pub(super) fn exposed_yield(sample: &Sample, without: u64) -> Result<f64, Dosime
     let x = sample.aberrations();
     if x <= damaged {
         return Err(DosimetryError::NotApplicable(
-            "no cell holds two or more aberrations: the exposed part cannot be told from the rest".into(),
+            "no cell holds two or more aberrations: the exposed part cannot be separated from the rest".into(),
         ));
     }
     zero_truncated_mean(x as f64 / damaged as f64)

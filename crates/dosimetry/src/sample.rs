@@ -172,7 +172,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn overdispersed_counts_are_told() {
+    fn overdispersed_counts_are_recognised() {
         let sample = Sample::from_histogram(vec![302, 28, 22, 8, 1, 0]).expect("counts");
         let Dispersion { index, u } = sample.dispersion();
         assert_eq!((sample.cells(), sample.aberrations()), (361, 100));

@@ -1,6 +1,7 @@
 //! What a dose uses of a person, and nothing else.
 
 use crate::{Curve, DosimetryError, Gray, Remaining};
+use domain::{ErrorKind, HasKind};
 use jiff::civil::Date;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -34,7 +35,7 @@ pub struct Subject {
 #[derive(Debug, Clone, PartialEq, Error)]
 pub enum SubjectError {
     /// An age that nobody has.
-    #[error("an age of {0} years: give 0 to 120")]
+    #[error("invalid age '{0}': expected 0 to 120 years")]
     Age(f64),
     /// Dates in the wrong order.
     #[error("{later} ({when}) lies before {earlier} ({than})")]
@@ -57,6 +58,12 @@ pub enum SubjectError {
     /// A value out of range.
     #[error(transparent)]
     Quantity(#[from] DosimetryError),
+}
+
+impl HasKind for SubjectError {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::BadData
+    }
 }
 
 /// Days of a mean month.
@@ -110,7 +117,7 @@ impl Subject {
     /// Share of the induced dicentrics left at sampling; all of them where a date is not known.
     ///
     /// # Errors
-    /// When so much time has passed that nothing can be told.
+    /// When so much time has passed that nothing can be concluded.
     pub fn remaining(&self) -> Result<Remaining, DosimetryError> {
         match self.months_since() {
             Some(months) => Remaining::after(months, Remaining::HALF_LIFE_MONTHS),
@@ -158,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_sense_is_told() {
+    fn data_that_make_no_sense_are_refused() {
         for (text, words) in [
             (r#"{"age":140}"#, "0 to 120"),
             (r#"{"exposed":"2026-03-01","sampled":"2026-02-01"}"#, "lies before"),
@@ -167,8 +174,8 @@ mod tests {
             (r#"{"sampled":"2026-01-01","earlier_gy":-1,"earlier_exposed":"2023-01-01"}"#, "dose"),
             (r#"{"exposed":"1950-01-01","sampled":"2026-01-01"}"#, "translocations"),
         ] {
-            let told = subject(text).check().expect_err(text).to_string();
-            assert!(told.contains(words), "{text}: {told}");
+            let error = subject(text).check().expect_err(text).to_string();
+            assert!(error.contains(words), "{text}: {error}");
         }
         assert!(serde_json::from_str::<Subject>(r#"{"name":"A. B."}"#).is_err(), "nothing else is taken");
         assert!(serde_json::from_str::<Subject>(r#"{"exposed":"2026-02-30"}"#).is_err());

@@ -48,7 +48,7 @@ pub fn genome_factor<C: AsRef<[S]>, S: AsRef<str>>(sex: GenomeSex, colours: &[C]
         for name in colour.as_ref() {
             let name = name.as_ref();
             let i = index(name).ok_or_else(|| {
-                DosimetryError::NotApplicable(format!("{name:?} is no chromosome: give 1 to 22, X or Y"))
+                DosimetryError::NotApplicable(format!("invalid chromosome '{name}': expected 1 to 22, X or Y"))
             })?;
             if std::mem::replace(&mut seen[i], true) {
                 return Err(DosimetryError::NotApplicable(format!(
@@ -84,7 +84,7 @@ pub struct Person {
 }
 
 /// Modifiers of the translocation rate by group (Sigurdson et al. 2008), to be multiplied.
-pub const SIGURDSON_MODIFIERS: [(&str, f64); 11] = [
+const SIGURDSON_MODIFIERS: [(&str, f64); 11] = [
     ("female", 0.92),
     ("smoker", 1.19),
     ("asian", 1.23),

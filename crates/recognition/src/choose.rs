@@ -16,8 +16,8 @@ pub struct Chosen {
     pub score: f32,
 }
 
-/// What the assignment over a cell is told about one chromosome. Whether it is one at all lies in the probability, to
-/// which the classifier has contributed.
+/// The evidence about one chromosome for the assignment over its cell. Whether it is one at all lies in the probability,
+/// to which the classifier has contributed.
 pub fn evidence(log_probs: &LogProbs, probability: f32) -> Evidence {
     const N: usize = ChromosomeClass::COUNT;
     let classes: [f32; N] = std::array::from_fn(|i| log_probs[i].exp());
@@ -25,26 +25,30 @@ pub fn evidence(log_probs: &LogProbs, probability: f32) -> Evidence {
 }
 
 impl Candidate {
-    /// What the assignment over the cell is told; none where no network knows classes.
+    /// The evidence for the assignment over the cell; none where no network knows classes.
     pub fn evidence(&self) -> Option<Evidence> {
         self.log_probs.as_ref().map(|log_probs| evidence(log_probs, self.probability))
     }
 }
 
-/// Lowest probability of a box that is weighed after the selection left it out.
-const SPARE: f32 = 0.002;
+/// Lowest probability of a box that still counts after the selection left it out.
+const MIN_UNSELECTED_PROBABILITY: f32 = 0.002;
 
 /// The boxes that the selection left out; any may still hold a chromosome.
 pub fn unselected(recognised: &Recognised, chosen: &[Chosen], settings: &KaryotypeSettings) -> Unselected {
-    let taken = |i: usize| chosen.iter().any(|c| c.candidate == i);
+    let selected = |i: usize| chosen.iter().any(|c| c.candidate == i);
     let apart = |candidate: &Candidate| {
         let overlap = |c: &Chosen| f64::from(recognised.candidates[c.candidate].bounds.iou(&candidate.bounds));
         chosen.iter().all(|c| overlap(c) < settings.rival_iou)
     };
     let considered = recognised.candidates.iter().take(recognised.considered).enumerate();
-    let others: Vec<&Candidate> = considered.filter(|(i, _)| !taken(*i)).map(|(_, candidate)| candidate).collect();
+    let others: Vec<&Candidate> = considered.filter(|(i, _)| !selected(*i)).map(|(_, candidate)| candidate).collect();
     Unselected {
-        apart: others.iter().filter(|c| c.probability >= SPARE && apart(c)).filter_map(|c| c.evidence()).collect(),
+        apart: others
+            .iter()
+            .filter(|c| c.probability >= MIN_UNSELECTED_PROBABILITY && apart(c))
+            .filter_map(|c| c.evidence())
+            .collect(),
         chromosomes: others.iter().map(|c| f64::from(c.probability)).sum(),
     }
 }
@@ -60,11 +64,11 @@ pub fn choose(recognised: &Recognised, settings: &KaryotypeSettings) -> Vec<Chos
     match rivals {
         Some(rivals) => {
             let selection = select(&rivals, settings);
-            let named = selection.classes.iter().zip(&selection.scores);
+            let classes = selection.classes.iter().zip(&selection.scores);
             selection
                 .chosen
                 .iter()
-                .zip(named)
+                .zip(classes)
                 .map(|(i, (class, score))| Chosen { candidate: *i, class: Some(*class), score: *score })
                 .collect()
         }

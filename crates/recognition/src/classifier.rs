@@ -15,7 +15,7 @@ use super::{
 /// Natural logarithms of the probabilities of the 24 classes and, last, of being no single chromosome.
 pub type LogProbs = [f32; ChromosomeClass::COUNT + 1];
 
-/// What a classifier says of one box.
+/// The classes of one box, and where its chromosome lies.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Classification {
     /// Its classes.
@@ -24,10 +24,10 @@ pub struct Classification {
     pub refined: Option<Refined>,
 }
 
-/// A second opinion on where a chromosome lies.
+/// Where a chromosome lies by the classifier.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Refined {
-    /// Logit that the refined box is a chromosome's.
+    /// Logit that the refined box meets that of a chromosome (IoU).
     pub iou_logit: f32,
     /// How far left, top, right and bottom lie from those of the given box, in widths and heights of that.
     pub edges: [f32; 4],
@@ -57,8 +57,8 @@ pub struct Classifier {
     pub(super) sizes: Vec<f32>,
 }
 
-/// A look at a chromosome: its place in the list, and its orientation as in [`Doubt::turns`](crate::inference::Doubt::turns).
-pub(super) type Look = (usize, u8);
+/// A box to classify: its place in the list, and its orientation as in [`Doubt::turns`](crate::inference::Doubt::turns).
+pub(super) type OrientedBox = (usize, u8);
 
 /// What a batch of crops is cut from.
 pub struct Item<'a> {
@@ -114,30 +114,31 @@ impl Classifier {
         &self.label
     }
 
-    /// What each of the chromosomes is, in order, in one batch; where the model says so, those in doubt that may well be one are
-    /// looked at again in other orientations, all in one more batch, for their classes. `median` is the median diagonal of the boxes of
-    /// their cell in pixels ([`median_diagonal`]): sizes are told relative to it.
+    /// The classes of each of the chromosomes, in order, in one batch; where the model asks for it, those in doubt are
+    /// classified again in other orientations, all in one more batch. `median` is the median diagonal of the boxes of their
+    /// cell in pixels ([`median_diagonal`]): sizes are relative to it.
     ///
     /// # Errors
     /// When the engine fails or gives another shape than the manifest says.
     pub fn classify(&mut self, items: &[Item<'_>], median: f32) -> Result<Vec<Classification>, EngineError> {
-        self.twice_in_doubt(items.len(), |classifier, views| classifier.look(items, views, median))
+        self.repeat_in_doubt(items.len(), |classifier, views| classifier.classify_batch(items, views, median))
     }
 
-    /// Looks at all, and at those in doubt again, with `look`: one batch each.
-    pub(super) fn twice_in_doubt(
+    /// Classifies all, then those in doubt again in other orientations, with `classify_batch`: one batch each.
+    pub(super) fn repeat_in_doubt(
         &mut self,
         count: usize,
-        mut look: impl FnMut(&mut Self, &[Look]) -> Result<Vec<Classification>, EngineError>,
+        mut classify_batch: impl FnMut(&mut Self, &[OrientedBox]) -> Result<Vec<Classification>, EngineError>,
     ) -> Result<Vec<Classification>, EngineError> {
-        let first: Vec<Look> = (0..count).map(|i| (i, 0)).collect();
-        let mut answers = look(self, &first)?;
+        let first: Vec<OrientedBox> = (0..count).map(|i| (i, 0)).collect();
+        let mut answers = classify_batch(self, &first)?;
         let Some(doubt) = self.manifest.input.doubt.clone() else { return Ok(answers) };
         let least = doubt.below.ln();
-        let unsure = |named: &Classification| named.log_probs.iter().all(|log_prob| *log_prob < least);
+        let unsure = |answer: &Classification| answer.log_probs.iter().all(|log_prob| *log_prob < least);
         let doubtful: Vec<usize> = (0..answers.len()).filter(|i| unsure(&answers[*i])).collect();
-        let again: Vec<Look> = doubtful.iter().flat_map(|i| doubt.turns.iter().map(|turn| (*i, *turn))).collect();
-        let views = look(self, &again)?;
+        let again: Vec<OrientedBox> =
+            doubtful.iter().flat_map(|i| doubt.turns.iter().map(|turn| (*i, *turn))).collect();
+        let views = classify_batch(self, &again)?;
         for (i, views) in doubtful.iter().zip(views.chunks(doubt.turns.len().max(1))) {
             let answer = &mut answers[*i].log_probs;
             for view in views {
@@ -150,7 +151,12 @@ impl Classifier {
     }
 
     /// One batch.
-    fn look(&mut self, items: &[Item<'_>], views: &[Look], median: f32) -> Result<Vec<Classification>, EngineError> {
+    fn classify_batch(
+        &mut self,
+        items: &[Item<'_>],
+        views: &[OrientedBox],
+        median: f32,
+    ) -> Result<Vec<Classification>, EngineError> {
         if views.is_empty() {
             return Ok(Vec::new());
         }
@@ -163,7 +169,7 @@ impl Classifier {
             self.cutter.cut(&items[*i], median, side, spec, crop);
             crop.chunks_exact_mut(side * side).for_each(|channel| turn(channel, side, *orientation));
         }
-        self.measure(views.iter().map(|(i, orientation)| (&items[*i].bounds, *orientation)), median);
+        self.set_sizes(views.iter().map(|(i, orientation)| (&items[*i].bounds, *orientation)), median);
         let spec = &self.manifest.input;
         let crop_shape = [views.len(), spec.channels, side, side];
         let size_shape = [views.len(), spec.sizes.len()];
@@ -181,11 +187,11 @@ impl Classifier {
                 found: names.join(", "),
             }
         })?;
-        self.read(&logits.shape, &logits.data, views.len())
+        self.read_outputs(&logits.shape, &logits.data, views.len())
     }
 
     /// Relative sizes of boxes in their orientations: the second input.
-    pub(super) fn measure<'a>(&mut self, boxes: impl Iterator<Item = (&'a BoundingBox, u8)>, median: f32) {
+    pub(super) fn set_sizes<'a>(&mut self, boxes: impl Iterator<Item = (&'a BoundingBox, u8)>, median: f32) {
         self.sizes.clear();
         for (bounds, orientation) in boxes {
             let size = |feature: &SizeFeature| relative_size(bounds, turned(*feature, orientation), median);
@@ -193,15 +199,15 @@ impl Classifier {
         }
     }
 
-    /// What the outputs for `count` crops say.
-    pub(super) fn read(
+    /// Classifications from the logits of `count` crops.
+    pub(super) fn read_outputs(
         &self,
         shape: &[usize],
         logits: &[f32],
         count: usize,
     ) -> Result<Vec<Classification>, EngineError> {
-        let named = self.classes.len() + usize::from(self.manifest.output.other);
-        let expected = named + self.manifest.output.extra.len();
+        let classes = self.classes.len() + usize::from(self.manifest.output.other);
+        let expected = classes + self.manifest.output.extra.len();
         let model = self.manifest.name.clone();
         match shape[..] {
             [rows, found] if rows == count && found == expected => {}
@@ -220,7 +226,7 @@ impl Classifier {
         }
         let reach = self.manifest.output.reach;
         let read = |row: &[f32]| {
-            let (classes, more) = row.split_at(named);
+            let (classes, more) = row.split_at(classes);
             let refined = match *more {
                 [iou_logit, left, top, right, bottom] => {
                     let edges = [left, top, right, bottom].map(|edge| edge.clamp(-reach, reach));
@@ -250,7 +256,7 @@ impl Classifier {
 /// Logarithm that stands for probability 0, so that sums stay finite.
 pub const IMPOSSIBLE: f32 = -30.0;
 
-/// What a measure of the upright box is called after the turn.
+/// Which side of the turned box a measure of the upright box is.
 fn turned(feature: SizeFeature, orientation: u8) -> SizeFeature {
     match feature {
         SizeFeature::Width if orientation & 4 != 0 => SizeFeature::Height,
@@ -338,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_in_doubt_is_looked_at_again_and_the_views_are_averaged() {
+    fn a_box_in_doubt_is_classified_in_other_orientations_and_the_views_are_averaged() {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/data/models/tiny-classifier");
         let model = ModelFolder::open(&folder).unwrap();
         let data = (0..400).map(|i| (i * 37 % 200) as u8).collect();

@@ -1,4 +1,4 @@
-//! The composed path: any engine on the host, one step after the other.
+//! The composed recognizer: detector, suppression, selection and classifier, one step after the other, on any engine.
 
 use std::{collections::BTreeMap, time::Instant};
 
@@ -11,7 +11,9 @@ use imaging::GrayImage;
 
 use super::{
     Candidate, Classification, Classifier, Detection, Detector, Item, Plane, Provenance, Recognised, RecognitionError,
-    Recognizer, Region, Segmented, Triage, TriageOptions, combine, median_diagonal, select_detections, suppress,
+    Recognizer, Region, Segmented, Triage, TriageOptions, combine,
+    grouping::{group_into_cells, with_margin},
+    median_diagonal, select_detections, suppress,
 };
 
 /// How the frames of a source are to be recognised.
@@ -67,12 +69,13 @@ impl ComposedRecognizer {
         provenance.notes.extend(chosen.fell_back.iter().map(|reason| format!("engine cpu runs instead: {reason}")));
         let engine = &*chosen.engine;
         let stain = recognition.stain;
-        let detector = match find(library, recognition.detector.as_deref(), Task::Detector, stain, &mut provenance)? {
-            Some(model) => Some(Detector::load(engine, &model, recognition.precision)?),
-            None => None,
-        };
+        let detector =
+            match open_model(library, recognition.detector.as_deref(), Task::Detector, stain, &mut provenance)? {
+                Some(model) => Some(Detector::load(engine, &model, recognition.precision)?),
+                None => None,
+            };
         let classifier =
-            match find(library, recognition.classifier.as_deref(), Task::Classifier, stain, &mut provenance)? {
+            match open_model(library, recognition.classifier.as_deref(), Task::Classifier, stain, &mut provenance)? {
                 Some(model) => Some(Classifier::load(engine, &model, recognition.precision)?),
                 None => None,
             };
@@ -115,9 +118,9 @@ impl ComposedRecognizer {
         self.floor = Some(floor);
     }
 
-    /// Every answer of the detector on the whole frame with a score of at least `floor`, best first, before suppression;
+    /// Every detection on the whole frame with a score of at least `floor`, best first, before suppression;
     /// none without a detector. `thickness_px` is triage's measure of the chromosomes; where it is not given and the
-    /// model's scale depends on it, triage looks now.
+    /// model's scale depends on it, triage measures it now.
     ///
     /// # Errors
     /// When the engine fails.
@@ -144,15 +147,15 @@ impl ComposedRecognizer {
             Some(thickness) => Some(thickness),
             None => {
                 self.grey.read_frame(&frame.pixels);
-                let look = |view| self.triage.assess(view, &TriageOptions::default()).chromosome_width;
-                self.grey.view().ok().and_then(look)
+                let width_of = |view| self.triage.assess(view, &TriageOptions::default()).chromosome_width;
+                self.grey.view().ok().and_then(width_of)
             }
         };
         scale_for(&rule, frame.info.um_per_px, width)
     }
 
-    /// Answers after suppression: on the engine's device where it has one, else step by step on the host.
-    fn found(
+    /// Detections after suppression: on the engine's device where it has one, else step by step on the host.
+    fn detect_objects(
         &mut self,
         frame: &Frame,
         window: &BoundingBox,
@@ -164,15 +167,15 @@ impl ComposedRecognizer {
         if self.on_device.is_some() {
             let scale = self.scale(frame, thickness_px);
             if let (Some(on_device), Some(detector)) = (&mut self.on_device, &mut self.detector) {
-                return Ok(on_device.find(detector, frame, window, self.stain, scale, floor)?);
+                return Ok(on_device.detect_objects(detector, frame, window, self.stain, scale, floor)?);
             }
         }
-        let answers = self.detect(frame, window, thickness_px, floor)?;
-        Ok(suppress(&answers, thresholds))
+        let detections = self.detect(frame, window, thickness_px, floor)?;
+        Ok(suppress(&detections, thresholds))
     }
 
     /// What the classifier says of boxes, one batch.
-    fn named(
+    fn classify(
         &mut self,
         frame: &Frame,
         window: &BoundingBox,
@@ -187,7 +190,7 @@ impl ComposedRecognizer {
         });
         #[cfg(any(test, feature = "tensorrt"))]
         if let Some(on_device) = &mut self.on_device {
-            return Ok(on_device.name(classifier, frame, window, self.stain, same, boxes, median)?);
+            return Ok(on_device.classify(classifier, frame, window, self.stain, same, boxes, median)?);
         }
         let plane = if same {
             &self.plane
@@ -199,9 +202,13 @@ impl ComposedRecognizer {
         Ok(classifier.classify(&items, median)?)
     }
 
-    fn with_detector(&mut self, frame: &Frame, regions: &[Region]) -> Result<Vec<Recognised>, RecognitionError> {
+    fn recognise_with_detector(
+        &mut self,
+        frame: &Frame,
+        regions: &[Region],
+    ) -> Result<Vec<Recognised>, RecognitionError> {
         let (width, height) = (frame.pixels.width() as f32, frame.pixels.height() as f32);
-        let window = regions.iter().map(|region| widened(&region.bounds, width, height)).reduce(|a, b| a.union(&b));
+        let window = regions.iter().map(|region| with_margin(&region.bounds, width, height)).reduce(|a, b| a.union(&b));
         let window = window.unwrap_or_else(|| BoundingBox::from_corners(0.0, 0.0, width, height));
         let Some(thresholds) = self.detector.as_ref().map(|detector| detector.manifest().thresholds) else {
             return Ok(Vec::new());
@@ -209,26 +216,19 @@ impl ComposedRecognizer {
         let started = Instant::now();
         let floor = self.floor.map_or(thresholds.candidate, |floor| floor.min(thresholds.candidate));
         let thickness = regions.iter().find_map(|region| region.thickness_px);
-        let mut kept = self.found(frame, &window, thickness, floor, &thresholds)?;
+        let mut kept = self.detect_objects(frame, &window, thickness, floor, &thresholds)?;
         select_detections(&mut kept, &thresholds);
         let detected = started.elapsed();
-        let mut groups: Vec<Vec<Detection>> = regions.iter().map(|_| Vec::new()).collect();
-        for detection in kept {
-            if let Some(group) = owner(&detection.bounds, regions, width, height) {
-                groups[group].push(detection);
-            }
-        }
-        let parts = regions.iter().cloned().zip(groups).collect();
-        let whole = joined(parts, width, height);
-        let mut cells = Vec::with_capacity(whole.len());
-        for (region, group) in whole {
+        let grouped = group_into_cells(kept, regions, width, height);
+        let mut cells = Vec::with_capacity(grouped.len());
+        for (region, group) in grouped {
             let mut timing = BTreeMap::new();
             if cells.is_empty() {
                 timing.insert("detect", detected);
             }
             let started = Instant::now();
             let considered = group.iter().take_while(|d| d.score >= thresholds.candidate).count();
-            let candidates = self.classified(frame, &window, group, &thresholds)?;
+            let candidates = self.candidates_of(frame, &window, group, &thresholds)?;
             timing.insert("classify", started.elapsed());
             let bounds = candidates
                 .iter()
@@ -247,8 +247,8 @@ impl ComposedRecognizer {
         Ok(cells)
     }
 
-    /// Joins the detector's boxes and classes with the classifier's opinion of them, one batch for all.
-    fn classified(
+    /// The detector's boxes and classes joined with those of the classifier, one batch for all.
+    fn candidates_of(
         &mut self,
         frame: &Frame,
         window: &BoundingBox,
@@ -260,18 +260,23 @@ impl ComposedRecognizer {
         let median = median_diagonal(accepted);
         let boxes: Vec<BoundingBox> =
             detections.iter().take_while(|d| d.score >= thresholds.candidate).map(|d| d.bounds).collect();
-        let named = self.named(frame, window, &boxes, median)?;
+        let classifications = self.classify(frame, window, &boxes, median)?;
         let (width, height) = (frame.pixels.width() as f32, frame.pixels.height() as f32);
-        let place = |i: usize, detection: &Detection| match named.get(i).and_then(|named| named.refined) {
+        let place = |i: usize, detection: &Detection| match classifications
+            .get(i)
+            .and_then(|classification| classification.refined)
+        {
             Some(refined) => refined.applied(&detection.bounds).clipped(width, height),
             None => detection.bounds,
         };
         let places: Vec<BoundingBox> = detections.iter().enumerate().map(|(i, d)| place(i, d)).collect();
-        let over = detections.iter().zip(&places).filter(|(d, _)| d.accepted);
-        let accepted: Vec<BoundingBox> = over.map(|(_, place)| *place).collect();
+        let pairs = detections.iter().zip(&places).filter(|(d, _)| d.accepted);
+        let accepted: Vec<BoundingBox> = pairs.map(|(_, place)| *place).collect();
         let candidates = detections.into_iter().enumerate().map(|(i, detection)| {
-            let classifier = named.get(i).map(|named| &named.log_probs);
-            let iou_logit = named.get(i).and_then(|named| named.refined).map_or(0.0, |refined| refined.iou_logit);
+            let classification = classifications.get(i);
+            let classifier = classification.map(|classification| &classification.log_probs);
+            let refined = classification.and_then(|classification| classification.refined);
+            let iou_logit = refined.map_or(0.0, |refined| refined.iou_logit);
             let temperature = if classifier.is_some() { calibration.combined_temperature } else { 1.0 };
             let p_single = classifier.map_or(1.0, |c| 1.0 - c[ChromosomeClass::COUNT].exp());
             Candidate {
@@ -282,7 +287,7 @@ impl ComposedRecognizer {
                 probability: calibration.probability(detection.score, p_single, iou_logit),
                 accepted: detection.accepted,
                 log_probs: combine(detection.classes.as_ref(), classifier, thresholds, temperature),
-                status: alone(&places[i], &accepted),
+                status: status_of(&places[i], &accepted),
             }
         });
         Ok(candidates.collect())
@@ -294,7 +299,7 @@ impl Recognizer for ComposedRecognizer {
         if self.detector.is_none() {
             return Ok(self.segmented.recognise(frame, self.stain, regions));
         }
-        self.with_detector(frame, regions)
+        self.recognise_with_detector(frame, regions)
     }
 
     #[cfg(any(test, feature = "tensorrt"))]
@@ -305,7 +310,7 @@ impl Recognizer for ComposedRecognizer {
     #[cfg(any(test, feature = "tensorrt"))]
     fn prefetch(&mut self, frame: &Frame) {
         if let Some(on_device) = &mut self.on_device {
-            on_device.send_ahead(frame);
+            on_device.prefetch(frame);
         }
     }
 
@@ -314,14 +319,14 @@ impl Recognizer for ComposedRecognizer {
     }
 }
 
-/// A box that no other touches holds a chromosome that lies alone; of the others boxes cannot tell.
-fn alone(bounds: &BoundingBox, accepted: &[BoundingBox]) -> Status {
+/// A box that no other touches holds a chromosome that lies alone; for the others boxes alone do not decide it.
+fn status_of(bounds: &BoundingBox, accepted: &[BoundingBox]) -> Status {
     let others = accepted.iter().filter(|other| *other != bounds && other.intersection(bounds) > 0.0).count();
     if others == 0 { Status::Single } else { Status::Unclear }
 }
 
 /// The model for a task: the named one (an error when it is missing), else the first that serves the stain.
-fn find(
+fn open_model(
     library: &ModelLibrary,
     name: Option<&str>,
     task: Task,
@@ -371,78 +376,6 @@ fn scale_for(rule: &ScaleRule, um_per_px: Option<f64>, thickness_px: Option<f32>
     factor.clamp(0.05, 8.0)
 }
 
-/// A region with room for chromosomes that triage did not count in.
-fn widened(bounds: &BoundingBox, width: f32, height: f32) -> BoundingBox {
-    let margin = 40.0 + 0.15 * bounds.width.max(bounds.height);
-    BoundingBox::from_corners(bounds.x - margin, bounds.y - margin, bounds.right() + margin, bounds.bottom() + margin)
-        .clipped(width, height)
-}
-
-/// Chromosomes from which on a cell is complete, or nearly so: no other region is a part of it.
-const COMPLETE: usize = 45;
-/// Chromosomes that the parts of one cell have together: with fewer they stay incomplete and may as well be two cells; a few
-/// more than a normal cell's, for boxes that are none.
-const OF_ONE: std::ops::RangeInclusive<usize> = 35..=48;
-
-/// A region that comes this near to the frame's border, in pixels, runs out of the frame.
-const BORDER: f32 = 3.0;
-
-/// Regions with their answers, best first, where neighbours that make up one cell only together are one: triage, which has no
-/// networks to count with, parts a spread whose chromosomes lie far from each other.
-fn joined(mut parts: Vec<(Region, Vec<Detection>)>, width: f32, height: f32) -> Vec<(Region, Vec<Detection>)> {
-    let count = |part: &(Region, Vec<Detection>)| part.1.iter().filter(|d| d.accepted).count();
-    let near = |a: &Region, b: &Region| {
-        widened(&a.bounds, width, height).intersection(&widened(&b.bounds, width, height)) > 0.0
-    };
-    // Two that both run out of the frame may be parts of two cells; joined, they would look like a whole one.
-    let cut = |part: &(Region, Vec<Detection>)| {
-        let b = &part.0.bounds;
-        b.x <= BORDER || b.y <= BORDER || b.right() >= width - BORDER || b.bottom() >= height - BORDER
-    };
-    let one_cell = |a: &(Region, Vec<Detection>), b: &(Region, Vec<Detection>)| {
-        let (m, n) = (count(a), count(b));
-        m.min(n) > 0 && m.max(n) < COMPLETE && OF_ONE.contains(&(m + n)) && near(&a.0, &b.0) && !(cut(a) && cut(b))
-    };
-    let pair = |parts: &[(Region, Vec<Detection>)]| {
-        let pairs = (0..parts.len()).flat_map(|i| (i + 1..parts.len()).map(move |j| (i, j)));
-        pairs.into_iter().find(|(i, j)| one_cell(&parts[*i], &parts[*j]))
-    };
-    while let Some((i, j)) = pair(&parts) {
-        let larger = if count(&parts[j]) > count(&parts[i]) { j } else { i };
-        let (quality, thickness_px) = (parts[larger].0.quality, parts[larger].0.thickness_px);
-        let (other, more) = parts.remove(j);
-        let (region, group) = &mut parts[i];
-        *region = Region { bounds: region.bounds.union(&other.bounds), quality, thickness_px };
-        group.extend(more);
-        group.sort_by(|a, b| b.score.total_cmp(&a.score));
-    }
-    parts
-}
-
-/// The region that a chromosome belongs to: the one whose widened bounds hold its middle, the nearest if several do.
-pub(super) fn owner(bounds: &BoundingBox, regions: &[Region], width: f32, height: f32) -> Option<usize> {
-    let (x, y) = (bounds.x + bounds.width / 2.0, bounds.y + bounds.height / 2.0);
-    let distance = |region: &BoundingBox| {
-        let dx = (region.x - x).max(x - region.right()).max(0.0);
-        let dy = (region.y - y).max(y - region.bottom()).max(0.0);
-        // Inside several: the nearest middle decides.
-        let (cx, cy) = (region.x + region.width / 2.0, region.y + region.height / 2.0);
-        (dx.hypot(dy), (cx - x).hypot(cy - y))
-    };
-    regions
-        .iter()
-        .enumerate()
-        .filter(|(_, region)| {
-            let wide = widened(&region.bounds, width, height);
-            (wide.x..=wide.right()).contains(&x) && (wide.y..=wide.bottom()).contains(&y)
-        })
-        .min_by(|(_, a), (_, b)| {
-            let (a, b) = (distance(&a.bounds), distance(&b.bounds));
-            a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1))
-        })
-        .map(|(index, _)| index)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -456,28 +389,5 @@ mod tests {
         assert!((scale_for(&rule, None, Some(33.0)) - 0.33).abs() < 0.01);
         let measured = ScaleRule { um_per_px: Some(0.1), ..rule };
         assert!((scale_for(&measured, Some(0.05), Some(33.0)) - 0.33).abs() < 1e-6);
-    }
-
-    #[test]
-    fn the_parts_of_one_cell_are_joined_and_two_cells_are_not() {
-        let part = |left: f32, right: f32, chromosomes: usize| {
-            let bounds = BoundingBox::from_corners(left + 10.0, 10.0, right, 490.0);
-            let quality = domain::Quality { focus: chromosomes as f32, ..Default::default() };
-            let answer = |k: usize| Detection { bounds, score: 0.95 - 0.01 * k as f32, classes: None, accepted: true };
-            (Region { bounds, quality, thickness_px: None }, (0..chromosomes).map(answer).collect::<Vec<_>>())
-        };
-        let cells = |parts: &[(Region, Vec<Detection>)]| joined(parts.to_vec(), 2000.0, 500.0);
-        let counts = |parts: &[(Region, Vec<Detection>)]| cells(parts).iter().map(|c| c.1.len()).collect::<Vec<_>>();
-        assert_eq!(counts(&[part(0.0, 500.0, 29), part(450.0, 800.0, 17)]), [46]);
-        assert_eq!(counts(&[part(0.0, 500.0, 20), part(450.0, 800.0, 17), part(810.0, 900.0, 8)]), [45]);
-        for two in [(46, 46), (46, 2), (20, 10), (30, 25), (40, 0)] {
-            assert_eq!(counts(&[part(0.0, 500.0, two.0), part(450.0, 800.0, two.1)]), [two.0, two.1]);
-        }
-        assert_eq!(counts(&[part(0.0, 400.0, 29), part(1500.0, 1900.0, 17)]), [29, 17], "far from each other");
-        assert_eq!(counts(&[part(-10.0, 500.0, 29), part(450.0, 800.0, 17)]), [46], "one runs out of the frame");
-        assert_eq!(counts(&[part(-10.0, 900.0, 29), part(850.0, 2000.0, 17)]), [29, 17], "both run out of the frame");
-        let one = &cells(&[part(0.0, 500.0, 17), part(450.0, 800.0, 29)])[0];
-        assert_eq!((one.0.bounds.right(), one.0.quality.focus), (800.0, 29.0), "the larger part's quality");
-        assert!(one.1.is_sorted_by(|a, b| a.score >= b.score));
     }
 }

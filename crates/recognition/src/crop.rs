@@ -10,7 +10,7 @@ pub(super) fn crop_side(bounds: &BoundingBox, median: f32, spec: &InputSpec) -> 
     (spec.crop.margin * bounds.width.max(bounds.height)).max(spec.crop.floor * median).max(1.0)
 }
 
-/// Cuts crops; keeps what it needs on the way from crop to crop.
+/// Cuts crops; keeps its buffers from crop to crop.
 ///
 /// A value of a crop is the mean of `supersample` x `supersample` places, each interpolated between the middles of four
 /// pixels. The places form a lattice, so that a crop is made in two passes: along the rows of the plane, then down the

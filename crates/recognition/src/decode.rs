@@ -3,10 +3,12 @@
 use crate::inference::{Manifest, ScoreChannel, Tensor, Thresholds};
 use domain::{BoundingBox, ChromosomeClass};
 
+use super::classifier::IMPOSSIBLE;
+
 /// Log probabilities over the 24 classes.
 pub type ClassLogProbs = [f32; ChromosomeClass::COUNT];
 
-/// One answer of a detector.
+/// A box that the detector gives for a chromosome.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Detection {
     /// Where, in the pixels that the caller works in.
@@ -15,7 +17,7 @@ pub struct Detection {
     pub score: f32,
     /// Natural logarithms of the class probabilities, where the detector knows classes.
     pub classes: Option<ClassLogProbs>,
-    /// It is told as a chromosome ([`tell`](super::select_detections())).
+    /// Selected as a chromosome by [`select_detections`](super::select_detections()).
     pub accepted: bool,
 }
 
@@ -41,10 +43,10 @@ pub fn log_softmax(logits: &mut [f32], temperature: f32) {
     }
 }
 
-/// Highest number of answers that go on to suppression.
+/// Most detections of a frame that suppression looks at: the best ones.
 pub(super) const MAX_DETECTIONS: usize = 1000;
 
-/// Every answer of one picture's map with a score of at least `floor`, best first. Boxes are in input pixels.
+/// Every detection of one picture's map with a score of at least `floor`, best first. Boxes are in input pixels.
 ///
 /// `map` has the shape `[1, channels, rows, columns]`, `channel_class[i]` is the class of class channel i.
 pub fn decode(
@@ -77,9 +79,9 @@ pub fn decode(
             let class_log_probs = (classes > 0).then(|| {
                 let mut logits: Vec<f32> = (0..classes).map(|c| channel(5 + c)[i]).collect();
                 log_softmax(&mut logits, manifest.calibration.class_temperature);
-                let mut all = [-30.0; ChromosomeClass::COUNT];
+                let mut all = [IMPOSSIBLE; ChromosomeClass::COUNT];
                 for (class, value) in channel_class.iter().zip(&logits) {
-                    all[class.index()] = value.max(-30.0);
+                    all[class.index()] = value.max(IMPOSSIBLE);
                 }
                 all
             });

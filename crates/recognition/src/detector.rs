@@ -68,7 +68,7 @@ impl Detector {
         (width, height, width.next_multiple_of(multiple), height.next_multiple_of(multiple))
     }
 
-    /// Every answer with a score of at least `floor`, best first, before suppression. Boxes are in pixels of the frame,
+    /// Every detection with a score of at least `floor`, best first, before suppression. Boxes are in pixels of the frame,
     /// clipped to the plane. `scale` is the number of input pixels for a pixel of the plane; planes that would grow
     /// beyond the model's largest side are shrunk further.
     ///
@@ -107,11 +107,11 @@ impl Detector {
             found.sort_by(|a, b| b.score.total_cmp(&a.score));
         }
         let (left, top) = (plane.left as f32, plane.top as f32);
-        let (most_x, most_y) = (plane.width as f32, plane.height as f32);
+        let (width, height) = (plane.width as f32, plane.height as f32);
         found.retain_mut(|detection| {
             let b = detection.bounds;
             let inside = BoundingBox::from_corners(b.x * back_x, b.y * back_y, b.right() * back_x, b.bottom() * back_y)
-                .clipped(most_x, most_y);
+                .clipped(width, height);
             detection.bounds = BoundingBox { x: inside.x + left, y: inside.y + top, ..inside };
             inside.width >= 1.0 && inside.height >= 1.0 && detection.score.is_finite()
         });

@@ -1,9 +1,11 @@
 //! Frames in, chromosomes with scores out.
 //!
-//! The way of a frame through this room: the part that holds the cells becomes a grey [`Plane`]; the [`Detector`]
-//! finds chromosomes on it; suppression leaves one answer a chromosome; the [`Classifier`] names those of a cell in one
-//! batch; both networks' probabilities are joined. [`ComposedRecognizer`] does this with any engine. Without a
-//! detector, segmentation alone finds pieces, and the result says so.
+//! Data flow: [`Triage`] finds the regions of a frame that hold cells. Their window becomes a grey [`Plane`]; the
+//! [`Detector`] finds chromosomes on it; suppression leaves one detection per chromosome; [`select_detections`] marks the
+//! accepted ones; they are grouped into cells; the [`Classifier`] classifies those of a cell in one batch; the
+//! probabilities of both networks are joined. [`ComposedRecognizer`] does this with any engine of [`inference`]. Without a
+//! detector, segmentation alone finds the objects, and the [`Provenance`] says so. [`choose`](fn@choose) then selects a
+//! cell's chromosomes together with their classes.
 
 mod choose;
 mod classifier;
@@ -11,6 +13,7 @@ mod composed;
 mod crop;
 mod decode;
 mod detector;
+mod grouping;
 pub mod inference;
 #[cfg(any(test, feature = "tensorrt"))]
 mod on_device;
@@ -35,14 +38,14 @@ pub use spreads::SpreadFeatures;
 pub use triage::{Assessment, Spread, Triage, TriageOptions, TriageVerdict};
 
 use crate::inference::{EngineError, ModelError};
-use domain::{BoundingBox, ChromosomeClass, Quality, Status, frame::Frame};
+use domain::{BoundingBox, ChromosomeClass, ErrorKind, HasKind, Quality, Status, frame::Frame};
 
-/// A part of a frame that holds one cell, as triage sees it.
+/// A part of a frame that holds one cell, by triage.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Region {
     /// Where in the frame.
     pub bounds: BoundingBox,
-    /// What triage thinks of it.
+    /// Scores of triage.
     pub quality: Quality,
     /// Typical thickness of its chromosomes in pixels of the frame, as triage measures it; none where it has not looked.
     pub thickness_px: Option<f32>,
@@ -62,7 +65,7 @@ impl Region {
 /// The cells of one frame. Up to two lie in the frame's own memory, so that triage allocates nothing for them.
 pub type Regions = SmallVec<[Region; 2]>;
 
-/// One piece that may be a chromosome.
+/// An object that may be a chromosome.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Candidate {
     /// Where in the frame, in pixels.
@@ -76,7 +79,7 @@ pub struct Candidate {
     /// The probability that this holds a chromosome, by score and classifier together, as far as no better candidate
     /// overlaps it; 0 to 1.
     pub probability: f32,
-    /// The detector alone tells it as a chromosome.
+    /// The detector by itself accepts it as a chromosome.
     pub accepted: bool,
     /// Natural logarithms of the probabilities of the 24 classes and, last, of being no single chromosome, joined over
     /// the networks; none where no network knows classes.
@@ -99,12 +102,12 @@ impl Candidate {
 pub struct Recognised {
     /// The cell's region, widened to hold its chromosomes.
     pub region: BoundingBox,
-    /// What triage thought.
+    /// Scores of triage.
     pub quality: Quality,
     /// Every candidate after suppression, best first; the accepted ones are the detector's chromosomes, all of them
     /// serve the selection over the cell.
     pub candidates: Vec<Candidate>,
-    /// How many of them, the best ones, reach the model's floor for candidates; the rest only serve measurements.
+    /// How many of them, the best ones, reach the model's threshold for candidates; the rest only serve measurements.
     pub considered: usize,
     /// Width of a chromosome in pixels of the frame, where it could be estimated.
     pub chromosome_width_px: Option<f32>,
@@ -113,13 +116,13 @@ pub struct Recognised {
 }
 
 impl Recognised {
-    /// The candidates that the detector alone tells as chromosomes.
+    /// The candidates that the detector by itself accepts as chromosomes.
     pub fn accepted(&self) -> impl Iterator<Item = &Candidate> {
         self.candidates.iter().filter(|candidate| candidate.accepted)
     }
 }
 
-/// What recognition rests on: told in every message.
+/// What recognition rests on: stated in every message.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Provenance {
     /// `task: name@hash12` of the models; empty when segmentation alone runs.
@@ -140,6 +143,14 @@ pub enum RecognitionError {
     Engine(#[from] EngineError),
 }
 
+impl HasKind for RecognitionError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Engine(error) => error.kind(),
+        }
+    }
+}
+
 impl From<ModelError> for RecognitionError {
     fn from(error: ModelError) -> Self {
         Self::Engine(error.into())
@@ -155,13 +166,13 @@ pub trait Recognizer: Send {
     /// When the engine fails; the frame may be tried again with another recognizer.
     fn recognise(&mut self, frame: &Frame, regions: &[Region]) -> Result<Vec<Recognised>, RecognitionError>;
 
-    /// Whether frames have a way to go before they can be worked on, so that [`announce`](Self::announce) saves time.
+    /// Whether frames must be sent to a device first, so that [`prefetch`](Self::prefetch) saves time.
     fn supports_prefetch(&self) -> bool {
         false
     }
 
-    /// The frame to be recognised after the next call of [`recognise`](Self::recognise), where it is at hand: an engine
-    /// with a device sends it there beside that work. Results do not depend on it. The caller keeps the frame.
+    /// Takes the frame after the next one, where it is available: an engine with a device uploads it while it works on the
+    /// next. Results do not depend on it. The caller keeps the frame.
     fn prefetch(&mut self, _frame: &Frame) {}
 
     /// What it rests on.

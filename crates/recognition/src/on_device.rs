@@ -1,5 +1,5 @@
-//! The steps of recognition on a device: the frame goes up once, kernels and networks work on it there, and only boxes,
-//! scores and logits come back. What each step computes is defined by its twin on the host (`plane`, `decode`,
+//! The steps of recognition on a device: the frame is uploaded once, kernels and networks work on it there, and only boxes,
+//! scores and logits are downloaded. What each step computes is defined by its twin on the host (`plane`, `decode`,
 //! `classifier`); a test below holds the two together with the kernels on emulated threads.
 
 use std::sync::PoisonError;
@@ -14,7 +14,7 @@ use domain::{
 
 use super::{
     Classification, Classifier, Detection, Detector,
-    classifier::Look,
+    classifier::OrientedBox,
     crop::crop_side,
     decode::{MAX_DETECTIONS, logit, score_channel},
     plane::{must_invert, pixels_under},
@@ -23,7 +23,7 @@ use super::{
 /// A window of a frame: left, top, width, height in pixels.
 type Window = (usize, usize, usize, usize);
 
-/// What the steps keep on the device.
+/// Buffers and networks on the device.
 pub struct OnDevice {
     device: SharedDevice,
     /// The frame that is worked on, and one that was sent ahead.
@@ -45,7 +45,7 @@ pub struct OnDevice {
     logits: Buffer,
 }
 
-/// Which frame it is, as long as its pixels are kept: where they lie, and its number.
+/// Identifies a frame while its pixels are kept: their address, and its number.
 type FrameKey = (usize, FrameId);
 
 fn key(frame: &Frame) -> FrameKey {
@@ -83,9 +83,9 @@ impl OnDevice {
         })
     }
 
-    /// Sends a frame to the device beside the work on the present one. When it fails the frame goes up in its turn, and
-    /// what is wrong is told then.
-    pub fn send_ahead(&mut self, frame: &Frame) {
+    /// Sends a frame to the device while it works on the present one. When that fails the frame is sent again in its turn,
+    /// and the error is reported then.
+    pub fn prefetch(&mut self, frame: &Frame) {
         let slot = usize::from(self.waiting[0].is_some());
         let mut device = self.device.lock().unwrap_or_else(PoisonError::into_inner);
         let buffer = &mut self.frames[slot];
@@ -100,7 +100,7 @@ impl OnDevice {
     }
 
     /// Detects on a window of a frame and suppresses doubles. Boxes are in pixels of the frame.
-    pub fn find(
+    pub fn detect_objects(
         &mut self,
         detector: &mut Detector,
         frame: &Frame,
@@ -112,15 +112,15 @@ impl OnDevice {
         let mut device = self.device.lock().unwrap_or_else(PoisonError::into_inner);
         let failed = failure(&detector.manifest.name);
         let pixels = &frame.pixels;
-        let ahead = self.waiting.iter().position(|waiting| *waiting == Some(key(frame)));
-        self.current = ahead.unwrap_or_else(|| usize::from(self.waiting[0].is_some()));
+        let prefetched = self.waiting.iter().position(|waiting| *waiting == Some(key(frame)));
+        self.current = prefetched.unwrap_or_else(|| usize::from(self.waiting[0].is_some()));
         let buffer = &mut self.frames[self.current];
-        // Also where a frame that was sent ahead makes room for this one.
+        // Also where this one replaces a frame that was sent ahead.
         if self.waiting[self.current].take().is_some() {
             device.follow().map_err(&failed)?;
         }
         match pixels.view() {
-            _ if ahead.is_some() => Ok(()),
+            _ if prefetched.is_some() => Ok(()),
             PixelView::Mono8(samples) | PixelView::Rgb8(samples) => device.upload(buffer, samples),
             PixelView::Mono16(samples) => device.upload(buffer, samples),
         }
@@ -190,10 +190,10 @@ impl OnDevice {
         Ok(records.iter().map(detection).collect())
     }
 
-    /// Classifies boxes on the window that [`find`](Self::find) looked at last. `same`: the classifier wants the same grey
+    /// Classifies boxes on the window that [`detect_objects`](Self::detect_objects) worked on last. `same`: the classifier wants the same grey
     /// levels as the detector.
     #[allow(clippy::too_many_arguments, reason = "the same as the host's step takes")]
-    pub fn name(
+    pub fn classify(
         &mut self,
         classifier: &mut Classifier,
         frame: &Frame,
@@ -214,23 +214,25 @@ impl OnDevice {
                 .prepare(&prepare, &self.frames[self.current], &mut self.crops_plane)
                 .map_err(failure(&classifier.manifest.name))?;
         }
-        classifier.twice_in_doubt(boxes.len(), |classifier, views| self.look(classifier, same, boxes, views, median))
+        classifier.repeat_in_doubt(boxes.len(), |classifier, views| {
+            self.classify_batch(classifier, same, boxes, views, median)
+        })
     }
 
     /// One batch of the classifier.
-    fn look(
+    fn classify_batch(
         &mut self,
         classifier: &mut Classifier,
         same: bool,
         boxes: &[BoundingBox],
-        views: &[Look],
+        views: &[OrientedBox],
         median: f32,
     ) -> Result<Vec<Classification>, EngineError> {
         if views.is_empty() {
             return Ok(Vec::new());
         }
         let mut device = self.device.lock().unwrap_or_else(PoisonError::into_inner);
-        classifier.measure(views.iter().map(|(i, orientation)| (&boxes[*i], *orientation)), median);
+        classifier.set_sizes(views.iter().map(|(i, orientation)| (&boxes[*i], *orientation)), median);
         let failed = failure(&classifier.manifest.name);
         let spec = &classifier.manifest.input;
         let (left, top, width, height) = self.window;
@@ -247,7 +249,7 @@ impl OnDevice {
             mean: spec.mean,
             std: spec.std,
         };
-        let crop = |(i, orientation): &Look| {
+        let crop = |(i, orientation): &OrientedBox| {
             let b = &boxes[*i];
             Crop {
                 x: b.x - left as f32 + b.width / 2.0,
@@ -271,7 +273,7 @@ impl OnDevice {
         let tensor = &classifier.manifest.output.tensor;
         let shape = classifier.session.run_on(&mut device, &inputs, tensor, &mut self.logits)?;
         let logits: Vec<f32> = device.download(&self.logits, shape.iter().product()).map_err(&failed)?;
-        classifier.read(&shape, &logits, views.len())
+        classifier.read_outputs(&shape, &logits, views.len())
     }
 }
 

@@ -1,4 +1,4 @@
-//! The grey plane that every part of recognition looks at: 8-bit, right polarity, ground at a fixed level.
+//! The grey plane that every step of recognition works on: 8-bit, right polarity, background at a fixed level.
 
 use crate::inference::{Background, InputSpec, Polarity};
 use domain::{
@@ -24,8 +24,8 @@ pub struct Plane {
 
 impl Plane {
     /// Fills the plane with the part of `pixels` under `window` (clipped to the frame; the whole frame when nothing is
-    /// left), turned to the polarity that `spec` wants and with its ground brought to the level that `spec` names.
-    /// The plane's memory is used again.
+    /// left), turned to the polarity that `spec` wants and with its background brought to the level that `spec` names.
+    /// The plane's memory is reused.
     pub fn fill(&mut self, pixels: &Pixels, window: &BoundingBox, stain: Stain, spec: &InputSpec) {
         let frame_width = pixels.width();
         (self.left, self.top, self.width, self.height) = pixels_under(window, frame_width, pixels.height());
@@ -59,8 +59,8 @@ impl Plane {
     fn normalise(&mut self, invert: bool, background: Option<Background>) {
         let mut table: [u8; 256] = std::array::from_fn(|v| if invert { 255 - v as u8 } else { v as u8 });
         if let Some(background) = background {
-            let ground = ground_level(&self.data, &table, background.percentile).max(1);
-            let gain = background.level / f32::from(ground);
+            let measured = background_level(&self.data, &table, background.percentile).max(1);
+            let gain = background.level / f32::from(measured);
             for value in &mut table {
                 *value = (f32::from(*value) * gain).round_ties_even().clamp(0.0, 255.0) as u8;
             }
@@ -125,7 +125,7 @@ pub(super) fn must_invert(stain: Stain, spec: &InputSpec) -> bool {
 }
 
 /// Smallest level (after `table`) that at least a share of `percentile` of the samples does not exceed.
-fn ground_level(samples: &[u8], table: &[u8; 256], percentile: f32) -> u8 {
+fn background_level(samples: &[u8], table: &[u8; 256], percentile: f32) -> u8 {
     let mut histogram = [0u32; 256];
     for value in samples {
         histogram[usize::from(table[usize::from(*value)])] += 1;
@@ -180,8 +180,8 @@ mod tests {
     }
 
     #[test]
-    fn the_ground_is_brought_to_its_level_in_every_format_and_polarity() {
-        // Nine of ten samples are ground at 200 of 255, one is dark.
+    fn the_background_is_brought_to_its_level_in_every_format_and_polarity() {
+        // Nine of ten samples are background at 200 of 255, one is dark.
         let grey: Vec<u8> = (0..100).map(|i| if i % 10 == 0 { 50 } else { 200 }).collect();
         let mono8 = Pixels::new(PixelBuffer::from_bytes(&grey), PixelFormat::Mono8, 10, 10, 8).unwrap();
         let words: Vec<u16> = grey.iter().map(|v| (u32::from(*v) * 4095 / 255) as u16).collect();

@@ -1,4 +1,4 @@
-//! Segmentation alone: what runs where no detector is there. It finds and counts pieces; it knows no classes.
+//! Segmentation alone, where no detector serves the stain: it finds and counts objects and knows no classes.
 
 use std::{collections::BTreeMap, time::Instant};
 
@@ -7,9 +7,9 @@ use imaging::{
     GrayImage, Polarity, PrepareOptions, Prepared, Preparer, RegionKind, SegmentOptions, Segmentation, Segmenter,
 };
 
-use super::{Candidate, Recognised, Region, composed::owner};
+use super::{Candidate, Recognised, Region, grouping::region_of};
 
-/// Pictures and scratch memory of the segmentation; used again for every frame.
+/// Pictures and scratch memory of the segmentation; reused for every frame.
 #[derive(Default)]
 pub struct Segmented {
     grey: GrayImage,
@@ -18,7 +18,7 @@ pub struct Segmented {
 }
 
 impl Segmented {
-    /// Finds the pieces of every region. A frame that cannot be prepared (all pixels equal) has none.
+    /// Finds the objects of every region. A frame that cannot be prepared (all pixels equal) has none.
     pub fn recognise(&mut self, frame: &Frame, stain: Stain, regions: &[Region]) -> Vec<Recognised> {
         let started = Instant::now();
         let (width, height) = (frame.pixels.width() as f32, frame.pixels.height() as f32);
@@ -26,19 +26,19 @@ impl Segmented {
         let mut typical_width = None;
         if let Some((_, segmentation)) = self.segment(frame, stain) {
             typical_width = segmentation.chromosome_width;
-            for piece in segmentation.chromosomes() {
-                let b = piece.bounds;
+            for object in segmentation.chromosomes() {
+                let b = object.bounds;
                 let bounds = BoundingBox::from_corners(b.left as f32, b.top as f32, b.right as f32, b.bottom as f32);
-                let Some(group) = owner(&bounds, regions, width, height) else { continue };
+                let Some(group) = region_of(&bounds, regions, width, height) else { continue };
                 groups[group].push(Candidate {
                     bounds,
-                    objectness: piece.score,
+                    objectness: object.score,
                     p_single: 1.0,
                     iou_logit: 0.0,
-                    probability: piece.score,
+                    probability: object.score,
                     accepted: true,
                     log_probs: None,
-                    status: match piece.kind {
+                    status: match object.kind {
                         RegionKind::Single => Status::Single,
                         RegionKind::Touching => Status::Touching,
                         RegionKind::Crossing => Status::Crossing,

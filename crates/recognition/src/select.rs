@@ -1,17 +1,18 @@
-//! Which of a detector's answers are told as chromosomes, classes left aside. Pure.
+//! Which detections are accepted as chromosomes, classes left aside. Pure.
 //!
-//! A plain threshold cannot tell two chromosomes that cross from one that was boxed twice. Here a set of boxes is chosen as a
-//! whole: each is worth the logit of its score over that of the threshold, and each overlap costs what the model says.
+//! A plain threshold cannot distinguish two chromosomes that cross from one that was boxed twice. Here a set of boxes is
+//! selected as a whole: each is worth the logit of its score over that of the threshold, and each overlap costs what the model says.
 
 use crate::inference::{OverlapPrice, Thresholds};
 
 use super::{Detection, decode::logit};
 
-/// Most steps of the search among boxes that overlap in one chain; the best found so far is taken then.
-const STEPS: usize = 10_000;
+/// Most steps of the search among boxes that overlap in one chain; the best set so far is taken then.
+const MAX_SEARCH_STEPS: usize = 10_000;
 
-/// Marks the answers that are accepted: of all sets of answers the one that is worth most. Exact unless more overlap in one
-/// chain than the search can try; without a price of overlaps in the model, every answer from `thresholds.score` on.
+/// Marks the detections that are accepted: of all sets of detections the one that is worth most. Exact unless more of them
+/// overlap in one chain than the search can try; without a price of overlaps in the model, every detection from
+/// `thresholds.score` on.
 pub fn select_detections(detections: &mut [Detection], thresholds: &Thresholds) {
     let Some(price) = thresholds.overlap else {
         detections.iter_mut().for_each(|d| d.accepted = d.score >= thresholds.score);
@@ -23,7 +24,7 @@ pub fn select_detections(detections: &mut [Detection], thresholds: &Thresholds) 
     while let Some(&first) = open.first() {
         let chain = chain_of(first, &mut open, detections, &price);
         let mut search = Search::new(&chain, detections, thresholds.score, &price);
-        search.go(0, 0.0);
+        search.extend_set(0, 0.0);
         for (row, i) in chain.into_iter().enumerate() {
             detections[i].accepted = search.best[row];
         }
@@ -50,7 +51,7 @@ struct Search {
     worth: Vec<f32>,
     /// What all from a row on are worth together.
     rest: Vec<f32>,
-    /// `cost[a][b]` of telling both.
+    /// `cost[a][b]` of accepting both.
     cost: Vec<Vec<f32>>,
     taken: Vec<bool>,
     best: Vec<bool>,
@@ -59,20 +60,21 @@ struct Search {
 }
 
 impl Search {
-    fn new(chain: &[usize], detections: &[Detection], least: f32, price: &OverlapPrice) -> Self {
-        let worth: Vec<f32> = chain.iter().map(|i| logit(detections[*i].score) - logit(least)).collect();
+    fn new(chain: &[usize], detections: &[Detection], threshold: f32, price: &OverlapPrice) -> Self {
+        let worth: Vec<f32> = chain.iter().map(|i| logit(detections[*i].score) - logit(threshold)).collect();
         let mut rest = vec![0.0; chain.len() + 1];
         for row in (0..chain.len()).rev() {
             rest[row] = rest[row + 1] + worth[row];
         }
         let cost_of = |a: &usize, b: &usize| price.of(detections[*a].bounds.iou(&detections[*b].bounds));
         let cost = chain.iter().map(|a| chain.iter().map(|b| cost_of(a, b)).collect()).collect();
-        // The surest of a chain is told even where nothing else is worth anything.
+        // The surest of a chain is accepted even where nothing else is worth anything.
         let best: Vec<bool> = (0..chain.len()).map(|row| row == 0).collect();
-        Self { best_value: worth[0], worth, rest, cost, taken: vec![false; chain.len()], best, steps: STEPS }
+        Self { best_value: worth[0], worth, rest, cost, taken: vec![false; chain.len()], best, steps: MAX_SEARCH_STEPS }
     }
 
-    fn go(&mut self, row: usize, value: f32) {
+    /// Tries every set that continues the taken ones, worth `value` so far, with boxes from `row` on.
+    fn extend_set(&mut self, row: usize, value: f32) {
         self.steps = self.steps.saturating_sub(1);
         if value > self.best_value {
             self.best_value = value;
@@ -85,10 +87,10 @@ impl Search {
         let gain = self.worth[row] - cost;
         if gain > 0.0 {
             self.taken[row] = true;
-            self.go(row + 1, value + gain);
+            self.extend_set(row + 1, value + gain);
             self.taken[row] = false;
         }
-        self.go(row + 1, value);
+        self.extend_set(row + 1, value);
     }
 }
 
@@ -98,7 +100,7 @@ mod tests {
     use domain::BoundingBox;
     use proptest::prelude::*;
 
-    fn answer(x: f32, width: f32, score: f32) -> Detection {
+    fn detection(x: f32, width: f32, score: f32) -> Detection {
         Detection { bounds: BoundingBox { x, y: 0.0, width, height: 10.0 }, score, classes: None, accepted: false }
     }
 
@@ -107,15 +109,15 @@ mod tests {
         Thresholds { score: 0.3, overlap, ..Default::default() }
     }
 
-    fn told(mut answers: Vec<Detection>, price: Option<f32>) -> Vec<bool> {
-        select_detections(&mut answers, &thresholds(price));
-        answers.iter().map(|d| d.accepted).collect()
+    fn accepted(mut detections: Vec<Detection>, price: Option<f32>) -> Vec<bool> {
+        select_detections(&mut detections, &thresholds(price));
+        detections.iter().map(|d| d.accepted).collect()
     }
 
     #[test]
     fn without_a_price_the_threshold_decides() {
         assert_eq!(
-            told(vec![answer(0.0, 10.0, 0.9), answer(1.0, 10.0, 0.3), answer(2.0, 10.0, 0.29)], None),
+            accepted(vec![detection(0.0, 10.0, 0.9), detection(1.0, 10.0, 0.3), detection(2.0, 10.0, 0.29)], None),
             [true, true, false]
         );
     }
@@ -123,39 +125,44 @@ mod tests {
     #[test]
     fn a_weak_double_goes_and_two_sure_ones_that_cross_stay() {
         // IoU 0.54, which costs 1.7 of 5.
-        assert_eq!(told(vec![answer(0.0, 10.0, 0.95), answer(3.0, 10.0, 0.5)], Some(5.0)), [true, false]);
-        assert_eq!(told(vec![answer(0.0, 10.0, 0.95), answer(3.0, 10.0, 0.9)], Some(5.0)), [true, true]);
-        assert_eq!(told(vec![answer(0.0, 10.0, 0.95), answer(30.0, 10.0, 0.31)], Some(5.0)), [true, true], "alone");
+        assert_eq!(accepted(vec![detection(0.0, 10.0, 0.95), detection(3.0, 10.0, 0.5)], Some(5.0)), [true, false]);
+        assert_eq!(accepted(vec![detection(0.0, 10.0, 0.95), detection(3.0, 10.0, 0.9)], Some(5.0)), [true, true]);
+        assert_eq!(
+            accepted(vec![detection(0.0, 10.0, 0.95), detection(30.0, 10.0, 0.31)], Some(5.0)),
+            [true, true],
+            "alone"
+        );
     }
 
     #[test]
-    fn a_box_over_two_chromosomes_gives_way_to_both_though_it_is_surer_than_each() {
-        let answers = vec![answer(0.0, 20.0, 0.93), answer(0.0, 10.5, 0.9), answer(9.5, 10.5, 0.9)];
-        assert_eq!(told(answers, Some(30.0)), [false, true, true]);
+    fn a_box_over_two_chromosomes_yields_to_both_though_it_is_surer_than_each() {
+        let detections = vec![detection(0.0, 20.0, 0.93), detection(0.0, 10.5, 0.9), detection(9.5, 10.5, 0.9)];
+        assert_eq!(accepted(detections, Some(30.0)), [false, true, true]);
     }
 
     #[test]
-    fn the_surest_is_told_even_at_the_threshold() {
-        assert_eq!(told(vec![answer(0.0, 10.0, 0.3)], Some(5.0)), [true]);
+    fn the_surest_is_accepted_even_at_the_threshold() {
+        assert_eq!(accepted(vec![detection(0.0, 10.0, 0.3)], Some(5.0)), [true]);
     }
 
     #[test]
     fn a_crowd_ends_in_time() {
-        let crowd: Vec<Detection> = (0..400).map(|i| answer(i as f32 * 0.5, 10.0, 0.99 - 0.001 * i as f32)).collect();
+        let crowd: Vec<Detection> =
+            (0..400).map(|i| detection(i as f32 * 0.5, 10.0, 0.99 - 0.001 * i as f32)).collect();
         let begun = std::time::Instant::now();
-        let told = told(crowd, Some(0.1));
-        assert!(told.iter().any(|t| *t) && begun.elapsed().as_secs() < 5);
+        let accepted = accepted(crowd, Some(0.1));
+        assert!(accepted.iter().any(|t| *t) && begun.elapsed().as_secs() < 5);
     }
 
     proptest! {
-        /// No single box can be added to or taken from the chosen set with profit.
+        /// No single box can be added to or taken from the selected set with profit.
         #[test]
-        fn the_choice_cannot_be_bettered_by_one_box(places in prop::collection::vec((0.0f32..60.0, 4.0f32..20.0, 0.05f32..0.999), 1..14), price in 0.5f32..20.0) {
-            let mut answers: Vec<Detection> = places.iter().map(|(x, w, s)| answer(*x, *w, *s)).collect();
-            select_detections(&mut answers, &thresholds(Some(price)));
+        fn no_single_box_improves_the_selected_set(places in prop::collection::vec((0.0f32..60.0, 4.0f32..20.0, 0.05f32..0.999), 1..14), price in 0.5f32..20.0) {
+            let mut detections: Vec<Detection> = places.iter().map(|(x, w, s)| detection(*x, *w, *s)).collect();
+            select_detections(&mut detections, &thresholds(Some(price)));
             let overlap = OverlapPrice { free: 0.3, price };
-            for (i, one) in answers.iter().enumerate() {
-                let others = answers.iter().enumerate().filter(|(k, other)| *k != i && other.accepted);
+            for (i, one) in detections.iter().enumerate() {
+                let others = detections.iter().enumerate().filter(|(k, other)| *k != i && other.accepted);
                 let cost: f32 = others.map(|(_, other)| overlap.of(one.bounds.iou(&other.bounds))).sum();
                 let gain = logit(one.score) - logit(0.3) - cost;
                 prop_assert!(if one.accepted { gain >= -1e-3 } else { gain <= 1e-3 }, "{one:?} {gain}");

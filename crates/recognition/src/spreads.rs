@@ -1,4 +1,5 @@
 //! From the dark objects of a plane to spreads: which may be chromosomes, which lie together, where two cells touch.
+//! This grouping comes before any network; [`grouping`](super::grouping) corrects it by what the detector counts.
 
 use imaging::{BACKGROUND, Components, GrayImage, Rect};
 
@@ -47,7 +48,7 @@ impl Object {
     }
 
     /// Pixels between the boxes of two objects, along the axis on which they lie farther apart.
-    fn apart(&self, other: &Self) -> f32 {
+    fn gap(&self, other: &Self) -> f32 {
         let (a, b) = (self.bounds, other.bounds);
         let gap = |l: usize, r: usize, l2: usize, r2: usize| l.saturating_sub(r2).max(l2.saturating_sub(r));
         gap(a.left, a.right, b.left, b.right).max(gap(a.top, a.bottom, b.top, b.bottom)) as f32
@@ -55,14 +56,14 @@ impl Object {
 }
 
 /// Groups that are gathered to one cell lie at most so many times the chromosomes' thickness apart.
-const FARTHEST_OF_ONE: f32 = 14.0;
+const MAX_GAP_OF_ONE_CELL: f32 = 14.0;
 /// They make at most so many chromosomes together, by [`chromosomes`] (which is right to a tenth or so).
-const MOST_OF_ONE: f32 = 58.0;
-/// Groups of fewer objects are dirt as likely as chromosomes and are let be.
-const FEWEST_TO_GATHER: usize = 3;
+const MAX_CHROMOSOMES_OF_ONE_CELL: f32 = 58.0;
+/// Groups of fewer objects are dirt as likely as chromosomes and stay as they are.
+const MIN_OBJECTS_TO_GATHER: usize = 3;
 
 /// A field of more groups shows dirt, or many cells through a search lens; it would also take long.
-const MOST_TO_GATHER: usize = 40;
+const MAX_GROUPS_TO_GATHER: usize = 40;
 
 /// Area of a chromosome: 4.5 squares of the thickness.
 fn one_chromosome(thickness: f32) -> f32 {
@@ -86,10 +87,10 @@ pub(super) struct Objects {
 }
 
 /// Objects looked at; more than this is dirt. A field of a search lens holds some ten cells.
-const MOST_OBJECTS: usize = 4000;
+const MAX_OBJECTS: usize = 4000;
 
 /// Groups of fewer objects are one cell.
-const FEWEST_OF_TWO: usize = 12;
+const MIN_OBJECTS_OF_TWO_CELLS: usize = 12;
 
 impl Objects {
     /// Forgets all.
@@ -115,7 +116,7 @@ impl Objects {
         let (w, h) = (plane.width, plane.height);
         for i in 0..components.len() {
             let area = components.area(i);
-            if area < 6 || self.all.len() >= MOST_OBJECTS {
+            if area < 6 || self.all.len() >= MAX_OBJECTS {
                 continue;
             }
             let (mut border, mut dark) = (0u32, 0u64);
@@ -144,7 +145,7 @@ impl Objects {
         self.any = self.all.iter().any(|o| o.area > 20.0);
     }
 
-    /// Finds the typical thickness, keeps what may be chromosomes, joins those that lie close and parts two cells that
+    /// Finds the typical thickness, keeps what may be chromosomes, joins those that lie close and splits two cells that
     /// touch, from these log odds on. The thickness in pixels of the plane; none when nothing may be a chromosome.
     pub fn group(&mut self, two_cells: f32) -> Option<f32> {
         self.order.clear();
@@ -166,14 +167,14 @@ impl Objects {
             let long = o.area / (o.thickness * o.thickness);
             (0.5..1.8).contains(&(o.thickness / thickness)) && o.area > 0.8 * thickness * thickness && long > 0.7
         });
-        self.join((3.5 * thickness).floor() + 1.0);
+        self.join_near((3.5 * thickness).floor() + 1.0);
         self.gather(thickness);
-        self.part(thickness, two_cells);
+        self.split_cells(thickness, two_cells);
         Some(thickness)
     }
 
     /// Gives objects whose boxes are at most `reach` apart one group, and sorts by group.
-    fn join(&mut self, reach: f32) {
+    fn join_near(&mut self, reach: f32) {
         self.parents.clear();
         self.parents.extend(0..self.all.len() as u32);
         let parents = &mut self.parents;
@@ -186,7 +187,7 @@ impl Objects {
         };
         for i in 0..self.all.len() {
             for j in 0..i {
-                if self.all[i].apart(&self.all[j]) <= reach {
+                if self.all[i].gap(&self.all[j]) <= reach {
                     let (one, other) = (root(parents, i as u32), root(parents, j as u32));
                     parents[one.max(other) as usize] = one.min(other);
                 }
@@ -199,25 +200,25 @@ impl Objects {
     }
 
     /// Joins groups that lie a little farther apart, nearest first, as long as they make no more than one cell together:
-    /// a few chromosomes beside the others of a wide plot are no cell of their own.
+    /// a few chromosomes beside the others of a wide plot do not make a cell.
     fn gather(&mut self, thickness: f32) {
-        let reach = FARTHEST_OF_ONE * thickness;
+        let reach = MAX_GAP_OF_ONE_CELL * thickness;
         let groups = self.all.chunk_by(|a, b| a.group == b.group);
-        if groups.filter(|group| group.len() >= FEWEST_TO_GATHER).count() > MOST_TO_GATHER {
+        if groups.filter(|group| group.len() >= MIN_OBJECTS_TO_GATHER).count() > MAX_GROUPS_TO_GATHER {
             return;
         }
         loop {
             let mut nearest: Option<(f32, u32, u32)> = None;
             for (a, one) in self.all.chunk_by(|a, b| a.group == b.group).enumerate() {
                 let earlier = self.all.chunk_by(|a, b| a.group == b.group).take(a);
-                if one.len() < FEWEST_TO_GATHER {
+                if one.len() < MIN_OBJECTS_TO_GATHER {
                     continue;
                 }
-                for other in earlier.filter(|other| other.len() >= FEWEST_TO_GATHER) {
-                    if chromosomes(one, thickness) + chromosomes(other, thickness) > MOST_OF_ONE {
+                for other in earlier.filter(|other| other.len() >= MIN_OBJECTS_TO_GATHER) {
+                    if chromosomes(one, thickness) + chromosomes(other, thickness) > MAX_CHROMOSOMES_OF_ONE_CELL {
                         continue;
                     }
-                    let apart = one.iter().flat_map(|o| other.iter().map(move |p| o.apart(p)));
+                    let apart = one.iter().flat_map(|o| other.iter().map(move |p| o.gap(p)));
                     let apart = apart.fold(f32::INFINITY, f32::min);
                     if apart <= reach && nearest.is_none_or(|(least, ..)| apart < least) {
                         nearest = Some((apart, other[0].group, one[0].group));
@@ -230,8 +231,8 @@ impl Objects {
         }
     }
 
-    /// Parts groups that look like two cells.
-    fn part(&mut self, thickness: f32, two_cells: f32) {
+    /// Splits groups that look like two cells.
+    fn split_cells(&mut self, thickness: f32, two_cells: f32) {
         for cell in self.all.chunk_by_mut(|a, b| a.group == b.group) {
             if let Some(cut) = cut_between(cell, thickness, two_cells, &mut self.order) {
                 cell.iter_mut().for_each(|o| o.group += u32::from(o.along > cut));
@@ -282,9 +283,9 @@ fn log_odds(counted: f32, length: f32) -> f32 {
     -69.63 + 4.2 * length + 14.55 * counted.ln()
 }
 
-/// Where on [`Object::along`] two cells part, when a group looks like two and has a waist.
+/// Where on [`Object::along`] two cells meet, when a group looks like two and has a constriction.
 fn cut_between(cell: &mut [Object], thickness: f32, least: f32, order: &mut Vec<(f32, f32)>) -> Option<f32> {
-    if cell.len() < FEWEST_OF_TWO {
+    if cell.len() < MIN_OBJECTS_OF_TWO_CELLS {
         return None;
     }
     let (counted, length) = count_and_length(cell, thickness, order);
@@ -293,7 +294,7 @@ fn cut_between(cell: &mut [Object], thickness: f32, least: f32, order: &mut Vec<
     }
     let area: f32 = cell.iter().map(|o| o.area).sum();
     let [x, y] = middle(cell);
-    // The waist: the axis and the cut on it that part the group into the two tightest heaps of at least a quarter.
+    // The constriction: the axis and the cut on it that split the group into the two tightest heaps of at least a quarter.
     let mut best = (0.0, 0.0, 0.0, 0.0);
     for k in 0..24 {
         let (sin, cos) = (k as f32 * std::f32::consts::PI / 24.0).sin_cos();
@@ -321,7 +322,7 @@ fn cut_between(cell: &mut [Object], thickness: f32, least: f32, order: &mut Vec<
         }
     }
     let (apart, cut, sin, cos) = best;
-    if apart < LEAST_WAIST {
+    if apart < MIN_CONSTRICTION {
         return None;
     }
     for o in cell.iter_mut() {
@@ -331,7 +332,7 @@ fn cut_between(cell: &mut [Object], thickness: f32, least: f32, order: &mut Vec<
 }
 
 /// Distance of the two heaps over their own spread (Ashman's D over the square root of two): 3.2 in a disc that is cut in half.
-const LEAST_WAIST: f32 = 4.05;
+const MIN_CONSTRICTION: f32 = 4.05;
 
 impl SpreadFeatures {
     fn measure(cell: &[Object], thickness: f32, scale: f32, order: &mut Vec<(f32, f32)>) -> (Self, Rect) {

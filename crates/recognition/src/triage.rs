@@ -1,7 +1,7 @@
 //! Is there a metaphase in a frame, is it in focus, is it spread: a few milliseconds on every frame.
 //!
-//! The frame is looked at on a plane of about 700 pixels a side: dark objects of like thickness that lie close together
-//! make a spread. Two spreads in a field are two cells.
+//! Triage works on a plane of about 700 pixels a side: dark objects of similar thickness that lie close together make a
+//! spread. Two spreads in a field are two cells.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ use imaging::{
 
 use super::spreads::{Objects, SpreadFeatures};
 
-/// What triage decides, with why.
+/// What triage decides, and why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum TriageVerdict {
     /// At least one spread is worth recognising.
@@ -50,13 +50,6 @@ impl TriageVerdict {
         }
     }
 
-    /// Whether the frame goes on.
-    pub fn is_accepted(self) -> bool {
-        self == Self::Metaphase
-    }
-}
-
-impl TriageVerdict {
     /// The verdict in words.
     pub fn words(self) -> &'static str {
         match self {
@@ -87,7 +80,7 @@ pub struct TriageOptions {
     pub focus: f32,
     /// Least score of spread.
     pub spread: f32,
-    /// Log odds of being two cells from which a group of chromosomes is parted; infinite: never.
+    /// Log odds of being two cells from which a group of chromosomes is split; infinite: never.
     pub two_cells: f32,
     /// Which way chromosomes differ from the background.
     pub polarity: Polarity,
@@ -112,7 +105,7 @@ pub struct Spread {
     pub features: SpreadFeatures,
 }
 
-/// What triage says of a frame.
+/// Verdict and measures of a frame.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Assessment {
     /// The verdict; its `Display` is the reason in words.
@@ -129,7 +122,7 @@ pub struct Assessment {
     pub chromosome_width: Option<f32>,
 }
 
-/// Looks at frames; keeps its buffers, so that the second frame of a size allocates nothing.
+/// Assesses frames; keeps its buffers, so that the second frame of a size allocates nothing.
 #[derive(Debug, Clone, Default)]
 pub struct Triage {
     small: GrayImage,
@@ -140,32 +133,32 @@ pub struct Triage {
     assessment: Assessment,
 }
 
-/// Chromosomes thinner than this many pixels of the small plane are looked at again at the frame's own scale.
-const FINE: f32 = 4.0;
+/// Chromosomes thinner than this many pixels of the small plane are assessed again at the frame's own scale.
+const FINE_THICKNESS_PX: f32 = 4.0;
 
-/// A spread with less than this share of its area in objects the size of one chromosome is looked at again, too.
-const CLUMPS: f32 = 0.5;
+/// A spread with less than this share of its area in objects the size of one chromosome is assessed again, too.
+const CLUMPED_SINGLE_SHARE: f32 = 0.5;
 
 /// One or two objects are a cell in one heap from this many chromosomes' area on; below, a torn nucleus.
-const SMALLEST_HEAP: f32 = 12.0;
+const MIN_CHROMOSOMES_OF_HEAP: f32 = 12.0;
 
 /// Edges wider than this many pixels, or than this share of the thickness of objects where a camera samples more finely,
 /// are out of focus. Of 22 Giemsa frames the one that its makers call out of focus has 13.3 px, the others 5.2 to 11.3.
-const WIDEST_EDGE: (f32, f32) = (12.0, 0.3);
+const MAX_EDGE_WIDTH: (f32, f32) = (12.0, 0.3);
 
 /// How far the width of edges speaks for focus, 0 to 1: half at the widest edge, steep, so that it says nothing of the rest.
 fn edge_score(edge: f32, thickness: f32) -> f32 {
-    let (px, share) = WIDEST_EDGE;
+    let (px, share) = MAX_EDGE_WIDTH;
     1.0 / (1.0 + (edge / px.max(share * thickness)).powi(16))
 }
 
 impl Triage {
-    /// Looks at a frame; the answer lives until the next call.
+    /// Assesses a frame; the result is valid until the next call.
     pub fn assess(&mut self, frame: GrayView<'_>, options: &TriageOptions) -> &Assessment {
         self.assessment.spreads.clear();
         self.assessment.quality = Quality::default();
         self.assessment.chromosome_width = None;
-        self.assessment.verdict = match self.look(frame, options) {
+        self.assessment.verdict = match self.assess_frame(frame, options) {
             Ok(verdict) => verdict,
             Err(ImagingError::Constant { value: 255 }) => TriageVerdict::Overexposed,
             Err(ImagingError::Constant { .. }) => TriageVerdict::Empty,
@@ -174,20 +167,20 @@ impl Triage {
         &self.assessment
     }
 
-    fn look(&mut self, frame: GrayView<'_>, options: &TriageOptions) -> Result<TriageVerdict, ImagingError> {
+    fn assess_frame(&mut self, frame: GrayView<'_>, options: &TriageOptions) -> Result<TriageVerdict, ImagingError> {
         let factor = ((frame.width().max(frame.height()) + 350) / 700).clamp(1, 8);
-        let seen = self.look_at(frame, options, factor)?;
+        let seen = self.assess_plane(frame, options, factor)?;
         // On a small plane the chromosomes of a search lens vanish, and those that lie close run together.
-        let fine = self.objects.thickness().is_none_or(|thickness| thickness < FINE);
-        let clumps = self.assessment.spreads.first().is_some_and(|best| best.quality.spread < CLUMPS);
+        let fine = self.objects.thickness().is_none_or(|thickness| thickness < FINE_THICKNESS_PX);
+        let clumps = self.assessment.spreads.first().is_some_and(|best| best.quality.spread < CLUMPED_SINGLE_SHARE);
         if factor > 1 && self.objects.any() && (fine || clumps) {
-            return self.look_at(frame, options, 1);
+            return self.assess_plane(frame, options, 1);
         }
         Ok(seen)
     }
 
-    /// Looks at the frame on a plane shrunk by `factor`.
-    fn look_at(
+    /// Assesses the frame on a plane shrunk by `factor`.
+    fn assess_plane(
         &mut self,
         frame: GrayView<'_>,
         options: &TriageOptions,
@@ -243,7 +236,7 @@ impl Triage {
         let background = self.assessment.exposure.background;
         let raw = (f32::from(threshold) * f32::from(background) / f32::from(BACKGROUND)).max(4.0) as u8;
         for (cell, features, bounds) in self.objects.cells(thickness, scale) {
-            let scrap = cell.len() < 3 && features.chromosomes < SMALLEST_HEAP;
+            let scrap = cell.len() < 3 && features.chromosomes < MIN_CHROMOSOMES_OF_HEAP;
             // Half the score keeps it in its place among its like, and below what is accepted.
             let metaphase = features.score() * if scrap { 0.5 } else { 1.0 };
             if metaphase < options.metaphase {
@@ -346,7 +339,7 @@ mod tests {
             assert_eq!(triage.assess(image.view().unwrap(), &options).verdict, verdict);
         }
         let one = GrayImage { width: 1, height: 1, data: vec![9] };
-        assert!(!triage.assess(one.view().unwrap(), &options).verdict.is_accepted());
+        assert_ne!(triage.assess(one.view().unwrap(), &options).verdict, TriageVerdict::Metaphase);
         let noise = field(640, 480, &[], &[]);
         assert_eq!(triage.assess(noise.view().unwrap(), &options).verdict, TriageVerdict::Empty);
     }

@@ -90,11 +90,11 @@ const WIDEST: f32 = 12.0;
 
 impl Camera {
     /// A camera with its own uneven light and its own dust.
-    pub fn new(width: usize, height: usize, draw: &mut SlideRng) -> Self {
+    pub fn new(width: usize, height: usize, rng: &mut SlideRng) -> Self {
         let mut flat = vec![1.0f32; width * height];
-        let vignette = draw.between(0.01, 0.08);
-        let (cx, cy) = (draw.between(0.4, 0.6), draw.between(0.4, 0.6));
-        let (tx, ty) = (draw.normal_within(0.0, 0.008), draw.normal_within(0.0, 0.008));
+        let vignette = rng.between(0.01, 0.08);
+        let (cx, cy) = (rng.between(0.4, 0.6), rng.between(0.4, 0.6));
+        let (tx, ty) = (rng.normal_within(0.0, 0.008), rng.normal_within(0.0, 0.008));
         for y in 0..height {
             let v = y as f32 / height as f32;
             for x in 0..width {
@@ -103,15 +103,15 @@ impl Camera {
                 flat[y * width + x] = 1.0 - vignette * 2.0 * r2 + tx * (u - 0.5) + ty * (v - 0.5);
             }
         }
-        for _ in 0..4 + draw.below(6) {
-            dust(&mut flat, width, height, draw);
+        for _ in 0..4 + rng.below(6) {
+            dust(&mut flat, width, height, rng);
         }
-        let noise = WhiteNoise::new(draw, width);
+        let noise = WhiteNoise::new(rng, width);
         Self { width, height, flat, noise, blurred: vec![0.0; width * height], line: Vec::new(), glow: Glow::default() }
     }
 
-    /// Takes the picture of a plane. `draw` gives this exposure's noise.
-    pub fn expose(&mut self, plane: &Plane, exposed: &Exposed, bits: u8, draw: &mut SlideRng, out: &mut Samples<'_>) {
+    /// Takes the picture of a plane. `rng` gives this exposure's noise.
+    pub fn expose(&mut self, plane: &Plane, exposed: &Exposed, bits: u8, rng: &mut SlideRng, out: &mut Samples<'_>) {
         let kernel = point_spread(exposed.blur_px.clamp(0.0, WIDEST), exposed.sharpen);
         let reach = kernel.len() - 1;
         let shift = smear(exposed.motion_px[0]);
@@ -144,7 +144,7 @@ impl Camera {
             if let Some(filter) = exposed.filter {
                 behind(filter, y, exposed.fluorescence, line);
             }
-            let noise = self.noise.row(draw.bits(), self.width);
+            let noise = self.noise.row(rng.bits(), self.width);
             let flat = &self.flat[y * self.width..(y + 1) * self.width];
             let glow = self.glow.row(y, self.width);
             for (((light, flat), noise), glow) in line.iter_mut().zip(flat).zip(noise).zip(glow) {
@@ -312,11 +312,11 @@ fn smear_line(line: &mut [f32], over: usize) {
 }
 
 /// A grain of dust on the sensor's window: a soft disc, sometimes with a bright rim.
-fn dust(flat: &mut [f32], width: usize, height: usize, draw: &mut SlideRng) {
-    let (cx, cy) = (draw.uniform() * width as f32, draw.uniform() * height as f32);
-    let radius = draw.between(3.0, 16.0);
-    let depth = draw.between(0.01, 0.06);
-    let ring = draw.chance(0.4);
+fn dust(flat: &mut [f32], width: usize, height: usize, rng: &mut SlideRng) {
+    let (cx, cy) = (rng.uniform() * width as f32, rng.uniform() * height as f32);
+    let radius = rng.between(3.0, 16.0);
+    let depth = rng.between(0.01, 0.06);
+    let ring = rng.chance(0.4);
     let reach = radius * 1.5;
     for y in (cy - reach).max(0.0) as usize..((cy + reach) as usize).min(height) {
         for x in (cx - reach).max(0.0) as usize..((cx + reach) as usize).min(width) {

@@ -75,7 +75,7 @@ const GRAIN: f32 = 12.0;
 const FUZZ: f32 = 40.0;
 
 impl Pen {
-    /// Adds a chromosome of the cell at `centre` to the plane, and tells `each` pixel that belongs to it. Gives the
+    /// Adds a chromosome of the cell at `centre` to the plane, and calls `each` for every pixel that belongs to it. Gives the
     /// smallest box of these pixels; none when it lies outside.
     pub fn chromosome(
         &mut self,

@@ -4,7 +4,7 @@ use domain::ChromosomeClass;
 use dosimetry::{self, CellSurvival, DosimetryError, Gray};
 
 use super::{
-    genome::{Piece, Plan},
+    genome::{ChromosomePlan, ChromosomeSegment},
     ideogram,
     random::SlideRng,
 };
@@ -30,27 +30,27 @@ impl Exposure {
 }
 
 /// Damages the chromosomes of one cell as the exposure draws it.
-pub fn expose(plans: &mut Vec<Plan>, exposure: &dosimetry::Exposure, draw: &mut SlideRng) {
-    let counts = exposure.draw(draw.generator()).counts;
+pub fn expose(plans: &mut Vec<ChromosomePlan>, exposure: &dosimetry::Exposure, rng: &mut SlideRng) {
+    let counts = exposure.draw(rng.generator()).counts;
     let polycentric = std::iter::repeat_n(2, counts.dicentrics as usize)
         .chain(std::iter::repeat_n(3, counts.tricentrics as usize))
         .chain(counts.higher.iter().copied());
     for centromeres in polycentric {
-        join(plans, centromeres as usize, draw);
+        join(plans, centromeres as usize, rng);
     }
     for _ in 0..counts.rings {
-        close_ring(plans, draw);
+        close_ring(plans, rng);
     }
     // Each exchange has left its fragment; the others are ends lost without an exchange.
     for _ in counts.dicentric_equivalents() + counts.rings..counts.fragments {
-        lose_end(plans, draw);
+        lose_end(plans, rng);
     }
 }
 
 /// Takes out a random undamaged chromosome, the longer the likelier.
-fn take(plans: &mut Vec<Plan>, draw: &mut SlideRng) -> Option<Plan> {
-    let total: f32 = plans.iter().filter(|p| p.name.is_none()).map(Plan::length).sum();
-    let mut at = draw.uniform() * total;
+fn take(plans: &mut Vec<ChromosomePlan>, rng: &mut SlideRng) -> Option<ChromosomePlan> {
+    let total: f32 = plans.iter().filter(|p| p.name.is_none()).map(ChromosomePlan::length).sum();
+    let mut at = rng.uniform() * total;
     let hit = plans.iter().position(|plan| {
         if plan.name.is_none() {
             at -= plan.length();
@@ -62,16 +62,16 @@ fn take(plans: &mut Vec<Plan>, draw: &mut SlideRng) -> Option<Plan> {
 
 /// Breaks an arm at random: (what keeps the centromere with the break at its end, the lost end beginning at the break).
 /// The break lies at least a tenth of the chromosome from the centromere, so that two centromeres stay apart.
-fn break_arm(class: ChromosomeClass, draw: &mut SlideRng) -> (Piece, Piece, f32) {
+fn break_arm(class: ChromosomeClass, rng: &mut SlideRng) -> (ChromosomeSegment, ChromosomeSegment, f32) {
     let (length, middle) = (ideogram::length(class), ideogram::centromere(class));
-    let short_arm = draw.uniform() * length < middle - 0.25 * length;
-    let (gap, reach) = (0.1 * length, draw.between(0.0, 0.9));
+    let short_arm = rng.uniform() * length < middle - 0.25 * length;
+    let (gap, reach) = (0.1 * length, rng.between(0.0, 0.9));
     if short_arm {
         let at = (middle - gap) * (1.0 - reach);
-        (Piece::new(class, length, at), Piece::new(class, at, 0.0), at)
+        (ChromosomeSegment::new(class, length, at), ChromosomeSegment::new(class, at, 0.0), at)
     } else {
         let at = middle + gap + (length - middle - gap) * reach;
-        (Piece::new(class, 0.0, at), Piece::new(class, at, length), at)
+        (ChromosomeSegment::new(class, 0.0, at), ChromosomeSegment::new(class, at, length), at)
     }
 }
 
@@ -81,8 +81,8 @@ fn band(class: ChromosomeClass, at: f32) -> &'static str {
 }
 
 /// Joins `count` chromosomes into one with as many centromeres; the lost ends join in pairs to fragments.
-fn join(plans: &mut Vec<Plan>, count: usize, draw: &mut SlideRng) {
-    let taken: Vec<Plan> = (0..count).map_while(|_| take(plans, draw)).collect();
+fn join(plans: &mut Vec<ChromosomePlan>, count: usize, rng: &mut SlideRng) {
+    let taken: Vec<ChromosomePlan> = (0..count).map_while(|_| take(plans, rng)).collect();
     if taken.len() < count {
         plans.extend(taken);
         return;
@@ -91,15 +91,15 @@ fn join(plans: &mut Vec<Plan>, count: usize, draw: &mut SlideRng) {
     for (i, plan) in taken.iter().enumerate() {
         let class = plan.class;
         if i == 0 || i + 1 == count {
-            let (keep, end, at) = break_arm(class, draw);
+            let (keep, end, at) = break_arm(class, rng);
             kept.push(if i == 0 { keep } else { keep.reversed() });
             lost.push(end);
             breaks.push((class, band(class, at).to_owned()));
         } else {
             let (length, middle) = (ideogram::length(class), ideogram::centromere(class));
-            let (low, high) = (middle * draw.between(0.0, 0.6), length - (length - middle) * draw.between(0.0, 0.6));
-            kept.push(Piece::new(class, low, high));
-            lost.extend([Piece::new(class, low, 0.0), Piece::new(class, high, length)]);
+            let (low, high) = (middle * rng.between(0.0, 0.6), length - (length - middle) * rng.between(0.0, 0.6));
+            kept.push(ChromosomeSegment::new(class, low, high));
+            lost.extend([ChromosomeSegment::new(class, low, 0.0), ChromosomeSegment::new(class, high, length)]);
             breaks.push((class, format!("{}{}", band(class, low), band(class, high))));
         }
     }
@@ -114,35 +114,42 @@ fn join(plans: &mut Vec<Plan>, count: usize, draw: &mut SlideRng) {
         join(breaks.iter().map(|(class, _)| class.to_string()).collect()),
         join(breaks.iter().map(|(_, band)| band.clone()).collect()),
     );
-    plans.push(Plan::rearranged(longest(&kept), kept, name));
+    plans.push(ChromosomePlan::rearranged(longest(&kept), kept, name));
     for ends in lost.chunks(2) {
-        let pieces = ends.iter().enumerate().map(|(i, end)| if i == 0 { end.reversed() } else { *end });
-        plans.push(Plan::rearranged(longest(ends), pieces, "ace"));
+        let segments = ends.iter().enumerate().map(|(i, end)| if i == 0 { end.reversed() } else { *end });
+        plans.push(ChromosomePlan::rearranged(longest(ends), segments, "ace"));
     }
 }
 
-/// Class of the longest piece.
-fn longest(pieces: &[Piece]) -> ChromosomeClass {
-    pieces.iter().max_by(|a, b| a.length().total_cmp(&b.length())).map_or(ChromosomeClass::X, |piece| piece.class)
+/// Class of the longest segment.
+fn longest(segments: &[ChromosomeSegment]) -> ChromosomeClass {
+    segments.iter().max_by(|a, b| a.length().total_cmp(&b.length())).map_or(ChromosomeClass::X, |segment| segment.class)
 }
 
-fn close_ring(plans: &mut Vec<Plan>, draw: &mut SlideRng) {
-    let Some(plan) = take(plans, draw) else { return };
+fn close_ring(plans: &mut Vec<ChromosomePlan>, rng: &mut SlideRng) {
+    let Some(plan) = take(plans, rng) else { return };
     let class = plan.class;
     let (length, middle) = (ideogram::length(class), ideogram::centromere(class));
-    let low = middle * draw.between(0.05, 0.6);
-    let high = length - (length - middle) * draw.between(0.05, 0.6);
+    let low = middle * rng.between(0.05, 0.6);
+    let high = length - (length - middle) * rng.between(0.05, 0.6);
     let name = format!("r({class})({}{})", band(class, low), band(class, high));
-    plans.push(Plan { ring: true, ..Plan::rearranged(class, [Piece::new(class, low, high)], name) });
-    plans.push(Plan::rearranged(class, [Piece::new(class, low, 0.0), Piece::new(class, length, high)], "ace"));
+    plans.push(ChromosomePlan {
+        ring: true,
+        ..ChromosomePlan::rearranged(class, [ChromosomeSegment::new(class, low, high)], name)
+    });
+    plans.push(ChromosomePlan::rearranged(
+        class,
+        [ChromosomeSegment::new(class, low, 0.0), ChromosomeSegment::new(class, length, high)],
+        "ace",
+    ));
 }
 
-fn lose_end(plans: &mut Vec<Plan>, draw: &mut SlideRng) {
-    let Some(plan) = take(plans, draw) else { return };
+fn lose_end(plans: &mut Vec<ChromosomePlan>, rng: &mut SlideRng) {
+    let Some(plan) = take(plans, rng) else { return };
     let class = plan.class;
-    let (keep, lost, at) = break_arm(class, draw);
-    plans.push(Plan::rearranged(class, [keep], format!("del({class})({})", band(class, at))));
-    plans.push(Plan::rearranged(class, [lost], "ace"));
+    let (keep, lost, at) = break_arm(class, rng);
+    plans.push(ChromosomePlan::rearranged(class, [keep], format!("del({class})({})", band(class, at))));
+    plans.push(ChromosomePlan::rearranged(class, [lost], "ace"));
 }
 
 #[cfg(test)]
@@ -158,11 +165,11 @@ mod tests {
         for cell in 0..cells {
             let mut plans = normal_cell(Sex::Male);
             let before: usize = plans.iter().map(|p| p.centromeres().len()).sum();
-            let chromatin: f32 = plans.iter().map(Plan::length).sum();
+            let chromatin: f32 = plans.iter().map(ChromosomePlan::length).sum();
             expose(&mut plans, &exposure, &mut SlideRng::new(7, cell));
             let after: usize = plans.iter().map(|p| p.centromeres().len()).sum();
             assert_eq!(before, after, "no centromere is lost or made");
-            let kept: f32 = plans.iter().map(Plan::length).sum();
+            let kept: f32 = plans.iter().map(ChromosomePlan::length).sum();
             assert!((kept / chromatin - 1.0).abs() < 1e-3, "no chromatin is lost: {kept} of {chromatin}");
             found += plans.iter().map(|p| p.centromeres().len().saturating_sub(1)).sum::<usize>();
         }

@@ -7,7 +7,7 @@ use karyotype::iscn::{
 
 use super::{
     SlideError,
-    genome::{Piece, Plan},
+    genome::{ChromosomePlan, ChromosomeSegment},
     ideogram,
 };
 
@@ -19,7 +19,7 @@ pub struct Line {
     /// Cells in brackets, 1 without.
     pub weight: f32,
     /// The chromosomes of one cell.
-    pub plans: Vec<Plan>,
+    pub plans: Vec<ChromosomePlan>,
 }
 
 /// The cell lines of a karyotype.
@@ -42,7 +42,7 @@ pub fn lines(text: &str) -> Result<Vec<Line>, SlideError> {
 }
 
 /// The chromosomes of a line, or what of it cannot be drawn.
-fn plans(line: &CellLine) -> Result<Vec<Plan>, String> {
+fn plans(line: &CellLine) -> Result<Vec<ChromosomePlan>, String> {
     let ploidy = line.ploidy.unwrap_or(match line.count.low {
         0..=34 => 1,
         35..=57 => 2,
@@ -57,14 +57,14 @@ fn plans(line: &CellLine) -> Result<Vec<Plan>, String> {
         Base::NoNormalSex => (0, 0, false),
         _ => return Err("a line written relative to another".to_owned()),
     };
-    let mut plans: Vec<Plan> = ChromosomeClass::all()
+    let mut plans: Vec<ChromosomePlan> = ChromosomeClass::all()
         .flat_map(|class| {
             let copies = match class {
                 ChromosomeClass::X => x,
                 ChromosomeClass::Y => y,
                 _ => ploidy,
             };
-            std::iter::repeat_n(Plan::normal(class), copies as usize)
+            std::iter::repeat_n(ChromosomePlan::normal(class), copies as usize)
         })
         .collect();
     for item in &line.items {
@@ -74,7 +74,7 @@ fn plans(line: &CellLine) -> Result<Vec<Plan>, String> {
 }
 
 /// Takes a normal copy away. The complement of an acquired line lists only the normal sex chromosomes left.
-fn lose(class: ChromosomeClass, constitutional: bool, plans: &mut Vec<Plan>) -> Option<()> {
+fn lose(class: ChromosomeClass, constitutional: bool, plans: &mut Vec<ChromosomePlan>) -> Option<()> {
     if class.is_sex() && !constitutional {
         return Some(());
     }
@@ -83,7 +83,7 @@ fn lose(class: ChromosomeClass, constitutional: bool, plans: &mut Vec<Plan>) -> 
     Some(())
 }
 
-fn apply(item: &Item, constitutional: bool, plans: &mut Vec<Plan>) -> Option<()> {
+fn apply(item: &Item, constitutional: bool, plans: &mut Vec<ChromosomePlan>) -> Option<()> {
     let constitutional = constitutional && item.constitutional.is_none();
     let times = item.times.unwrap_or(1);
     match item.body() {
@@ -94,7 +94,7 @@ fn apply(item: &Item, constitutional: bool, plans: &mut Vec<Plan>) -> Option<()>
             for _ in 0..times {
                 match item.sign? {
                     // `+X` is written into the complement unless that is the constitutional one.
-                    Sign::Gain => plans.push(Plan::normal(class)),
+                    Sign::Gain => plans.push(ChromosomePlan::normal(class)),
                     Sign::Loss => lose(class, constitutional, plans)?,
                 }
             }
@@ -131,17 +131,17 @@ fn replaced(segments: &[Segment]) -> Vec<ChromosomeClass> {
     segments[0].chromosomes.iter().filter_map(|c| c.class).collect()
 }
 
-/// A marker: a small piece around a centromere. Which one is unknown to the cytogeneticist, not to us.
-fn unidentified(kind: Unidentified, number: usize) -> Option<Plan> {
+/// A marker: a small segment around a centromere. Which one is unknown to the cytogeneticist, not to us.
+fn unidentified(kind: Unidentified, number: usize) -> Option<ChromosomePlan> {
     let class = ChromosomeClass::autosome([15, 22, 8, 12, 18][number % 5])?;
     let middle = ideogram::centromere(class);
-    let piece = Piece::new(class, middle * 0.4, middle + 1100.0);
+    let segment = ChromosomeSegment::new(class, middle * 0.4, middle + 1100.0);
     Some(match kind {
-        Unidentified::Marker => Plan::rearranged(class, [piece], "mar"),
-        Unidentified::Ring => Plan { ring: true, ..Plan::rearranged(class, [piece], "r") },
+        Unidentified::Marker => ChromosomePlan::rearranged(class, [segment], "mar"),
+        Unidentified::Ring => ChromosomePlan { ring: true, ..ChromosomePlan::rearranged(class, [segment], "r") },
         Unidentified::DoubleMinute => {
             let eight = ChromosomeClass::autosome(8)?;
-            Plan::rearranged(eight, [Piece::new(eight, 7000.0, 7500.0)], "dmin")
+            ChromosomePlan::rearranged(eight, [ChromosomeSegment::new(eight, 7000.0, 7500.0)], "dmin")
         }
     })
 }
@@ -153,22 +153,22 @@ fn place(class: ChromosomeClass, point: &Breakpoint) -> Option<f32> {
 }
 
 /// From the end beyond the centromere to the break, and from the break to the near end.
-fn broken(class: ChromosomeClass, point: &Breakpoint) -> Option<(Piece, Piece)> {
+fn broken(class: ChromosomeClass, point: &Breakpoint) -> Option<(ChromosomeSegment, ChromosomeSegment)> {
     let (at, length) = (place(class, point)?, ideogram::length(class));
     Some(match point.arm? {
-        Arm::Short => (Piece::new(class, length, at), Piece::new(class, at, 0.0)),
-        Arm::Long => (Piece::new(class, 0.0, at), Piece::new(class, at, length)),
+        Arm::Short => (ChromosomeSegment::new(class, length, at), ChromosomeSegment::new(class, at, 0.0)),
+        Arm::Long => (ChromosomeSegment::new(class, 0.0, at), ChromosomeSegment::new(class, at, length)),
     })
 }
 
 /// The chromosomes that a rearrangement makes.
-fn rearranged(segments: &[Segment], name: &str) -> Option<Vec<Plan>> {
+fn rearranged(segments: &[Segment], name: &str) -> Option<Vec<ChromosomePlan>> {
     let first = segments.first()?;
     let classes: Vec<ChromosomeClass> = first.chromosomes.iter().map(|c| c.class).collect::<Option<_>>()?;
     let a = *classes.first()?;
     let point = |group: usize, k: usize| first.breakpoints.get(group).and_then(|g| g.get(k));
     let length = ideogram::length(a);
-    let one = |pieces: Vec<Piece>| Some(vec![Plan::rearranged(a, pieces, name)]);
+    let one = |segments: Vec<ChromosomeSegment>| Some(vec![ChromosomePlan::rearranged(a, segments, name)]);
     let two_places = || {
         let (p, q) = (place(a, point(0, 0)?)?, place(a, point(0, 1)?)?);
         Some(if p < q { (p, q) } else { (q, p) })
@@ -178,33 +178,40 @@ fn rearranged(segments: &[Segment], name: &str) -> Option<Vec<Plan>> {
         Abbreviation::Del if one_segment && point(0, 1).is_none() => one(vec![broken(a, point(0, 0)?)?.0]),
         Abbreviation::Del if one_segment => {
             let (p, q) = two_places()?;
-            one(vec![Piece::new(a, 0.0, p), Piece::new(a, q, length)])
+            one(vec![ChromosomeSegment::new(a, 0.0, p), ChromosomeSegment::new(a, q, length)])
         }
         Abbreviation::Dup if one_segment => {
             let (p, q) = two_places()?;
-            one(vec![Piece::new(a, 0.0, q), Piece::new(a, p, length)])
+            one(vec![ChromosomeSegment::new(a, 0.0, q), ChromosomeSegment::new(a, p, length)])
         }
         Abbreviation::Inv if one_segment => {
             let (p, q) = two_places()?;
-            one(vec![Piece::new(a, 0.0, p), Piece::new(a, q, p), Piece::new(a, q, length)])
+            one(vec![
+                ChromosomeSegment::new(a, 0.0, p),
+                ChromosomeSegment::new(a, q, p),
+                ChromosomeSegment::new(a, q, length),
+            ])
         }
         Abbreviation::Add if one_segment => {
             // Unknown material: a pale stretch of another chromosome.
             let unknown = ChromosomeClass::autosome(17)?;
-            one(vec![broken(a, point(0, 0)?)?.0, Piece::new(unknown, 3100.0, 4900.0)])
+            one(vec![broken(a, point(0, 0)?)?.0, ChromosomeSegment::new(unknown, 3100.0, 4900.0)])
         }
         Abbreviation::Iso | Abbreviation::Idic if one_segment => {
             let at = point(0, 0)?;
             let arm = match (first.kind, at.band.as_str(), at.arm?) {
-                (Abbreviation::Iso, _, Arm::Long) => Piece::new(a, length, ideogram::centromere(a)),
-                (Abbreviation::Iso, _, Arm::Short) => Piece::new(a, 0.0, ideogram::centromere(a)),
+                (Abbreviation::Iso, _, Arm::Long) => ChromosomeSegment::new(a, length, ideogram::centromere(a)),
+                (Abbreviation::Iso, _, Arm::Short) => ChromosomeSegment::new(a, 0.0, ideogram::centromere(a)),
                 _ => broken(a, at)?.0,
             };
             one(vec![arm, arm.reversed()])
         }
         Abbreviation::Ring if one_segment && classes.len() == 1 => {
             let (p, q) = two_places().unwrap_or((length * 0.05, length * 0.95));
-            Some(vec![Plan { ring: true, ..Plan::rearranged(a, [Piece::new(a, p, q)], name) }])
+            Some(vec![ChromosomePlan {
+                ring: true,
+                ..ChromosomePlan::rearranged(a, [ChromosomeSegment::new(a, p, q)], name)
+            }])
         }
         Abbreviation::Trans if one_segment && classes.len() == 2 => translocated(first, &classes, name),
         Abbreviation::Dic | Abbreviation::Rob | Abbreviation::Der if one_segment && classes.len() == 2 => {
@@ -212,7 +219,7 @@ fn rearranged(segments: &[Segment], name: &str) -> Option<Vec<Plan>> {
             let arm = |class: ChromosomeClass, point: &Breakpoint| {
                 if point.band == "10" {
                     let end = if point.arm? == Arm::Long { ideogram::length(class) } else { 0.0 };
-                    return Some(Piece::new(class, end, ideogram::centromere(class)));
+                    return Some(ChromosomeSegment::new(class, end, ideogram::centromere(class)));
                 }
                 Some(broken(class, point)?.0)
             };
@@ -225,18 +232,18 @@ fn rearranged(segments: &[Segment], name: &str) -> Option<Vec<Plan>> {
 }
 
 /// Both products of a reciprocal translocation.
-fn translocated(segment: &Segment, classes: &[ChromosomeClass], name: &str) -> Option<Vec<Plan>> {
+fn translocated(segment: &Segment, classes: &[ChromosomeClass], name: &str) -> Option<Vec<ChromosomePlan>> {
     let (a, b) = (classes[0], classes[1]);
     let point = |group: usize| segment.breakpoints.get(group).and_then(|g| g.first());
     let ((keep_a, lost_a), (keep_b, lost_b)) = (broken(a, point(0)?)?, broken(b, point(1)?)?);
     Some(vec![
-        Plan::rearranged(a, [keep_a, lost_b], format!("der({a}){name}")),
-        Plan::rearranged(b, [keep_b, lost_a], format!("der({b}){name}")),
+        ChromosomePlan::rearranged(a, [keep_a, lost_b], format!("der({a}){name}")),
+        ChromosomePlan::rearranged(b, [keep_b, lost_a], format!("der({b}){name}")),
     ])
 }
 
 /// The derivative of class `a` alone, from the one rearrangement that made it.
-fn derived(a: ChromosomeClass, by: &Segment, name: &str) -> Option<Vec<Plan>> {
+fn derived(a: ChromosomeClass, by: &Segment, name: &str) -> Option<Vec<ChromosomePlan>> {
     let inner = by.to_string();
     let made = rearranged(std::slice::from_ref(by), &inner)?;
     let mut plan = made.into_iter().find(|plan| plan.class == a)?;
@@ -248,11 +255,11 @@ fn derived(a: ChromosomeClass, by: &Segment, name: &str) -> Option<Vec<Plan>> {
 mod tests {
     use super::*;
 
-    fn one(text: &str) -> Vec<Plan> {
+    fn one(text: &str) -> Vec<ChromosomePlan> {
         lines(text).unwrap_or_else(|e| panic!("{e}")).remove(0).plans
     }
 
-    fn count(plans: &[Plan], class: &str) -> usize {
+    fn count(plans: &[ChromosomePlan], class: &str) -> usize {
         plans.iter().filter(|p| p.class == class.parse().unwrap()).count()
     }
 
@@ -294,7 +301,7 @@ mod tests {
         assert_eq!(count(&iso, "X"), 2);
         let made = iso.iter().find(|p| p.name.is_some()).unwrap();
         assert_eq!((made.centromeres().len(), made.name.as_deref()), (1, Some("i(X)(q10)")));
-        assert!(one("45,XX,dic(13;15)(q22;q24)").iter().any(Plan::is_dicentric));
+        assert!(one("45,XX,dic(13;15)(q22;q24)").iter().any(ChromosomePlan::is_dicentric));
         assert!(one("46,XX,r(14)(p11q32)").iter().any(|p| p.ring && p.centromeres().len() == 1));
         let philadelphia = one("46,XY,t(9;22)(q34;q11.2)");
         let small = philadelphia.iter().find(|p| p.name.as_deref() == Some("der(22)t(9;22)(q34;q11.2)")).unwrap();

@@ -2,7 +2,7 @@
 //!
 //! A slide is a plane of micrometres on which metaphases, nuclei and dirt lie, each drawn from a random stream of
 //! its own ([`random`]), so that it looks the same from whichever side the stage comes to it. A cell's chromosomes
-//! are pieces of the ideogram ([`genome`], [`ideogram`]); [`shape`] gives each an axis and two chromatids, [`spread`]
+//! are segments of the ideogram ([`genome`], [`ideogram`]); [`shape`] gives each an axis and two chromatids, [`spread`]
 //! lays them out, [`draw`] draws them as optical density, [`camera`] makes samples of it. [`path`] moves the stage.
 //! docs/reference/virtual-slide.md says what is modelled, how well it agrees with real images and what is not.
 
@@ -102,42 +102,42 @@ impl VirtualSlide {
     /// outside 8 to 16, a dose or share out of range, a karyotype that cannot be read or drawn.
     pub fn new(settings: SlideSettings) -> Result<Self, SlideError> {
         settings.check()?;
-        let mut draw = SlideRng::new(settings.seed, stream::SLIDE);
+        let mut rng = SlideRng::new(settings.seed, stream::SLIDE);
         let (width, height) = (settings.width as usize, settings.height as usize);
         let light = match settings.stain {
             Stain::GBand => Light {
-                gain: draw.between(0.96, 1.08),
-                soft: draw.between(1.0, 1.5),
-                sharpen: sometimes(&mut draw, 0.6, 0.7),
-                ground: draw.between(0.005, 0.04),
-                ground_depth: draw.between(0.003, 0.018),
-                ground_fine: sometimes(&mut draw, 0.7, 0.025),
-                haze: draw.between(0.0, 0.04),
-                full_well: draw.around(30_000.0, 0.6),
+                gain: rng.between(0.96, 1.08),
+                soft: rng.between(1.0, 1.5),
+                sharpen: sometimes(&mut rng, 0.6, 0.7),
+                ground: rng.between(0.005, 0.04),
+                ground_depth: rng.between(0.003, 0.018),
+                ground_fine: sometimes(&mut rng, 0.7, 0.025),
+                haze: rng.between(0.0, 0.04),
+                full_well: rng.around(30_000.0, 0.6),
             },
             Stain::Giemsa => Light {
-                gain: draw.between(0.87, 0.95),
-                soft: draw.between(1.3, 2.2),
-                sharpen: sometimes(&mut draw, 0.6, 0.6),
-                ground: draw.between(0.01, 0.04),
-                ground_depth: draw.between(0.004, 0.015),
-                ground_fine: sometimes(&mut draw, 0.5, 0.012),
-                haze: draw.between(0.02, 0.08),
-                full_well: draw.around(6_500.0, 0.35),
+                gain: rng.between(0.87, 0.95),
+                soft: rng.between(1.3, 2.2),
+                sharpen: sometimes(&mut rng, 0.6, 0.6),
+                ground: rng.between(0.01, 0.04),
+                ground_depth: rng.between(0.004, 0.015),
+                ground_fine: sometimes(&mut rng, 0.5, 0.012),
+                haze: rng.between(0.02, 0.08),
+                full_well: rng.around(6_500.0, 0.35),
             },
             Stain::Dapi | Stain::QBand => Light {
-                gain: draw.around(0.9, 0.3),
-                soft: draw.between(1.4, 2.3),
-                sharpen: sometimes(&mut draw, 0.4, 0.6),
-                ground: draw.between(0.008, 0.03),
-                ground_depth: draw.between(0.001, 0.004),
+                gain: rng.around(0.9, 0.3),
+                soft: rng.between(1.4, 2.3),
+                sharpen: sometimes(&mut rng, 0.4, 0.6),
+                ground: rng.between(0.008, 0.03),
+                ground_depth: rng.between(0.001, 0.004),
                 ground_fine: 0.0,
-                haze: draw.between(0.06, 0.2),
-                full_well: draw.around(6_000.0, 0.3),
+                haze: rng.between(0.06, 0.2),
+                full_well: rng.around(6_000.0, 0.3),
             },
         };
-        let tilt = [f64::from(draw.normal_within(0.0, 0.002)), f64::from(draw.normal_within(0.0, 0.002))];
-        let catalogue = Catalogue::new(&settings, &mut draw)?;
+        let tilt = [f64::from(rng.normal_within(0.0, 0.002)), f64::from(rng.normal_within(0.0, 0.002))];
+        let catalogue = Catalogue::new(&settings, &mut rng)?;
         Ok(Self {
             camera: Camera::new(width, height, &mut SlideRng::new(settings.seed, stream::CAMERA)),
             texture: camera::slide_texture(settings.seed),
@@ -305,9 +305,9 @@ impl VirtualSlide {
 }
 
 /// A setting that so many slides have, up to `most`.
-fn sometimes(draw: &mut SlideRng, share: f32, most: f32) -> f32 {
-    let value = draw.between(0.0, most);
-    if draw.chance(share) { value } else { 0.0 }
+fn sometimes(rng: &mut SlideRng, share: f32, most: f32) -> f32 {
+    let value = rng.between(0.0, most);
+    if rng.chance(share) { value } else { 0.0 }
 }
 
 fn pixel_bounds(area: PixelBox) -> BoundingBox {

@@ -53,72 +53,72 @@ pub struct StainLook {
 
 impl StainLook {
     /// Draws the look of a cell on a slide whose cells are condensed like `slide_length` (length of chromosome 1 in um).
-    pub fn draw(stain: Stain, slide_length: f32, draw: &mut SlideRng) -> Self {
-        let length = draw.around(slide_length, 0.12);
+    pub fn draw(stain: Stain, slide_length: f32, rng: &mut SlideRng) -> Self {
+        let length = rng.around(slide_length, 0.12);
         // Shorter chromosomes are wider: the chromatin must go somewhere.
         let width = |at: f32| at * libm::powf(7.5 / length, 0.4);
         let condensation = length / 15_100.0;
         match stain {
             Stain::GBand => Self {
                 condensation,
-                chromatid: width(0.35) * draw.around(1.0, 0.08),
-                spacing: draw.between(0.5, 0.68),
-                parting: draw.between(0.0, 0.1),
-                constriction: draw.between(0.08, 0.32),
-                light: draw.between(0.26, 0.48),
-                dark: draw.between(0.8, 1.45),
-                band_blur: draw.between(0.07, 0.12),
-                bend: draw.between(0.12, 0.5),
+                chromatid: width(0.35) * rng.around(1.0, 0.08),
+                spacing: rng.between(0.5, 0.68),
+                parting: rng.between(0.0, 0.1),
+                constriction: rng.between(0.08, 0.32),
+                light: rng.between(0.26, 0.48),
+                dark: rng.between(0.8, 1.45),
+                band_blur: rng.between(0.07, 0.12),
+                bend: rng.between(0.12, 0.5),
                 rough: 0.06,
                 wander: 0.05,
                 surface: Surface {
-                    fuzz: draw.between(0.05, 0.12),
-                    grain: draw.between(0.08, 0.2),
-                    edge_loss: draw.between(-0.2, 0.15),
-                    soft: draw.between(0.02, 0.1),
-                    waver: draw.between(0.02, 0.06),
+                    fuzz: rng.between(0.05, 0.12),
+                    grain: rng.between(0.08, 0.2),
+                    edge_loss: rng.between(-0.2, 0.15),
+                    soft: rng.between(0.02, 0.1),
+                    waver: rng.between(0.02, 0.06),
                 },
                 stain,
             },
             Stain::Giemsa => Self {
                 condensation,
-                chromatid: width(0.325) * draw.around(1.0, 0.07),
-                spacing: draw.between(1.1, 1.4),
-                parting: draw.between(0.0, 0.1) + if draw.chance(0.25) { draw.between(0.2, 0.6) } else { 0.0 },
-                constriction: draw.between(0.3, 0.55),
-                light: draw.between(1.1, 1.35),
-                dark: draw.between(1.3, 1.55),
+                chromatid: width(0.325) * rng.around(1.0, 0.07),
+                spacing: rng.between(1.1, 1.4),
+                parting: rng.between(0.0, 0.1) + if rng.chance(0.25) { rng.between(0.2, 0.6) } else { 0.0 },
+                constriction: rng.between(0.3, 0.55),
+                light: rng.between(1.1, 1.35),
+                dark: rng.between(1.3, 1.55),
                 band_blur: 0.2,
-                bend: draw.between(0.05, 0.22),
+                bend: rng.between(0.05, 0.22),
                 rough: 0.08,
-                wander: if draw.chance(0.3) { 0.08 } else { 0.02 },
+                wander: if rng.chance(0.3) { 0.08 } else { 0.02 },
                 surface: Surface {
-                    fuzz: draw.between(0.12, 0.28),
-                    grain: draw.between(0.06, 0.14),
-                    edge_loss: draw.between(0.1, 0.3),
-                    soft: draw.between(0.08, 0.3),
-                    waver: draw.between(0.02, 0.04),
+                    fuzz: rng.between(0.12, 0.28),
+                    grain: rng.between(0.06, 0.14),
+                    edge_loss: rng.between(0.1, 0.3),
+                    soft: rng.between(0.08, 0.3),
+                    waver: rng.between(0.02, 0.04),
                 },
                 stain,
             },
             Stain::Dapi | Stain::QBand => Self {
                 condensation,
-                chromatid: width(0.36) * draw.around(1.0, 0.07),
-                spacing: draw.between(0.5, 0.9),
-                parting: draw.between(0.0, 0.15),
-                constriction: draw.between(0.1, 0.35),
-                light: if stain == Stain::Dapi { draw.between(0.28, 0.55) } else { draw.between(0.2, 0.32) },
-                dark: draw.between(0.6, 1.0),
-                band_blur: draw.between(0.12, 0.2),
-                bend: draw.between(0.15, 0.5),
+                chromatid: width(0.36) * rng.around(1.0, 0.07),
+                spacing: rng.between(0.5, 0.9),
+                parting: rng.between(0.0, 0.15),
+                constriction: rng.between(0.1, 0.35),
+                light: if stain == Stain::Dapi { rng.between(0.28, 0.55) } else { rng.between(0.2, 0.32) },
+                dark: rng.between(0.6, 1.0),
+                band_blur: rng.between(0.12, 0.2),
+                bend: rng.between(0.15, 0.5),
                 rough: 0.06,
                 wander: 0.05,
                 surface: Surface {
-                    fuzz: draw.between(0.05, 0.12),
-                    grain: draw.between(0.05, 0.12),
-                    edge_loss: draw.between(-0.1, 0.25),
-                    soft: draw.between(0.02, 0.15),
-                    waver: draw.between(0.02, 0.06),
+                    fuzz: rng.between(0.05, 0.12),
+                    grain: rng.between(0.05, 0.12),
+                    edge_loss: rng.between(-0.1, 0.25),
+                    soft: rng.between(0.02, 0.15),
+                    waver: rng.between(0.02, 0.06),
                 },
                 stain,
             },
@@ -160,10 +160,10 @@ impl StainLook {
 }
 
 /// Length of chromosome 1 on a slide, in um, as the harvest of that slide left it.
-pub fn slide_length(stain: Stain, draw: &mut SlideRng) -> f32 {
+pub fn slide_length(stain: Stain, rng: &mut SlideRng) -> f32 {
     match stain {
-        Stain::GBand => draw.around(9.6, 0.14),
-        Stain::Giemsa => draw.around(5.5, 0.16),
-        Stain::Dapi | Stain::QBand => draw.around(6.4, 0.18),
+        Stain::GBand => rng.around(9.6, 0.14),
+        Stain::Giemsa => rng.around(5.5, 0.16),
+        Stain::Dapi | Stain::QBand => rng.around(6.4, 0.18),
     }
 }

@@ -36,8 +36,8 @@ impl ScanPath {
         }
         let field = self.next;
         self.next += 1;
-        let mut draw = SlideRng::new(self.seed, stream::PATH + field);
-        Some(stop(slide, field, [0.0; 2], draw.normal_within(0.0, 0.25), 0.3, field, &mut draw))
+        let mut rng = SlideRng::new(self.seed, stream::PATH + field);
+        Some(stop(slide, field, [0.0; 2], rng.normal_within(0.0, 0.25), 0.3, field, &mut rng))
     }
 }
 
@@ -71,7 +71,7 @@ impl LivePath {
 
     /// The next frame; none when the person has seen all fields.
     pub fn next(&mut self, slide: &VirtualSlide) -> Option<Stop> {
-        let mut draw = SlideRng::new(self.seed, stream::PATH + (1 << 40) + self.frame);
+        let mut rng = SlideRng::new(self.seed, stream::PATH + (1 << 40) + self.frame);
         if self.left == 0 {
             if self.frame > 0 {
                 self.field += 1;
@@ -81,22 +81,22 @@ impl LivePath {
             }
             // Empty fields are passed by; a cell is worth a look.
             self.dwell =
-                if slide.has_metaphase(self.field) { 20 + draw.below(20) as u32 } else { 2 + draw.below(3) as u32 };
+                if slide.has_metaphase(self.field) { 20 + rng.below(20) as u32 } else { 2 + rng.below(3) as u32 };
             self.left = self.dwell;
-            self.defocus = draw.normal_within(0.0, 2.0);
-            self.drift = [draw.normal_within(0.0, 3.0), draw.normal_within(0.0, 3.0)];
+            self.defocus = rng.normal_within(0.0, 2.0);
+            self.drift = [rng.normal_within(0.0, 3.0), rng.normal_within(0.0, 3.0)];
         }
         self.left -= 1;
         let exposure = self.frame;
         self.frame += 1;
         // The hand turns the focus towards sharpness and past it a little.
-        self.defocus = self.defocus * 0.72 + draw.normal_within(0.0, 0.12);
+        self.defocus = self.defocus * 0.72 + rng.normal_within(0.0, 0.12);
         let arriving = self.left + 2 >= self.dwell;
         if arriving {
             self.drift = [self.drift[0] * 0.5, self.drift[1] * 0.5];
         }
         let speed = if arriving { self.drift } else { [0.0; 2] };
-        let mut stop = stop(slide, self.field, self.drift, self.defocus, 0.02, exposure, &mut draw);
+        let mut stop = stop(slide, self.field, self.drift, self.defocus, 0.02, exposure, &mut rng);
         stop.motion_um = [speed[0] * 0.15, speed[1] * 0.15];
         Some(stop)
     }
@@ -109,11 +109,11 @@ fn stop(
     defocus: f32,
     jitter: f32,
     exposure: u64,
-    draw: &mut SlideRng,
+    rng: &mut SlideRng,
 ) -> Stop {
     let [x, y] = slide.field_centre(field);
-    let x = x + f64::from(offset[0] + draw.normal_within(0.0, jitter));
-    let y = y + f64::from(offset[1] + draw.normal_within(0.0, jitter));
+    let x = x + f64::from(offset[0] + rng.normal_within(0.0, jitter));
+    let y = y + f64::from(offset[1] + rng.normal_within(0.0, jitter));
     let z = slide.focal_plane(x, y) + f64::from(defocus);
     Stop { stage: StagePosition { x, y, z }, motion_um: [0.0; 2], exposure }
 }

@@ -98,9 +98,9 @@ mod tests {
 
     #[test]
     fn poisson_numbers_have_their_mean_and_variance() {
-        let mut draw = SlideRng::new(3, 0);
+        let mut rng = SlideRng::new(3, 0);
         for mean in [0.1, 2.0, 40.0] {
-            let numbers: Vec<f64> = (0..4000).map(|_| f64::from(draw.poisson(mean))).collect();
+            let numbers: Vec<f64> = (0..4000).map(|_| f64::from(rng.poisson(mean))).collect();
             let m = numbers.iter().sum::<f64>() / 4000.0;
             let v = numbers.iter().map(|n| (n - m) * (n - m)).sum::<f64>() / 3999.0;
             assert!((m - mean).abs() < 0.15 * mean.sqrt(), "{m} for {mean}");

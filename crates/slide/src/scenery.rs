@@ -38,10 +38,10 @@ pub struct Blob {
     pub nucleus: bool,
 }
 
-fn outline(draw: &mut SlideRng, radius: f32, uneven: f32, stretch: f32) -> Vec<f32> {
+fn outline(rng: &mut SlideRng, radius: f32, uneven: f32, stretch: f32) -> Vec<f32> {
     let wave: Vec<(f32, f32)> =
-        (2..8).map(|k| (uneven * draw.normal_within(0.0, 1.0) / k as f32, draw.between(0.0, 6.3))).collect();
-    let lean = draw.between(0.0, 6.3);
+        (2..8).map(|k| (uneven * rng.normal_within(0.0, 1.0) / k as f32, rng.between(0.0, 6.3))).collect();
+    let lean = rng.between(0.0, 6.3);
     (0..=RAYS)
         .map(|i| {
             let angle = std::f32::consts::TAU * (i % RAYS) as f32 / RAYS as f32;
@@ -53,8 +53,8 @@ fn outline(draw: &mut SlideRng, radius: f32, uneven: f32, stretch: f32) -> Vec<f
 }
 
 impl Blob {
-    fn new(draw: &mut SlideRng, centre: [f64; 2], radius: f32, uneven: f32, stretch: f32, density: f32) -> Self {
-        let outline = outline(draw, radius, uneven, stretch);
+    fn new(rng: &mut SlideRng, centre: [f64; 2], radius: f32, uneven: f32, stretch: f32, density: f32) -> Self {
+        let outline = outline(rng, radius, uneven, stretch);
         let reach = outline.iter().fold(0.0f32, |a, b| a.max(*b));
         Self {
             centre,
@@ -65,63 +65,63 @@ impl Blob {
             fineness: 11.0,
             edge: 0.15,
             spots: Vec::new(),
-            offset: draw.below(1 << 16),
+            offset: rng.below(1 << 16),
             bubble: false,
             nucleus: false,
         }
     }
 
     /// An interphase nucleus.
-    pub fn nucleus(stain: Stain, centre: [f64; 2], draw: &mut SlideRng) -> Self {
+    pub fn nucleus(stain: Stain, centre: [f64; 2], rng: &mut SlideRng) -> Self {
         let (radius, density, grain) = match stain {
-            Stain::GBand => (draw.around(6.5, 0.25), draw.between(0.55, 0.95), draw.between(0.1, 0.2)),
-            Stain::Giemsa => (draw.around(6.0, 0.2), draw.between(0.9, 2.4), draw.between(0.04, 0.12)),
-            Stain::Dapi | Stain::QBand => (draw.around(7.0, 0.2), draw.between(0.35, 0.9), draw.between(0.08, 0.2)),
+            Stain::GBand => (rng.around(6.5, 0.25), rng.between(0.55, 0.95), rng.between(0.1, 0.2)),
+            Stain::Giemsa => (rng.around(6.0, 0.2), rng.between(0.9, 2.4), rng.between(0.04, 0.12)),
+            Stain::Dapi | Stain::QBand => (rng.around(7.0, 0.2), rng.between(0.35, 0.9), rng.between(0.08, 0.2)),
         };
-        let (uneven, stretch) = (draw.between(0.01, 0.05), draw.between(0.0, 0.2));
-        let mut blob = Self::new(draw, centre, radius, uneven, stretch, density);
+        let (uneven, stretch) = (rng.between(0.01, 0.05), rng.between(0.0, 0.2));
+        let mut blob = Self::new(rng, centre, radius, uneven, stretch, density);
         blob.grain = grain;
         blob.edge = 0.4;
         blob.nucleus = true;
-        for _ in 0..draw.below(if stain.is_fluorescence() { 16 } else { 6 }) {
-            let out = draw.uniform().sqrt() * radius * 0.8;
-            let angle = draw.between(0.0, 6.3);
-            let strength = if draw.chance(0.75) { draw.between(0.05, 0.3) } else { draw.between(-0.3, -0.1) };
-            let size = if strength > 0.0 { draw.between(0.3, 0.9) } else { draw.between(0.8, 1.8) };
+        for _ in 0..rng.below(if stain.is_fluorescence() { 16 } else { 6 }) {
+            let out = rng.uniform().sqrt() * radius * 0.8;
+            let angle = rng.between(0.0, 6.3);
+            let strength = if rng.chance(0.75) { rng.between(0.05, 0.3) } else { rng.between(-0.3, -0.1) };
+            let size = if strength > 0.0 { rng.between(0.3, 0.9) } else { rng.between(0.8, 1.8) };
             blob.spots.push(([out * libm::cosf(angle), out * libm::sinf(angle)], size, strength * density));
         }
         blob
     }
 
     /// A speck of debris or a grain of stain.
-    pub fn speck(stain: Stain, centre: [f64; 2], draw: &mut SlideRng) -> Self {
-        let radius = draw.around(0.22, 0.6);
-        if !stain.is_fluorescence() && draw.chance(0.04) {
-            let rim = draw.between(0.2, 0.6);
-            let mut drop = Self::new(draw, centre, radius.min(0.35) * 2.0, 0.05, 0.0, rim);
+    pub fn speck(stain: Stain, centre: [f64; 2], rng: &mut SlideRng) -> Self {
+        let radius = rng.around(0.22, 0.6);
+        if !stain.is_fluorescence() && rng.chance(0.04) {
+            let rim = rng.between(0.2, 0.6);
+            let mut drop = Self::new(rng, centre, radius.min(0.35) * 2.0, 0.05, 0.0, rim);
             drop.bubble = true;
             return drop;
         }
-        let faint = draw.chance(0.6);
+        let faint = rng.chance(0.6);
         let density = match (stain.is_fluorescence(), faint) {
-            (false, true) => draw.between(0.05, 0.3),
-            (false, false) => draw.between(0.4, 2.0),
-            (true, true) => draw.between(0.02, 0.08),
-            (true, false) => draw.between(0.1, 0.6),
+            (false, true) => rng.between(0.05, 0.3),
+            (false, false) => rng.between(0.4, 2.0),
+            (true, true) => rng.between(0.02, 0.08),
+            (true, false) => rng.between(0.1, 0.6),
         };
         // What lies above the focal plane is large and pale.
-        let high = faint && draw.chance(0.3);
+        let high = faint && rng.chance(0.3);
         let (size, weak) = if high { (4.0, 0.3) } else { (1.0, 1.0) };
-        let (uneven, stretch) = (draw.between(0.0, 0.5), draw.between(0.0, 0.4));
-        let mut blob = Self::new(draw, centre, radius * size, uneven, stretch, density * weak);
+        let (uneven, stretch) = (rng.between(0.0, 0.5), rng.between(0.0, 0.4));
+        let mut blob = Self::new(rng, centre, radius * size, uneven, stretch, density * weak);
         blob.edge = if high { radius * 2.5 } else { 0.1 };
         blob
     }
 
     /// What is left of the cytoplasm around a metaphase: pale, wide, uneven.
-    pub fn cytoplasm(stain: Stain, centre: [f64; 2], radius: f32, draw: &mut SlideRng) -> Self {
-        let density = if stain.is_fluorescence() { draw.between(0.005, 0.03) } else { draw.between(0.02, 0.09) };
-        let mut blob = Self::new(draw, centre, radius, 0.12, 0.1, density);
+    pub fn cytoplasm(stain: Stain, centre: [f64; 2], radius: f32, rng: &mut SlideRng) -> Self {
+        let density = if stain.is_fluorescence() { rng.between(0.005, 0.03) } else { rng.between(0.02, 0.09) };
+        let mut blob = Self::new(rng, centre, radius, 0.12, 0.1, density);
         blob.edge = radius * 0.3;
         blob.grain = 0.3;
         blob.fineness = 4.0;
@@ -198,19 +198,19 @@ pub struct Border {
 
 impl Border {
     /// A wandering line through `start`.
-    pub fn new(start: [f64; 2], stain: Stain, draw: &mut SlideRng) -> Self {
-        let mut heading = draw.between(0.0, 6.3);
+    pub fn new(start: [f64; 2], stain: Stain, rng: &mut SlideRng) -> Self {
+        let mut heading = rng.between(0.0, 6.3);
         let mut at = start;
-        let turn = draw.normal(0.0, 0.06);
+        let turn = rng.normal(0.0, 0.06);
         let points = (0..40)
             .map(|_| {
-                heading += turn + draw.normal(0.0, 0.15);
+                heading += turn + rng.normal(0.0, 0.15);
                 at = [at[0] + 2.0 * f64::from(libm::cosf(heading)), at[1] + 2.0 * f64::from(libm::sinf(heading))];
                 at
             })
             .collect();
-        let density = if stain.is_fluorescence() { draw.between(0.003, 0.01) } else { draw.between(0.02, 0.07) };
-        Self { points, width: draw.between(0.4, 2.0), density }
+        let density = if stain.is_fluorescence() { rng.between(0.003, 0.01) } else { rng.between(0.02, 0.07) };
+        Self { points, width: rng.between(0.4, 2.0), density }
     }
 
     /// Adds the line to the plane.

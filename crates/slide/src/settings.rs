@@ -1,6 +1,6 @@
 //! What a virtual slide is made from.
 
-use domain::{Assay, Stain, frame::Bayer};
+use domain::{Assay, ErrorKind, HasKind, Stain, frame::Bayer};
 
 use super::{Exposure, camera::Samples};
 
@@ -84,7 +84,7 @@ impl Objective {
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum SlideError {
     /// A number out of range.
-    #[error("{what} is {found}: expected {expected}")]
+    #[error("invalid {what} '{found}': expected {expected}")]
     OutOfRange {
         /// Which setting.
         what: &'static str,
@@ -131,20 +131,31 @@ pub enum SlideError {
     },
 }
 
+impl HasKind for SlideError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::OutOfRange { .. } => ErrorKind::Usage,
+            Self::Buffer { .. } => ErrorKind::Internal,
+            Self::Karyotype(_) | Self::CannotDraw { .. } => ErrorKind::BadData,
+            Self::Exposure(error) => error.kind(),
+        }
+    }
+}
+
 impl SlideSettings {
     pub(super) fn check(&self) -> Result<(), SlideError> {
         let range = |what, found: f64, ok: bool, expected| {
             if ok { Ok(()) } else { Err(SlideError::OutOfRange { what, found, expected }) }
         };
         let side = "1 to 16384 pixels";
-        range("the width", self.width.into(), (1..=16_384).contains(&self.width), side)?;
-        range("the height", self.height.into(), (1..=16_384).contains(&self.height), side)?;
+        range("width", self.width.into(), (1..=16_384).contains(&self.width), side)?;
+        range("height", self.height.into(), (1..=16_384).contains(&self.height), side)?;
         range("bits", self.bits.into(), (8..=16).contains(&self.bits), "8 to 16")?;
         let px = self.um_per_px;
         range("um_per_px", px, (0.01..=10.0).contains(&px), "0.01 to 10 um")?;
         let Exposure { dose_gy, fraction } = self.exposure;
-        range("the dose", dose_gy, (0.0..=20.0).contains(&dose_gy), "0 to 20 Gy")?;
-        range("the exposed fraction", fraction, (0.0..=1.0).contains(&fraction), "0 to 1")?;
+        range("dose", dose_gy, (0.0..=20.0).contains(&dose_gy), "0 to 20 Gy")?;
+        range("exposed fraction", fraction, (0.0..=1.0).contains(&fraction), "0 to 1")?;
         range("crowding", self.crowding.into(), (0.0..=1.0).contains(&self.crowding), "0 to 1")
     }
 

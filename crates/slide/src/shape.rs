@@ -1,7 +1,7 @@
 //! The shape of one chromosome: its axis, its two chromatids, how its bands lie along it. In micrometres.
 
 use super::{
-    genome::Plan,
+    genome::ChromosomePlan,
     ideogram,
     look::{StainLook, Surface},
     random::SlideRng,
@@ -48,16 +48,16 @@ pub struct Shape {
 
 impl Shape {
     /// Draws the shape of a chromosome, centred on the origin.
-    pub fn draw(plan: &Plan, look: &StainLook, draw: &mut SlideRng) -> Self {
+    pub fn draw(plan: &ChromosomePlan, look: &StainLook, rng: &mut SlideRng) -> Self {
         let units = plan.length().max(1.0);
         // Even within a cell some chromosomes are drawn out more than others.
-        let whole = (units * look.condensation * draw.around(1.0, 0.05)).max(0.5);
+        let whole = (units * look.condensation * rng.around(1.0, 0.05)).max(0.5);
         // The rounded ends reach beyond the axis.
         let tips = if plan.ring { 0.0 } else { (1.5 * look.chromatid).min(0.5 * whole) };
         let length = whole - tips;
         let centromeres: Vec<f32> = plan.centromeres().iter().map(|c| c / units).collect();
-        let axis = if plan.ring { circle(length, draw) } else { curve(length, &centromeres, look, draw) };
-        let profile = profile(plan, look, length, &centromeres, draw);
+        let axis = if plan.ring { circle(length, rng) } else { curve(length, &centromeres, look, rng) };
+        let profile = profile(plan, look, length, &centromeres, rng);
         let mut shape = Self {
             chromatids: [axis.clone(), axis.clone()],
             axis,
@@ -68,16 +68,16 @@ impl Shape {
             closed: plan.ring,
             centromeres,
             surface: look.surface,
-            grain: draw.below(1 << 18),
+            grain: rng.below(1 << 18),
         };
-        shape.part(look, draw);
+        shape.part(look, rng);
         shape
     }
 
     /// Sets the chromatids beside the axis.
-    fn part(&mut self, look: &StainLook, draw: &mut SlideRng) {
+    fn part(&mut self, look: &StainLook, rng: &mut SlideRng) {
         let n = self.axis.len();
-        let wobble = [Wobble::new(draw, look.wander), Wobble::new(draw, look.wander)];
+        let wobble = [Wobble::new(rng, look.wander), Wobble::new(rng, look.wander)];
         for i in 0..n {
             let t = i as f32 / (n - 1) as f32;
             let [nx, ny] = self.normal(i);
@@ -141,8 +141,8 @@ impl Profile {
 struct Wobble([(f32, f32, f32); 3]);
 
 impl Wobble {
-    fn new(draw: &mut SlideRng, size: f32) -> Self {
-        let mut wave = |k: f32| (size * draw.normal(0.0, 1.0), k * draw.between(0.7, 1.3), draw.between(0.0, 6.3));
+    fn new(rng: &mut SlideRng, size: f32) -> Self {
+        let mut wave = |k: f32| (size * rng.normal(0.0, 1.0), k * rng.between(0.7, 1.3), rng.between(0.0, 6.3));
         Self([wave(5.0), wave(11.0), wave(19.0)])
     }
 
@@ -152,15 +152,15 @@ impl Wobble {
 }
 
 /// An open axis: a slow bend, sometimes a knee at the centromere or a hook at an end.
-fn curve(length: f32, centromeres: &[f32], look: &StainLook, draw: &mut SlideRng) -> Vec<[f32; 2]> {
+fn curve(length: f32, centromeres: &[f32], look: &StainLook, rng: &mut SlideRng) -> Vec<[f32; 2]> {
     let n = ((length / AXIS_STEP) as usize + 2).max(5);
     let limber = (look.bend * libm::sqrtf(length / 5.0)).min(0.8);
-    let bend = draw.normal_within(0.0, limber);
-    let wave = draw.normal_within(0.0, 0.5 * limber);
-    let phase = draw.between(0.0, 6.3);
-    let knee = if draw.chance(0.25) { draw.normal_within(0.0, 0.9 * limber) } else { 0.0 };
+    let bend = rng.normal_within(0.0, limber);
+    let wave = rng.normal_within(0.0, 0.5 * limber);
+    let phase = rng.between(0.0, 6.3);
+    let knee = if rng.chance(0.25) { rng.normal_within(0.0, 0.9 * limber) } else { 0.0 };
     let knee_at = centromeres.first().copied().unwrap_or(0.5);
-    let hook = if draw.chance(0.3 * limber) { draw.between(-1.2, 1.2) } else { 0.0 };
+    let hook = if rng.chance(0.3 * limber) { rng.between(-1.2, 1.2) } else { 0.0 };
     let step = length / (n - 1) as f32;
     let mut at = [0.0f32, 0.0];
     let mut points = Vec::with_capacity(n);
@@ -178,10 +178,10 @@ fn curve(length: f32, centromeres: &[f32], look: &StainLook, draw: &mut SlideRng
 }
 
 /// A closed axis; the last point is the first again.
-fn circle(length: f32, draw: &mut SlideRng) -> Vec<[f32; 2]> {
+fn circle(length: f32, rng: &mut SlideRng) -> Vec<[f32; 2]> {
     let n = ((length / AXIS_STEP) as usize).max(10);
     let radius = length / std::f32::consts::TAU;
-    let (flat, phase) = (draw.between(0.0, 0.25), draw.between(0.0, 6.3));
+    let (flat, phase) = (rng.between(0.0, 0.25), rng.between(0.0, 6.3));
     let point = |i: usize| {
         let angle = std::f32::consts::TAU * (i % n) as f32 / n as f32;
         let r = radius * (1.0 + flat * libm::cosf(2.0 * angle + phase));
@@ -198,30 +198,30 @@ fn centred(mut points: Vec<[f32; 2]>) -> Vec<[f32; 2]> {
 }
 
 /// Density and girth along the chromosome.
-fn profile(plan: &Plan, look: &StainLook, length: f32, centromeres: &[f32], draw: &mut SlideRng) -> Profile {
+fn profile(plan: &ChromosomePlan, look: &StainLook, length: f32, centromeres: &[f32], rng: &mut SlideRng) -> Profile {
     let n = ((length / STEP) as usize + 2).max(8);
     let units = plan.length().max(1.0);
     let mut level = Vec::with_capacity(n);
     let mut girth = Vec::with_capacity(n);
-    let (mut piece, mut begun) = (0, 0.0);
+    let (mut segment, mut begun) = (0, 0.0);
     let mut last_band = "";
     let mut uneven = 0.0;
-    let stained = draw.around(1.0, 0.05);
-    let swell = Wobble::new(draw, look.rough);
+    let stained = rng.around(1.0, 0.05);
+    let swell = Wobble::new(rng, look.rough);
     for i in 0..n {
         let t = i as f32 / (n - 1) as f32;
         let at = t * units;
-        while piece + 1 < plan.pieces.len() && at > begun + plan.pieces[piece].length() {
-            begun += plan.pieces[piece].length();
-            piece += 1;
+        while segment + 1 < plan.segments.len() && at > begun + plan.segments[segment].length() {
+            begun += plan.segments[segment].length();
+            segment += 1;
         }
-        let Some(p) = plan.pieces.get(piece) else { break };
+        let Some(p) = plan.segments.get(segment) else { break };
         let along = (at - begun).min(p.length());
         let place = if p.to > p.from { p.from + along } else { p.from - along };
         let band = ideogram::band_at(p.class, place);
         if band.name != last_band {
             last_band = band.name;
-            uneven = draw.normal_within(0.0, 0.07);
+            uneven = rng.normal_within(0.0, 0.07);
         }
         level.push(look.level(p.class, band.stain) + uneven);
         let away = centromeres.iter().map(|c| (c - t).abs() * length).fold(f32::MAX, f32::min);

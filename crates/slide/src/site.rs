@@ -45,11 +45,11 @@ pub struct Catalogue {
 
 impl Catalogue {
     /// Settles what the whole slide has in common.
-    pub fn new(settings: &SlideSettings, draw: &mut SlideRng) -> Result<Self, SlideError> {
+    pub fn new(settings: &SlideSettings, rng: &mut SlideRng) -> Result<Self, SlideError> {
         let field = [settings.width, settings.height].map(|px| f64::from(px) * settings.um_per_px);
         let lines = match &settings.karyotype {
             Some(text) => iscn::lines(text)?,
-            None => some_person(settings.assay, draw)?,
+            None => some_person(settings.assay, rng)?,
         };
         Ok(Self {
             seed: settings.seed,
@@ -57,10 +57,10 @@ impl Catalogue {
             exposure: settings.exposure.by_default_curve()?,
             pitch: [(field[0] * 1.05).max(110.0), (field[1] * 1.05).max(90.0)],
             lines,
-            length: slide_length(settings.stain, draw),
-            nuclei: f64::from(draw.between(0.6, 3.5)),
-            specks: f64::from(draw.around(40.0, 0.8)),
-            cover: if settings.stain == Stain::Giemsa { draw.between(0.11, 0.24) } else { draw.between(0.18, 0.3) },
+            length: slide_length(settings.stain, rng),
+            nuclei: f64::from(rng.between(0.6, 3.5)),
+            specks: f64::from(rng.around(40.0, 0.8)),
+            cover: if settings.stain == Stain::Giemsa { rng.between(0.11, 0.24) } else { rng.between(0.18, 0.3) },
         })
     }
 
@@ -111,24 +111,24 @@ impl Catalogue {
 
     /// Draws what lies on a site.
     pub fn make(&self, settings: &SlideSettings, site: u64) -> Site {
-        let mut draw = SlideRng::new(self.seed, stream::SITE + site);
+        let mut rng = SlideRng::new(self.seed, stream::SITE + site);
         let centre = self.centre(site);
-        let metaphase = self.cell(site).map(|cell| self.metaphase(settings, cell, centre, &mut draw));
-        let anywhere = |draw: &mut SlideRng| {
+        let metaphase = self.cell(site).map(|cell| self.metaphase(settings, cell, centre, &mut rng));
+        let anywhere = |rng: &mut SlideRng| {
             [
-                centre[0] + self.pitch[0] * f64::from(draw.between(-0.5, 0.5)),
-                centre[1] + self.pitch[1] * f64::from(draw.between(-0.5, 0.5)),
+                centre[0] + self.pitch[0] * f64::from(rng.between(-0.5, 0.5)),
+                centre[1] + self.pitch[1] * f64::from(rng.between(-0.5, 0.5)),
             ]
         };
         let mut blobs = Vec::new();
         if let Some(cell) = metaphase.as_ref()
-            && draw.chance(0.4)
+            && rng.chance(0.4)
         {
-            let wide = draw.between(0.7, 1.1);
-            blobs.push(Blob::cytoplasm(settings.stain, cell.centre, cell.reach * wide, &mut draw));
+            let wide = rng.between(0.7, 1.1);
+            blobs.push(Blob::cytoplasm(settings.stain, cell.centre, cell.reach * wide, &mut rng));
         }
-        for _ in 0..draw.poisson(self.nuclei) {
-            let mut place = anywhere(&mut draw);
+        for _ in 0..rng.poisson(self.nuclei) {
+            let mut place = anywhere(&mut rng);
             // Nuclei lie beside a spread, seldom in it.
             if let Some(cell) = &metaphase {
                 for _ in 0..8 {
@@ -136,44 +136,44 @@ impl Catalogue {
                     if apart > f64::from(cell.reach) + 4.0 {
                         break;
                     }
-                    place = anywhere(&mut draw);
+                    place = anywhere(&mut rng);
                 }
             }
-            blobs.push(Blob::nucleus(settings.stain, place, &mut draw));
+            blobs.push(Blob::nucleus(settings.stain, place, &mut rng));
         }
-        for _ in 0..draw.poisson(self.specks) {
-            let place = anywhere(&mut draw);
-            blobs.push(Blob::speck(settings.stain, place, &mut draw));
+        for _ in 0..rng.poisson(self.specks) {
+            let place = anywhere(&mut rng);
+            blobs.push(Blob::speck(settings.stain, place, &mut rng));
         }
-        deposits(&mut blobs, metaphase.as_ref(), settings.stain, &mut draw);
+        deposits(&mut blobs, metaphase.as_ref(), settings.stain, &mut rng);
         let borders =
-            (0..draw.poisson(0.7)).map(|_| Border::new(anywhere(&mut draw), settings.stain, &mut draw)).collect();
+            (0..rng.poisson(0.7)).map(|_| Border::new(anywhere(&mut rng), settings.stain, &mut rng)).collect();
         Site { metaphase, blobs, borders }
     }
 
-    fn metaphase(&self, settings: &SlideSettings, cell: u32, site: [f64; 2], draw: &mut SlideRng) -> Metaphase {
-        let line = pick(&self.lines, draw);
+    fn metaphase(&self, settings: &SlideSettings, cell: u32, site: [f64; 2], rng: &mut SlideRng) -> Metaphase {
+        let line = pick(&self.lines, rng);
         let mut plans = line.plans.clone();
         if settings.assay == Assay::Dicentric {
-            exposure::expose(&mut plans, &self.exposure, draw);
+            exposure::expose(&mut plans, &self.exposure, rng);
         }
-        let look = StainLook::draw(settings.stain, self.length, draw);
+        let look = StainLook::draw(settings.stain, self.length, rng);
         // Solid Giemsa is for counting: short chromosomes, spread wide.
         let usual = if settings.stain == Stain::Giemsa { 1.8 } else { 2.1 };
-        let crowding = settings.crowding * draw.around(usual, 0.45);
+        let crowding = settings.crowding * rng.around(usual, 0.45);
         let spreading = Spreading {
-            cover: self.cover * draw.around(1.0, 0.15) * (0.7 + 1.2 * settings.crowding),
+            cover: self.cover * rng.around(1.0, 0.15) * (0.7 + 1.2 * settings.crowding),
             touch: (crowding * 0.6).min(1.0),
             cross: (crowding * 0.4).min(1.0),
         };
-        let (chromosomes, reach) = lay_out(plans, &look, spreading, draw);
+        let (chromosomes, reach) = lay_out(plans, &look, spreading, rng);
         Metaphase {
             cell,
             centre: [
-                site[0] + f64::from(draw.normal_within(0.0, 2.5)),
-                site[1] + f64::from(draw.normal_within(0.0, 2.0)),
+                site[0] + f64::from(rng.normal_within(0.0, 2.5)),
+                site[1] + f64::from(rng.normal_within(0.0, 2.0)),
             ],
-            height: draw.normal_within(0.0, 0.1),
+            height: rng.normal_within(0.0, 0.1),
             karyotype: line.text.clone(),
             chromosomes,
             reach,
@@ -182,28 +182,28 @@ impl Catalogue {
 }
 
 /// Stain deposits: some fields have grains of dye in heaps, often at the chromosomes.
-fn deposits(blobs: &mut Vec<Blob>, metaphase: Option<&Metaphase>, stain: Stain, draw: &mut SlideRng) {
+fn deposits(blobs: &mut Vec<Blob>, metaphase: Option<&Metaphase>, stain: Stain, rng: &mut SlideRng) {
     let Some(cell) = metaphase else { return };
-    if stain.is_fluorescence() || !draw.chance(0.35) {
+    if stain.is_fluorescence() || !rng.chance(0.35) {
         return;
     }
-    for _ in 0..1 + draw.below(6) {
-        let out = draw.between(0.0, cell.reach);
-        let angle = draw.between(0.0, 6.3);
+    for _ in 0..1 + rng.below(6) {
+        let out = rng.between(0.0, cell.reach);
+        let angle = rng.between(0.0, 6.3);
         let heap = [out * libm::cosf(angle), out * libm::sinf(angle)];
-        for _ in 0..3 + draw.below(12) {
+        for _ in 0..3 + rng.below(12) {
             let place = [
-                cell.centre[0] + f64::from(heap[0] + draw.normal(0.0, 0.8)),
-                cell.centre[1] + f64::from(heap[1] + draw.normal(0.0, 0.8)),
+                cell.centre[0] + f64::from(heap[0] + rng.normal(0.0, 0.8)),
+                cell.centre[1] + f64::from(heap[1] + rng.normal(0.0, 0.8)),
             ];
-            blobs.push(Blob::speck(stain, place, draw));
+            blobs.push(Blob::speck(stain, place, rng));
         }
     }
 }
 
-fn pick<'a>(lines: &'a [Line], draw: &mut SlideRng) -> &'a Line {
+fn pick<'a>(lines: &'a [Line], rng: &mut SlideRng) -> &'a Line {
     let total: f32 = lines.iter().map(|line| line.weight).sum();
-    let mut at = draw.uniform() * total;
+    let mut at = rng.uniform() * total;
     for line in lines {
         at -= line.weight;
         if at < 0.0 {
@@ -214,14 +214,14 @@ fn pick<'a>(lines: &'a [Line], draw: &mut SlideRng) -> &'a Line {
 }
 
 /// A person nobody described: a sex, and for a karyotype a second clone in one cell of five.
-fn some_person(assay: Assay, draw: &mut SlideRng) -> Result<Vec<Line>, SlideError> {
-    let sex = if draw.chance(0.5) { Sex::Male } else { Sex::Female };
+fn some_person(assay: Assay, rng: &mut SlideRng) -> Result<Vec<Line>, SlideError> {
+    let sex = if rng.chance(0.5) { Sex::Male } else { Sex::Female };
     let letters = if sex == Sex::Male { "XY" } else { "XX" };
     let normal = Line { text: format!("46,{letters}"), weight: 4.0, plans: normal_cell(sex) };
     if assay == Assay::Dicentric {
         return Ok(vec![normal]);
     }
-    let text = match draw.below(6) {
+    let text = match rng.below(6) {
         0 => format!("47,{letters},+21"),
         1 => format!("47,{letters},+8"),
         2 => format!("45,{letters},-7"),

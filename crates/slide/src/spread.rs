@@ -1,12 +1,12 @@
 //! A metaphase: where its chromosomes lie. In micrometres around its centre.
 
-use super::{genome::Plan, look::StainLook, random::SlideRng, shape::Shape};
+use super::{genome::ChromosomePlan, look::StainLook, random::SlideRng, shape::Shape};
 
 /// One chromosome of a metaphase.
 #[derive(Debug, Clone)]
 pub struct Placed {
     /// What it is.
-    pub plan: Plan,
+    pub plan: ChromosomePlan,
     /// How it lies.
     pub shape: Shape,
     /// Chromosomes of the cell that it touches or crosses, by index.
@@ -44,26 +44,31 @@ pub struct Spreading {
 }
 
 /// Lays out the chromosomes of a cell.
-pub fn lay_out(plans: Vec<Plan>, look: &StainLook, spreading: Spreading, draw: &mut SlideRng) -> (Vec<Placed>, f32) {
-    let mut shapes: Vec<(Plan, Shape)> = plans
+pub fn lay_out(
+    plans: Vec<ChromosomePlan>,
+    look: &StainLook,
+    spreading: Spreading,
+    rng: &mut SlideRng,
+) -> (Vec<Placed>, f32) {
+    let mut shapes: Vec<(ChromosomePlan, Shape)> = plans
         .into_iter()
         .map(|plan| {
-            let shape = Shape::draw(&plan, look, draw);
+            let shape = Shape::draw(&plan, look, rng);
             (plan, shape)
         })
         .collect();
-    draw.shuffle(&mut shapes);
+    rng.shuffle(&mut shapes);
     let area: f32 = shapes.iter().map(|(_, s)| 2.0 * s.reach * s.length).sum();
-    let aspect = draw.between(0.72, 1.0);
+    let aspect = rng.between(0.72, 1.0);
     let radius = libm::sqrtf(area / (std::f32::consts::PI * spreading.cover * aspect)).max(4.0);
-    let lean = draw.between(0.0, 6.3);
+    let lean = rng.between(0.0, 6.3);
     let (sin, cos) = (libm::sinf(lean), libm::cosf(lean));
     // Some spreads are rings: the middle of the spindle stays empty.
-    let hollow = if draw.chance(0.2) { draw.between(0.02, 0.2) } else { 0.0 };
+    let hollow = if rng.chance(0.2) { rng.between(0.02, 0.2) } else { 0.0 };
     let mut placed: Vec<Placed> = Vec::with_capacity(shapes.len());
     let mut reach = 0.0f32;
     for (plan, shape) in shapes {
-        let free = draw.uniform();
+        let free = rng.uniform();
         let wanted = if free < spreading.cross {
             -2.0
         } else if free < spreading.cross + spreading.touch {
@@ -73,11 +78,11 @@ pub fn lay_out(plans: Vec<Plan>, look: &StainLook, spreading: Spreading, draw: &
         };
         let mut best: Option<(f32, Shape)> = None;
         for _ in 0..60 {
-            let out = libm::powf(draw.between(hollow, 1.0), 0.55) * radius;
-            let around = draw.between(0.0, 6.3);
+            let out = libm::powf(rng.between(hollow, 1.0), 0.55) * radius;
+            let around = rng.between(0.0, 6.3);
             let (x, y) = (out * libm::cosf(around), out * aspect * libm::sinf(around));
             let mut trial = shape.clone();
-            trial.placed(draw.between(0.0, 6.3), [cos * x - sin * y, sin * x + cos * y]);
+            trial.placed(rng.between(0.0, 6.3), [cos * x - sin * y, sin * x + cos * y]);
             let clear = placed.iter().map(|other| clearance(&trial, &other.shape)).fold(f32::MAX, f32::min);
             if best.as_ref().is_none_or(|(old, _)| clear > *old) {
                 best = Some((clear, trial));
@@ -92,15 +97,15 @@ pub fn lay_out(plans: Vec<Plan>, look: &StainLook, spreading: Spreading, draw: &
         }
         placed.push(Placed { plan, shape, touching: Vec::new(), crossing: Vec::new() });
     }
-    shade(&mut placed, look, radius, draw);
+    shade(&mut placed, look, radius, rng);
     note_neighbours(&mut placed);
     (placed, reach)
 }
 
 /// Dye and light reach one side of a spread better than the other; in fluorescence by much.
-fn shade(placed: &mut [Placed], look: &StainLook, radius: f32, draw: &mut SlideRng) {
-    let depth = draw.normal_within(0.0, if look.stain.is_fluorescence() { 0.17 } else { 0.05 });
-    let towards = draw.between(0.0, 6.3);
+fn shade(placed: &mut [Placed], look: &StainLook, radius: f32, rng: &mut SlideRng) {
+    let depth = rng.normal_within(0.0, if look.stain.is_fluorescence() { 0.17 } else { 0.05 });
+    let towards = rng.between(0.0, 6.3);
     let (x, y) = (libm::cosf(towards), libm::sinf(towards));
     for one in placed {
         let [cx, cy] = one.shape.point(0.5);

@@ -12,11 +12,11 @@ pub struct Texture(Vec<f32>);
 
 impl Texture {
     /// A tile with detail from 3 to 48 samples, the coarse stronger than the fine.
-    pub fn new(draw: &mut SlideRng) -> Self {
+    pub fn new(rng: &mut SlideRng) -> Self {
         let mut tile = vec![0.0f32; SIDE * SIDE];
         for (cell, weight) in [(64usize, 0.8f32), (32, 0.8), (16, 0.7), (8, 0.6), (4, 0.45)] {
             let n = SIDE / cell;
-            let knots: Vec<f32> = (0..n * n).map(|_| weight * draw.normal(0.0, 1.0)).collect();
+            let knots: Vec<f32> = (0..n * n).map(|_| weight * rng.normal(0.0, 1.0)).collect();
             let ease: Vec<f32> = (0..cell)
                 .map(|i| {
                     let t = i as f32 / cell as f32;
@@ -64,11 +64,11 @@ pub struct WhiteNoise(Vec<f32>);
 
 impl WhiteNoise {
     /// Noise for rows of up to `longest` samples.
-    pub fn new(draw: &mut SlideRng, longest: usize) -> Self {
-        let mut strip: Vec<f32> = (0..STRIP).map(|_| draw.normal(0.0, 1.0)).collect();
+    pub fn new(rng: &mut SlideRng, longest: usize) -> Self {
+        let mut strip: Vec<f32> = (0..STRIP).map(|_| rng.normal(0.0, 1.0)).collect();
         strip.extend_from_within(..longest.min(STRIP));
         while strip.len() < STRIP + longest {
-            strip.push(draw.normal(0.0, 1.0));
+            strip.push(rng.normal(0.0, 1.0));
         }
         Self(strip)
     }

@@ -50,7 +50,7 @@ impl CellTruth {
 pub struct ChromosomeTruth {
     /// Its number in the cell, from 0; `labels` writes it.
     pub index: u32,
-    /// Class; of a rearranged one, that of its centromere or of its longest piece.
+    /// Class; of a rearranged one, that of its centromere or of its longest segment.
     pub class: ChromosomeClass,
     /// What it is, when it is not the plain chromosome: `del(5)(p14)`, `ace`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

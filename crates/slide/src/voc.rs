@@ -6,7 +6,7 @@ use super::FieldTruth;
 
 impl FieldTruth {
     /// Pascal VOC XML of the field's chromosomes: names `A1` to `G22`, `X`, `Y`; corners in pixels, the lower right
-    /// ones exclusive. `pose` tells dicentrics, rings, fragments and rearranged chromosomes.
+    /// ones exclusive. `pose` names dicentrics, rings, fragments and rearranged chromosomes.
     pub fn voc_xml(&self, folder: &str, file: &str) -> String {
         let [width, height] = self.size;
         let mut xml = format!(

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::CaseDose;
 use crate::store::{CaseRecord, ReviewRecord};
-use domain::{Cell, NOTICE, Verdict};
+use domain::{Cell, NOTICE};
 use dosimetry::Subject;
 use dosimetry::{Level, Protraction};
 
@@ -155,11 +155,7 @@ fn table(out: &mut String, cells: &[Cell]) {
         let place = escape(&place(cell));
         let found = format!("{} chromosomes", cell.counts.detected);
         let result = escape(cell.karyotype.iscn.as_deref().unwrap_or("–"));
-        let verdict = match cell.karyotype.verdict {
-            Verdict::Normal => "normal",
-            Verdict::Abnormal => "abnormal",
-            Verdict::NotAssessable => "not assessable",
-        };
+        let verdict = cell.karyotype.verdict.words();
         let _ = write!(
             out,
             "<tr><td>{}</td><td>{}</td><td>{place}</td><td>{found}</td><td>{result}</td><td>{verdict}</td><td>{}</td></tr>",

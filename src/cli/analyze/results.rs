@@ -13,7 +13,7 @@ use crate::{
     cli::{Exit, Failure},
     mqtt::Rejected,
 };
-use domain::{Cell, Verdict};
+use domain::Cell;
 
 /// Form of the results.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -81,17 +81,12 @@ impl Results {
             return self.line(cell);
         }
         let k = &cell.karyotype;
-        let verdict = match k.verdict {
-            Verdict::Normal => "normal",
-            Verdict::Abnormal => "abnormal",
-            Verdict::NotAssessable => "not_assessable",
-        };
         self.row([
             cell.captured.file.clone().unwrap_or_default(),
             cell.cell.to_string(),
             cell.counts.detected.to_string(),
             k.iscn.clone().unwrap_or_default(),
-            verdict.to_owned(),
+            k.verdict.name().to_owned(),
             k.posterior.map(|p| format!("{p:.3}")).unwrap_or_default(),
             format!("{:.2}", cell.quality.focus),
             format!("{:.2}", cell.quality.metaphase),

@@ -112,7 +112,6 @@ fn columns(cell: &domain::Cell) -> [String; 18] {
     let optional = |value: Option<String>| value.unwrap_or_default();
     let stage = cell.captured.stage_um;
     let dicentric = cell.dicentric.as_ref();
-    let verdict = serde_json::to_value(cell.karyotype.verdict).ok();
     [
         cell.cell.to_string(),
         cell.revision.to_string(),
@@ -125,7 +124,7 @@ fn columns(cell: &domain::Cell) -> [String; 18] {
         cell.counts.detected.to_string(),
         cell.counts.abnormal.to_string(),
         cell.counts.damaged.to_string(),
-        optional(verdict.and_then(|verdict| verdict.as_str().map(str::to_owned))),
+        cell.karyotype.verdict.name().to_owned(),
         optional(cell.karyotype.iscn.clone()),
         cell.karyotype.reason.clone(),
         optional(dicentric.map(|d| d.centromeres.to_string())),

@@ -167,10 +167,7 @@ fn karyotypes(whole: &Whole) -> Result<Table, Failure> {
             row.id.clone(),
             cell.captured.time,
             cell.counts.detected.to_string(),
-            serde_json::to_value(cell.karyotype.verdict)
-                .ok()
-                .and_then(|v| v.as_str().map(str::to_owned))
-                .unwrap_or_default(),
+            cell.karyotype.verdict.name().to_owned(),
             cell.karyotype.iscn.unwrap_or_default(),
             cell.karyotype.reason,
         ]);

@@ -1,8 +1,11 @@
 //! Which curve: a built-in name or a file.
 
 use super::{bad_data, read};
-use crate::cli::{Exit, Failure};
-use dosimetry::{Curve, DEFAULT_CURVE, DosimetryError, built_in, list, read_curve};
+use crate::{
+    cli::{Exit, Failure},
+    curve_files::read_curve,
+};
+use dosimetry::{Curve, DEFAULT_CURVE, DosimetryError, built_in, list};
 use std::path::Path;
 
 /// The curve of that name or file; without either the default.

@@ -1,10 +1,13 @@
 //! `metaphased dose curves`.
 
 use super::{curve, show, tell, tell_json};
-use crate::cli::{Exit, Failure};
+use crate::{
+    cli::{Exit, Failure},
+    curve_files::write_curve,
+};
 use clap::Args;
 use comfy_table::{Table, presets::NOTHING};
-use dosimetry::{list, write_curve};
+use dosimetry::list;
 
 #[derive(Debug, Args)]
 pub struct Curves {

@@ -1,11 +1,14 @@
 //! `metaphased dose fit`.
 
 use super::{bad_data, bad_option, counts, parse, show, tell, tell_json, write};
-use crate::cli::{Exit, Failure, Global};
+use crate::{
+    cli::{Exit, Failure, Global},
+    curve_files::write_curve,
+};
 use clap::{Args, ValueEnum};
 use dosimetry::{
     About, Assay, Curve, CurveUsed, Dispersion, Family, FitOptions, FitPoint, Gray, Model, Scoring, design_warnings,
-    fit, write_curve,
+    fit,
 };
 use serde::Serialize;
 use std::path::PathBuf;

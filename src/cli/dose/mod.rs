@@ -51,8 +51,7 @@ impl Dose {
 
 /// Data and curves that give no dose are bad data; a curve that is not there was not found.
 fn bad_data(error: DosimetryError) -> Failure {
-    let exit = if matches!(error, DosimetryError::UnknownCurve(_)) { Exit::NoInput } else { Exit::Data };
-    Failure::new(exit, error)
+    error.into()
 }
 
 /// Options that make no sense are wrong usage.

@@ -1,4 +1,4 @@
-//! What every part hands on: a frame, its pixels and the pool they come from.
+//! What flows from source to recognition: a frame, its pixels and the pool they come from.
 
 mod pool;
 

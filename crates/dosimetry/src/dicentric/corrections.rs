@@ -44,7 +44,7 @@ pub fn correct_damage(record: &DicentricRecord, before: Damage, now: Damage) -> 
         Damage::Dicentric => &mut counts.dicentrics,
         Damage::Ring => &mut counts.rings,
         Damage::Fragment => &mut counts.fragments,
-        // A piece that nobody could tell so far is told now.
+        // A piece that was unclear so far is known now.
         _ if counts.monocentrics == 0 => &mut counts.unclear,
         _ => &mut counts.monocentrics,
     };
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_piece_that_nobody_had_looked_at_is_told() {
+    fn a_piece_that_nobody_had_looked_at_is_counted() {
         let unseen =
             AberrationCounts { unclear: 46, ..AberrationCounts::default() }.record([46, 46], None, ScoredBy::Machine);
         let found = correct_damage(&unseen, Damage::None, Damage::Dicentric);

@@ -12,7 +12,7 @@ pub enum NotCounted {
     Incomplete,
     /// It divided before: aberrations of the first division are lost or doubled.
     SecondDivision,
-    /// A piece could not be told, and no person has looked.
+    /// A piece is unclear, and no person has looked.
     Unclear,
 }
 

@@ -66,11 +66,7 @@ fn bar(cell: &Cell, sheet: &layout::Sheet) -> Option<f32> {
 
 /// The line under the title.
 fn subtitle(cell: &Cell, sheet: &layout::Sheet) -> String {
-    let verdict = match cell.karyotype.verdict {
-        domain::Verdict::Normal => "normal",
-        domain::Verdict::Abnormal => "abnormal",
-        domain::Verdict::NotAssessable => "not assessable",
-    };
+    let verdict = cell.karyotype.verdict.words();
     let withheld = if sheet.sex_withheld { ", sex chromosomes not shown" } else { "" };
     format!("{verdict}, {} chromosomes found{withheld}", cell.counts.detected)
 }

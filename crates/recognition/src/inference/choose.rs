@@ -1,4 +1,4 @@
-//! Which engine runs: what was asked for, what is here, and what to do when the two differ.
+//! Which engine runs: what was asked for, what is available, and what to do when the two differ.
 
 use std::{
     fmt,
@@ -18,7 +18,7 @@ pub struct ChosenEngine {
     pub engine: Arc<dyn Engine>,
     /// Why this one, in words.
     pub why: String,
-    /// Set when another was asked for and `fallback` allowed this one: the reason, to be told as `degraded`.
+    /// Set when another was asked for and `fallback` allowed this one: the reason, reported as `degraded`.
     pub fell_back: Option<String>,
 }
 
@@ -49,7 +49,7 @@ pub fn choose(settings: &InferenceConfig) -> Result<ChosenEngine, EngineError> {
                     why: "auto: ONNX Runtime is installed and faster than the built-in engine".to_owned(),
                     fell_back: None,
                 },
-                // A provider named in the configuration is no matter of taste.
+                // A provider named in the configuration was asked for on purpose.
                 Err(error) if settings.provider != crate::inference::Provider::Cpu => {
                     return fall_back(settings, error);
                 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::manifest::Precision;
+use domain::{ErrorKind, HasKind};
 
 /// Something is wrong with a model folder.
 #[derive(Debug, thiserror::Error)]
@@ -147,6 +148,20 @@ pub enum EngineError {
         /// The engine's own words.
         reason: String,
     },
+}
+
+impl HasKind for ModelError {
+    /// A model that is missing or damaged is not available: another can be installed.
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Unavailable
+    }
+}
+
+impl HasKind for EngineError {
+    /// Whatever fails, the engine is not available: another may be.
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Unavailable
+    }
 }
 
 fn list(paths: &[PathBuf]) -> String {

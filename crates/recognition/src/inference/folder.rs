@@ -12,7 +12,7 @@ use super::{
     error::ModelError,
     manifest::{FileEntry, Manifest, Precision, Task, View},
 };
-use domain::Stain;
+use domain::{Stain, hex};
 
 /// A model folder whose manifest has been read.
 #[derive(Debug, Clone)]
@@ -98,7 +98,7 @@ pub fn sha256_of(path: &Path) -> std::io::Result<String> {
         }
         hash.update(&chunk[..n]);
     }
-    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex(hash.finalize()))
 }
 
 /// The folders in which models are sought, in order.

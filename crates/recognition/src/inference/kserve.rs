@@ -11,11 +11,11 @@ use super::{Engine, EngineError, FileEntry, Input, ModelFolder, Outputs, Precisi
 
 const NAME: &str = "kserve";
 /// A cell takes a second on a slow server; one that says nothing for this long has failed.
-const LIMIT: Duration = Duration::from_secs(30);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// Bytes of an answer: a detector's map of 2048 x 2048 in 30 channels is 8 MB.
-const MOST_BYTES: u64 = 256 << 20;
+const MAX_ANSWER_BYTES: u64 = 256 << 20;
 /// Where the JSON of a message ends and its tensors begin.
-const HEAD_LENGTH: &str = "Inference-Header-Content-Length";
+const HEADER_LENGTH_FIELD: &str = "Inference-Header-Content-Length";
 
 /// Runs networks on a server.
 pub struct KserveEngine {
@@ -29,7 +29,8 @@ impl KserveEngine {
     /// # Errors
     /// When it does not answer, or not with yes.
     pub fn open(url: &str) -> Result<Self, EngineError> {
-        let agent = Agent::config_builder().timeout_global(Some(LIMIT)).http_status_as_error(false).build().into();
+        let agent =
+            Agent::config_builder().timeout_global(Some(REQUEST_TIMEOUT)).http_status_as_error(false).build().into();
         let engine = Self { agent, url: url.trim_end_matches('/').to_owned() };
         engine.ready("v2/health/ready").map_err(|reason| EngineError::Unavailable {
             engine: NAME,
@@ -85,11 +86,11 @@ impl Session for KserveSession {
     fn run(&mut self, inputs: &[Input<'_>]) -> Result<Outputs, EngineError> {
         let failed = |reason: String| EngineError::Run { engine: NAME, model: self.model.clone(), reason };
         let body = request(inputs);
-        let sent = self.agent.post(&self.url).header(HEAD_LENGTH, body.head.to_string()).send(&body.bytes);
+        let sent = self.agent.post(&self.url).header(HEADER_LENGTH_FIELD, body.head.to_string()).send(&body.bytes);
         let mut answer = sent.map_err(|error| failed(error.to_string()))?;
         let status = answer.status();
-        let head = answer.headers().get(HEAD_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-        let read = answer.body_mut().with_config().limit(MOST_BYTES).read_to_vec();
+        let head = answer.headers().get(HEADER_LENGTH_FIELD).and_then(|value| value.to_str().ok()?.parse().ok());
+        let read = answer.body_mut().with_config().limit(MAX_ANSWER_BYTES).read_to_vec();
         let bytes = read.map_err(|error| failed(error.to_string()))?;
         if !status.is_success() {
             let text = String::from_utf8_lossy(&bytes[..bytes.len().min(500)]).into_owned();
@@ -106,14 +107,14 @@ struct Message {
 }
 
 fn request(inputs: &[Input<'_>]) -> Message {
-    let told: Vec<Value> = inputs
+    let listed: Vec<Value> = inputs
         .iter()
         .map(|input| {
             let size = json!({"binary_data_size": size_of_val(input.data)});
             json!({"name": input.name, "shape": input.shape, "datatype": "FP32", "parameters": size})
         })
         .collect();
-    let mut bytes = json!({"inputs": told, "parameters": {"binary_data_output": true}}).to_string().into_bytes();
+    let mut bytes = json!({"inputs": listed, "parameters": {"binary_data_output": true}}).to_string().into_bytes();
     let head = bytes.len();
     for input in inputs {
         bytes.extend(input.data.iter().flat_map(|value| value.to_le_bytes()));
@@ -126,9 +127,9 @@ fn outputs(bytes: &[u8], head: Option<usize>) -> Result<Outputs, String> {
     let head = head.unwrap_or(bytes.len());
     let (json, mut tensors) = bytes.split_at_checked(head).ok_or("the answer is cut off")?;
     let answer: Value = serde_json::from_slice(json).map_err(|error| format!("the answer is no JSON: {error}"))?;
-    let told = answer["outputs"].as_array().ok_or("the answer has no outputs")?;
-    let mut outputs = Outputs::with_capacity(told.len());
-    for output in told {
+    let listed = answer["outputs"].as_array().ok_or("the answer has no outputs")?;
+    let mut outputs = Outputs::with_capacity(listed.len());
+    for output in listed {
         let name = output["name"].as_str().unwrap_or_default();
         let wrong = |what: &str| format!("output '{name}': {what}");
         if output["datatype"] != "FP32" {
@@ -213,7 +214,7 @@ mod tests {
         .to_string();
         let mut answer = json.clone().into_bytes();
         answer.extend([1.5f32, -2.0].iter().flat_map(|v| v.to_le_bytes()));
-        let head: &'static str = format!("200 OK\r\n{HEAD_LENGTH}: {}", json.len()).leak();
+        let head: &'static str = format!("200 OK\r\n{HEADER_LENGTH_FIELD}: {}", json.len()).leak();
         let ok = ("200 OK", Vec::new());
         let (url, work) = server(vec![ok.clone(), ok, (head, answer)]);
         let engine = KserveEngine::open(&url).unwrap();
@@ -231,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_is_absent_lacks_the_model_or_fails_is_told_in_its_words() {
+    fn a_server_that_is_absent_lacks_the_model_or_fails_is_quoted() {
         let error = KserveEngine::open("http://127.0.0.1:9").err().expect("nobody there").to_string();
         assert!(error.contains("127.0.0.1:9") && error.contains("inference.url"), "{error}");
         let ok = ("200 OK", Vec::new());

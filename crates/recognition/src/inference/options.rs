@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum EngineName {
-    /// The best that is here.
+    /// The best that is available.
     #[default]
     Auto,
     /// rten, in this process.
@@ -29,7 +29,7 @@ pub enum Fallback {
     /// The daemon says so and waits or rejects; never an empty slide.
     #[default]
     Deny,
-    /// The `cpu` engine takes over, announced.
+    /// The `cpu` engine takes over, which `state` and every message report.
     Cpu,
 }
 

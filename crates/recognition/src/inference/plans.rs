@@ -1,5 +1,5 @@
 //! Plans: networks that TensorRT has built for one GPU, kept on disk, since building takes from seconds to minutes. A plan is
-//! used only where everything it was built for is the same and not a byte has changed; else it is built again, with a word.
+//! used only where everything it was built for is the same and not a byte has changed; else it is built again, which is logged.
 
 use std::{
     fmt, fs,
@@ -10,6 +10,7 @@ use std::{
 use sha2::{Digest, Sha256};
 
 use super::Precision;
+use domain::hex;
 
 /// Everything that a plan depends on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,7 +53,7 @@ pub struct PlanCache {
     folder: Option<PathBuf>,
 }
 
-const MAGIC: &str = "metaphased plan 1";
+const PLAN_MAGIC: &str = "metaphased plan 1";
 
 impl PlanCache {
     /// A cache in `folder`, which is made when something is kept.
@@ -118,11 +119,11 @@ impl PlanCache {
         let mut line = || parts.next().map(|part| String::from_utf8_lossy(part).into_owned()).unwrap_or_default();
         let (magic, found, hash) = (line(), line(), line());
         let Some(content) = parts.next() else { return unusable("cut off") };
-        if magic != MAGIC {
+        if magic != PLAN_MAGIC {
             unusable("not written by this version")
         } else if found != head {
             unusable(&format!("made for another machine or version ({found})"))
-        } else if hash != hash_of(content) {
+        } else if hash != hex(Sha256::digest(content)) {
             unusable("damaged")
         } else {
             Kept::Plan(content.to_vec())
@@ -134,7 +135,7 @@ impl PlanCache {
         fs::create_dir_all(folder)?;
         let (path, new) = (folder.join(name), folder.join(format!("{name}.{}.new", std::process::id())));
         let mut file = fs::File::create(&new)?;
-        write!(file, "{MAGIC}\n{head}\n{}\n", hash_of(content))?;
+        write!(file, "{PLAN_MAGIC}\n{head}\n{}\n", hex(Sha256::digest(content)))?;
         file.write_all(content)?;
         file.sync_all()?;
         // Renamed into place, so that nobody reads half a plan.
@@ -147,11 +148,7 @@ fn timing_head(key: &PlanKey) -> String {
 }
 
 fn file_name(head: &str, kind: &str) -> String {
-    format!("{}.{kind}", &hash_of(head.as_bytes())[..24])
-}
-
-fn hash_of(content: &[u8]) -> String {
-    Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect()
+    format!("{}.{kind}", &hex(Sha256::digest(head))[..24])
 }
 
 #[cfg(test)]
@@ -193,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_cut_off_or_foreign_plan_is_told_and_not_used() {
+    fn a_damaged_cut_off_or_foreign_plan_is_reported_and_not_used() {
         let folder = tempfile::tempdir().unwrap();
         let cache = PlanCache::at(folder.path());
         cache.keep_plan(&key(), &[7; 1000]).unwrap();
@@ -215,7 +212,7 @@ mod tests {
         *flipped.last_mut().unwrap() ^= 1;
         says(&flipped, "damaged");
         cache.keep_plan(&key(), &[8; 10]).unwrap();
-        assert_eq!(cache.plan(&key()), Kept::Plan(vec![8; 10]), "built again, it is used again");
+        assert_eq!(cache.plan(&key()), Kept::Plan(vec![8; 10]), "built again, it is used");
     }
 
     #[test]

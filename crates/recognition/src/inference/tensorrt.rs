@@ -90,13 +90,13 @@ impl TensorrtEngine {
 
     fn key(&self, file: &FileEntry, profiles: &[Profile]) -> PlanKey {
         let shape = |dims: &[i64]| dims.iter().map(ToString::to_string).collect::<Vec<_>>().join("x");
-        let told = |p: &Profile| format!("{} {}", p.input, p.shapes.each_ref().map(|s| shape(s)).join(" "));
+        let described = |p: &Profile| format!("{} {}", p.input, p.shapes.each_ref().map(|s| shape(s)).join(" "));
         PlanKey {
             model: file.sha256.to_ascii_lowercase(),
             tensorrt: version(self.library),
             gpu: self.facts.name.clone(),
             driver: self.facts.driver,
-            profile: profiles.iter().map(told).collect::<Vec<_>>().join(", "),
+            profile: profiles.iter().map(described).collect::<Vec<_>>().join(", "),
             precision: file.precision,
         }
     }
@@ -122,8 +122,8 @@ impl TensorrtEngine {
             }
             Kept::Unusable(why) => tracing::warn!(why, "the kept timings are not used"),
         }
-        let told = |phase: &str, step: i32, steps: i32| tracing::info!(phase, step, steps, "building");
-        let plan = builder.build(told).map_err(failed)?.to_vec();
+        let progress = |phase: &str, step: i32, steps: i32| tracing::info!(phase, step, steps, "building");
+        let plan = builder.build(progress).map_err(failed)?.to_vec();
         if let Some(timing) = builder.timing()
             && let Err(error) = self.cache.keep_timing(key, &timing)
         {

@@ -50,7 +50,7 @@ fn a_real_cell_through_the_kernels_is_the_cell_of_the_host() {
     };
     let whole = Region::whole(frame.pixels.width(), frame.pixels.height());
     let cpu = ChosenEngine { engine: Arc::new(CpuEngine::new(2)), why: "test".into(), fell_back: None };
-    // Once as the models are, once with every chromosome looked at again in all orientations.
+    // Once as the models are, once with every chromosome classified again in all orientations.
     for doubt in [None, Some(Doubt { below: 1.0, turns: (1..=7).collect() })] {
         let [host, device] = [cpu.clone(), emulated()].map(|chosen| {
             let mut recognizer = ComposedRecognizer::open(&Recognition::default(), &shipped(), &chosen).unwrap();
@@ -65,7 +65,7 @@ fn a_real_cell_through_the_kernels_is_the_cell_of_the_host() {
 }
 
 #[test]
-fn a_frame_sent_ahead_gives_what_it_gives_in_its_turn() {
+fn a_prefetched_frame_gives_what_it_gives_in_its_turn() {
     let names = ["103064.webp", "103071.webp", "103072.webp"];
     let frames: Vec<Frame> = names
         .iter()
@@ -77,7 +77,7 @@ fn a_frame_sent_ahead_gives_what_it_gives_in_its_turn() {
         })
         .collect();
     let [a, b, c] = &frames[..] else {
-        return skipped("a_frame_sent_ahead_gives_what_it_gives_in_its_turn");
+        return skipped("a_prefetched_frame_gives_what_it_gives_in_its_turn");
     };
     let open = || ComposedRecognizer::open(&Recognition::default(), &shipped(), &emulated()).unwrap();
     let run = |recognizer: &mut ComposedRecognizer, frame: &Frame| {
@@ -93,7 +93,7 @@ fn a_frame_sent_ahead_gives_what_it_gives_in_its_turn() {
     close(&run(&mut ahead, a), &expected[0]);
     ahead.prefetch(c);
     close(&run(&mut ahead, b), &expected[1]);
-    // One that was announced may be left out, and one that comes may not have been announced.
+    // A prefetched frame may be left out, and one that comes may not have been prefetched.
     ahead.prefetch(b);
     ahead.prefetch(a);
     close(&run(&mut ahead, c), &expected[2]);

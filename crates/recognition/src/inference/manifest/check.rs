@@ -2,12 +2,28 @@
 
 use super::{input::median_diagonal, *};
 
+/// A fault of a manifest: its key, and in words what was expected.
+fn wrong(key: &str, text: impl Into<String>) -> Result<(), String> {
+    Err(format!("{key}: {}", text.into()))
+}
+
 impl Manifest {
     /// The first fault, with its key, in words.
     pub(super) fn check(&self) -> Result<(), String> {
-        let wrong = |key: &str, text: String| Err(format!("{key}: {text}"));
+        self.check_files()?;
+        self.check_input()?;
+        match (self.task, self.output.decoding) {
+            (Task::Detector, Decoding::LtrbGrid) => self.check_detector()?,
+            (Task::Classifier | Task::Triage | Task::Dicentric, Decoding::Logits) => self.check_crops()?,
+            (task, decoding) => return wrong("[output] decoding", format!("a {task} cannot be read as '{decoding}'")),
+        }
+        self.check_classifier()?;
+        self.check_numbers()
+    }
+
+    fn check_files(&self) -> Result<(), String> {
         if self.file.is_empty() {
-            return wrong("[[file]]", "expected at least one network file, found none".into());
+            return wrong("[[file]]", "expected at least one network file, found none");
         }
         for file in &self.file {
             if file.sha256.len() != 64 || !file.sha256.bytes().all(|b| b.is_ascii_hexdigit()) {
@@ -20,6 +36,11 @@ impl Manifest {
                 return wrong("[[file]] path", format!("'{}' must lie within the model folder", file.path));
             }
         }
+        Ok(())
+    }
+
+    /// What every network's input states.
+    fn check_input(&self) -> Result<(), String> {
         let input = &self.input;
         if input.layout != "nchw" {
             return wrong("[input] layout", format!("expected 'nchw', found '{}'", input.layout));
@@ -43,72 +64,66 @@ impl Manifest {
                 format!("expected percentile in (0, 1] and level in 1..255, found {percentile} and {level}"),
             );
         }
-        match (self.task, self.output.decoding) {
-            (Task::Detector, Decoding::LtrbGrid) => {
-                if input.stride.is_none_or(|stride| stride == 0) {
-                    return wrong("[input] stride", "a detector needs the multiple its sides must be".into());
-                }
-                if !matches!(input.channels, 1 | 3) {
-                    return wrong(
-                        "[input] channels",
-                        format!("expected 1 or 3 for a detector, found {}", input.channels),
-                    );
-                }
-                if self.output.strides.is_empty() || self.output.strides.contains(&0) {
-                    return wrong("[output] strides", "a detector needs at least one stride above 0".into());
-                }
-                if let Some(OverlapPrice { free, price }) = self.thresholds.overlap
-                    && !((0.0..1.0).contains(&free) && price >= 0.0 && price.is_finite())
-                {
-                    return wrong(
-                        "[thresholds] overlap",
-                        format!("expected free from 0 to below 1 and price of at least 0, found {free} and {price}"),
-                    );
-                }
-                if self.thresholds.score_channel == ScoreChannel::Single && self.single_channel().is_none() {
-                    return wrong("[thresholds] use", "'single' needs [output] extra = [\"single\"]".into());
-                }
-            }
-            (Task::Classifier | Task::Triage | Task::Dicentric, Decoding::Logits) => {
-                if input.size.is_none_or(|size| size == 0) {
-                    return wrong("[input] size", format!("a {} needs the side of its square input", self.task));
-                }
-                let expected = 1 + usize::from(input.mask != MaskRule::None);
-                if input.channels != expected && !(input.channels == 3 && expected == 1) {
-                    return wrong(
-                        "[input] channels",
-                        format!("expected {expected} with mask = '{}', found {}", input.mask, input.channels),
-                    );
-                }
-                if input.sizes_over != median_diagonal() {
-                    return wrong(
-                        "[input] sizes_over",
-                        format!("expected 'median-diagonal', found '{}'", input.sizes_over),
-                    );
-                }
-                let crop = input.crop;
-                if !(crop.margin > 0.0 && crop.floor >= 0.0 && (1..=8).contains(&crop.supersample)) {
-                    return wrong(
-                        "[input] crop",
-                        format!("expected margin > 0, floor >= 0, supersample 1..8, found {crop:?}"),
-                    );
-                }
-                if let Some(doubt) = &input.doubt
-                    && !((0.0..=1.0).contains(&doubt.below) && doubt.turns.iter().all(|turn| (1..=7).contains(turn)))
-                {
-                    return wrong(
-                        "[input] doubt",
-                        format!("expected below in 0..1 and turns in 1..7, found {doubt:?}"),
-                    );
-                }
-                if input.size_tensor.is_some() == input.sizes.is_empty() {
-                    return wrong("[input] sizes", "size_tensor and sizes go together: give both or neither".into());
-                }
-            }
-            (task, decoding) => {
-                return wrong("[output] decoding", format!("a {task} cannot be read as '{decoding}'"));
-            }
+        Ok(())
+    }
+
+    fn check_detector(&self) -> Result<(), String> {
+        let input = &self.input;
+        if input.stride.is_none_or(|stride| stride == 0) {
+            return wrong("[input] stride", "a detector needs the multiple its sides must be");
         }
+        if !matches!(input.channels, 1 | 3) {
+            return wrong("[input] channels", format!("expected 1 or 3 for a detector, found {}", input.channels));
+        }
+        if self.output.strides.is_empty() || self.output.strides.contains(&0) {
+            return wrong("[output] strides", "a detector needs at least one stride above 0");
+        }
+        if let Some(OverlapPrice { free, price }) = self.thresholds.overlap
+            && !((0.0..1.0).contains(&free) && price >= 0.0 && price.is_finite())
+        {
+            return wrong(
+                "[thresholds] overlap",
+                format!("expected free from 0 to below 1 and price of at least 0, found {free} and {price}"),
+            );
+        }
+        if self.thresholds.score_channel == ScoreChannel::Single && self.single_channel().is_none() {
+            return wrong("[thresholds] use", "'single' needs [output] extra = [\"single\"]");
+        }
+        Ok(())
+    }
+
+    /// Input of a network that takes crops of single chromosomes.
+    fn check_crops(&self) -> Result<(), String> {
+        let input = &self.input;
+        if input.size.is_none_or(|size| size == 0) {
+            return wrong("[input] size", format!("a {} needs the side of its square input", self.task));
+        }
+        let expected = 1 + usize::from(input.mask != MaskRule::None);
+        if input.channels != expected && !(input.channels == 3 && expected == 1) {
+            return wrong(
+                "[input] channels",
+                format!("expected {expected} with mask = '{}', found {}", input.mask, input.channels),
+            );
+        }
+        if input.sizes_over != median_diagonal() {
+            return wrong("[input] sizes_over", format!("expected 'median-diagonal', found '{}'", input.sizes_over));
+        }
+        let crop = input.crop;
+        if !(crop.margin > 0.0 && crop.floor >= 0.0 && (1..=8).contains(&crop.supersample)) {
+            return wrong("[input] crop", format!("expected margin > 0, floor >= 0, supersample 1..8, found {crop:?}"));
+        }
+        if let Some(doubt) = &input.doubt
+            && !((0.0..=1.0).contains(&doubt.below) && doubt.turns.iter().all(|turn| (1..=7).contains(turn)))
+        {
+            return wrong("[input] doubt", format!("expected below in 0..1 and turns in 1..7, found {doubt:?}"));
+        }
+        if input.size_tensor.is_some() == input.sizes.is_empty() {
+            return wrong("[input] sizes", "size_tensor and sizes go together: give both or neither");
+        }
+        Ok(())
+    }
+
+    fn check_classifier(&self) -> Result<(), String> {
         if self.task == Task::Classifier && !self.output.extra.is_empty() && !self.refines() {
             let expected = REFINEMENT.join(", ");
             return wrong(
@@ -117,8 +132,13 @@ impl Manifest {
             );
         }
         if self.task == Task::Classifier && self.output.classes.is_empty() {
-            return wrong("[output] classes", "a classifier needs its class names".into());
+            return wrong("[output] classes", "a classifier needs its class names");
         }
+        Ok(())
+    }
+
+    /// Thresholds and calibration.
+    fn check_numbers(&self) -> Result<(), String> {
         let t = &self.thresholds;
         let positive = [
             ("[thresholds] nms_iou", t.nms_iou),
@@ -134,10 +154,10 @@ impl Manifest {
             }
         }
         if !self.calibration.objectness[1].is_finite() || !(0.0..=100.0).contains(&self.calibration.objectness[2]) {
-            return wrong("[calibration] objectness", "expected [slope, intercept, single], single in 0..100".into());
+            return wrong("[calibration] objectness", "expected [slope, intercept, single], single in 0..100");
         }
-        if !(0.0..=100.0).contains(&self.calibration.found) {
-            return wrong("[calibration] found", format!("expected 0..100, found {}", self.calibration.found));
+        if !(0.0..=100.0).contains(&self.calibration.iou_weight) {
+            return wrong("[calibration] found", format!("expected 0..100, found {}", self.calibration.iou_weight));
         }
         if !(t.other_weight >= 0.0 && t.other_weight.is_finite()) {
             return wrong("[thresholds] other_weight", format!("expected 0 or above, found {}", t.other_weight));

@@ -161,14 +161,14 @@ classes = ["1", "2"]
     }
 
     #[test]
-    fn what_is_found_and_refined_raises_a_probability() {
-        let calibration = Calibration { objectness: [1.0, 0.0, 1.0], found: 0.5, ..Default::default() };
+    fn a_refined_box_that_meets_a_chromosome_raises_its_probability() {
+        let calibration = Calibration { objectness: [1.0, 0.0, 1.0], iou_weight: 0.5, ..Default::default() };
         assert!((calibration.probability(0.5, 1.0, 0.0) - 0.5).abs() < 1e-6);
         assert!((calibration.probability(0.5, 1.0, 2.0) - 0.731_058_6).abs() < 1e-5);
     }
 
     #[test]
-    fn a_slip_in_the_manifest_is_told_with_line_and_key() {
+    fn a_slip_in_the_manifest_is_reported_with_line_and_key() {
         let error = Manifest::parse(&DETECTOR.replace("channels = 1", "chanels = 1")).unwrap_err();
         assert!(error.contains("line 11") && error.contains("chanels"), "{error}");
         let error = Manifest::parse(&DETECTOR.replace("\"g-band\"", "\"h-band\"")).unwrap_err();

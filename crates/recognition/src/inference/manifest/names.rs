@@ -1,11 +1,11 @@
-//! The words of `model.toml`.
+//! The values that `model.toml` names.
 
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
 macro_rules! named {
-    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal),+ $(,)? }) => {
+    ($(#[$doc:meta])* $name:ident ($what:literal) { $($(#[$vdoc:meta])* $variant:ident = $text:literal),+ $(,)? }) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
         pub enum $name { $($(#[$vdoc])* #[serde(rename = $text)] $variant),+ }
@@ -29,7 +29,7 @@ macro_rules! named {
             fn from_str(text: &str) -> Result<Self, String> {
                 match text {
                     $($text => Ok(Self::$variant),)+
-                    _ => Err(format!("'{text}' is none of: {}", [$($text),+].join(", "))),
+                    _ => Err(format!("invalid {} '{text}': expected one of {}", $what, [$($text),+].join(", "))),
                 }
             }
         }
@@ -38,21 +38,21 @@ macro_rules! named {
 
 named! {
     /// What a model does.
-    Task {
+    Task ("task") {
         /// Finds chromosomes in a field.
         Detector = "detector",
         /// Gives a single chromosome its class.
         Classifier = "classifier",
         /// Counts centromeres.
         Dicentric = "dicentric",
-        /// Tells fields with metaphases from others.
+        /// Separates fields with metaphases from others.
         Triage = "triage",
     }
 }
 
 named! {
     /// Number format of a network file. Inputs and outputs are 32-bit floats in every one.
-    Precision {
+    Precision ("precision") {
         /// 32-bit floats.
         F32 = "f32",
         /// 16-bit floats.
@@ -66,17 +66,17 @@ named! {
 
 named! {
     /// Which way round the network wants its pictures.
-    Polarity {
-        /// Dark chromosomes on bright ground (fluorescence is inverted before).
+    Polarity ("polarity") {
+        /// Dark chromosomes on bright background (fluorescence is inverted before).
         DarkOnBright = "dark-on-bright",
-        /// Bright chromosomes on dark ground (bright field is inverted before).
+        /// Bright chromosomes on dark background (bright field is inverted before).
         BrightOnDark = "bright-on-dark",
     }
 }
 
 named! {
     /// How outputs are read.
-    Decoding {
+    Decoding ("decoding") {
         /// A map a stride: distances left, top, right, bottom from the middle of the map's cell in input pixels,
         /// objectness logit, class logits, further channels.
         LtrbGrid = "ltrb-grid",
@@ -87,7 +87,7 @@ named! {
 
 named! {
     /// Which channel of a detector is the score of a box.
-    ScoreChannel {
+    ScoreChannel ("score channel") {
         /// The objectness: several cells of the map answer for one chromosome, suppression thins them.
         Objectness = "objectness",
         /// The further channel `single`: one cell answers for one chromosome.
@@ -97,7 +97,7 @@ named! {
 
 named! {
     /// What the second channel of a classifier's input holds.
-    MaskRule {
+    MaskRule ("mask") {
         /// Nothing: there is no second channel.
         None = "none",
         /// 1 where a pixel's middle lies inside the chromosome's box, 0 in the context around it.
@@ -107,18 +107,18 @@ named! {
 
 named! {
     /// What the chromosomes of a classifier were cut from.
-    View {
+    View ("view") {
         /// Boxes in a field: neighbours intrude, the way up is unknown.
         Field = "field",
-        /// Cleaned single chromosomes on an even ground, as in a karyogram.
+        /// Cleaned single chromosomes on an even background, as in a karyogram.
         Single = "single",
     }
 }
 
 named! {
-    /// A number that tells the classifier how large a chromosome is within its cell: the natural logarithm of a measure
+    /// A measure of how large a chromosome is within its cell, for the classifier: the natural logarithm of a measure
     /// of its box over the median diagonal of the boxes of the cell.
-    SizeFeature {
+    SizeFeature ("size") {
         /// Diagonal of the box.
         Diagonal = "diagonal",
         /// Width of the box.

@@ -42,7 +42,7 @@ pub struct OutputSpec {
 pub struct Thresholds {
     /// Score from which a box that overlaps no other is a chromosome, frozen on validation cells.
     pub score: f32,
-    /// What boxes that overlap cost when both are told; none: nothing.
+    /// What boxes that overlap cost when both are accepted; none: nothing.
     pub overlap: Option<OverlapPrice>,
     /// Score from which a box is a candidate for the selection over the cell.
     pub candidate: f32,
@@ -108,9 +108,10 @@ pub struct Calibration {
     /// holds a chromosome is `slope` times the logit of its score, plus `single` times the logarithm of the classifier's
     /// probability of a single chromosome, plus `intercept`. The likeliest on validation cells.
     pub objectness: [f32; 3],
-    /// Detector: beside a classifier that refines boxes, its logit that the refined box is a chromosome's counts so much in
-    /// the same sum.
-    pub found: f32,
+    /// Detector: weight in the same sum of the classifier's logit for its refined box, limited to
+    /// [`MAX_IOU_LOGIT`] either way. `found` in the file.
+    #[serde(rename = "found")]
+    pub iou_weight: f32,
 }
 
 impl Default for Calibration {
@@ -120,25 +121,31 @@ impl Default for Calibration {
             class_temperature: 1.0,
             combined_temperature: 1.0,
             objectness: [1.0, 0.0, 1.0],
-            found: 0.0,
+            iou_weight: 0.0,
         }
     }
 }
 
+/// Beyond this a logit of a refined box says no more.
+const MAX_IOU_LOGIT: f32 = 10.0;
+
 impl Calibration {
     /// The probability that a candidate of this score holds a chromosome, if the classifier takes it for a single one with
-    /// the probability `single`, all 0 to 1, and gives its refined box the logit `found` (0 where it refines none).
-    pub fn probability(&self, score: f32, single: f32, found: f32) -> f32 {
+    /// the probability `single`, all 0 to 1, and gives its refined box the logit `iou_logit` (0 where it refines none).
+    pub fn probability(&self, score: f32, single: f32, iou_logit: f32) -> f32 {
         let score = score.clamp(1e-4, 1.0 - 1e-4);
         let [slope, intercept, weight] = self.objectness;
         let sum = slope * (score / (1.0 - score)).ln() + weight * single.clamp(1e-4, 1.0).ln() + intercept;
-        let logit = sum + self.found * found.clamp(-10.0, 10.0);
+        let logit = sum + self.iou_weight * iou_logit.clamp(-MAX_IOU_LOGIT, MAX_IOU_LOGIT);
         1.0 / (1.0 + (-logit).exp())
     }
 }
 
+/// Farthest that a refined edge moves, as a share of the box's side; the trainer (`classifier.py`) limits it alike.
+const MAX_EDGE_SHIFT: f32 = 0.45;
+
 fn reach() -> f32 {
-    0.45
+    MAX_EDGE_SHIFT
 }
 
 fn logits() -> String {
