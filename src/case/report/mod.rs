@@ -207,7 +207,7 @@ fn models(out: &mut String, cells: &[Cell]) {
 }
 
 fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+    quick_xml::escape::escape(text).into_owned()
 }
 
 #[cfg(test)]
