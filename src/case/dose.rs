@@ -21,7 +21,7 @@ pub struct DoseSettings {
     pub triage_cells: u64,
     /// Cells, or dicentrics, of a full assay: whichever comes first.
     pub full: (u64, u64),
-    /// Whether the document tells the subject data that the dose uses.
+    /// Whether the document contains the subject data that the dose uses.
     pub publish_subject: bool,
 }
 
@@ -63,7 +63,7 @@ pub struct DoseCells {
     pub incomplete: u64,
     /// Not counted: in a later division.
     pub second_division: u64,
-    /// Not counted: a piece could not be told and no person has looked.
+    /// Not counted: an aberration is unclear and no person has reviewed it.
     pub unclear: u64,
     /// Counted, and scored by a person.
     pub reviewed: u64,
@@ -263,7 +263,7 @@ fn of_subject(sample: Sample, settings: &DoseSettings, subject: &Subject) -> Res
     estimate(&sample, &settings.curve, &of_dose)
 }
 
-/// The sample with the aberrations that an earlier exposure of the subject has left told apart.
+/// The sample, with the aberrations that an earlier exposure of the subject has left as its background.
 ///
 /// # Errors
 /// When their number makes no sense.
@@ -274,7 +274,7 @@ pub fn with_earlier(sample: Sample, curve: &Curve, subject: &Subject) -> Result<
     sample.with_genome(factor, left)
 }
 
-/// The estimate without the figures that tell of the subject.
+/// The estimate without the figures that reveal the subject.
 fn without_subject(mut estimate: Estimate) -> Estimate {
     estimate.input.remaining = None;
     estimate.input.background = None;
@@ -294,10 +294,10 @@ fn cells_needed(found: &Estimate, settings: &DoseSettings) -> Option<u64> {
     let slope = (response.yield_at(next).value() - response.yield_at(dose).value()) / step;
     let error = settings.half_width.value() * slope / 1.96;
     let of_curve = response.error_at(dose).value();
-    let room = error * error - of_curve * of_curve;
+    let variance = error * error - of_curve * of_curve;
     let y = found.yield_.value.max(response.yield_at(Gray::ZERO).value());
-    let cells = (y / room).ceil();
-    (room > 0.0 && cells.is_finite() && cells < 1e9).then_some((cells as u64).max(1))
+    let cells = (y / variance).ceil();
+    (variance > 0.0 && cells.is_finite() && cells < 1e9).then_some((cells as u64).max(1))
 }
 
 #[cfg(test)]
@@ -415,14 +415,14 @@ mod tests {
         let before = of(r#"{"sampled":"2026-01-01","earlier_gy":1,"earlier_exposed":"2025-12-01"}"#, &settings());
         assert!(value(&before) < plain - 0.2, "{} beside an earlier gray, {plain} without", value(&before));
         for dose in [&late, &before] {
-            let told = serde_json::to_string(dose).expect("JSON");
+            let text = serde_json::to_string(dose).expect("JSON");
             for secret in ["2025-", "2026-", "\"age", "remaining", "\"background\"", "uncorrected", "subject\":"] {
-                assert!(!told.contains(secret), "{secret} in {told}");
+                assert!(!text.contains(secret), "{secret} in {text}");
             }
             assert!(dose.flags.iter().any(|f| f.contains("subject data")));
         }
         let open = DoseSettings { publish_subject: true, ..settings() };
-        let told = of(r#"{"age":41}"#, &open);
-        assert_eq!(told.subject.expect("told").age, Some(41.0));
+        let open = of(r#"{"age":41}"#, &open);
+        assert_eq!(open.subject.expect("published").age, Some(41.0));
     }
 }

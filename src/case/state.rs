@@ -247,7 +247,7 @@ fn target(usual: u32, scored: u32, chances: &[Chance], mosaic: bool) -> (u32, Op
         return (usual.max(step), Some(why));
     }
     if mosaic {
-        return (usual.max(EXTENDED[0]), Some("several cell lines: more cells tell their shares".into()));
+        return (usual.max(EXTENDED[0]), Some("several cell lines: more cells show their proportions".into()));
     }
     (usual, None)
 }
@@ -271,7 +271,7 @@ fn review_queue(cells: &[&Cell], chances: &[Chance]) -> Vec<ReviewRequest> {
             );
             continue;
         }
-        // Structural candidates are named for a person to look at, however weak; how sure a cell is, is told by the others.
+        // Structural candidates are named for a person to look at, however weak; the others decide how sure a cell is.
         let (candidates, findings): (Vec<_>, Vec<_>) = karyotype
             .findings
             .iter()

@@ -134,7 +134,7 @@ impl Walk<'_> {
     }
 
     fn wrong_type(&mut self, value: &Value, expected: &str, path: &str) {
-        self.problem(path, format!("found {}", told(value)), format!("expected {expected}"));
+        self.problem(path, format!("found {}", describe(value)), format!("expected {expected}"));
     }
 
     fn one_of(&mut self, value: &mut Value, names: &[String], path: &str) {
@@ -273,7 +273,7 @@ fn nearest<'n>(word: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n s
         .map(|(_, name)| name)
 }
 
-fn told(value: &Value) -> String {
+fn describe(value: &Value) -> String {
     match value {
         Value::Null => "nothing".into(),
         Value::Bool(flag) => format!("{flag}"),

@@ -58,7 +58,7 @@ pub(super) enum Unacknowledged {
 /// Resolves with the broker's PUBACK (at least once) or when written (at most once).
 pub(super) type Ack = Pin<Box<dyn Future<Output = Result<(), Unacknowledged>> + Send>>;
 
-/// What a connection tells.
+/// What happens on a connection.
 #[derive(Debug)]
 pub(super) enum LinkEvent {
     /// CONNACK; the largest packet that the broker takes, where it says so.

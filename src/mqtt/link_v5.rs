@@ -35,12 +35,12 @@ pub(super) fn connect(settings: &Settings) -> Result<Connection, SettingsError> 
         .capacity(usize::from(settings.window) * 2 + 64)
         .try_build()
         .map_err(|error| SettingsError::Certificates(error.to_string()))?;
-    let (tell, told) = mpsc::channel(64);
-    let driver = tokio::spawn(drive(events, tell));
-    Ok(Connection::new(Box::new(V5(client)), told, driver))
+    let (sender, receiver) = mpsc::channel(64);
+    let driver = tokio::spawn(drive(events, sender));
+    Ok(Connection::new(Box::new(V5(client)), receiver, driver))
 }
 
-async fn drive(mut events: EventLoop, tell: mpsc::Sender<LinkEvent>) {
+async fn drive(mut events: EventLoop, sender: mpsc::Sender<LinkEvent>) {
     loop {
         let event = match events.poll().await {
             Ok(Event::Incoming(Incoming::ConnAck(connack))) => {
@@ -60,7 +60,7 @@ async fn drive(mut events: EventLoop, tell: mpsc::Sender<LinkEvent>) {
             Err(error) => LinkEvent::Lost(fault(error)),
         };
         let last = matches!(event, LinkEvent::Lost(_));
-        if tell.send(event).await.is_err() || last {
+        if sender.send(event).await.is_err() || last {
             return;
         }
     }

@@ -319,7 +319,7 @@ impl OutboxPublisher {
         }
     }
 
-    /// A packet beyond the limit would end every connection, so it stays in the store alone, and that is told.
+    /// A packet beyond the limit would end every connection, so it stays in the store, and the state of the broker says so.
     fn fits(&mut self, publish: &Publish) -> bool {
         let size = publish.topic.len() + publish.payload.len() + 64;
         if size <= self.max_packet {

@@ -92,9 +92,9 @@ impl Reports {
             stats.cells_per_min = stats.cells_stored.saturating_sub(*cells) as f64 / minutes;
         }
         self.minute.push_back((now, stats.cells_stored));
-        // A backlog that has gone, or grown, since `state` spoke of it is worth another `state`.
-        let (told, depth) = (self.depth, stats.outbox_depth);
-        if told != depth && (told > 100 || depth > 100 || depth == 0) {
+        // A backlog that has gone, or grown, since the last `state`, is worth another one.
+        let (published, depth) = (self.depth, stats.outbox_depth);
+        if published != depth && (published > 100 || depth > 100 || depth == 0) {
             self.changed = true;
         }
         let message = json(&stats);

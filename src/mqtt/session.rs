@@ -33,7 +33,7 @@ use crate::{
 
 /// How long a broker may take from the first packet to its CONNACK.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
-/// A connection that stood so long starts the back-off anew.
+/// A connection that lasted this long resets the back-off.
 const STABLE: Duration = Duration::from_secs(5);
 /// Kept from the time for stopping to say goodbye.
 const GOODBYE: Duration = Duration::from_millis(500);
@@ -331,7 +331,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn attempts_become_rarer_and_a_stable_connection_starts_anew() {
+    fn attempts_become_rarer_until_a_stable_connection_resets_them() {
         let mut pause = BackOff::default();
         let network = LinkFault::Network("refused".into());
         let waits: Vec<_> = (0..9).map(|_| pause.after(&network, Duration::ZERO)).collect();

@@ -7,6 +7,7 @@ use std::{
 };
 
 use crate::config::{MqttConfig, MqttVersion};
+use domain::{ErrorKind, HasKind};
 
 use super::{home_assistant::discovery, topics::Topics};
 
@@ -50,7 +51,7 @@ pub struct Tls {
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
     /// The URL names no broker.
-    #[error("mqtt.url '{0}' names no broker: expected mqtt://host:1883 or mqtts://host:8883")]
+    #[error("invalid mqtt.url '{0}': expected mqtt://host:1883 or mqtts://host:8883")]
     Url(String),
     /// A file cannot be read.
     #[error("{key}: cannot read {}", path.display())]
@@ -65,6 +66,12 @@ pub enum SettingsError {
     /// The certificates cannot be used.
     #[error("mqtt.ca_file, cert_file or key_file cannot be used: {0}")]
     Certificates(String),
+}
+
+impl HasKind for SettingsError {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Config
+    }
 }
 
 impl fmt::Debug for Settings {

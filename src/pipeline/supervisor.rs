@@ -71,9 +71,12 @@ pub fn control(command: &Command, sources: &[Arc<SourceContext>]) -> Option<Answ
         Command::Case { case, slide, colony } => {
             belong([case.as_deref(), slide.as_deref(), colony.as_deref()], sources)
         }
-        Command::Acknowledge { .. } | Command::Review { .. } | Command::Subject { .. } | Command::Erase { .. } => {
-            return None;
-        }
+        Command::Acknowledge { .. }
+        | Command::Review { .. }
+        | Command::Subject { .. }
+        | Command::Close { .. }
+        | Command::Reopen { .. }
+        | Command::Erase { .. } => return None,
     })
 }
 

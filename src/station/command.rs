@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use domain::StagePosition;
+use domain::{ErrorKind, HasKind, StagePosition};
 
 /// A correction of one cell by a person.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -111,6 +111,22 @@ pub enum Command {
         /// The data.
         subject: Option<dosimetry::Subject>,
     },
+    /// A case is closed: no further cell is added to it. By HTTP alone.
+    #[serde(skip)]
+    Close {
+        /// Who asks for it.
+        by: String,
+        /// Case.
+        case: String,
+    },
+    /// A closed case takes cells again. By HTTP alone.
+    #[serde(skip)]
+    Reopen {
+        /// Who asks for it.
+        by: String,
+        /// Case.
+        case: String,
+    },
     /// A case goes for good. By HTTP alone.
     #[serde(skip)]
     Erase {
@@ -133,6 +149,16 @@ pub enum CommandError {
     /// The daemon does not take commands now (starting, stopping, or too many at once).
     #[error("the daemon takes no commands now: {0}")]
     Unavailable(String),
+}
+
+impl HasKind for CommandError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NotFound(_) => ErrorKind::NotFound,
+            Self::Refused(_) => ErrorKind::BadData,
+            Self::Unavailable(_) => ErrorKind::Io,
+        }
+    }
 }
 
 /// What a command gave: a JSON object for the result message.

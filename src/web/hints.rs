@@ -1,4 +1,4 @@
-//! What a person at the microscope could do better, told from the frame.
+//! What a person at the microscope could improve, judged from the frame.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn white_and_dark_and_soft_are_told() {
+    fn white_and_dark_and_soft_give_a_hint() {
         assert_eq!(kinds(SHARP, Exposure { saturated: 0.2, ..GOOD }, true), [HintKind::Saturation]);
         assert_eq!(kinds(SHARP, Exposure { median: 0.2, ..GOOD }, true), [HintKind::Exposure]);
         assert_eq!(kinds(Quality { focus: 0.1, ..SHARP }, GOOD, true), [HintKind::Focus]);

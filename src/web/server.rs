@@ -10,6 +10,7 @@ use std::{
 };
 
 use axum::{Router, middleware};
+use domain::{ErrorKind, HasKind};
 use jiff::Timestamp;
 use tokio::sync::watch;
 
@@ -25,10 +26,10 @@ pub const DEFAULT_PORT: u16 = 8080;
 /// How many follow it.
 const PORTS_TRIED: u16 = 100;
 
-/// How often counters are sampled and told.
+/// How often counters are sampled and published.
 const STATS_EVERY: Duration = Duration::from_secs(2);
 
-/// Changes of the state within this time are told as one.
+/// Changes of the state within this time are published as one.
 const STATE_SETTLES: Duration = Duration::from_millis(150);
 
 /// How long requests under way may take when the daemon stops.
@@ -38,7 +39,7 @@ const LAST_REQUESTS: Duration = Duration::from_millis(800);
 #[derive(Debug, thiserror::Error)]
 pub enum WebError {
     /// `web.listen` is no address.
-    #[error("web.listen = \"{0}\" is no address: give address:port such as 127.0.0.1:8080, or off")]
+    #[error("invalid web.listen '{0}': expected address:port such as 127.0.0.1:8080, or off")]
     Address(String),
     /// The token cannot be read.
     #[error("the token file {} cannot be read: {source}", path.display())]
@@ -73,6 +74,15 @@ pub enum WebError {
     /// The socket failed.
     #[error("the page's socket failed: {0}")]
     Socket(#[from] io::Error),
+}
+
+impl HasKind for WebError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Address(_) | Self::Token { .. } | Self::ShortToken { .. } | Self::Open(_) => ErrorKind::Config,
+            Self::Taken { .. } | Self::NonFree | Self::Socket(_) => ErrorKind::Unavailable,
+        }
+    }
 }
 
 /// How the server is reached.
@@ -170,10 +180,10 @@ impl Bound {
             parts,
         };
         let tellers = [tokio::spawn(tell_stats(app.clone())), tokio::spawn(tell_state(app.clone()))];
-        let mut told = stopping.clone();
+        let mut stopped = stopping.clone();
         let server = axum::serve(listener, router(app)).with_graceful_shutdown(async move {
             // An error means that the sender is gone: stopping as well.
-            let _ = told.wait_for(|stop| *stop).await;
+            let _ = stopped.wait_for(|stop| *stop).await;
         });
         let mut server = std::pin::pin!(server.into_future());
         let ended = tokio::select! {
@@ -219,7 +229,7 @@ pub(super) fn now() -> String {
     Timestamp::now().to_string()
 }
 
-/// Samples the counters, so that rates are known whoever asks, and tells them to those who listen.
+/// Samples the counters, so that rates are known for every request, and publishes them.
 async fn tell_stats(app: App) {
     let started = Instant::now();
     let mut rates = rates::Rates::default();
@@ -230,17 +240,17 @@ async fn tell_stats(app: App) {
         let uptime = started.elapsed();
         let mut stats = app.parts.health.stats(now(), uptime);
         rates.fill(&mut stats, uptime);
-        app.parts.hub.tell(EventKind::Stats, &stats);
+        app.parts.hub.publish(EventKind::Stats, &stats);
         *app.stats.lock().unwrap_or_else(PoisonError::into_inner) = stats;
     }
 }
 
-/// Tells every change of the state.
+/// Publishes every change of the state.
 async fn tell_state(app: App) {
     let mut changes = app.parts.health.watch();
     while changes.changed().await.is_ok() {
         tokio::time::sleep(STATE_SETTLES).await;
         changes.mark_unchanged();
-        app.parts.hub.tell(EventKind::State, &app.parts.health.state(now()));
+        app.parts.hub.publish(EventKind::State, &app.parts.health.state(now()));
     }
 }

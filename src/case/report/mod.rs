@@ -69,7 +69,7 @@ impl Report<'_> {
         }
         let state = self.case.state.as_deref().and_then(|text| serde_json::from_str(text).ok());
         if let Some(Value::Object(fields)) = state {
-            section(&mut out, "What the cells say together", &fields);
+            section(&mut out, "Case summary", &fields);
         }
         if self.cells.iter().any(|cell| cell.dicentric.is_some()) {
             scoring_sheet::table(&mut out, self.cells);

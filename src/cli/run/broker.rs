@@ -20,8 +20,7 @@ pub fn start_broker(config: &Config) -> Result<Option<BrokerChoice>, Failure> {
         "embedded" => Some(embedded_broker(config)?),
         _ => None,
     };
-    let settings =
-        mqtt::Settings::new(&config.mqtt, &config.station, embedded).map_err(|e| Failure::new(Exit::Config, e))?;
+    let settings = mqtt::Settings::new(&config.mqtt, &config.station, embedded)?;
     Ok(Some(BrokerChoice { settings, embedded }))
 }
 

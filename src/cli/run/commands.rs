@@ -11,7 +11,10 @@ use crate::{
 impl Daemon {
     /// Carries out a command.
     pub(super) fn carry_out(&self, command: &Command) -> Answer {
-        if let Command::Erase { case, .. } = command
+        if let Command::Case { case: Some(case), .. } = command {
+            self.records.check_open(case)?;
+        }
+        if let Command::Erase { case, .. } | Command::Close { case, .. } = command
             && self.pipeline.sources().iter().any(|source| source.sample().case.as_deref() == Some(case))
         {
             return Err(CommandError::Refused(format!(

@@ -13,7 +13,7 @@ use super::{
     banner::{Progress, banner},
     broker::start_broker,
     facts::{birth, report_models},
-    state_folder, store_failure,
+    state_folder,
 };
 use crate::{
     cli::{Exit, Failure},
@@ -77,12 +77,8 @@ impl Daemon {
         let config = loaded.config.clone();
         let folder = state_folder(&config)?;
         let options = StoreOptions { outbox_cap: config.mqtt.outbox_cap, quota: config.store.quota_bytes() };
-        let store = Store::open(&folder, options).map_err(|e| store_failure(&e))?;
-        let page = WebOptions::from_config(&config.web)
-            .map_err(|e| Failure::new(Exit::Config, e))?
-            .map(web::bind)
-            .transpose()
-            .map_err(|e| Failure::new(Exit::Unavailable, e))?;
+        let store = Store::open(&folder, options)?;
+        let page = WebOptions::from_config(&config.web)?.map(web::bind).transpose()?;
         let broker = start_broker(&config)?;
 
         let health = Health::new(birth(loaded));
@@ -127,10 +123,7 @@ impl Daemon {
         }
         let (outbox, commands) = command_channel(64);
         let karyotype = KaryotypeSettings::with_disclosure(config.karyotype.sex);
-        let cases = CaseBook::new(
-            CaseBookSettings::from_config(&config).map_err(|e| Failure::new(Exit::Config, e))?,
-            store.clone(),
-        );
+        let cases = CaseBook::new(CaseBookSettings::from_config(&config)?, store.clone());
         let pipeline = Pipeline::start(Parts {
             sources: parts,
             interpret: InterpretSettings::from_config(&config),
@@ -151,8 +144,7 @@ impl Daemon {
                     store.clone(),
                     health.clone(),
                     outbox.clone(),
-                )
-                .map_err(|e| Failure::new(Exit::Config, e))?;
+                )?;
                 if config.mqtt.required && !session.wait_connected(Duration::from_secs(10)) {
                     let url = settings.settings.url();
                     return Err(Failure::new(
@@ -170,13 +162,8 @@ impl Daemon {
         }
         let page = page.map(|bound| {
             let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-            let parts = WebParts {
-                health: health.clone(),
-                hub: hub.clone(),
-                store: store.reader(),
-                commands: outbox.clone(),
-                push: None,
-            };
+            let parts =
+                WebParts { health: health.clone(), hub: hub.clone(), store: store.reader(), commands: outbox.clone() };
             let told = health.clone();
             let task = runtime.spawn(async move {
                 let stopped = async {
@@ -195,6 +182,9 @@ impl Daemon {
         });
         notify(&[NotifyState::Ready]);
         let records = RecordService { store: store.clone(), cases, karyotype, hub };
+        for case in contexts.iter().filter_map(|context| context.sample().case) {
+            records.reopen_configured(&case, &jiff::Timestamp::now().to_string())?;
+        }
         Ok(Self {
             config,
             health,

@@ -19,7 +19,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 
 use self::{banner::Progress, daemon::Daemon};
 use super::{Exit, Failure, Global, config};
-use crate::{config::Config, store::StoreError, telemetry};
+use crate::{config::Config, telemetry};
 
 /// Name of the value in the store that tells where the page of the daemon is.
 pub const PAGE_KEY: &str = "page";
@@ -76,15 +76,4 @@ pub fn state_folder(config: &Config) -> Result<PathBuf, Failure> {
     named("HOME").map(|home| home.join(".local/state/metaphased")).ok_or_else(|| {
         Failure::new(Exit::Config, "no place for the store: set store.path, STATE_DIRECTORY or XDG_STATE_HOME")
     })
-}
-
-/// The failure of a store that cannot be opened.
-pub fn store_failure(error: &StoreError) -> Failure {
-    let exit = match error {
-        StoreError::InUse(_) => Exit::TryAgain,
-        StoreError::Io { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => Exit::NotPermitted,
-        StoreError::Io { .. } => Exit::CannotCreate,
-        _ => Exit::Io,
-    };
-    Failure::new(exit, error)
 }

@@ -246,7 +246,7 @@ impl CommitStage {
                 return;
             }
             if matches!(error, StoreError::OutboxFull { .. }) {
-                self.store.wait_for_outbox_room(RETRY);
+                self.store.wait_for_outbox_space(RETRY);
             } else {
                 std::thread::sleep(RETRY);
             }
