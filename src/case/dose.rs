@@ -342,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn half_a_body_is_told_from_a_whole_one() {
+    fn half_a_body_is_distinguished_from_a_whole_one() {
         let dose = tally(&exposed(4.0, 0.5, 1000)).dose(LAB, AlarmState::Clear, &settings(), &NOBODY);
         let estimate = dose.estimate.expect("an estimate");
         let part = estimate.partial_body.expect("u exceeds 1.96");
@@ -402,7 +402,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_known_of_the_person_changes_the_dose_and_is_not_told() {
+    fn what_is_known_of_the_person_changes_the_dose_and_is_not_published() {
         let tally = tally(&exposed(2.0, 1.0, 1000));
         let of = |text: &str, settings: &DoseSettings| {
             let subject: Subject = serde_json::from_str(text).expect("subject data");

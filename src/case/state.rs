@@ -1,4 +1,4 @@
-//! The `case/1` document: what the karyotyped cells of a case say together. A pure function of its cells, so that
+//! The `case/1` document: the summary of the karyotyped cells of a case. A pure function of its cells, so that
 //! a review of one cell changes the case at once.
 
 use schemars::JsonSchema;
@@ -51,7 +51,8 @@ pub struct CaseCells {
 
 /// A cell line of a case.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Clone {
+#[schemars(rename = "Clone")]
+pub struct CaseClone {
     /// Its karyotype.
     pub iscn: String,
     /// Number of its cells.
@@ -119,7 +120,7 @@ pub struct CaseState {
     /// Why more than usual are aimed at.
     pub extended: Option<String>,
     /// Cell lines, in the order of the consensus.
-    pub clones: Vec<Clone>,
+    pub clones: Vec<CaseClone>,
     /// Findings of too few cells to count.
     pub chance_findings: Vec<ChanceFinding>,
     /// What the count excludes, in words.
@@ -169,7 +170,7 @@ impl CaseState {
         let clones = lines
             .iter()
             .zip(consensus.iter().flat_map(|k| &k.lines))
-            .map(|(line, written)| Clone {
+            .map(|(line, written)| CaseClone {
                 iscn: karyotype::iscn::CellLine { cells: None, ..written.clone() }.to_string(),
                 cells: line.members.len() as u32,
                 members: line.members.clone(),

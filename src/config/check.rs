@@ -15,7 +15,7 @@ use super::{
 
 /// One mistake: where, which key, what was found and what would be right.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
+pub struct Mistake {
     /// Where it stands.
     pub origin: Origin,
     /// Path of the key, such as `source.scope.kind`.
@@ -26,14 +26,14 @@ pub struct Problem {
     pub remedy: String,
 }
 
-impl Problem {
+impl Mistake {
     /// A mistake at a place.
     pub fn new(origin: Origin, key: &str, message: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self { origin, key: key.to_owned(), message: message.into(), remedy: remedy.into() }
     }
 }
 
-impl fmt::Display for Problem {
+impl fmt::Display for Mistake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: ", self.origin)?;
         if !self.key.is_empty() {
@@ -47,7 +47,7 @@ impl fmt::Display for Problem {
 ///
 /// # Errors
 /// Every mistake, in the order of the file.
-pub fn check(layers: &Layers) -> Result<Config, Vec<Problem>> {
+pub fn check(layers: &Layers) -> Result<Config, Vec<Mistake>> {
     let schema = schema_for!(Config).to_value();
     let mut walk = Walk { layers, schema: &schema, problems: Vec::new() };
     let mut values = layers.values.clone();
@@ -61,7 +61,7 @@ pub fn check(layers: &Layers) -> Result<Config, Vec<Problem>> {
                 config = Some(typed);
             }
             // The schema is made from the same types, so this is a gap in the walk above: said, not hidden.
-            Err(error) => problems.push(Problem::new(Origin::Default, "", error.to_string(), "correct the value")),
+            Err(error) => problems.push(Mistake::new(Origin::Default, "", error.to_string(), "correct the value")),
         }
     }
     problems.sort_by_key(|p| match &p.origin {
@@ -77,12 +77,12 @@ pub fn check(layers: &Layers) -> Result<Config, Vec<Problem>> {
 struct Walk<'a> {
     layers: &'a Layers,
     schema: &'a Value,
-    problems: Vec<Problem>,
+    problems: Vec<Mistake>,
 }
 
 impl Walk<'_> {
     fn problem(&mut self, path: &str, message: String, remedy: String) {
-        self.problems.push(Problem::new(self.layers.origin(path), path, message, remedy));
+        self.problems.push(Mistake::new(self.layers.origin(path), path, message, remedy));
     }
 
     /// Follows references and the null alternative of optional values.
@@ -286,15 +286,15 @@ fn describe(value: &Value) -> String {
 
 struct Combinations<'a> {
     layers: &'a Layers,
-    problems: Vec<Problem>,
+    problems: Vec<Mistake>,
 }
 
 impl Combinations<'_> {
     fn problem(&mut self, key: &str, message: impl Into<String>, remedy: impl Into<String>) {
-        self.problems.push(Problem::new(self.layers.origin(key), key, message, remedy));
+        self.problems.push(Mistake::new(self.layers.origin(key), key, message, remedy));
     }
 
-    fn check(mut self, config: &Config) -> Vec<Problem> {
+    fn check(mut self, config: &Config) -> Vec<Mistake> {
         for (name, source) in &config.source {
             self.source(name, source, config.assay);
         }

@@ -13,7 +13,7 @@ mod print;
 mod scoring;
 mod source;
 
-pub use check::Problem;
+pub use check::Mistake;
 pub use layers::{Layers, Origin};
 pub use model::*;
 pub use print::print;
@@ -51,10 +51,10 @@ pub enum ConfigError {
     },
     /// Mistakes, one per line.
     #[error("{}", summary(.0))]
-    Wrong(Vec<Problem>),
+    Wrong(Vec<Mistake>),
 }
 
-fn summary(problems: &[Problem]) -> String {
+fn summary(problems: &[Mistake]) -> String {
     let mut text = match problems.len() {
         1 => "1 mistake in the configuration".to_owned(),
         n => format!("{n} mistakes in the configuration"),

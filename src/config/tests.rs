@@ -1,6 +1,6 @@
 use super::*;
 
-fn read(text: &str) -> Result<Config, Vec<Problem>> {
+fn read(text: &str) -> Result<Config, Vec<Mistake>> {
     check::check(&Layers::read(Some(("test.toml", text)), [], &[])?)
 }
 

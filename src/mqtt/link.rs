@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use super::{
     link_v4, link_v5,
-    settings::{Settings, SettingsError},
+    settings::{BrokerSettings, SettingsError},
 };
 use crate::config::MqttVersion;
 
@@ -134,7 +134,7 @@ impl Drop for Connection {
 }
 
 /// Starts to connect; must be called on the runtime.
-pub(super) fn connect(settings: &Settings) -> Result<Connection, SettingsError> {
+pub(super) fn connect(settings: &BrokerSettings) -> Result<Connection, SettingsError> {
     match settings.version {
         MqttVersion::V311 => link_v4::connect(settings),
         MqttVersion::V5 => link_v5::connect(settings),

@@ -10,12 +10,12 @@ use super::{
     link::{
         Ack, Closed, Connection, Link, LinkEvent, LinkFault, MAX_PACKET, Publish, Received, Unacknowledged, refusal,
     },
-    settings::{Settings, SettingsError},
+    settings::{BrokerSettings, SettingsError},
 };
 
 struct V5(AsyncClient);
 
-pub(super) fn connect(settings: &Settings) -> Result<Connection, SettingsError> {
+pub(super) fn connect(settings: &BrokerSettings) -> Result<Connection, SettingsError> {
     let mut options = MqttOptions::new(settings.client_id.clone(), (settings.host.clone(), settings.port));
     options.set_keep_alive(settings.keep_alive.as_secs().clamp(1, 3600) as u16);
     options.set_max_packet_size(Some(MAX_PACKET));

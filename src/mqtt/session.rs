@@ -24,7 +24,7 @@ use super::{
     link::{self, Connection, LinkEvent, LinkFault, MAX_PACKET, Publish},
     publisher::{OutboxPublisher, Sent},
     report::Reports,
-    settings::{Settings, SettingsError},
+    settings::{BrokerSettings, SettingsError},
 };
 use crate::{
     station::{CommandOutbox, Health, Level},
@@ -58,7 +58,7 @@ impl MqttSession {
     /// Certificates that cannot be used.
     pub fn start(
         runtime: &Handle,
-        settings: Settings,
+        settings: BrokerSettings,
         store: Store,
         health: Health,
         commands: CommandOutbox,
@@ -123,7 +123,7 @@ impl MqttSession {
 }
 
 struct Session {
-    settings: Settings,
+    settings: BrokerSettings,
     store: Store,
     health: Health,
     commands: Commands,

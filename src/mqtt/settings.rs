@@ -13,7 +13,7 @@ use super::{home_assistant::discovery, topics::Topics};
 
 /// Everything a session needs to know.
 #[derive(Clone)]
-pub struct Settings {
+pub struct BrokerSettings {
     /// Host name or address.
     pub host: String,
     /// Port.
@@ -47,7 +47,7 @@ pub struct Tls {
     pub client: Option<(Vec<u8>, Vec<u8>)>,
 }
 
-/// Settings that cannot be used.
+/// BrokerSettings that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
     /// The URL names no broker.
@@ -74,13 +74,16 @@ impl HasKind for SettingsError {
     }
 }
 
-impl fmt::Debug for Settings {
+impl fmt::Debug for BrokerSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Settings").field("url", &self.url()).field("client_id", &self.client_id).finish_non_exhaustive()
+        f.debug_struct("BrokerSettings")
+            .field("url", &self.url())
+            .field("client_id", &self.client_id)
+            .finish_non_exhaustive()
     }
 }
 
-impl Settings {
+impl BrokerSettings {
     /// From the configuration of `station`. `embedded` is the port of the embedded broker, for `url = "embedded"`.
     ///
     /// # Errors
@@ -209,9 +212,9 @@ mod tests {
     #[test]
     fn commands_are_off_for_a_remote_broker_without_credentials() {
         let open = MqttConfig { url: "mqtt://broker".into(), ..MqttConfig::default() };
-        assert!(!Settings::new(&open, "lab-1", None).unwrap().commands);
+        assert!(!BrokerSettings::new(&open, "lab-1", None).unwrap().commands);
         let known = MqttConfig { username: Some("lab".into()), password: Some("x".into()), ..open };
-        assert!(Settings::new(&known, "lab-1", None).unwrap().commands);
-        assert!(Settings::new(&MqttConfig::default(), "lab-1", Some(1883)).unwrap().commands);
+        assert!(BrokerSettings::new(&known, "lab-1", None).unwrap().commands);
+        assert!(BrokerSettings::new(&MqttConfig::default(), "lab-1", Some(1883)).unwrap().commands);
     }
 }

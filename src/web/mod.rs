@@ -25,7 +25,7 @@ mod status;
 pub use cells::CellPage;
 pub use hints::{Hint, HintKind};
 pub use live::{Event, EventKind, FrameNote, LiveBox, LiveBoxes, LiveFrame, LiveHub, LiveSource, Watch};
-pub use preview::Exposure;
+pub use preview::FrameExposure;
 pub use problem::Problem;
 pub use server::{Bound, DEFAULT_PORT, WebError, WebOptions, bind};
 pub use status::Status;

@@ -27,7 +27,8 @@ pub struct Preview {
 
 /// How the light of a frame fits the range of the camera. Shares run from 0 to 1.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Exposure {
+#[schemars(rename = "Exposure")]
+pub struct FrameExposure {
     /// Share of pixels at the top of the range: their detail is lost.
     pub saturated: f32,
     /// Share of pixels at zero.
@@ -53,7 +54,7 @@ impl Preview {
     /// The reduced copy of `pixels`, with the exposure of the whole frame. 16-bit frames are spread over the 8 bits
     /// from their 0.1 to their 99.9 % grey value, so that a dim fluorescent field can be seen; the exposure is that
     /// of the unspread frame. None where the frame cannot be reduced (a side beyond 2^32 pixels).
-    pub fn of(pixels: &Pixels) -> Option<(Self, Exposure)> {
+    pub fn of(pixels: &Pixels) -> Option<(Self, FrameExposure)> {
         let (width, height) = (u32::try_from(pixels.width()).ok()?, u32::try_from(pixels.height()).ok()?);
         let longest = pixels.width().max(pixels.height());
         let scale = (LONGEST_SIDE as f64 / longest as f64).min(1.0);
@@ -148,7 +149,7 @@ impl Histogram {
         self.total += 1;
     }
 
-    fn exposure(&self) -> Exposure {
+    fn exposure(&self) -> FrameExposure {
         let total = self.total.max(1) as f32;
         let quantile = |share: f32| {
             let mut seen = 0.0;
@@ -158,7 +159,7 @@ impl Histogram {
             });
             step.unwrap_or(255) as f32 / 255.0
         };
-        Exposure {
+        FrameExposure {
             saturated: self.saturated as f32 / total,
             black: self.black as f32 / total,
             low: quantile(0.01),

@@ -27,13 +27,13 @@ pub const DEFAULT_PORT: u16 = 8080;
 const PORTS_TRIED: u16 = 100;
 
 /// How often counters are sampled and published.
-const STATS_EVERY: Duration = Duration::from_secs(2);
+const STATS_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Changes of the state within this time are published as one.
-const STATE_SETTLES: Duration = Duration::from_millis(150);
+const STATE_DEBOUNCE: Duration = Duration::from_millis(150);
 
 /// How long requests under way may take when the daemon stops.
-const LAST_REQUESTS: Duration = Duration::from_millis(800);
+const DRAIN_TIMEOUT: Duration = Duration::from_millis(800);
 
 /// What the server cannot start with.
 #[derive(Debug, thiserror::Error)]
@@ -179,7 +179,7 @@ impl Bound {
             stopping: stopping.clone(),
             parts,
         };
-        let tellers = [tokio::spawn(tell_stats(app.clone())), tokio::spawn(tell_state(app.clone()))];
+        let publishers = [tokio::spawn(publish_stats(app.clone())), tokio::spawn(publish_state(app.clone()))];
         let mut stopped = stopping.clone();
         let server = axum::serve(listener, router(app)).with_graceful_shutdown(async move {
             // An error means that the sender is gone: stopping as well.
@@ -194,9 +194,9 @@ impl Bound {
         let result = match ended {
             Some(result) => result,
             // Someone who will not hang up does not hold the daemon.
-            None => tokio::time::timeout(LAST_REQUESTS, server).await.unwrap_or(Ok(())),
+            None => tokio::time::timeout(DRAIN_TIMEOUT, server).await.unwrap_or(Ok(())),
         };
-        for teller in tellers {
+        for teller in publishers {
             teller.abort();
         }
         Ok(result?)
@@ -230,10 +230,10 @@ pub(super) fn now() -> String {
 }
 
 /// Samples the counters, so that rates are known for every request, and publishes them.
-async fn tell_stats(app: App) {
+async fn publish_stats(app: App) {
     let started = Instant::now();
     let mut rates = rates::Rates::default();
-    let mut ticks = tokio::time::interval(STATS_EVERY);
+    let mut ticks = tokio::time::interval(STATS_INTERVAL);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
@@ -246,10 +246,10 @@ async fn tell_stats(app: App) {
 }
 
 /// Publishes every change of the state.
-async fn tell_state(app: App) {
+async fn publish_state(app: App) {
     let mut changes = app.parts.health.watch();
     while changes.changed().await.is_ok() {
-        tokio::time::sleep(STATE_SETTLES).await;
+        tokio::time::sleep(STATE_DEBOUNCE).await;
         changes.mark_unchanged();
         app.parts.hub.publish(EventKind::State, &app.parts.health.state(now()));
     }

@@ -338,7 +338,7 @@ fn nothing_is_prepared_until_someone_watches_and_the_watch_ends_with_the_listene
     drop(stream);
     wait_until("the watch ends", Duration::from_secs(20), || {
         // A closed connection shows when something is written to it.
-        server.hub.tell(EventKind::Stats, &json!({}));
+        server.hub.publish(EventKind::Stats, &json!({}));
         !server.hub.watchers("scope")
     });
     drop(quiet);

@@ -194,7 +194,7 @@ fn the_dose_of_a_case_follows_its_cells_and_its_alarm_is_told() {
     let before = browser.run("return parseFloat(document.querySelector('#case .headline').textContent)");
 
     let second = score(60, 1, AlarmState::Raised);
-    server.hub.tell(EventKind::Dose, &second);
+    server.hub.publish(EventKind::Dose, &second);
     browser.wait("document.querySelector('#case')?.textContent.includes('60 dicentrics')");
     let after = browser.run("return parseFloat(document.querySelector('#case .headline').textContent)");
     let value = second.estimate.unwrap().dose_gy.value;
@@ -203,7 +203,7 @@ fn the_dose_of_a_case_follows_its_cells_and_its_alarm_is_told() {
         "{before} {after} {value}"
     );
     browser.wait("document.querySelector('.notice.failed')?.textContent.includes('Alarm in case p-7')");
-    server.hub.tell(EventKind::Alarm, &serde_json::json!({ "state": "acknowledged", "case": "p-7" }));
+    server.hub.publish(EventKind::Alarm, &serde_json::json!({ "state": "acknowledged", "case": "p-7" }));
     browser.wait("!document.querySelector('.notice')");
     assert_eq!(browser.complaints(), Vec::<String>::new());
 }

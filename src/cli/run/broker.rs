@@ -8,7 +8,7 @@ use crate::{
 
 /// The broker to talk to.
 pub struct BrokerChoice {
-    pub settings: mqtt::Settings,
+    pub settings: mqtt::BrokerSettings,
     /// Port of the embedded broker, when it is ours.
     pub embedded: Option<u16>,
 }
@@ -20,7 +20,7 @@ pub fn start_broker(config: &Config) -> Result<Option<BrokerChoice>, Failure> {
         "embedded" => Some(embedded_broker(config)?),
         _ => None,
     };
-    let settings = mqtt::Settings::new(&config.mqtt, &config.station, embedded)?;
+    let settings = mqtt::BrokerSettings::new(&config.mqtt, &config.station, embedded)?;
     Ok(Some(BrokerChoice { settings, embedded }))
 }
 

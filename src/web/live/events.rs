@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::super::{hints::Hint, preview::Exposure};
+use super::super::{hints::Hint, preview::FrameExposure};
 use domain::{BoundingBox, Cell, ChromosomeClass, Damage, Quality};
 
 /// What is published about a frame: the `frame` event. The picture is at `sources/{source}/frame.jpg?frame={frame}`.
@@ -27,7 +27,7 @@ pub struct FrameNote {
     /// What triage thought.
     pub quality: Quality,
     /// Light.
-    pub exposure: Exposure,
+    pub exposure: FrameExposure,
     /// What the person at the microscope could do better, worst first; empty when all is well.
     pub hints: Vec<Hint>,
 }

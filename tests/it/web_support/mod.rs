@@ -95,7 +95,7 @@ impl PageServer {
         };
         self.store.commit(&[FrameCommit { cells: vec![commit], ..FrameCommit::default() }]).unwrap();
         self.health.count_stored(1);
-        self.hub.tell(EventKind::Cell, &field.cell);
+        self.hub.publish(EventKind::Cell, &field.cell);
     }
 
     /// A thread that plays the pipeline: a new field every `every`, several live frames of each.
@@ -132,7 +132,7 @@ impl PageServer {
                         };
                         store.commit(&[FrameCommit { cells: vec![commit], ..FrameCommit::default() }]).unwrap();
                         health.count_stored(1);
-                        hub.tell(EventKind::Cell, &field.cell);
+                        hub.publish(EventKind::Cell, &field.cell);
                         told = true;
                         ticket.stored();
                     } else if field.holds_cell {
@@ -209,7 +209,7 @@ fn review(
         ..ReviewRecord::default()
     };
     store.review(&record, Some(&cell), &FrameCommit::default()).unwrap();
-    hub.tell(EventKind::Cell, &cell);
+    hub.publish(EventKind::Cell, &cell);
     Ok(json!({ "revision": cell.revision }))
 }
 
