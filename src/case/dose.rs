@@ -150,7 +150,7 @@ impl DoseTally {
         let mut flags = Vec::new();
         let mut found = None;
         if self.cells.counted == 0 {
-            flags.push("no cell counts yet: there is no dose".into());
+            flags.push("no counted cells yet: no dose".into());
         } else {
             match self.sample().and_then(|sample| of_subject(sample, settings, subject)) {
                 Ok(estimate) => found = Some(estimate),
@@ -159,7 +159,7 @@ impl DoseTally {
         }
         if !subject.is_empty() && !settings.publish_subject {
             found = found.map(without_subject);
-            flags.push("the dose takes the subject data of the case into account, which are not published".into());
+            flags.push("the dose uses subject data of the case, which are not published".into());
         }
         if self.by_machine > 0 && settings.curve.about().scoring == Some(Scoring::Manual) {
             flags.push(

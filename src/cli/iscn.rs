@@ -22,10 +22,10 @@ enum IscnCommand {
 
 #[derive(Debug, Args)]
 struct Check {
-    /// Karyotypes such as `47,XX,+21`; without any, one a line from standard input.
+    /// Karyotypes such as `47,XX,+21`; without any, one per line from standard input.
     #[arg(value_name = "STRING")]
     strings: Vec<String>,
-    /// One JSON object a string.
+    /// One JSON object per string.
     #[arg(long)]
     json: bool,
 }
@@ -47,7 +47,7 @@ impl Iscn {
             args.strings.iter().try_for_each(|text| report(text))
         };
         match done {
-            // A reader that has seen enough (`| head`) is no failure.
+            // A closed pipe (`| head`) is no failure.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {
                 return Err(Failure::bad_data("standard input is not UTF-8 text"));

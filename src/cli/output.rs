@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{Exit, Failure};
 
-/// Writes `text` to stdout, with a newline where it does not end in one. A reader that has gone away (`| head`) has seen enough: no failure.
+/// Writes `text` to stdout, with a newline where it does not end in one. A closed pipe (`| head`) is no failure.
 ///
 /// # Errors
 /// Exit code 74 when stdout cannot be written for another reason.

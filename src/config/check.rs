@@ -168,7 +168,7 @@ impl Walk<'_> {
                 if !valid_name(key) {
                     self.problem(
                         &inner_path,
-                        format!("\"{key}\" is no name for a source"),
+                        format!("invalid source name \"{key}\""),
                         "use letters, digits, '-' and '_', at most 32".into(),
                     );
                 }
@@ -305,7 +305,7 @@ impl Combinations<'_> {
             self.problem(
                 "dicentric.accepted_centromeres",
                 format!("found [{low}, {high}]"),
-                "give the lowest first, such as [45, 46]",
+                "expected [lowest, highest], such as [45, 46]",
             );
         }
         if config.store.quota_bytes().is_none_or(|bytes| bytes < 1 << 20) {
@@ -336,21 +336,21 @@ impl Combinations<'_> {
                 let list = kinds.iter().map(|k| k.name()).collect::<Vec<_>>().join(", ");
                 self.problem(
                     &at(key),
-                    format!("means nothing for a source of kind \"{}\"", kind.name()),
+                    format!("has no effect on a source of kind \"{}\"", kind.name()),
                     format!("remove it, or use kind {list}"),
                 );
             }
         }
         if kind == Folder && source.path.is_none() {
-            self.problem(&at("kind"), "a folder source needs to know its folder", "add 'path = \"...\"'");
+            self.problem(&at("kind"), "a folder source requires a path", "add 'path = \"...\"'");
         }
         if kind == Mjpeg && source.url.is_none() {
-            self.problem(&at("kind"), "a stream source needs its address", "add 'url = \"http://...\"'");
+            self.problem(&at("kind"), "a stream source requires an address", "add 'url = \"http://...\"'");
         }
         if let Some([width, height]) = source.size
             && (!(64..=16384).contains(&width) || !(64..=16384).contains(&height))
         {
-            self.problem(&at("size"), format!("found {width} x {height}"), "expected 64 to 16384 pixels a side");
+            self.problem(&at("size"), format!("found {width} x {height}"), "expected 64 to 16384 pixels per side");
         }
         if source.mode() == Mode::Lossless && matches!(kind, Webcam | Mjpeg | V4l2) {
             self.problem(
@@ -362,12 +362,12 @@ impl Combinations<'_> {
         if source.repeat == Some(super::Repeat::Loop) && source.mode() == Mode::Freshest && source.rate_hz.is_none() {
             self.problem(
                 &at("repeat"),
-                "a folder in an endless loop that drops what is not taken in time only burns the processor",
+                "an endless loop over a folder that drops frames only wastes processor time",
                 "add 'rate_hz', or use mode = \"lossless\"",
             );
         }
         if source.dose_gy.is_some() && assay != Assay::Dicentric {
-            self.problem(&at("dose_gy"), "a dose belongs to the dicentric assay", "set assay = \"dicentric\"");
+            self.problem(&at("dose_gy"), "a dose requires the dicentric assay", "set assay = \"dicentric\"");
         }
     }
 
@@ -377,10 +377,14 @@ impl Combinations<'_> {
             self.problem("mqtt.password", "both password and password_file are given", "keep password_file");
         }
         if (mqtt.password.is_some() || mqtt.password_file.is_some()) && mqtt.username.is_none() {
-            self.problem("mqtt.password", "a password without a user", "add 'username = \"...\"'");
+            self.problem("mqtt.password", "a password requires a username", "add 'username = \"...\"'");
         }
         if mqtt.cert_file.is_some() != mqtt.key_file.is_some() {
-            self.problem("mqtt.cert_file", "certificate and key go together", "give both cert_file and key_file");
+            self.problem(
+                "mqtt.cert_file",
+                "a certificate and its key are required together",
+                "give both cert_file and key_file",
+            );
         }
         let tls = mqtt.ca_file.is_some() || mqtt.cert_file.is_some();
         if tls && !mqtt.url.starts_with("mqtts://") {
@@ -391,7 +395,7 @@ impl Combinations<'_> {
         if mqtt.commands == Some(true) && remote && !credentials {
             self.problem(
                 "mqtt.commands",
-                "commands from a remote broker without credentials would let anybody stop the station",
+                "commands from a remote broker without credentials would allow anybody to stop the station",
                 "add username and password_file, or a client certificate",
             );
         }

@@ -16,7 +16,7 @@ fn an_empty_file_is_the_first_run() {
 }
 
 #[test]
-fn every_mistake_is_told_at_once_with_its_place_and_remedy() {
+fn every_mistake_is_reported_at_once_with_its_place_and_remedy() {
     let found = mistakes(
         "station = \"Lab 1\"\nasay = \"karyotype\"\n[source.scope]\nkind = \"folder\"\nmode = \"fresh\"\n[triage]\nfocus = 2.0\nmetaphase = \"high\"\n",
     );
@@ -37,7 +37,7 @@ fn impossible_combinations_are_refused() {
     let found =
         mistakes("[source.a]\nkind = \"folder\"\n[source.b]\nkind = \"webcam\"\nmode = \"lossless\"\npath = \"x\"\n");
     assert_eq!(found.len(), 3, "{found:#?}");
-    assert!(found[0].contains("needs to know its folder"));
+    assert!(found[0].contains("requires a path"));
     let found = mistakes("[web]\nlisten = \"0.0.0.0:8080\"\n[mqtt]\nurl = \"mqtt://broker\"\ncommands = true\n");
     assert!(found[0].contains("token_file") && found[1].contains("credentials"), "{found:#?}");
 }

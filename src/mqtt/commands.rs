@@ -59,7 +59,7 @@ fn parse(name: &str, payload: &[u8]) -> Parsed {
     let payload = payload.trim_ascii();
     let object =
         if payload.is_empty() { Ok(Map::new()) } else { serde_json::from_slice::<Map<String, Value>>(payload) };
-    let mut object = object.map_err(|error| (None, format!("the payload is no JSON object: {error}")))?;
+    let mut object = object.map_err(|error| (None, format!("invalid payload: expected a JSON object ({error})")))?;
     let id = match object.remove("id") {
         None | Some(Value::Null) => None,
         Some(Value::String(id)) => Some(id),

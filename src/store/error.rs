@@ -38,7 +38,7 @@ pub enum StoreError {
         known: i64,
     },
     /// The file is a database of something else.
-    #[error("{} is no store of metaphased (application id {found:#x}): choose another `store.path`", path.display())]
+    #[error("{} is not a store of metaphased (application id {found:#x}): choose another `store.path`", path.display())]
     Foreign {
         /// The database file.
         path: PathBuf,
@@ -58,8 +58,8 @@ pub enum StoreError {
     },
     /// The outbox is full and nothing in the batch may be dropped: wait and try again.
     #[error(
-        "the outbox holds {depth} of at most {cap} messages and the broker takes none: bring the broker back, raise \
-         `mqtt.outbox_cap` or let old messages go (`mqtt.outbox_full = \"drop-oldest\"`)"
+        "the outbox holds {depth} of at most {cap} messages and the broker accepts none: reconnect the broker, raise \
+         `mqtt.outbox_cap` or let old messages be dropped (`mqtt.outbox_full = \"drop-oldest\"`)"
     )]
     OutboxFull {
         /// Messages that wait.
@@ -86,7 +86,7 @@ pub enum StoreError {
         expected: u32,
     },
     /// The store already holds this revision of the cell or a newer one.
-    #[error("the store already holds cell {cell} at revision {revision} or later: count the revision up")]
+    #[error("the store already holds cell {cell} at revision {revision} or later: increase the revision")]
     Stale {
         /// The cell.
         cell: Uuid,

@@ -153,7 +153,7 @@ pub async fn subject(
     request_body = ref("#/components/schemas/CaseAction"),
     responses((status = 200, description = "Closed; when"),
         (status = 404, description = "No such case", body = ref("#/components/schemas/Problem")),
-        (status = 409, description = "It takes cells at this moment", body = ref("#/components/schemas/Problem"))))]
+        (status = 409, description = "It is in use by a source", body = ref("#/components/schemas/Problem"))))]
 pub async fn close(
     State(app): State<App>,
     Path(case): Path<String>,
@@ -182,7 +182,7 @@ pub async fn reopen(
     request_body = ref("#/components/schemas/CaseAction"),
     responses((status = 200, description = "Erased; how many cells and pictures"),
         (status = 404, description = "No such case", body = ref("#/components/schemas/Problem")),
-        (status = 409, description = "It takes cells at this moment", body = ref("#/components/schemas/Problem"))))]
+        (status = 409, description = "It is in use by a source", body = ref("#/components/schemas/Problem"))))]
 pub async fn erase(
     State(app): State<App>,
     Path(case): Path<String>,

@@ -32,7 +32,7 @@ struct Token;
 impl Modify for Token {
     fn modify(&self, api: &mut utoipa::openapi::OpenApi) {
         let scheme =
-            HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("Needed beyond loopback.")).build();
+            HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("Required beyond loopback.")).build();
         api.components.get_or_insert_default().add_security_scheme("token", SecurityScheme::Http(scheme));
     }
 }

@@ -90,7 +90,7 @@ impl HasKind for WebError {
 pub struct WebOptions {
     /// Where to listen; none: 127.0.0.1:8080 or the next free port.
     pub listen: Option<SocketAddr>,
-    /// The access token; needed beyond loopback.
+    /// The access token; required beyond loopback.
     pub token: Option<String>,
     /// Names it may be asked for as, besides its address and localhost.
     pub hosts: Vec<String>,

@@ -51,7 +51,7 @@ pub fn routes() -> Router<App> {
 /// The problem that a source's name is unknown.
 pub(super) fn no_such_source(app: &App, name: &str) -> Problem {
     let known: Vec<&str> = app.parts.hub.sources().map(|s| &*s.name).collect();
-    Problem::not_found(format!("There is no source '{name}'; there is {}.", known.join(", ")))
+    Problem::not_found(format!("There is no source '{name}': expected one of {}.", known.join(", ")))
 }
 
 /// All sources.

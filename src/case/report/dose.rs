@@ -19,7 +19,7 @@ pub fn section(out: &mut String, dose: &CaseDose, drawing: Option<&str>, subject
         AlarmState::Held => {
             out.push_str("<p class=\"alarm\">Alarm held until a person has looked at the called dicentrics</p>");
         }
-        AlarmState::Raised => out.push_str("<p class=\"alarm\">Alarm raised, nobody has answered</p>"),
+        AlarmState::Raised => out.push_str("<p class=\"alarm\">Alarm raised, not acknowledged</p>"),
         AlarmState::Acknowledged => out.push_str("<p class=\"alarm\">Alarm raised and acknowledged</p>"),
     }
     if let Some(drawing) = drawing {

@@ -60,7 +60,7 @@ enum Action {
     Erase {
         /// The case.
         id: String,
-        /// Who asks for it; kept with the date and a hash of the id.
+        /// Who asks for it; stored with the date and a hash of the id.
         #[arg(long, value_name = "WHO")]
         by: String,
     },

@@ -79,7 +79,7 @@ impl CountArgs {
             }
             (None, Some(cells), Some(x)) => Sample::from_totals(count("--cells", cells)?, count("--dicentrics", x)?),
             (None, Some(_), None) => {
-                return Err(Failure::usage("--cells needs --dicentrics beside it"));
+                return Err(Failure::usage("--cells requires --dicentrics"));
             }
             (None, None, _) => {
                 return Err(Failure::usage(
@@ -274,7 +274,7 @@ impl Table<'_> {
             .map(|(line, row)| {
                 let text = row.get(dose).map_or("", String::as_str);
                 let value: f64 =
-                    text.parse().map_err(|_| self.bad(*line, format!("the dose {text:?} is no number")))?;
+                    text.parse().map_err(|_| self.bad(*line, format!("invalid dose '{text}': expected a number")))?;
                 let dose = Gray::new(value).map_err(|error| self.bad(*line, error))?;
                 Ok(FitPoint { dose, sample: self.sample(*line, row)? })
             })

@@ -110,7 +110,7 @@ pub struct SettingsArgs {
 fn assay(text: &str) -> Result<Assay, String> {
     Assay::parse(text).ok_or_else(|| {
         let names: Vec<&str> = Assay::NAMES.iter().map(|(name, _)| *name).collect();
-        format!("{text:?} is no kind of aberration: {}", names.join(", "))
+        format!("invalid kind of aberration '{text}': expected one of {}", names.join(", "))
     })
 }
 

@@ -143,8 +143,9 @@ impl ExtrasArgs {
             Some(age) => {
                 let mut modifier = 1.0;
                 for group in &self.groups {
-                    modifier *= sigurdson_modifier(group)
-                        .ok_or_else(|| Failure::usage(format!("--groups: {group} is no known group")))?;
+                    modifier *= sigurdson_modifier(group).ok_or_else(|| {
+                        Failure::usage(format!("invalid --groups '{group}': expected one of the groups of `--help`"))
+                    })?;
                 }
                 let rate = translocation_rate(Person { age, modifier }).map_err(bad_option)?;
                 expected_translocations(sample.cells(), factor, rate)

@@ -120,8 +120,9 @@ struct Output<'a> {
 
 impl Fit {
     pub fn run(&self, global: &Global) -> Result<Exit, Failure> {
-        let assay = Assay::parse(&self.assay)
-            .ok_or_else(|| Failure::usage(format!("--assay: {:?} is no kind of aberration", self.assay)))?;
+        let assay = Assay::parse(&self.assay).ok_or_else(|| {
+            Failure::usage(format!("invalid --assay '{}': expected a kind of aberration", self.assay))
+        })?;
         if !(self.genome_factor > 0.0 && self.genome_factor <= 1.0) {
             return Err(Failure::usage("--genome-factor: give a share above 0 and at most 1"));
         }

@@ -46,7 +46,7 @@ impl Plot {
         let found = if self.counts.given() {
             let samples = self.counts.samples(global)?;
             if samples.len() != 1 {
-                return Err(Failure::bad_data("a drawing takes one sample; the file holds several"));
+                return Err(Failure::bad_data("invalid input for a drawing: expected one sample, found several"));
             }
             let (sample, settings) = samples[0].of_person(&curve, &settings).map_err(bad_data)?;
             Some(estimate(&sample, &curve, &settings).map_err(bad_data)?)
