@@ -375,7 +375,7 @@ mod tests {
     fn no_counted_cell_gives_no_dose_and_says_so() {
         let dose = DoseTally::default().dose(LAB, AlarmState::Clear, &settings(), &NOBODY);
         assert_eq!((dose.estimate.is_none(), dose.lower_limit()), (true, None));
-        assert!(dose.flags[0].contains("no cell counts"));
+        assert!(dose.flags[0].contains("no counted cells"));
     }
 
     #[test]

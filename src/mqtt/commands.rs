@@ -135,10 +135,11 @@ mod tests {
         let (results, mut sent) = unbounded_channel();
         let commands = Commands { topics: Topics::new("m", "lab"), outbox: Some(outbox), results: results.clone() };
         for (name, payload, reason) in [
-            ("start", "[1]", "no JSON object"),
+            ("start", "[1]", "expected a JSON object"),
             ("start", r#"{"id": "a", "sauce": "x"}"#, "unknown field"),
             ("fly", "", "unknown variant"),
             // By HTTP alone.
+            ("close", r#"{"by": "kb", "case": "K-17"}"#, "unknown variant"),
             ("erase", r#"{"by": "kb", "case": "K-17"}"#, "unknown variant"),
             ("subject", r#"{"by": "kb", "case": "K-17", "subject": null}"#, "unknown variant"),
         ] {
