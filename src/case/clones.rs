@@ -18,7 +18,7 @@ use karyotype::iscn::{
 #[derive(Debug, Clone)]
 pub(super) struct Counted {
     pub cell: Uuid,
-    /// Colony of an in-situ culture; cells without one count as one colony, since nothing tells them apart.
+    /// Colony of an in-situ culture; cells without one count as one colony, since nothing distinguishes them.
     colony: Option<String>,
     ploidy: u32,
     sex: SexChromosomes,

@@ -21,7 +21,7 @@ pub struct DoseSettings {
     pub triage_cells: u64,
     /// Cells, or dicentrics, of a full assay: whichever comes first.
     pub full: (u64, u64),
-    /// Whether the document tells the subject data that the dose uses.
+    /// Whether the document contains the subject data that the dose uses.
     pub publish_subject: bool,
 }
 
@@ -63,7 +63,7 @@ pub struct DoseCells {
     pub incomplete: u64,
     /// Not counted: in a later division.
     pub second_division: u64,
-    /// Not counted: a piece could not be told and no person has looked.
+    /// Not counted: an aberration is unclear and no person has reviewed it.
     pub unclear: u64,
     /// Counted, and scored by a person.
     pub reviewed: u64,
@@ -150,7 +150,7 @@ impl DoseTally {
         let mut flags = Vec::new();
         let mut found = None;
         if self.cells.counted == 0 {
-            flags.push("no cell counts yet: there is no dose".into());
+            flags.push("no counted cells yet: no dose".into());
         } else {
             match self.sample().and_then(|sample| of_subject(sample, settings, subject)) {
                 Ok(estimate) => found = Some(estimate),
@@ -159,7 +159,7 @@ impl DoseTally {
         }
         if !subject.is_empty() && !settings.publish_subject {
             found = found.map(without_subject);
-            flags.push("the dose takes the subject data of the case into account, which are not published".into());
+            flags.push("the dose uses subject data of the case, which are not published".into());
         }
         if self.by_machine > 0 && settings.curve.about().scoring == Some(Scoring::Manual) {
             flags.push(
@@ -263,7 +263,7 @@ fn of_subject(sample: Sample, settings: &DoseSettings, subject: &Subject) -> Res
     estimate(&sample, &settings.curve, &of_dose)
 }
 
-/// The sample with the aberrations that an earlier exposure of the subject has left told apart.
+/// The sample, with the aberrations that an earlier exposure of the subject has left as its background.
 ///
 /// # Errors
 /// When their number makes no sense.
@@ -274,7 +274,7 @@ pub fn with_earlier(sample: Sample, curve: &Curve, subject: &Subject) -> Result<
     sample.with_genome(factor, left)
 }
 
-/// The estimate without the figures that tell of the subject.
+/// The estimate without the figures that reveal the subject.
 fn without_subject(mut estimate: Estimate) -> Estimate {
     estimate.input.remaining = None;
     estimate.input.background = None;
@@ -294,10 +294,10 @@ fn cells_needed(found: &Estimate, settings: &DoseSettings) -> Option<u64> {
     let slope = (response.yield_at(next).value() - response.yield_at(dose).value()) / step;
     let error = settings.half_width.value() * slope / 1.96;
     let of_curve = response.error_at(dose).value();
-    let room = error * error - of_curve * of_curve;
+    let variance = error * error - of_curve * of_curve;
     let y = found.yield_.value.max(response.yield_at(Gray::ZERO).value());
-    let cells = (y / room).ceil();
-    (room > 0.0 && cells.is_finite() && cells < 1e9).then_some((cells as u64).max(1))
+    let cells = (y / variance).ceil();
+    (variance > 0.0 && cells.is_finite() && cells < 1e9).then_some((cells as u64).max(1))
 }
 
 #[cfg(test)]
@@ -342,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn half_a_body_is_told_from_a_whole_one() {
+    fn half_a_body_is_distinguished_from_a_whole_one() {
         let dose = tally(&exposed(4.0, 0.5, 1000)).dose(LAB, AlarmState::Clear, &settings(), &NOBODY);
         let estimate = dose.estimate.expect("an estimate");
         let part = estimate.partial_body.expect("u exceeds 1.96");
@@ -375,7 +375,7 @@ mod tests {
     fn no_counted_cell_gives_no_dose_and_says_so() {
         let dose = DoseTally::default().dose(LAB, AlarmState::Clear, &settings(), &NOBODY);
         assert_eq!((dose.estimate.is_none(), dose.lower_limit()), (true, None));
-        assert!(dose.flags[0].contains("no cell counts"));
+        assert!(dose.flags[0].contains("no counted cells"));
     }
 
     #[test]
@@ -402,7 +402,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_known_of_the_person_changes_the_dose_and_is_not_told() {
+    fn what_is_known_of_the_person_changes_the_dose_and_is_not_published() {
         let tally = tally(&exposed(2.0, 1.0, 1000));
         let of = |text: &str, settings: &DoseSettings| {
             let subject: Subject = serde_json::from_str(text).expect("subject data");
@@ -415,14 +415,14 @@ mod tests {
         let before = of(r#"{"sampled":"2026-01-01","earlier_gy":1,"earlier_exposed":"2025-12-01"}"#, &settings());
         assert!(value(&before) < plain - 0.2, "{} beside an earlier gray, {plain} without", value(&before));
         for dose in [&late, &before] {
-            let told = serde_json::to_string(dose).expect("JSON");
+            let text = serde_json::to_string(dose).expect("JSON");
             for secret in ["2025-", "2026-", "\"age", "remaining", "\"background\"", "uncorrected", "subject\":"] {
-                assert!(!told.contains(secret), "{secret} in {told}");
+                assert!(!text.contains(secret), "{secret} in {text}");
             }
             assert!(dose.flags.iter().any(|f| f.contains("subject data")));
         }
         let open = DoseSettings { publish_subject: true, ..settings() };
-        let told = of(r#"{"age":41}"#, &open);
-        assert_eq!(told.subject.expect("told").age, Some(41.0));
+        let open = of(r#"{"age":41}"#, &open);
+        assert_eq!(open.subject.expect("published").age, Some(41.0));
     }
 }

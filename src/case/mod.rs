@@ -10,5 +10,5 @@ mod state;
 pub use alarm::{AcknowledgeError, Alarm, AlarmEvent, AlarmMessage, AlarmSettings, AlarmState};
 pub use dose::{CaseDose, CellsNeeded, DoseCells, DoseSettings, DoseTally, Progress, with_earlier};
 pub use state::{
-    CaseCells, CaseSettings, CaseState, ChanceFinding, Clone, Excluded, ReviewRequest, mosaicism_excluded,
+    CaseCells, CaseClone, CaseSettings, CaseState, ChanceFinding, Excluded, ReviewRequest, mosaicism_excluded,
 };

@@ -6,7 +6,7 @@ use domain::{BoundingBox, Cell};
 const LIKE_NEAR: f32 = 0.6;
 /// The same where nothing is known of the stage.
 const LIKE_ANYWHERE: f32 = 0.85;
-/// Fewest boxes from which likeness can be told.
+/// Fewest boxes for which likeness is judged.
 const MIN_COMMON_BOXES: usize = 15;
 
 /// For each cell, the earlier one that it repeats. A cell repeats another of the same slide when their chromosomes

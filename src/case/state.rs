@@ -1,4 +1,4 @@
-//! The `case/1` document: what the karyotyped cells of a case say together. A pure function of its cells, so that
+//! The `case/1` document: the summary of the karyotyped cells of a case. A pure function of its cells, so that
 //! a review of one cell changes the case at once.
 
 use schemars::JsonSchema;
@@ -51,7 +51,8 @@ pub struct CaseCells {
 
 /// A cell line of a case.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Clone {
+#[schemars(rename = "Clone")]
+pub struct CaseClone {
     /// Its karyotype.
     pub iscn: String,
     /// Number of its cells.
@@ -119,7 +120,7 @@ pub struct CaseState {
     /// Why more than usual are aimed at.
     pub extended: Option<String>,
     /// Cell lines, in the order of the consensus.
-    pub clones: Vec<Clone>,
+    pub clones: Vec<CaseClone>,
     /// Findings of too few cells to count.
     pub chance_findings: Vec<ChanceFinding>,
     /// What the count excludes, in words.
@@ -169,7 +170,7 @@ impl CaseState {
         let clones = lines
             .iter()
             .zip(consensus.iter().flat_map(|k| &k.lines))
-            .map(|(line, written)| Clone {
+            .map(|(line, written)| CaseClone {
                 iscn: karyotype::iscn::CellLine { cells: None, ..written.clone() }.to_string(),
                 cells: line.members.len() as u32,
                 members: line.members.clone(),
@@ -247,7 +248,7 @@ fn target(usual: u32, scored: u32, chances: &[Chance], mosaic: bool) -> (u32, Op
         return (usual.max(step), Some(why));
     }
     if mosaic {
-        return (usual.max(EXTENDED[0]), Some("several cell lines: more cells tell their shares".into()));
+        return (usual.max(EXTENDED[0]), Some("several cell lines: more cells show their proportions".into()));
     }
     (usual, None)
 }
@@ -271,7 +272,7 @@ fn review_queue(cells: &[&Cell], chances: &[Chance]) -> Vec<ReviewRequest> {
             );
             continue;
         }
-        // Structural candidates are named for a person to look at, however weak; how sure a cell is, is told by the others.
+        // Structural candidates are named for a person to look at, however weak; the others decide how sure a cell is.
         let (candidates, findings): (Vec<_>, Vec<_>) = karyotype
             .findings
             .iter()

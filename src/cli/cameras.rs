@@ -6,7 +6,7 @@ use super::{Exit, Failure, output};
 pub fn run() -> Result<Exit, Failure> {
     #[cfg(feature = "webcam")]
     {
-        let cameras = crate::camera::list_webcams().map_err(|e| Failure::new(Exit::Unavailable, e))?;
+        let cameras = crate::camera::list_webcams().map_err(Failure::unavailable)?;
         if cameras.is_empty() {
             eprintln!("no webcam found");
         }

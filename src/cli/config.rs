@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::{Exit, Failure, Global};
-use crate::config::{self, ConfigError, Loaded};
+use crate::config::{self, Loaded};
 
 /// Arguments of `check-config`.
 #[derive(Debug, Args)]
@@ -34,24 +34,14 @@ pub fn load(global: &Global, file: Option<&Path>) -> Result<Loaded, Failure> {
         flags.push(("log.level", level.clone()));
     }
     let file = file.or(global.config.as_deref());
-    config::load(file, std::env::vars(), &flags).map_err(|error| match &error {
-        ConfigError::Read { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
-            Failure::new(Exit::NoInput, error)
-        }
-        ConfigError::Read { .. } => Failure::new(Exit::Io, error),
-        ConfigError::Wrong(problems) => {
-            let n = problems.len();
-            let s = if n == 1 { "" } else { "s" };
-            Failure::new(Exit::Config, format!("{n} mistake{s} in the configuration\n{error}"))
-        }
-    })
+    Ok(config::load(file, std::env::vars(), &flags)?)
 }
 
 impl CheckConfig {
     /// Checks the file and says what is wrong with it.
     pub fn run(self, global: &Global) -> Result<Exit, Failure> {
         load(global, Some(&self.file))?;
-        eprintln!("{}: right", self.file.display());
+        eprintln!("{}: OK", self.file.display());
         Ok(Exit::Done)
     }
 }

@@ -1,4 +1,4 @@
-//! `metaphased doctor`: what is here, what will be used and why, what is missing and how to get it.
+//! `metaphased doctor`: what is available, what will be used and why, what is missing and how to get it.
 
 use std::{
     fmt::Write as _,
@@ -15,7 +15,7 @@ use crate::config::Config;
 use domain::Stain;
 use recognition::inference::{ModelFolder, ModelLibrary, Task, View, choose, installed_onnxruntime};
 
-/// Say what is here, what will be used and why, what is missing and how to get it.
+/// Report what is available, what will be used and why, what is missing and how to get it.
 #[derive(Debug, Args)]
 pub struct Doctor {
     /// Verify the GPU path on this machine: kernels, engine build, agreement, throughput.
@@ -59,7 +59,7 @@ impl Findings {
 }
 
 impl Doctor {
-    /// Looks at the machine and tells.
+    /// Examines the machine and prints what it found.
     pub fn run(&self, global: &Global) -> Result<Exit, Failure> {
         let loaded = load(global, None)?;
         if self.gpu_check {
@@ -76,11 +76,7 @@ impl Doctor {
         models(&mut findings, &loaded.config, loaded.file.as_deref());
         cameras(&mut findings);
         broker(&mut findings, &loaded.config);
-        findings.heading(if findings.broken.is_empty() {
-            "Nothing that is configured is missing."
-        } else {
-            "To mend:"
-        });
+        findings.heading(if findings.broken.is_empty() { "Nothing that is configured is missing." } else { "To fix:" });
         for line in std::mem::take(&mut findings.broken) {
             let _ = writeln!(findings.text, "  {line}");
             findings.broken.push(line);
@@ -121,12 +117,9 @@ fn no_gpu() -> Option<&'static str> {
 }
 
 fn nothing_to_check(reason: &str) -> Failure {
-    Failure::new(
-        Exit::Unavailable,
-        format!(
-            "there is no GPU to check: {reason}. `metaphased doctor` without --gpu-check tells what the CPU engines need"
-        ),
-    )
+    Failure::unavailable(format!(
+        "there is no GPU to check: {reason}. `metaphased doctor` without --gpu-check lists what the CPU engines need"
+    ))
 }
 
 fn processor() -> String {

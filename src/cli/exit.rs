@@ -1,7 +1,7 @@
 //! Exit codes after sysexits.h, and the failure that carries one.
 
 use domain::{ErrorKind, HasKind};
-use std::{fmt, process::Termination};
+use std::{fmt, io, path::Path, process::Termination};
 
 /// How a command ended. The numbers are a contract with scripts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,7 +61,7 @@ impl Termination for Exit {
     }
 }
 
-/// An error at the command's edge: what to tell the person, and the exit code.
+/// An error at the command's edge: what the person reads, and the exit code.
 #[derive(Debug)]
 pub struct Failure {
     /// The exit code.
@@ -73,6 +73,37 @@ impl Failure {
     /// A failure with its whole message.
     pub fn new(exit: Exit, message: impl fmt::Display) -> Self {
         Self { exit, message: message.to_string() }
+    }
+
+    /// Wrong usage of the command line.
+    pub fn usage(message: impl fmt::Display) -> Self {
+        Self::new(Exit::Usage, message)
+    }
+
+    /// Input that cannot be used.
+    pub fn bad_data(message: impl fmt::Display) -> Self {
+        Self::new(Exit::Data, message)
+    }
+
+    /// Something that is needed is not available.
+    pub fn unavailable(message: impl fmt::Display) -> Self {
+        Self::new(Exit::Unavailable, message)
+    }
+
+    /// A file or folder that cannot be read.
+    pub fn reading(path: &Path, error: &io::Error) -> Self {
+        Self::new(ErrorKind::from(error).into(), format!("cannot read {}: {error}", path.display()))
+    }
+
+    /// A file or folder that cannot be written.
+    pub fn writing(path: &Path, error: impl fmt::Display) -> Self {
+        Self::new(Exit::CannotCreate, format!("cannot write {}: {error}", path.display()))
+    }
+
+    /// The same failure, with what it concerns in front of its message.
+    #[must_use]
+    pub fn about(self, what: impl fmt::Display) -> Self {
+        Self { message: format!("{what}: {}", self.message), ..self }
     }
 
     /// A failure from an error, its chain of causes included.

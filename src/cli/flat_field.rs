@@ -51,7 +51,7 @@ impl FlatFieldCommand {
             None => self.files()?,
         };
         let frames = recorder.len();
-        let flat = recorder.finish().map_err(|error| Failure::new(Exit::Data, error))?;
+        let flat = recorder.finish().map_err(Failure::bad_data)?;
         self.write(&flat)?;
         output::print(&format!(
             "{}: {} x {} pixels from {frames} frames; the dimmest hundredth has {:.0} % of the light of the brightest",
@@ -65,7 +65,7 @@ impl FlatFieldCommand {
             let (x, y) = ((speck.left + speck.right) / 2, (speck.top + speck.bottom) / 2);
             output::print(&format!("dust at {x}, {y}: {} x {} pixels", speck.width(), speck.height()))?;
         }
-        eprintln!("metaphased: {} pieces of dust; use it with flat_field = \"{}\"", dust.len(), self.out.display());
+        eprintln!("metaphased: {} dust specks; use it with flat_field = \"{}\"", dust.len(), self.out.display());
         Ok(Exit::Done)
     }
 
@@ -73,14 +73,14 @@ impl FlatFieldCommand {
         let mut recorder = FlatFieldRecorder::default();
         for path in &self.paths {
             let files = if path.is_dir() {
-                list_files(path).map_err(|e| Failure::new(Exit::Io, format!("cannot list {}: {e}", path.display())))?
+                list_files(path).map_err(|error| Failure::reading(path, &error))?
             } else if path.exists() {
                 vec![path.clone()]
             } else {
                 return Err(Failure::new(Exit::NoInput, format!("no file or folder {}", path.display())));
             };
             for file in files.iter().filter(|file| !path.is_dir() || is_image_name(file)) {
-                let wrong = |error: String| Failure::new(Exit::Data, format!("{}: {error}", file.display()));
+                let wrong = |error: String| Failure::bad_data(format!("{}: {error}", file.display()));
                 let page = read_image(file).map_err(|error| wrong(error.to_string()))?;
                 recorder.add(&page.pixels).map_err(|error| wrong(error.to_string()))?;
             }
@@ -92,26 +92,22 @@ impl FlatFieldCommand {
         let config = config::load(global, None)?.config;
         let Some(source) = config.source.get(name) else {
             let known = config.source.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-            return Err(Failure::new(
-                Exit::Usage,
-                format!("no source '{name}' in the configuration; there are: {known}"),
-            ));
+            return Err(Failure::usage(format!("invalid source '{name}': expected one of {known}")));
         };
         if source.kind == SourceKind::Folder {
-            return Err(Failure::new(Exit::Usage, format!("source '{name}' is a folder: give its path instead")));
+            return Err(Failure::usage(format!("source '{name}' is a folder: give its path instead")));
         }
-        let unavailable = |error: &dyn std::fmt::Display| Failure::new(Exit::Unavailable, error.to_string());
-        let mut open = sources::camera(&name.into(), source, config.assay).map_err(|e| unavailable(&e))?;
-        let mut camera = open().map_err(|e| unavailable(&e))?;
+        let mut open = sources::camera(&name.into(), source, config.assay).map_err(Failure::unavailable)?;
+        let mut camera = open().map_err(Failure::unavailable)?;
         let shutdown = Shutdown::default();
         let buffers = Buffers::new(FramePool::new(4), true, shutdown.receiver());
         let mut recorder = FlatFieldRecorder::default();
         let mut due = Instant::now();
         eprintln!("metaphased: taking {} frames of '{name}': move the stage over empty places", self.frames);
         while recorder.len() < usize::from(self.frames) {
-            match camera.next(&buffers).map_err(|e| unavailable(&e))? {
+            match camera.next(&buffers).map_err(Failure::unavailable)? {
                 Capture::Frame(frame) if Instant::now() >= due => {
-                    recorder.add(&frame.pixels).map_err(|error| Failure::new(Exit::Data, error))?;
+                    recorder.add(&frame.pixels).map_err(Failure::bad_data)?;
                     due = Instant::now() + Duration::from_millis(self.every);
                 }
                 Capture::Finished => break,
@@ -122,10 +118,9 @@ impl FlatFieldCommand {
     }
 
     fn write(&self, flat: &FlatField) -> Result<(), Failure> {
-        let refused = |what: String| Failure::new(Exit::CannotCreate, format!("{}: {what}", self.out.display()));
         let (width, height) = (flat.width() as u32, flat.height() as u32);
         let picture = ImageBuffer::<Luma<u16>, _>::from_raw(width, height, flat.levels())
-            .ok_or_else(|| refused("the levels do not fill the sides".into()))?;
-        picture.save_with_format(&self.out, image::ImageFormat::Png).map_err(|error| refused(error.to_string()))
+            .ok_or_else(|| Failure::writing(&self.out, "the levels do not fill the sides"))?;
+        picture.save_with_format(&self.out, image::ImageFormat::Png).map_err(|error| Failure::writing(&self.out, error))
     }
 }

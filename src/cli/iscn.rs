@@ -22,10 +22,10 @@ enum IscnCommand {
 
 #[derive(Debug, Args)]
 struct Check {
-    /// Karyotypes such as `47,XX,+21`; without any, one a line from standard input.
+    /// Karyotypes such as `47,XX,+21`; without any, one per line from standard input.
     #[arg(value_name = "STRING")]
     strings: Vec<String>,
-    /// One JSON object a string.
+    /// One JSON object per string.
     #[arg(long)]
     json: bool,
 }
@@ -36,23 +36,25 @@ impl Iscn {
         let IscnCommand::Check(args) = &self.command;
         let mut out = io::stdout().lock();
         let mut all_valid = true;
-        let mut tell = |text: &str| {
-            let report = check(text);
-            all_valid &= report.valid;
-            if args.json { json_line(&mut out, &report) } else { human(&mut out, &report) }
+        let mut report = |text: &str| {
+            let found = check(text);
+            all_valid &= found.valid;
+            if args.json { json_line(&mut out, &found) } else { human(&mut out, &found) }
         };
-        let told = if args.strings.is_empty() {
-            io::stdin().lock().lines().try_for_each(|line| tell(line?.trim_end_matches('\r')))
+        let done = if args.strings.is_empty() {
+            io::stdin().lock().lines().try_for_each(|line| report(line?.trim_end_matches('\r')))
         } else {
-            args.strings.iter().try_for_each(|text| tell(text))
+            args.strings.iter().try_for_each(|text| report(text))
         };
-        match told {
-            // A reader that has seen enough (`| head`) is no failure.
+        match done {
+            // A closed pipe (`| head`) is no failure.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-                return Err(Failure::new(Exit::Data, "standard input is not UTF-8 text"));
+                return Err(Failure::bad_data("standard input is not UTF-8 text"));
             }
-            Err(error) => return Err(Failure::new(Exit::Io, format!("karyotypes could not be read or told: {error}"))),
+            Err(error) => {
+                return Err(Failure::new(Exit::Io, format!("karyotypes could not be read or printed: {error}")));
+            }
             Ok(()) => {}
         }
         Ok(if all_valid { Exit::Done } else { Exit::Data })

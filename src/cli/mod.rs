@@ -1,4 +1,4 @@
-//! What a person types: one file a command; arguments in, library calls, text or JSON out.
+//! What a person types: one file per command; arguments in, library calls, text or JSON out.
 
 mod analyze;
 mod bench;
@@ -65,13 +65,13 @@ pub struct Cli {
 pub enum Command {
     /// Run the daemon (what happens without a command, too).
     Run,
-    /// Figures of this machine.
+    /// Benchmark this machine.
     Bench(bench::Bench),
-    /// Take files and folders through the daemon's own stages.
+    /// Run files and folders through the daemon's own stages.
     Analyze(analyze::Analyze),
-    /// List the cameras that are here.
+    /// List the available cameras.
     Cameras,
-    /// Check a configuration file and tell all its mistakes at once.
+    /// Check a configuration file and report all its mistakes at once.
     CheckConfig(config::CheckConfig),
     /// Print the configuration in force and where each value came from.
     PrintConfig(config::PrintConfig),
@@ -79,7 +79,7 @@ pub enum Command {
     Dose(dose::Dose),
     /// Record the light of the empty field, to be divided out of every frame.
     FlatField(flat_field::FlatFieldCommand),
-    /// Say what is here, what will be used and why, what is missing and how to get it.
+    /// Report what is available, what will be used and why, what is missing and how to get it.
     Doctor(doctor::Doctor),
     /// Measure the daemon's stages on annotated cells.
     Evaluate(evaluate::Evaluate),
@@ -87,9 +87,9 @@ pub enum Command {
     Iscn(iscn::Iscn),
     /// Draw a virtual slide: images, Pascal VOC boxes, masks and truth.jsonl.
     Simulate(simulate::Simulate),
-    /// Ask the running daemon how it is.
+    /// Show the health of the running daemon.
     Status(status::StatusCommand),
-    /// List, show, export or erase the cases in the store.
+    /// List, show, export, review, close or erase the cases in the store.
     Case(case::CaseCommand),
     /// Print the JSON Schemas of the messages and of the configuration.
     Schema(schema::SchemaCommand),

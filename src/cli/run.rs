@@ -6,7 +6,6 @@ use super::{Exit, Failure, Global, config};
 use crate::{
     config::Config,
     daemon::{self, Daemon, Ending, Progress, Signals},
-    store::StoreError,
     telemetry,
 };
 
@@ -39,9 +38,4 @@ impl From<daemon::StartError> for Failure {
 /// Where the store is.
 pub fn state_folder(config: &Config) -> Result<std::path::PathBuf, Failure> {
     Ok(daemon::state_folder(config)?)
-}
-
-/// The failure of a store that cannot be opened.
-pub fn store_failure(error: &StoreError) -> Failure {
-    Failure::new(daemon::store_error_kind(error).into(), error)
 }

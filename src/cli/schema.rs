@@ -27,14 +27,11 @@ impl SchemaCommand {
         let names = || mqtt::schema_names().chain([CONFIGURATION]);
         let value = match &self.name {
             Some(name) => {
-                // `cell/1`, as the messages name it, is understood, too.
+                // `cell/1`, as the messages name it, is accepted, too.
                 let bare = name.strip_suffix("/1").unwrap_or(name);
                 let found = schema(bare).ok_or_else(|| {
                     let known: Vec<_> = names().collect();
-                    Failure::new(
-                        Exit::Usage,
-                        format!("there is no schema '{name}'; expected one of {}", known.join(", ")),
-                    )
+                    Failure::usage(format!("invalid schema '{name}': expected one of {}", known.join(", ")))
                 })?;
                 found.to_value()
             }

@@ -29,25 +29,25 @@ pub struct StatusCommand {
 }
 
 /// What came of asking one address.
-enum Asked {
+enum Reply {
     Answered(String, Box<Status>),
     /// Nobody listens there, or somebody else does.
-    Nobody(String),
+    Absent(String),
 }
 
 impl StatusCommand {
-    /// Asks, and tells.
+    /// Asks the daemon and prints its answer.
     pub fn run(&self, global: &Global) -> Result<Exit, Failure> {
         let mut web = config::load(global, None)?.config.web;
         if let Some(file) = &self.token_file {
             web.token_file = Some(file.clone());
         }
-        let options = WebOptions::from_config(&web).map_err(|e| Failure::from_error(Exit::Config, &e))?;
+        let options = WebOptions::from_config(&web)?;
         let options = match (options, &self.url) {
             (Some(options), _) => options,
             (None, Some(_)) => WebOptions::default(),
             (None, None) => {
-                return Err(Failure::new(Exit::Unavailable, "web.listen is off: the daemon has no HTTP API to ask"));
+                return Err(Failure::unavailable("web.listen is off: the daemon has no HTTP API to ask"));
             }
         };
         let agent: Agent = Agent::config_builder()
@@ -58,7 +58,7 @@ impl StatusCommand {
         let mut last = String::new();
         for url in self.addresses(&options) {
             match ask(&agent, &url, options.token.as_deref())? {
-                Asked::Answered(text, status) => {
+                Reply::Answered(text, status) => {
                     if self.json {
                         print(text.trim_end())?;
                     } else {
@@ -66,13 +66,10 @@ impl StatusCommand {
                     }
                     return Ok(Exit::Done);
                 }
-                Asked::Nobody(why) => last = format!("no metaphased answers at {url}: {why}"),
+                Reply::Absent(why) => last = format!("no metaphased answers at {url}: {why}"),
             }
         }
-        Err(Failure::new(
-            Exit::Unavailable,
-            format!("{last}\nStart it with 'metaphased', or name its address with --url"),
-        ))
+        Err(Failure::unavailable(format!("{last}\nStart it with 'metaphased', or name its address with --url")))
     }
 
     fn addresses(&self, options: &WebOptions) -> Vec<String> {
@@ -91,24 +88,25 @@ impl StatusCommand {
     }
 }
 
-fn ask(agent: &Agent, url: &str, token: Option<&str>) -> Result<Asked, Failure> {
+fn ask(agent: &Agent, url: &str, token: Option<&str>) -> Result<Reply, Failure> {
     let mut request = agent.get(format!("{url}/api/v1/status"));
     if let Some(token) = token {
         request = request.header("Authorization", format!("Bearer {token}"));
     }
     let mut response = match request.call() {
         Ok(response) => response,
-        Err(error) => return Ok(Asked::Nobody(error.to_string())),
+        Err(error) => return Ok(Reply::Absent(error.to_string())),
     };
     let status = response.status();
     let text = response.body_mut().read_to_string().unwrap_or_default();
     if status == 401 {
-        let text = format!("{url} wants its access token: give --token-file, or a configuration with web.token_file");
+        let text =
+            format!("{url} requires its access token: give --token-file, or a configuration with web.token_file");
         return Err(Failure::new(Exit::NotPermitted, text));
     }
     match serde_json::from_str::<Status>(&text) {
-        Ok(known) if status.is_success() => Ok(Asked::Answered(text, Box::new(known))),
-        _ => Ok(Asked::Nobody(format!("something else answers there (HTTP {status})"))),
+        Ok(known) if status.is_success() => Ok(Reply::Answered(text, Box::new(known))),
+        _ => Ok(Reply::Absent(format!("something else answers there (HTTP {status})"))),
     }
 }
 

@@ -15,7 +15,7 @@ use super::{
 
 /// One mistake: where, which key, what was found and what would be right.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
+pub struct Mistake {
     /// Where it stands.
     pub origin: Origin,
     /// Path of the key, such as `source.scope.kind`.
@@ -26,14 +26,14 @@ pub struct Problem {
     pub remedy: String,
 }
 
-impl Problem {
+impl Mistake {
     /// A mistake at a place.
     pub fn new(origin: Origin, key: &str, message: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self { origin, key: key.to_owned(), message: message.into(), remedy: remedy.into() }
     }
 }
 
-impl fmt::Display for Problem {
+impl fmt::Display for Mistake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: ", self.origin)?;
         if !self.key.is_empty() {
@@ -47,7 +47,7 @@ impl fmt::Display for Problem {
 ///
 /// # Errors
 /// Every mistake, in the order of the file.
-pub fn check(layers: &Layers) -> Result<Config, Vec<Problem>> {
+pub fn check(layers: &Layers) -> Result<Config, Vec<Mistake>> {
     let schema = schema_for!(Config).to_value();
     let mut walk = Walk { layers, schema: &schema, problems: Vec::new() };
     let mut values = layers.values.clone();
@@ -61,7 +61,7 @@ pub fn check(layers: &Layers) -> Result<Config, Vec<Problem>> {
                 config = Some(typed);
             }
             // The schema is made from the same types, so this is a gap in the walk above: said, not hidden.
-            Err(error) => problems.push(Problem::new(Origin::Default, "", error.to_string(), "correct the value")),
+            Err(error) => problems.push(Mistake::new(Origin::Default, "", error.to_string(), "correct the value")),
         }
     }
     problems.sort_by_key(|p| match &p.origin {
@@ -77,12 +77,12 @@ pub fn check(layers: &Layers) -> Result<Config, Vec<Problem>> {
 struct Walk<'a> {
     layers: &'a Layers,
     schema: &'a Value,
-    problems: Vec<Problem>,
+    problems: Vec<Mistake>,
 }
 
 impl Walk<'_> {
     fn problem(&mut self, path: &str, message: String, remedy: String) {
-        self.problems.push(Problem::new(self.layers.origin(path), path, message, remedy));
+        self.problems.push(Mistake::new(self.layers.origin(path), path, message, remedy));
     }
 
     /// Follows references and the null alternative of optional values.
@@ -134,7 +134,7 @@ impl Walk<'_> {
     }
 
     fn wrong_type(&mut self, value: &Value, expected: &str, path: &str) {
-        self.problem(path, format!("found {}", told(value)), format!("expected {expected}"));
+        self.problem(path, format!("found {}", describe(value)), format!("expected {expected}"));
     }
 
     fn one_of(&mut self, value: &mut Value, names: &[String], path: &str) {
@@ -168,7 +168,7 @@ impl Walk<'_> {
                 if !valid_name(key) {
                     self.problem(
                         &inner_path,
-                        format!("\"{key}\" is no name for a source"),
+                        format!("invalid source name \"{key}\""),
                         "use letters, digits, '-' and '_', at most 32".into(),
                     );
                 }
@@ -273,7 +273,7 @@ fn nearest<'n>(word: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n s
         .map(|(_, name)| name)
 }
 
-fn told(value: &Value) -> String {
+fn describe(value: &Value) -> String {
     match value {
         Value::Null => "nothing".into(),
         Value::Bool(flag) => format!("{flag}"),
@@ -286,15 +286,15 @@ fn told(value: &Value) -> String {
 
 struct Combinations<'a> {
     layers: &'a Layers,
-    problems: Vec<Problem>,
+    problems: Vec<Mistake>,
 }
 
 impl Combinations<'_> {
     fn problem(&mut self, key: &str, message: impl Into<String>, remedy: impl Into<String>) {
-        self.problems.push(Problem::new(self.layers.origin(key), key, message, remedy));
+        self.problems.push(Mistake::new(self.layers.origin(key), key, message, remedy));
     }
 
-    fn check(mut self, config: &Config) -> Vec<Problem> {
+    fn check(mut self, config: &Config) -> Vec<Mistake> {
         for (name, source) in &config.source {
             self.source(name, source, config.assay);
         }
@@ -305,7 +305,7 @@ impl Combinations<'_> {
             self.problem(
                 "dicentric.accepted_centromeres",
                 format!("found [{low}, {high}]"),
-                "give the lowest first, such as [45, 46]",
+                "expected [lowest, highest], such as [45, 46]",
             );
         }
         if config.store.quota_bytes().is_none_or(|bytes| bytes < 1 << 20) {
@@ -336,21 +336,21 @@ impl Combinations<'_> {
                 let list = kinds.iter().map(|k| k.name()).collect::<Vec<_>>().join(", ");
                 self.problem(
                     &at(key),
-                    format!("means nothing for a source of kind \"{}\"", kind.name()),
+                    format!("has no effect on a source of kind \"{}\"", kind.name()),
                     format!("remove it, or use kind {list}"),
                 );
             }
         }
         if kind == Folder && source.path.is_none() {
-            self.problem(&at("kind"), "a folder source needs to know its folder", "add 'path = \"...\"'");
+            self.problem(&at("kind"), "a folder source requires a path", "add 'path = \"...\"'");
         }
         if kind == Mjpeg && source.url.is_none() {
-            self.problem(&at("kind"), "a stream source needs its address", "add 'url = \"http://...\"'");
+            self.problem(&at("kind"), "a stream source requires an address", "add 'url = \"http://...\"'");
         }
         if let Some([width, height]) = source.size
             && (!(64..=16384).contains(&width) || !(64..=16384).contains(&height))
         {
-            self.problem(&at("size"), format!("found {width} x {height}"), "expected 64 to 16384 pixels a side");
+            self.problem(&at("size"), format!("found {width} x {height}"), "expected 64 to 16384 pixels per side");
         }
         if source.mode() == Mode::Lossless && matches!(kind, Webcam | Mjpeg | V4l2) {
             self.problem(
@@ -362,12 +362,12 @@ impl Combinations<'_> {
         if source.repeat == Some(super::Repeat::Loop) && source.mode() == Mode::Freshest && source.rate_hz.is_none() {
             self.problem(
                 &at("repeat"),
-                "a folder in an endless loop that drops what is not taken in time only burns the processor",
+                "an endless loop over a folder that drops frames only wastes processor time",
                 "add 'rate_hz', or use mode = \"lossless\"",
             );
         }
         if source.dose_gy.is_some() && assay != Assay::Dicentric {
-            self.problem(&at("dose_gy"), "a dose belongs to the dicentric assay", "set assay = \"dicentric\"");
+            self.problem(&at("dose_gy"), "a dose requires the dicentric assay", "set assay = \"dicentric\"");
         }
     }
 
@@ -377,10 +377,14 @@ impl Combinations<'_> {
             self.problem("mqtt.password", "both password and password_file are given", "keep password_file");
         }
         if (mqtt.password.is_some() || mqtt.password_file.is_some()) && mqtt.username.is_none() {
-            self.problem("mqtt.password", "a password without a user", "add 'username = \"...\"'");
+            self.problem("mqtt.password", "a password requires a username", "add 'username = \"...\"'");
         }
         if mqtt.cert_file.is_some() != mqtt.key_file.is_some() {
-            self.problem("mqtt.cert_file", "certificate and key go together", "give both cert_file and key_file");
+            self.problem(
+                "mqtt.cert_file",
+                "a certificate and its key are required together",
+                "give both cert_file and key_file",
+            );
         }
         let tls = mqtt.ca_file.is_some() || mqtt.cert_file.is_some();
         if tls && !mqtt.url.starts_with("mqtts://") {
@@ -391,7 +395,7 @@ impl Combinations<'_> {
         if mqtt.commands == Some(true) && remote && !credentials {
             self.problem(
                 "mqtt.commands",
-                "commands from a remote broker without credentials would let anybody stop the station",
+                "commands from a remote broker without credentials would allow anybody to stop the station",
                 "add username and password_file, or a client certificate",
             );
         }

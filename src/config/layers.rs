@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt};
 use serde_json::{Map, Value};
 use toml_edit::{Item, Table, TableLike};
 
-use super::check::Problem;
+use super::check::Mistake;
 
 /// Where a value came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,13 +59,13 @@ impl Layers {
         file: Option<(&str, &str)>,
         environment: impl IntoIterator<Item = (String, String)>,
         flags: &[(&str, String)],
-    ) -> Result<Self, Vec<Problem>> {
+    ) -> Result<Self, Vec<Mistake>> {
         let mut layers = Self { values: Value::Object(Map::new()), origins: BTreeMap::new() };
         if let Some((name, text)) = file {
             let lines = Lines::new(name, text);
             let document = toml_edit::Document::parse(text).map_err(|error| {
                 let origin = lines.origin(error.span().map_or(0, |s| s.start));
-                vec![Problem::new(
+                vec![Mistake::new(
                     origin,
                     "",
                     error.message().trim().replace('\n', ", "),

@@ -13,14 +13,19 @@ mod print;
 mod scoring;
 mod source;
 
-pub use check::Problem;
+pub use check::Mistake;
 pub use layers::{Layers, Origin};
 pub use model::*;
 pub use print::print;
 pub use scoring::*;
 pub use source::*;
 
-use std::path::{Path, PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use domain::{ErrorKind, HasKind};
 
 /// A configuration ready for use, and where its values came from.
 #[derive(Debug, Clone)]
@@ -42,15 +47,32 @@ pub enum ConfigError {
         /// The file.
         path: PathBuf,
         /// Why.
-        source: std::io::Error,
+        source: io::Error,
     },
-    /// Mistakes, one a line.
-    #[error("{}", join(.0))]
-    Wrong(Vec<Problem>),
+    /// Mistakes, one per line.
+    #[error("{}", summary(.0))]
+    Wrong(Vec<Mistake>),
 }
 
-fn join(problems: &[Problem]) -> String {
-    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+fn summary(problems: &[Mistake]) -> String {
+    let mut text = match problems.len() {
+        1 => "1 mistake in the configuration".to_owned(),
+        n => format!("{n} mistakes in the configuration"),
+    };
+    for problem in problems {
+        text.push_str(&format!("\n{problem}"));
+    }
+    text
+}
+
+impl HasKind for ConfigError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Read { source, .. } if source.kind() == io::ErrorKind::NotFound => ErrorKind::NotFound,
+            Self::Read { .. } => ErrorKind::Io,
+            Self::Wrong(_) => ErrorKind::Config,
+        }
+    }
 }
 
 /// Reads the layers and checks all of them. `environment` are the process's variables, `flags` pairs of key path and

@@ -34,7 +34,7 @@ pub struct StoreConfig {
     pub path: Option<PathBuf>,
     /// Which frames are kept as images.
     pub keep_images: KeepImages,
-    /// Space for all of it, such as `20 GiB`; the oldest images go first.
+    /// Disk space for the database and the images, such as `20 GiB`; the oldest images are removed first.
     #[schemars(regex(pattern = r"^[0-9]+(\.[0-9]+)? ?([KMGT]i?B|B)$"))]
     pub quota: String,
 }
@@ -71,12 +71,12 @@ impl StoreConfig {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum OutboxFull {
-    /// By the sources: a lossless one waits, otherwise the oldest messages go.
+    /// By source: a lossless source waits; for the others the oldest messages are dropped.
     #[default]
     ByMode,
     /// Capture waits.
     Wait,
-    /// The oldest messages go, counted and told.
+    /// The oldest messages are dropped and counted.
     DropOldest,
 }
 
@@ -117,7 +117,7 @@ pub struct MqttConfig {
     /// Password; better in a file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub password: Option<String>,
-    /// File that holds the password; a name without slash is sought among systemd's credentials first.
+    /// File that holds the password; a name without a slash is looked up among systemd's credentials first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub password_file: Option<PathBuf>,
     /// Certificate authority for `mqtts://` (PEM); unset: the system's.
@@ -129,17 +129,17 @@ pub struct MqttConfig {
     /// Key of the client certificate (PEM).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key_file: Option<PathBuf>,
-    /// Whether commands are taken; unset: from the embedded broker and from brokers with credentials.
+    /// Whether commands are accepted; unset: from the embedded broker and from brokers with credentials.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub commands: Option<bool>,
-    /// End with exit code 69 when the broker cannot be reached at the start.
+    /// Exit with code 69 when the broker cannot be reached at the start.
     pub required: bool,
     /// Most messages that wait for the broker.
     #[schemars(range(min = 100))]
     pub outbox_cap: u64,
-    /// What happens when so many wait.
+    /// What happens when the outbox is full.
     pub outbox_full: OutboxFull,
-    /// Send a small picture with each cell.
+    /// Publish a small picture with each cell.
     pub thumbnails: bool,
     /// Announce the station to Home Assistant.
     pub home_assistant: bool,
@@ -177,10 +177,10 @@ pub struct WebConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = r"^(off|\[?[0-9A-Fa-f:.]+\]?:[0-9]+)$"))]
     pub listen: Option<String>,
-    /// File that holds the access token; needed for anything but loopback.
+    /// File that holds the access token; required unless the address is loopback.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token_file: Option<PathBuf>,
-    /// Names under which the page may be asked for, besides the address itself and localhost.
+    /// Host names under which the page may be requested, besides its address and localhost.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub hosts: Vec<String>,
 }
@@ -194,7 +194,7 @@ pub enum LogFormat {
     Auto,
     /// For people.
     Pretty,
-    /// A JSON object a line.
+    /// One JSON object per line.
     Json,
     /// The system's journal.
     Journald,
@@ -216,11 +216,11 @@ impl Default for LogConfig {
     }
 }
 
-/// The end.
+/// Shutdown.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ShutdownConfig {
-    /// Seconds in which accepted frames may still be finished.
+    /// Seconds in which accepted frames may still be processed after a stop is requested.
     #[schemars(range(min = 0.1, max = 600.0))]
     pub timeout: f64,
 }
@@ -242,9 +242,9 @@ pub struct Config {
     pub assay: Assay,
     /// Cameras by name.
     pub source: BTreeMap<String, SourceConfig>,
-    /// When a frame goes on.
+    /// Which frames are processed further.
     pub triage: TriageConfig,
-    /// Networks and what runs them.
+    /// Models and the engine that runs them.
     pub inference: InferenceConfig,
     /// Interpretation of karyotypes.
     pub karyotype: KaryotypeConfig,
@@ -260,7 +260,7 @@ pub struct Config {
     pub web: WebConfig,
     /// The log.
     pub log: LogConfig,
-    /// The end.
+    /// Shutdown.
     pub shutdown: ShutdownConfig,
 }
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct KaryotypeConfig {
-    /// Whether sex chromosomes are told.
+    /// Whether sex chromosomes are reported.
     pub sex: SexDisclosure,
     /// What kind of sample the cases are.
     pub sample: Sample,
@@ -41,15 +41,15 @@ impl Default for DicentricConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct DoseConfig {
-    /// Calibration curve: a name from `metaphased dose`'s list or a curve file.
+    /// Calibration curve: a name listed by `metaphased dose curves`, or a curve file.
     pub curve: String,
     /// How the dose and its interval are computed; unset: the recommended one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub method: Option<String>,
-    /// Hours over which the exposure lasted; 0: acute.
+    /// Duration of the exposure in hours; 0: acute.
     #[schemars(range(min = 0.0, max = 100_000.0))]
     pub irradiation_hours: f64,
-    /// Alarm when the lower limit of the dose passes this many gray; unset: no alarm.
+    /// Alarm when the lower limit of the dose exceeds this many gray; unset: no alarm.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0.0, max = 20.0))]
     pub alarm_gy: Option<f64>,
@@ -58,7 +58,7 @@ pub struct DoseConfig {
     pub alarm_hysteresis_gy: f64,
     /// Hold the alarm until a person has reviewed the dicentrics.
     pub alarm_needs_review: bool,
-    /// Tell the subject data of a case (age, dates, earlier dose) in its `dose` message; otherwise they stay in the store.
+    /// Publish the subject data of a case (age, dates, earlier dose) in its `dose` message; otherwise they stay in the store.
     pub publish_subject: bool,
 }
 

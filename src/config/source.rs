@@ -14,7 +14,7 @@ pub enum SourceKind {
     /// The virtual slide.
     #[default]
     Simulator,
-    /// Image files of a folder.
+    /// Image files in a folder.
     Folder,
     /// A Video4Linux camera, natively.
     V4l2,
@@ -24,7 +24,7 @@ pub enum SourceKind {
     Genicam,
     /// An MJPEG stream over HTTP.
     Mjpeg,
-    /// Frames pushed over HTTP.
+    /// Frames pushed over HTTP (reserved: not in this version).
     Push,
 }
 
@@ -47,10 +47,10 @@ impl SourceKind {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Mode {
-    /// The newest frame replaces the oldest, counted.
+    /// The newest frame replaces the oldest, which is counted as dropped.
     #[default]
     Freshest,
-    /// The source waits; nothing is given up.
+    /// The source waits; no frame is dropped.
     Lossless,
 }
 
@@ -71,7 +71,7 @@ pub enum Repeat {
     /// Once; then the source is finished.
     #[default]
     Once,
-    /// Again from the start, for ever.
+    /// Repeatedly, without end.
     Loop,
     /// Once, then new files as they come.
     Watch,
@@ -81,10 +81,10 @@ pub enum Repeat {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum SlidePath {
-    /// A person looks around: dwells on a cell, then moves on.
+    /// As a person moves it: stays on a cell, then moves on.
     #[default]
     Live,
-    /// A scanner goes from field to field.
+    /// As a scanner moves it: from field to field.
     Scan,
 }
 
@@ -100,34 +100,34 @@ pub struct SourceConfig {
     /// Stain of the slide.
     #[serde(default)]
     pub stain: Stain,
-    /// Pixel size in micrometres; unset: from the file, else lengths stay relative.
+    /// Pixel size in micrometres; unset: from the file; without either, lengths are relative.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0.001, max = 100.0))]
     pub um_per_px: Option<f64>,
-    /// Measured light of an empty field, as `metaphased flat-field` writes it; divided out of every frame, dust with it.
+    /// Flat field: the picture of an empty field that `metaphased flat-field` writes. Every frame is divided by it, which corrects illumination and dust.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flat_field: Option<PathBuf>,
-    /// Frames are raw samples behind this Bayer filter: their luminance is computed before anything else sees them. Of the
-    /// simulator: it draws them so.
+    /// Frames are raw samples behind this Bayer filter; their luminance is computed first. The simulator draws such
+    /// frames.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bayer: Option<Bayer>,
     /// Case that its cells belong to, until a command names another.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub case: Option<String>,
-    /// Slide that its cells lie on, until a command names another.
+    /// Slide of its cells, until a command names another.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slide: Option<String>,
-    /// Colony of an in-situ culture that its cells grew in, until a command names another.
+    /// Colony of its cells in an in-situ culture, until a command names another.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub colony: Option<String>,
-    /// Frames a second; unset: as fast as the pipeline takes them (folder), 10 (simulator), what the camera gives.
+    /// Frames per second; unset: as fast as the pipeline accepts them (folder), 10 (simulator), or the camera's own rate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0.001, max = 10000.0))]
     pub rate_hz: Option<f64>,
-    /// Folder: where the images are.
+    /// Folder: its path.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<PathBuf>,
-    /// Folder: once, in a loop, or watching for new files.
+    /// Folder: read once, repeatedly, or watched for new files.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repeat: Option<Repeat>,
     /// Camera: device path, number or name, as `metaphased cameras` lists it.
@@ -142,10 +142,10 @@ pub struct SourceConfig {
     /// Simulator: seed of the slide; the same seed gives the same slide.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
-    /// Simulator: how many metaphases lie on the slide; unset: it never ends.
+    /// Simulator: number of metaphases on the slide; unset: unlimited.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cells: Option<u32>,
-    /// Simulator: karyotype of the cells in ISCN; unset: mostly normal ones, some not.
+    /// Simulator: karyotype of the cells in ISCN; unset: mostly normal, some abnormal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub karyotype: Option<String>,
     /// Simulator, dicentric assay: absorbed dose in gray.
@@ -171,7 +171,7 @@ impl SourceConfig {
     }
 }
 
-/// When a frame goes on.
+/// Which frames are processed further.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct TriageConfig {
@@ -184,7 +184,7 @@ pub struct TriageConfig {
     /// Lowest spread score, 0 to 1.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub spread: f32,
-    /// Milliseconds for which a live feed's frames of one scene are gathered before the best goes on.
+    /// Milliseconds for which the frames of one scene of a live source are collected before the best one is processed.
     #[schemars(range(min = 0, max = 600_000))]
     pub window_ms: u64,
 }

@@ -1,6 +1,6 @@
 use super::*;
 
-fn read(text: &str) -> Result<Config, Vec<Problem>> {
+fn read(text: &str) -> Result<Config, Vec<Mistake>> {
     check::check(&Layers::read(Some(("test.toml", text)), [], &[])?)
 }
 
@@ -16,12 +16,12 @@ fn an_empty_file_is_the_first_run() {
 }
 
 #[test]
-fn every_mistake_is_told_at_once_with_its_place_and_remedy() {
-    let told = mistakes(
+fn every_mistake_is_reported_at_once_with_its_place_and_remedy() {
+    let found = mistakes(
         "station = \"Lab 1\"\nasay = \"karyotype\"\n[source.scope]\nkind = \"folder\"\nmode = \"fresh\"\n[triage]\nfocus = 2.0\nmetaphase = \"high\"\n",
     );
     assert_eq!(
-        told,
+        found,
         [
             "test.toml:1:1: station: found \"Lab 1\"; expected 1 to 32 of a-z, 0-9 and '-'",
             "test.toml:2:1: asay: unknown key; did you mean 'assay'?",
@@ -34,12 +34,12 @@ fn every_mistake_is_told_at_once_with_its_place_and_remedy() {
 
 #[test]
 fn impossible_combinations_are_refused() {
-    let told =
+    let found =
         mistakes("[source.a]\nkind = \"folder\"\n[source.b]\nkind = \"webcam\"\nmode = \"lossless\"\npath = \"x\"\n");
-    assert_eq!(told.len(), 3, "{told:#?}");
-    assert!(told[0].contains("needs to know its folder"));
-    let told = mistakes("[web]\nlisten = \"0.0.0.0:8080\"\n[mqtt]\nurl = \"mqtt://broker\"\ncommands = true\n");
-    assert!(told[0].contains("token_file") && told[1].contains("credentials"), "{told:#?}");
+    assert_eq!(found.len(), 3, "{found:#?}");
+    assert!(found[0].contains("requires a path"));
+    let found = mistakes("[web]\nlisten = \"0.0.0.0:8080\"\n[mqtt]\nurl = \"mqtt://broker\"\ncommands = true\n");
+    assert!(found[0].contains("token_file") && found[1].contains("credentials"), "{found:#?}");
 }
 
 #[test]
@@ -68,17 +68,17 @@ fn the_environment_wins_over_the_file_and_flags_over_both() {
 fn a_wrong_variable_is_named() {
     let layers =
         Layers::read(None, [("METAPHASED__MQTT__OUTBOX_CAP".to_owned(), "many".to_owned())], &[]).expect("it reads");
-    let told = check::check(&layers).expect_err("no number")[0].to_string();
+    let found = check::check(&layers).expect_err("no number")[0].to_string();
     assert_eq!(
-        told,
+        found,
         "environment METAPHASED__MQTT__OUTBOX_CAP: mqtt.outbox_cap: found the text \"many\"; expected a whole number"
     );
 }
 
 #[test]
 fn text_that_is_no_toml_has_a_place() {
-    let told = mistakes("station = \n");
-    assert!(told[0].starts_with("test.toml:1:"), "{told:?}");
+    let found = mistakes("station = \n");
+    assert!(found[0].starts_with("test.toml:1:"), "{found:?}");
 }
 
 #[test]

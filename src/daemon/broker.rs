@@ -7,7 +7,7 @@ use crate::{config::Config, mqtt};
 
 /// The broker to talk to.
 pub struct BrokerChoice {
-    pub settings: mqtt::Settings,
+    pub settings: mqtt::BrokerSettings,
     /// Port of the embedded broker, when it is ours.
     pub embedded: Option<u16>,
 }
@@ -19,8 +19,7 @@ pub fn start_broker(config: &Config) -> Result<Option<BrokerChoice>, StartError>
         "embedded" => Some(embedded_broker(config)?),
         _ => None,
     };
-    let settings = mqtt::Settings::new(&config.mqtt, &config.station, embedded)
-        .map_err(|e| StartError::new(ErrorKind::Config, e))?;
+    let settings = mqtt::BrokerSettings::new(&config.mqtt, &config.station, embedded)?;
     Ok(Some(BrokerChoice { settings, embedded }))
 }
 

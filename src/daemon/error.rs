@@ -4,8 +4,6 @@ use std::fmt;
 
 use domain::{ErrorKind, HasKind};
 
-use crate::store::StoreError;
-
 /// A start that failed, with the kind of its cause.
 #[derive(Debug)]
 pub struct StartError {
@@ -45,17 +43,5 @@ impl std::error::Error for StartError {
 impl<E: HasKind + Send + Sync + 'static> From<E> for StartError {
     fn from(error: E) -> Self {
         Self::new(error.kind(), error)
-    }
-}
-
-/// The kind of a store's error at the start.
-pub fn store_error_kind(error: &StoreError) -> ErrorKind {
-    match error {
-        StoreError::InUse(_) => ErrorKind::Busy,
-        StoreError::Io { source, .. } if source.kind() == std::io::ErrorKind::PermissionDenied => {
-            ErrorKind::NotPermitted
-        }
-        StoreError::Io { .. } => ErrorKind::CannotCreate,
-        _ => ErrorKind::Io,
     }
 }

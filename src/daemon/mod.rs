@@ -22,11 +22,7 @@ use jiff::Timestamp;
 use sd_notify::NotifyState;
 use tokio::{runtime::Handle, task::JoinHandle};
 
-pub use self::{
-    banner::Progress,
-    error::{StartError, store_error_kind},
-    signals::Signals,
-};
+pub use self::{banner::Progress, error::StartError, signals::Signals};
 use self::{
     banner::banner,
     broker::{BrokerChoice, start_broker},
@@ -42,7 +38,8 @@ use crate::{
     records::RecordService,
     shutdown::ShutdownReceiver,
     station::{
-        Answer, Command, CommandError, CommandInbox, CommandOutbox, Health, Level, RecordCommand, command_channel,
+        Answer, Command, CommandError, CommandInbox, CommandOutbox, Health, Level, RecordCommand, SourceCommand,
+        command_channel,
     },
     store::{Store, StoreOptions},
     web::{self, Bound, LiveHub, LiveSource, WebOptions, WebParts},
@@ -104,12 +101,8 @@ impl Claims {
     fn take(config: &Config) -> Result<Self, StartError> {
         let folder = state_folder(config)?;
         let options = StoreOptions { outbox_cap: config.mqtt.outbox_cap, quota: config.store.quota_bytes() };
-        let store = Store::open(&folder, options).map_err(|e| StartError::new(store_error_kind(&e), e))?;
-        let page = WebOptions::from_config(&config.web)
-            .map_err(StartError::of(ErrorKind::Config))?
-            .map(web::bind)
-            .transpose()
-            .map_err(StartError::of(ErrorKind::Unavailable))?;
+        let store = Store::open(&folder, options)?;
+        let page = WebOptions::from_config(&config.web)?.map(web::bind).transpose()?;
         let broker = start_broker(config)?;
         Ok(Self { folder, store, page, broker })
     }
@@ -141,6 +134,9 @@ impl Daemon {
             karyotype: KaryotypeSettings::with_disclosure(config.karyotype.sex),
             hub: hub.clone(),
         };
+        for case in contexts.iter().filter_map(|context| context.sample().case) {
+            records.reopen_configured(&case, &Timestamp::now().to_string())?;
+        }
         let pipeline = Pipeline::start(parts)?;
         let (outbox, commands) = command_channel(COMMAND_CAPACITY);
         let session =
@@ -153,7 +149,7 @@ impl Daemon {
         }
         let page = page.map(|bound| {
             let (health, store, commands) = (health.clone(), store.reader(), outbox.clone());
-            let parts = WebParts { health, hub, store, commands, push: None };
+            let parts = WebParts { health, hub, store, commands };
             serve(runtime, bound, parts, &pipeline.shutdown())
         });
         notify(&[NotifyState::Ready]);
@@ -225,12 +221,19 @@ impl Daemon {
     /// Carries out a command.
     fn execute(&self, command: &Command) -> Answer {
         match command {
-            Command::Record(RecordCommand::Erase { case, .. }) if self.sources.adds_to(case) => {
+            Command::Record(RecordCommand::Erase { case, .. } | RecordCommand::Close { case, .. })
+                if self.sources.adds_to(case) =>
+            {
                 Err(CommandError::Refused(format!(
                     "case '{case}' takes cells at this moment: end it first (command `case`, or \"End case\" on the page)"
                 )))
             }
-            Command::Source(command) => self.sources.execute(command),
+            Command::Source(command) => {
+                if let SourceCommand::Case { case: Some(case), .. } = command {
+                    self.records.check_open(case)?;
+                }
+                self.sources.execute(command)
+            }
             Command::Record(command) => self.records.execute(command, &Timestamp::now().to_string()),
         }
     }

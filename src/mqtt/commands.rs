@@ -59,7 +59,7 @@ fn parse(name: &str, payload: &[u8]) -> Parsed {
     let payload = payload.trim_ascii();
     let object =
         if payload.is_empty() { Ok(Map::new()) } else { serde_json::from_slice::<Map<String, Value>>(payload) };
-    let mut object = object.map_err(|error| (None, format!("the payload is no JSON object: {error}")))?;
+    let mut object = object.map_err(|error| (None, format!("invalid payload: expected a JSON object ({error})")))?;
     let id = match object.remove("id") {
         None | Some(Value::Null) => None,
         Some(Value::String(id)) => Some(id),
@@ -138,10 +138,11 @@ mod tests {
         let (results, mut sent) = unbounded_channel();
         let commands = Commands { topics: Topics::new("m", "lab"), outbox: Some(outbox), results: results.clone() };
         for (name, payload, reason) in [
-            ("start", "[1]", "no JSON object"),
+            ("start", "[1]", "expected a JSON object"),
             ("start", r#"{"id": "a", "sauce": "x"}"#, "unknown field"),
             ("fly", "", "unknown variant"),
             // By HTTP alone.
+            ("close", r#"{"by": "kb", "case": "K-17"}"#, "unknown variant"),
             ("erase", r#"{"by": "kb", "case": "K-17"}"#, "unknown variant"),
             ("subject", r#"{"by": "kb", "case": "K-17", "subject": null}"#, "unknown variant"),
         ] {

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use super::{
     link_v4, link_v5,
-    settings::{Settings, SettingsError},
+    settings::{BrokerSettings, SettingsError},
 };
 use crate::config::MqttVersion;
 
@@ -58,7 +58,7 @@ pub(super) enum Unacknowledged {
 /// Resolves with the broker's PUBACK (at least once) or when written (at most once).
 pub(super) type Ack = Pin<Box<dyn Future<Output = Result<(), Unacknowledged>> + Send>>;
 
-/// What a connection tells.
+/// What happens on a connection.
 #[derive(Debug)]
 pub(super) enum LinkEvent {
     /// CONNACK; the largest packet that the broker takes, where it says so.
@@ -134,7 +134,7 @@ impl Drop for Connection {
 }
 
 /// Starts to connect; must be called on the runtime.
-pub(super) fn connect(settings: &Settings) -> Result<Connection, SettingsError> {
+pub(super) fn connect(settings: &BrokerSettings) -> Result<Connection, SettingsError> {
     match settings.version {
         MqttVersion::V311 => link_v4::connect(settings),
         MqttVersion::V5 => link_v5::connect(settings),

@@ -10,12 +10,12 @@ use super::{
     link::{
         Ack, Closed, Connection, Link, LinkEvent, LinkFault, MAX_PACKET, Publish, Received, Unacknowledged, refusal,
     },
-    settings::{Settings, SettingsError},
+    settings::{BrokerSettings, SettingsError},
 };
 
 struct V5(AsyncClient);
 
-pub(super) fn connect(settings: &Settings) -> Result<Connection, SettingsError> {
+pub(super) fn connect(settings: &BrokerSettings) -> Result<Connection, SettingsError> {
     let mut options = MqttOptions::new(settings.client_id.clone(), (settings.host.clone(), settings.port));
     options.set_keep_alive(settings.keep_alive.as_secs().clamp(1, 3600) as u16);
     options.set_max_packet_size(Some(MAX_PACKET));
@@ -35,12 +35,12 @@ pub(super) fn connect(settings: &Settings) -> Result<Connection, SettingsError> 
         .capacity(usize::from(settings.window) * 2 + 64)
         .try_build()
         .map_err(|error| SettingsError::Certificates(error.to_string()))?;
-    let (tell, told) = mpsc::channel(64);
-    let driver = tokio::spawn(drive(events, tell));
-    Ok(Connection::new(Box::new(V5(client)), told, driver))
+    let (sender, receiver) = mpsc::channel(64);
+    let driver = tokio::spawn(drive(events, sender));
+    Ok(Connection::new(Box::new(V5(client)), receiver, driver))
 }
 
-async fn drive(mut events: EventLoop, tell: mpsc::Sender<LinkEvent>) {
+async fn drive(mut events: EventLoop, sender: mpsc::Sender<LinkEvent>) {
     loop {
         let event = match events.poll().await {
             Ok(Event::Incoming(Incoming::ConnAck(connack))) => {
@@ -60,7 +60,7 @@ async fn drive(mut events: EventLoop, tell: mpsc::Sender<LinkEvent>) {
             Err(error) => LinkEvent::Lost(fault(error)),
         };
         let last = matches!(event, LinkEvent::Lost(_));
-        if tell.send(event).await.is_err() || last {
+        if sender.send(event).await.is_err() || last {
             return;
         }
     }

@@ -1,4 +1,4 @@
-//! Messages that no other room owns, and the JSON Schemas of all.
+//! Messages that no other module owns, and the JSON Schemas of all.
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use schemars::{JsonSchema, Schema, schema_for};

@@ -272,7 +272,7 @@ impl OutboxPublisher {
                 Ok(())
             }
             Err(Unacknowledged::Refused(reason)) => Err(Some(LinkFault::Refused(format!(
-                "it does not take our messages ({reason}); check its access rules"
+                "the broker rejects our messages ({reason}); check its access rules"
             )))),
         }
     }
@@ -319,7 +319,7 @@ impl OutboxPublisher {
         }
     }
 
-    /// A packet beyond the limit would end every connection, so it stays in the store alone, and that is told.
+    /// A packet beyond the limit would end every connection, so it stays in the store, and the state of the broker says so.
     fn fits(&mut self, publish: &Publish) -> bool {
         let size = publish.topic.len() + publish.payload.len() + 64;
         if size <= self.max_packet {
@@ -331,7 +331,7 @@ impl OutboxPublisher {
         self.health.broker(|broker| {
             broker.level = Level::Degraded;
             broker.reason =
-                format!("{count} messages were larger than the {limit} bytes it takes and are in the store alone");
+                format!("{count} messages exceed the {limit} bytes that the broker accepts and stay in the store");
         });
         false
     }

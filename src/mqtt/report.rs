@@ -71,9 +71,9 @@ impl Reports {
         let uptime = self.started.elapsed();
         let mut stats = self.health.stats(Timestamp::now().to_string(), uptime);
         self.rates.fill(&mut stats, uptime);
-        // A backlog that has gone, or grown, since `state` spoke of it is worth another `state`.
-        let (told, depth) = (self.depth, stats.outbox_depth);
-        if told != depth && (told > 100 || depth > 100 || depth == 0) {
+        // A backlog that has gone, or grown, since the last `state`, is worth another one.
+        let (published, depth) = (self.depth, stats.outbox_depth);
+        if published != depth && (published > 100 || depth > 100 || depth == 0) {
             self.changed = true;
         }
         json(&stats)

@@ -24,7 +24,7 @@ use super::{
     link::{self, Connection, LinkEvent, LinkFault, MAX_PACKET, Publish},
     publisher::{OutboxPublisher, Sent},
     report::Reports,
-    settings::{Settings, SettingsError},
+    settings::{BrokerSettings, SettingsError},
 };
 use crate::{
     station::{CommandOutbox, Health, Level},
@@ -33,7 +33,7 @@ use crate::{
 
 /// How long a broker may take from the first packet to its CONNACK.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
-/// A connection that stood so long starts the back-off anew.
+/// A connection that lasted this long resets the back-off.
 const STABLE: Duration = Duration::from_secs(5);
 /// Kept from the time for stopping to say goodbye.
 const GOODBYE: Duration = Duration::from_millis(500);
@@ -58,7 +58,7 @@ impl MqttSession {
     /// Certificates that cannot be used.
     pub fn start(
         runtime: &Handle,
-        settings: Settings,
+        settings: BrokerSettings,
         store: Store,
         health: Health,
         commands: CommandOutbox,
@@ -123,7 +123,7 @@ impl MqttSession {
 }
 
 struct Session {
-    settings: Settings,
+    settings: BrokerSettings,
     store: Store,
     health: Health,
     commands: Commands,
@@ -331,7 +331,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn attempts_become_rarer_and_a_stable_connection_starts_anew() {
+    fn attempts_become_rarer_until_a_stable_connection_resets_them() {
         let mut pause = BackOff::default();
         let network = LinkFault::Network("refused".into());
         let waits: Vec<_> = (0..9).map(|_| pause.after(&network, Duration::ZERO)).collect();

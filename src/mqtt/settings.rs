@@ -7,12 +7,13 @@ use std::{
 };
 
 use crate::config::{MqttConfig, MqttVersion};
+use domain::{ErrorKind, HasKind};
 
 use super::{home_assistant::discovery, topics::Topics};
 
 /// Everything a session needs to know.
 #[derive(Clone)]
-pub struct Settings {
+pub struct BrokerSettings {
     /// Host name or address.
     pub host: String,
     /// Port.
@@ -46,11 +47,11 @@ pub struct Tls {
     pub client: Option<(Vec<u8>, Vec<u8>)>,
 }
 
-/// Settings that cannot be used.
+/// BrokerSettings that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
     /// The URL names no broker.
-    #[error("mqtt.url '{0}' names no broker: expected mqtt://host:1883 or mqtts://host:8883")]
+    #[error("invalid mqtt.url '{0}': expected mqtt://host:1883 or mqtts://host:8883")]
     Url(String),
     /// A file cannot be read.
     #[error("{key}: cannot read {}", path.display())]
@@ -67,13 +68,22 @@ pub enum SettingsError {
     Certificates(String),
 }
 
-impl fmt::Debug for Settings {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Settings").field("url", &self.url()).field("client_id", &self.client_id).finish_non_exhaustive()
+impl HasKind for SettingsError {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Config
     }
 }
 
-impl Settings {
+impl fmt::Debug for BrokerSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BrokerSettings")
+            .field("url", &self.url())
+            .field("client_id", &self.client_id)
+            .finish_non_exhaustive()
+    }
+}
+
+impl BrokerSettings {
     /// From the configuration of `station`. `embedded` is the port of the embedded broker, for `url = "embedded"`.
     ///
     /// # Errors
@@ -202,9 +212,9 @@ mod tests {
     #[test]
     fn commands_are_off_for_a_remote_broker_without_credentials() {
         let open = MqttConfig { url: "mqtt://broker".into(), ..MqttConfig::default() };
-        assert!(!Settings::new(&open, "lab-1", None).unwrap().commands);
+        assert!(!BrokerSettings::new(&open, "lab-1", None).unwrap().commands);
         let known = MqttConfig { username: Some("lab".into()), password: Some("x".into()), ..open };
-        assert!(Settings::new(&known, "lab-1", None).unwrap().commands);
-        assert!(Settings::new(&MqttConfig::default(), "lab-1", Some(1883)).unwrap().commands);
+        assert!(BrokerSettings::new(&known, "lab-1", None).unwrap().commands);
+        assert!(BrokerSettings::new(&MqttConfig::default(), "lab-1", Some(1883)).unwrap().commands);
     }
 }

@@ -15,7 +15,7 @@ use crate::{
     station::CommandError,
     store::{FrameCommit, Latest, Message, Store, StoreError},
 };
-use domain::{Assay, Cell, DicentricRecord};
+use domain::{Assay, Cell, DicentricRecord, ErrorKind, HasKind};
 use dosimetry::Subject;
 use dosimetry::{self, DosimetryError, Gray, Method, Protraction, Settings};
 
@@ -58,6 +58,12 @@ pub enum CaseBookError {
         /// Why not.
         reason: String,
     },
+}
+
+impl HasKind for CaseBookError {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Config
+    }
 }
 
 impl CaseBookSettings {

@@ -51,6 +51,8 @@ impl RecordService {
             RecordCommand::Review { by, cell, revision, change } => self.review(by, *cell, *revision, change, time),
             RecordCommand::Acknowledge { by, case } => self.acknowledge(by, case.as_deref(), time),
             RecordCommand::Subject { by, case, subject } => self.subject(by, case, *subject, time),
+            RecordCommand::Close { by, case } => self.set_closed(by, case, Some(time), time),
+            RecordCommand::Reopen { by, case } => self.set_closed(by, case, None, time),
             RecordCommand::Erase { by, case } => self.erase(by, case),
         }
     }
@@ -80,7 +82,7 @@ impl RecordService {
         let follow = FrameCommit { messages, ..FrameCommit::default() };
         self.store.review(&record, Some(&new), &follow).map_err(unavailable)?;
         self.cases.put(&new);
-        self.hub.tell(EventKind::Cell, &new);
+        self.hub.publish(EventKind::Cell, &new);
         self.publish_cases(time);
         Ok(json!({ "cell": id, "revision": new.revision }))
     }
@@ -111,6 +113,42 @@ impl RecordService {
         self.cases.set_subject(case, subject.unwrap_or_default());
         self.publish_cases(time);
         Ok(json!({ "case": case }))
+    }
+
+    /// Closes a case as of `closed`, or reopens it with none.
+    fn set_closed(&self, by: &str, case: &str, closed: Option<&str>, time: &str) -> Answer {
+        let by = person(by)?;
+        let action = if closed.is_some() { "closed" } else { "reopened" };
+        let line = ReviewRecord { change: format!("case {action}"), ..self.line(&by, Some(case.into()), time) };
+        self.store.close_case(case, closed, &line).map_err(unavailable)?;
+        Ok(json!({ "case": case, "closed": closed }))
+    }
+
+    /// Refuses a closed case as the place of further cells.
+    ///
+    /// # Errors
+    /// [`CommandError::Refused`] when the case is closed.
+    pub fn check_open(&self, case: &str) -> Result<(), CommandError> {
+        let record = self.store.reader().case(case).map_err(unavailable)?;
+        match record.and_then(|record| record.closed) {
+            None => Ok(()),
+            Some(closed) => Err(CommandError::Refused(format!(
+                "case '{case}' was closed on {closed}: reopen it first (`metaphased case reopen`, or \"Reopen\" on the page)"
+            ))),
+        }
+    }
+
+    /// Reopens a case that the configuration names for a source, so that no cell is lost; the audit says so.
+    ///
+    /// # Errors
+    /// What the store said.
+    pub fn reopen_configured(&self, case: &str, time: &str) -> Result<(), CommandError> {
+        let record = self.store.reader().case(case).map_err(unavailable)?;
+        if record.is_some_and(|record| record.closed.is_some()) {
+            tracing::warn!(case, "the case was closed and the configuration names it: it is reopened");
+            self.set_closed("configuration", case, None, time)?;
+        }
+        Ok(())
     }
 
     fn erase(&self, by: &str, case: &str) -> Answer {
@@ -154,7 +192,7 @@ impl RecordService {
 
     fn publish(&self, kind: EventKind, payload: Option<&str>) {
         if let Some(value) = payload.and_then(|text| serde_json::from_str::<serde_json::Value>(text).ok()) {
-            self.hub.tell(kind, &value);
+            self.hub.publish(kind, &value);
         }
     }
 }

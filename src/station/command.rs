@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use domain::StagePosition;
+use domain::{ErrorKind, HasKind, StagePosition};
 
 /// A correction of one cell by a person.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -120,6 +120,22 @@ pub enum RecordCommand {
         /// The data.
         subject: Option<dosimetry::Subject>,
     },
+    /// A case is closed: no further cell is added to it. By HTTP alone.
+    #[serde(skip)]
+    Close {
+        /// Who asks for it.
+        by: String,
+        /// Case.
+        case: String,
+    },
+    /// A closed case takes cells again. By HTTP alone.
+    #[serde(skip)]
+    Reopen {
+        /// Who asks for it.
+        by: String,
+        /// Case.
+        case: String,
+    },
     /// A case goes for good. By HTTP alone.
     #[serde(skip)]
     Erase {
@@ -208,6 +224,16 @@ pub enum CommandError {
     /// The daemon does not take commands now (starting, stopping, or too many at once).
     #[error("the daemon takes no commands now: {0}")]
     Unavailable(String),
+}
+
+impl HasKind for CommandError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NotFound(_) => ErrorKind::NotFound,
+            Self::Refused(_) => ErrorKind::BadData,
+            Self::Unavailable(_) => ErrorKind::Io,
+        }
+    }
 }
 
 /// The result of a command: a JSON object for the result message.

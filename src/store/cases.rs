@@ -118,16 +118,19 @@ impl Store {
         format!("alarm/{case}")
     }
 
-    /// Closes a case as of `time` (RFC 3339), or opens it again with none.
+    /// Closes a case as of `time` (RFC 3339), or reopens it with none, and writes the line of the audit.
     ///
     /// # Errors
     /// [`StoreError::NoSuchCase`].
-    pub fn close_case(&self, case: &str, time: Option<&str>) -> Result<(), StoreError> {
+    pub fn close_case(&self, case: &str, time: Option<&str>, line: &ReviewRecord) -> Result<(), StoreError> {
         self.write("close a case", Durability::Full, |transaction| {
             let changed = transaction
                 .execute("UPDATE cases SET closed = ?2 WHERE id = ?1", params![case, time])
                 .map_err(StoreError::sql("close a case"))?;
-            if changed == 0 { Err(StoreError::NoSuchCase(case.into())) } else { Ok(()) }
+            if changed == 0 {
+                return Err(StoreError::NoSuchCase(case.into()));
+            }
+            insert_review(transaction, line)
         })
     }
 
@@ -272,15 +275,6 @@ impl StoreReader {
     /// What SQLite said.
     pub fn case(&self, id: &str) -> Result<Option<CaseRecord>, StoreError> {
         self.one("read a case", &format!("{CASE_COLUMNS} WHERE id = ?1"), [id], case_record)
-    }
-
-    /// The audit of a cell, oldest first.
-    ///
-    /// # Errors
-    /// What SQLite said.
-    pub fn reviews_of_cell(&self, cell: Uuid) -> Result<Vec<ReviewRecord>, StoreError> {
-        let statement = format!("{REVIEW_COLUMNS} WHERE cell = ?1 ORDER BY id");
-        self.rows("read the reviews of a cell", &statement, [cell.to_string()], review_record)
     }
 
     /// The audit of a case with those of its cells, oldest first.

@@ -129,7 +129,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::OutboxFull`] when the messages do not fit and some may not be dropped: nothing was written,
-    /// see [`Store::wait_for_outbox_room`]. Otherwise what SQLite said; nothing was written either.
+    /// see [`Store::wait_for_outbox_space`]. Otherwise what SQLite said; nothing was written either.
     pub fn commit(&self, batch: &[FrameCommit]) -> Result<Committed, StoreError> {
         let done = self.write("commit cells", Durability::Full, |transaction| {
             let mut done = Committed::default();
@@ -148,14 +148,13 @@ impl Store {
             done.dropped = self.put_messages(transaction, batch.iter().flat_map(|frame| &frame.messages))?;
             Ok(done)
         })?;
-        self.0.dropped.fetch_add(done.dropped, Ordering::Relaxed);
         if batch.iter().any(|frame| !frame.messages.is_empty() || !frame.latest.is_empty()) {
             self.0.outgoing.notify_one();
         }
         Ok(done)
     }
 
-    /// Appends messages to the outbox, making room as each message's `droppable` allows. Gives how many went unsent.
+    /// Appends messages to the outbox, freeing space as each message's `droppable` allows. Gives how many went unsent.
     pub(super) fn put_messages<'m>(
         &self,
         transaction: &Transaction<'_>,

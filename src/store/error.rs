@@ -2,12 +2,13 @@
 
 use std::{io, path::PathBuf};
 
+use domain::{ErrorKind, HasKind};
 use uuid::Uuid;
 
 /// A failure of the store. Nothing of the transaction that failed was written.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// Another process has the store open for writing (exit 75).
+    /// Another process has the store open for writing.
     #[error("the store {} is in use by another metaphased: stop that one or give this one its own `store.path`", .0.display())]
     InUse(PathBuf),
     /// The folder or a file in it cannot be used.
@@ -20,6 +21,9 @@ pub enum StoreError {
         /// Why not.
         source: io::Error,
     },
+    /// There is no store in the folder.
+    #[error("there is no store in {}: give the daemon's --config, or run it once", .0.display())]
+    Missing(PathBuf),
     /// The database was written by a newer version.
     #[error(
         "{} has schema {found}, this version knows up to {known}: use the version that wrote it, or a newer one",
@@ -34,7 +38,7 @@ pub enum StoreError {
         known: i64,
     },
     /// The file is a database of something else.
-    #[error("{} is no store of metaphased (application id {found:#x}): choose another `store.path`", path.display())]
+    #[error("{} is not a store of metaphased (application id {found:#x}): choose another `store.path`", path.display())]
     Foreign {
         /// The database file.
         path: PathBuf,
@@ -49,13 +53,13 @@ pub enum StoreError {
     Sql {
         /// What was tried.
         what: &'static str,
-        /// SQLite's words.
+        /// SQLite's message.
         source: rusqlite::Error,
     },
-    /// The outbox has no room and nothing in the batch may be dropped: wait and try again.
+    /// The outbox is full and nothing in the batch may be dropped: wait and try again.
     #[error(
-        "the outbox holds {depth} of at most {cap} messages and the broker takes none: bring the broker back, raise \
-         `mqtt.outbox_cap` or let old messages go (`mqtt.outbox_full = \"drop-oldest\"`)"
+        "the outbox holds {depth} of at most {cap} messages and the broker accepts none: reconnect the broker, raise \
+         `mqtt.outbox_cap` or let old messages be dropped (`mqtt.outbox_full = \"drop-oldest\"`)"
     )]
     OutboxFull {
         /// Messages that wait.
@@ -82,7 +86,7 @@ pub enum StoreError {
         expected: u32,
     },
     /// The store already holds this revision of the cell or a newer one.
-    #[error("the store already holds cell {cell} at revision {revision} or later: count the revision up")]
+    #[error("the store already holds cell {cell} at revision {revision} or later: increase the revision")]
     Stale {
         /// The cell.
         cell: Uuid,
@@ -97,6 +101,25 @@ pub enum StoreError {
         /// Where it fails.
         source: serde_json::Error,
     },
+}
+
+impl HasKind for StoreError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::InUse(_) => ErrorKind::Busy,
+            Self::Missing(_) | Self::NoSuchCell(_) | Self::NoSuchCase(_) => ErrorKind::NotFound,
+            Self::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => ErrorKind::NotPermitted,
+            Self::Io { .. } => ErrorKind::CannotCreate,
+            Self::TooNew { .. }
+            | Self::Foreign { .. }
+            | Self::DiskFull(_)
+            | Self::Sql { .. }
+            | Self::OutboxFull { .. }
+            | Self::Conflict { .. }
+            | Self::Stale { .. }
+            | Self::Document { .. } => ErrorKind::Io,
+        }
+    }
 }
 
 impl StoreError {
@@ -115,7 +138,7 @@ impl StoreError {
         }
     }
 
-    /// Wraps a failed statement, telling a full disk from the rest.
+    /// Wraps a failed statement; a full disk becomes [`StoreError::DiskFull`].
     pub(super) fn sql(what: &'static str) -> impl Fn(rusqlite::Error) -> Self {
         move |source| match source.sqlite_error_code() {
             Some(rusqlite::ErrorCode::DiskFull) => Self::DiskFull(what),

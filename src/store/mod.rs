@@ -2,7 +2,7 @@
 //!
 //! One [`Store`] writes (a lock file keeps a second daemon out), any number of [`StoreReader`]s read beside it (WAL).
 //! What one frame gave goes in as one [`FrameCommit`]; a call of [`Store::commit`] is one transaction over a batch of
-//! them, so that a cell, its messages and its file's mark stand or fall together. What it returned from is on the
+//! them, so that a cell, its messages and its file's mark are stored together or not at all. What it returned from is on the
 //! disk (synchronous FULL); acknowledged messages go with less care, since a row that comes back is only sent twice.
 //! docs/reference/store.md describes the tables for people with a `sqlite3` shell.
 
@@ -67,9 +67,7 @@ struct Inner {
     reader: StoreReader,
     /// Rows in the outbox; changed only while the writer is held.
     depth: AtomicU64,
-    /// Messages dropped from a full outbox since the start.
-    dropped: AtomicU64,
-    room: (Mutex<()>, Condvar),
+    space: (Mutex<()>, Condvar),
     outgoing: Notify,
     // Held open for as long as the store is: the lock goes with it.
     _lock: File,
@@ -127,8 +125,7 @@ impl Store {
             writer: Mutex::new(writer),
             reader: StoreReader::new(path),
             depth: AtomicU64::new(depth as u64),
-            dropped: AtomicU64::new(0),
-            room: (Mutex::new(()), Condvar::new()),
+            space: (Mutex::new(()), Condvar::new()),
             outgoing: Notify::new(),
             _lock: lock,
         }));
@@ -151,14 +148,9 @@ impl Store {
         self.0.depth.load(Ordering::Relaxed)
     }
 
-    /// Messages that a full outbox let go since the start.
-    pub fn outbox_dropped(&self) -> u64 {
-        self.0.dropped.load(Ordering::Relaxed)
-    }
-
     /// Waits up to `timeout` until at least one message fits into the outbox; true when one does.
-    pub fn wait_for_outbox_room(&self, timeout: Duration) -> bool {
-        let (lock, freed) = &self.0.room;
+    pub fn wait_for_outbox_space(&self, timeout: Duration) -> bool {
+        let (lock, freed) = &self.0.space;
         let guard = lock.lock().unwrap_or_else(PoisonError::into_inner);
         let full = |_: &mut ()| self.outbox_depth() >= self.0.options.outbox_cap;
         let (_guard, waited) = freed.wait_timeout_while(guard, timeout, full).unwrap_or_else(PoisonError::into_inner);

@@ -56,7 +56,7 @@ impl Store {
             self.0.depth.fetch_sub(gone, Ordering::Relaxed);
             Ok(())
         })?;
-        let (lock, freed) = &self.0.room;
+        let (lock, freed) = &self.0.space;
         drop(lock.lock());
         freed.notify_all();
         Ok(())

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
@@ -105,7 +106,10 @@ impl StoreReader {
     /// When there is none, or one of another version.
     pub fn open(folder: &Path) -> Result<Self, StoreError> {
         let path = folder.join(DATABASE);
-        std::fs::metadata(&path).map_err(StoreError::io("open the store", &path))?;
+        match std::fs::metadata(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(StoreError::Missing(folder.into())),
+            other => other.map_err(StoreError::io("open the store", &path))?,
+        };
         let reader = Self::new(path.clone());
         let (application, version) = reader.with("read its version", |connection| {
             let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));

@@ -6,7 +6,7 @@ use rusqlite::Connection;
 
 use super::StoreError;
 
-/// `metaphas` cut to four bytes: tells our databases from others.
+/// `metaphas` cut to four bytes: marks our databases.
 pub(super) const APPLICATION_ID: i64 = 0x6d70_6173;
 
 /// In order; a landed file never changes, a new schema is a new file.

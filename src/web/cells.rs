@@ -93,7 +93,7 @@ pub async fn cells(State(app): State<App>, Query(query): Query<Listed>) -> Resul
         source: query.source,
         after,
         newest_first: query.order == Order::Newest,
-        // One more tells whether there is a next page.
+        // One more than asked for: there is a next page when it is found.
         limit: limit + 1,
     };
     let mut rows = app.read(move |store| store.cells(&wanted)).await?;
@@ -137,13 +137,13 @@ pub async fn cell(State(app): State<App>, Path(id): Path<Uuid>) -> Result<Respon
 }
 
 fn picture(kind: &'static str, bytes: Vec<u8>) -> Response {
-    // A picture of a cell never changes; the page asks anew for each revision.
+    // A picture of a cell never changes; the page asks again for each revision.
     let headers = [(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, "private, max-age=3600")];
     (headers, bytes).into_response()
 }
 
 /// The frame of the cell. Where `store.keep_images` did not keep it, the kept chromosomes at their places on plain
-/// ground, told by the header `metaphased-picture: composed`.
+/// background, and the answer has the header `metaphased-picture: composed`.
 #[utoipa::path(get, path = "/api/v1/cells/{id}/image.png", tag = "cells",
     params(("id" = String, Path, description = "UUID of the cell")),
     responses((status = 200, description = "PNG, 8 bit, as large as the frame", content_type = "image/png"),

@@ -20,7 +20,7 @@ use domain::StagePosition;
 use dosimetry::Subject;
 
 /// How long the daemon may take to answer a command.
-const PATIENCE: Duration = Duration::from_secs(10);
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Body of `trigger`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -59,10 +59,10 @@ pub struct CaseSubject {
     pub subject: Option<Subject>,
 }
 
-/// Body of `cases/{id}/erase`.
+/// Body of `cases/{id}/close`, `cases/{id}/reopen` and `cases/{id}/erase`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct CaseErasure {
+pub struct CaseAction {
     /// Who asks for it.
     pub by: String,
 }
@@ -74,6 +74,8 @@ pub fn routes() -> Router<App> {
         .route("/commands/{name}", post(command))
         .route("/cells/{id}/review", post(review))
         .route("/cases/{id}/subject", post(subject))
+        .route("/cases/{id}/close", post(close))
+        .route("/cases/{id}/reopen", post(reopen))
         .route("/cases/{id}/erase", post(erase))
 }
 
@@ -145,17 +147,46 @@ pub async fn subject(
     Ok(Json(send(&app, RecordCommand::Subject { by, case, subject }).await?))
 }
 
+/// Closes a case: no further cell is added to it until it is reopened. Corrections of its cells stay possible.
+#[utoipa::path(post, path = "/api/v1/cases/{id}/close", tag = "commands",
+    params(("id" = String, Path, description = "Id of the case, percent-encoded")),
+    request_body = ref("#/components/schemas/CaseAction"),
+    responses((status = 200, description = "Closed; when"),
+        (status = 404, description = "No such case", body = ref("#/components/schemas/Problem")),
+        (status = 409, description = "It is in use by a source", body = ref("#/components/schemas/Problem"))))]
+pub async fn close(
+    State(app): State<App>,
+    Path(case): Path<String>,
+    Json(body): Json<CaseAction>,
+) -> Result<Json<Value>, Problem> {
+    Ok(Json(send(&app, RecordCommand::Close { by: body.by, case }).await?))
+}
+
+/// Reopens a closed case.
+#[utoipa::path(post, path = "/api/v1/cases/{id}/reopen", tag = "commands",
+    params(("id" = String, Path, description = "Id of the case, percent-encoded")),
+    request_body = ref("#/components/schemas/CaseAction"),
+    responses((status = 200, description = "Open again"),
+        (status = 404, description = "No such case", body = ref("#/components/schemas/Problem"))))]
+pub async fn reopen(
+    State(app): State<App>,
+    Path(case): Path<String>,
+    Json(body): Json<CaseAction>,
+) -> Result<Json<Value>, Problem> {
+    Ok(Json(send(&app, RecordCommand::Reopen { by: body.by, case }).await?))
+}
+
 /// Erases a case for good: cells, pictures, reviews, subject data.
 #[utoipa::path(post, path = "/api/v1/cases/{id}/erase", tag = "commands",
     params(("id" = String, Path, description = "Id of the case, percent-encoded")),
-    request_body = ref("#/components/schemas/CaseErasure"),
+    request_body = ref("#/components/schemas/CaseAction"),
     responses((status = 200, description = "Erased; how many cells and pictures"),
         (status = 404, description = "No such case", body = ref("#/components/schemas/Problem")),
-        (status = 409, description = "It takes cells at this moment", body = ref("#/components/schemas/Problem"))))]
+        (status = 409, description = "It is in use by a source", body = ref("#/components/schemas/Problem"))))]
 pub async fn erase(
     State(app): State<App>,
     Path(case): Path<String>,
-    Json(body): Json<CaseErasure>,
+    Json(body): Json<CaseAction>,
 ) -> Result<Json<Value>, Problem> {
     Ok(Json(send(&app, RecordCommand::Erase { by: body.by, case }).await?))
 }
@@ -166,12 +197,15 @@ async fn send(app: &App, command: impl Into<Command>) -> Result<Value, Problem> 
         // Nobody waits any more: the command was done all the same.
         let _ = reply.send(result);
     });
-    match tokio::time::timeout(PATIENCE, answer).await {
+    match tokio::time::timeout(COMMAND_TIMEOUT, answer).await {
         Ok(Ok(result)) => Ok(result?),
         Ok(Err(_)) => Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "The daemon is stopping.")),
         Err(_) => Err(Problem::new(
             StatusCode::GATEWAY_TIMEOUT,
-            format!("The daemon has not answered within {} s; the command may still be done.", PATIENCE.as_secs()),
+            format!(
+                "The daemon has not answered within {} s; the command may still be done.",
+                COMMAND_TIMEOUT.as_secs()
+            ),
         )),
     }
 }

@@ -24,7 +24,7 @@ const COOKIE: &str = "metaphased";
 /// How long a wrong token waits for its answer.
 const WRONG_TOKEN_DELAY: Duration = Duration::from_millis(400);
 
-/// What the server was told about who may ask.
+/// Who may send requests.
 #[derive(Debug)]
 pub struct Guard {
     /// Where it listens.
@@ -51,22 +51,22 @@ impl Guard {
 
     fn check_host(&self, headers: &HeaderMap, uri: &Uri) -> Result<String, Problem> {
         let mut hosts = headers.get_all(header::HOST).iter();
-        let told = match (hosts.next(), hosts.next(), uri.authority()) {
+        let host = match (hosts.next(), hosts.next(), uri.authority()) {
             (Some(host), None, _) => host.to_str().ok().map(str::to_ascii_lowercase),
             (None, _, Some(authority)) => Some(authority.as_str().to_ascii_lowercase()),
             _ => None,
         };
-        let Some(told) = told else {
+        let Some(host) = host else {
             return Err(Problem::bad_request("The request needs exactly one Host header."));
         };
-        let name = host_name(&told);
+        let name = host_name(&host);
         let right = match name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
             // A rebinding attack needs a name; an address can only be ours or a tunnel to us.
             Ok(ip) => ip.is_loopback() || !self.address.ip().is_loopback(),
             Err(_) => name == "localhost" || self.names.iter().any(|known| known == name),
         };
         if right {
-            return Ok(told);
+            return Ok(host);
         }
         Err(Problem::new(
             StatusCode::FORBIDDEN,

@@ -1,9 +1,9 @@
-//! What a person at the microscope could do better, told from the frame.
+//! What a person at the microscope could improve, judged from the frame.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::preview::Exposure;
+use super::preview::FrameExposure;
 use domain::Quality;
 
 /// What a hint is about.
@@ -33,7 +33,7 @@ const SOFT: f32 = 0.35;
 /// The hints for a frame, worst first. Rules of thumb, not measurements: bright field wants its background at about
 /// 60 to 95 % of the range and hardly a white pixel; fluorescence wants its brightest percent above a quarter of the
 /// range and no saturated chromosome.
-pub fn hints(quality: &Quality, exposure: &Exposure, bright_field: bool) -> Vec<Hint> {
+pub fn hints(quality: &Quality, exposure: &FrameExposure, bright_field: bool) -> Vec<Hint> {
     let mut hints = Vec::new();
     let mut hint = |kind, text: String| hints.push(Hint { kind, text });
     let percent = |share: f32| (share * 100.0).round().max(1.0);
@@ -65,12 +65,12 @@ pub fn hints(quality: &Quality, exposure: &Exposure, bright_field: bool) -> Vec<
 mod tests {
     use super::*;
 
-    fn kinds(quality: Quality, exposure: Exposure, bright_field: bool) -> Vec<HintKind> {
+    fn kinds(quality: Quality, exposure: FrameExposure, bright_field: bool) -> Vec<HintKind> {
         hints(&quality, &exposure, bright_field).into_iter().map(|h| h.kind).collect()
     }
 
     const SHARP: Quality = Quality { focus: 0.8, metaphase: 0.9, spread: 0.8 };
-    const GOOD: Exposure = Exposure { saturated: 0.0, black: 0.0, low: 0.2, median: 0.8, high: 0.9 };
+    const GOOD: FrameExposure = FrameExposure { saturated: 0.0, black: 0.0, low: 0.2, median: 0.8, high: 0.9 };
 
     #[test]
     fn a_good_frame_gives_no_hint() {
@@ -78,9 +78,9 @@ mod tests {
     }
 
     #[test]
-    fn white_and_dark_and_soft_are_told() {
-        assert_eq!(kinds(SHARP, Exposure { saturated: 0.2, ..GOOD }, true), [HintKind::Saturation]);
-        assert_eq!(kinds(SHARP, Exposure { median: 0.2, ..GOOD }, true), [HintKind::Exposure]);
+    fn white_and_dark_and_soft_give_a_hint() {
+        assert_eq!(kinds(SHARP, FrameExposure { saturated: 0.2, ..GOOD }, true), [HintKind::Saturation]);
+        assert_eq!(kinds(SHARP, FrameExposure { median: 0.2, ..GOOD }, true), [HintKind::Exposure]);
         assert_eq!(kinds(Quality { focus: 0.1, ..SHARP }, GOOD, true), [HintKind::Focus]);
     }
 
@@ -91,8 +91,8 @@ mod tests {
 
     #[test]
     fn a_dark_background_is_right_for_fluorescence() {
-        let dapi = Exposure { saturated: 0.0, black: 0.1, low: 0.0, median: 0.05, high: 0.6 };
+        let dapi = FrameExposure { saturated: 0.0, black: 0.1, low: 0.0, median: 0.05, high: 0.6 };
         assert_eq!(kinds(SHARP, dapi, false), []);
-        assert_eq!(kinds(SHARP, Exposure { saturated: 0.01, ..dapi }, false), [HintKind::Saturation]);
+        assert_eq!(kinds(SHARP, FrameExposure { saturated: 0.01, ..dapi }, false), [HintKind::Saturation]);
     }
 }

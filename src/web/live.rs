@@ -4,6 +4,10 @@
 //! serialised when nobody watches. Events go over a broadcast channel that never waits: a slow browser misses some,
 //! the pipeline never notices.
 
+mod events;
+
+pub use events::{Event, EventKind, FrameNote, LiveBox, LiveBoxes};
+
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::{
@@ -13,32 +17,27 @@ use std::{
     time::Instant,
 };
 
-use schemars::JsonSchema;
 use serde::Serialize;
 use tokio::sync::broadcast;
-use uuid::Uuid;
 
-use super::{
-    hints::{Hint, hints},
-    preview::{Exposure, Preview},
-};
+use super::{hints::hints, preview::Preview};
 use domain::{
-    BoundingBox, Cell, ChromosomeClass, Damage, Quality,
+    Cell, Quality,
     frame::{FrameInfo, Pixels},
 };
 
 /// Shortest time between two pictures of one source on the page, in milliseconds.
-const PICTURE_EVERY_MS: u64 = 90;
+const PICTURE_INTERVAL_MS: u64 = 90;
 
-/// Pictures of a source that can still be fetched by number: the page asks for one a moment after it was told of it,
+/// Pictures of a source that can still be fetched by number: the page asks for one a moment after the event,
 /// and boxes arrive when the camera is some frames ahead.
 const PICTURES_KEPT: usize = 8;
 
 /// Events a client may lag behind before it misses some.
 const EVENTS_KEPT: usize = 256;
 
-/// Most finished cells told in a second.
-const CELLS_A_SECOND: f64 = 20.0;
+/// Most finished cells published per second.
+const CELLS_PER_SECOND: f64 = 20.0;
 
 /// A source as the page needs to know it.
 #[derive(Debug, Clone)]
@@ -56,63 +55,6 @@ pub struct LiveFrame {
     pub note: FrameNote,
     preview: Preview,
     jpeg: OnceLock<Option<Arc<[u8]>>>,
-}
-
-/// What is told about a frame: the `frame` event. The picture is at `sources/{source}/frame.jpg?frame={frame}`.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
-pub struct FrameNote {
-    /// Name of the source.
-    #[serde(serialize_with = "as_text")]
-    #[schemars(with = "String")]
-    pub source: Arc<str>,
-    /// Number of the frame within its source.
-    pub frame: u64,
-    /// Number of the scene it belongs to, where the pipeline groups frames: boxes of one frame hold for its scene.
-    pub scene: Option<u64>,
-    /// Width and height of the whole frame in pixels; boxes are in these.
-    pub size: [u32; 2],
-    /// Pixel size in micrometres, where known.
-    pub um_per_px: Option<f64>,
-    /// What triage thought.
-    pub quality: Quality,
-    /// Light.
-    pub exposure: Exposure,
-    /// What the person at the microscope could do better, worst first; empty when all is well.
-    pub hints: Vec<Hint>,
-}
-
-/// A chromosome on the live picture.
-#[derive(Debug, Clone, Serialize)]
-pub struct LiveBox {
-    /// Where, in pixels of the frame.
-    #[serde(rename = "box")]
-    pub bounds: BoundingBox,
-    /// Its class, where one was given.
-    pub class: Option<ChromosomeClass>,
-    /// Score of the class or of the box, 0 to 1.
-    pub score: f32,
-    /// Damage candidate.
-    pub damage: Damage,
-    /// True where it is part of a finding.
-    pub abnormal: bool,
-}
-
-/// The boxes found on one frame: the `boxes` event.
-#[derive(Debug, Clone, Serialize)]
-pub struct LiveBoxes {
-    /// Name of the source.
-    #[serde(serialize_with = "as_text")]
-    pub source: Arc<str>,
-    /// Number of the frame.
-    pub frame: u64,
-    /// Its scene, as in [`FrameNote::scene`].
-    pub scene: Option<u64>,
-    /// The cell that they became, where one was stored.
-    pub cell: Option<Uuid>,
-    /// The part of the frame that the cell fills.
-    pub region: Option<BoundingBox>,
-    /// The boxes.
-    pub boxes: Vec<LiveBox>,
 }
 
 impl LiveFrame {
@@ -147,79 +89,6 @@ impl LiveFrame {
     }
 }
 
-impl LiveBoxes {
-    /// The boxes of a finished cell.
-    pub fn of(cell: &Cell, scene: Option<u64>) -> Self {
-        let boxes = cell
-            .chromosomes
-            .iter()
-            .map(|c| LiveBox {
-                bounds: c.bounds,
-                class: c.class,
-                score: c.score,
-                damage: c.damage,
-                abnormal: cell.karyotype.findings.iter().any(|f| f.chromosomes.contains(&c.index)),
-            })
-            .collect();
-        Self {
-            source: cell.source.as_str().into(),
-            frame: cell.captured.frame,
-            scene,
-            cell: Some(cell.cell),
-            region: Some(cell.region),
-            boxes,
-        }
-    }
-}
-
-/// What kind of event, and its name on the wire.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum EventKind {
-    /// A live frame can be fetched; only for those who watch its source.
-    Frame,
-    /// Boxes of a frame; only for those who watch its source.
-    Boxes,
-    /// A cell was stored or corrected.
-    Cell,
-    /// A case changed.
-    Case,
-    /// The health of the daemon changed.
-    State,
-    /// Counters and rates.
-    Stats,
-    /// The dose of a case changed.
-    Dose,
-    /// An alarm was raised, acknowledged or cleared.
-    Alarm,
-}
-
-impl EventKind {
-    /// The name of the event in the stream.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Frame => "frame",
-            Self::Boxes => "boxes",
-            Self::Cell => "cell",
-            Self::Case => "case",
-            Self::State => "state",
-            Self::Stats => "stats",
-            Self::Dose => "dose",
-            Self::Alarm => "alarm",
-        }
-    }
-}
-
-/// One event, serialised once for all who listen.
-#[derive(Debug, Clone)]
-pub struct Event {
-    /// What it tells.
-    pub kind: EventKind,
-    /// The source it concerns, for events that only its watchers get.
-    pub source: Option<Arc<str>>,
-    /// The JSON text.
-    pub data: Arc<str>,
-}
-
 /// The hub. Cloning shares it.
 #[derive(Debug, Clone)]
 pub struct LiveHub {
@@ -231,7 +100,7 @@ struct Inner {
     started: Instant,
     channels: BTreeMap<Arc<str>, Channel>,
     events: broadcast::Sender<Event>,
-    /// Cells that may be told at once, and when that was counted, in seconds since the start.
+    /// Cells that may be published at once, and when that was counted, in seconds since the start.
     cells: Mutex<(f64, f64)>,
 }
 
@@ -278,7 +147,7 @@ impl LiveHub {
             })
             .collect();
         let (events, _) = broadcast::channel(EVENTS_KEPT);
-        let cells = Mutex::new((CELLS_A_SECOND, 0.0));
+        let cells = Mutex::new((CELLS_PER_SECOND, 0.0));
         Self { inner: Arc::new(Inner { started: Instant::now(), channels, events, cells }) }
     }
 
@@ -295,7 +164,7 @@ impl LiveHub {
             return false;
         }
         let shown = channel.shown.load(Relaxed);
-        shown == 0 || self.now() >= shown + PICTURE_EVERY_MS
+        shown == 0 || self.now() >= shown + PICTURE_INTERVAL_MS
     }
 
     /// Shows a frame to those who watch its source.
@@ -318,26 +187,26 @@ impl LiveHub {
         self.send(EventKind::Frame, Some(frame.note.source.clone()), &frame.note);
     }
 
-    /// Tells the boxes of a frame to those who watch its source.
+    /// Publishes the boxes of a frame to those who watch its source.
     pub fn boxes(&self, boxes: &LiveBoxes) {
         if let Some(channel) = self.inner.channels.get(&boxes.source)
             && channel.watching.load(Relaxed) > 0
         {
             #[derive(Serialize)]
-            struct Told<'a> {
+            struct BoxesEvent<'a> {
                 #[serde(flatten)]
                 boxes: &'a LiveBoxes,
                 /// The frame, while its picture is kept: the camera may be some frames ahead by now.
                 note: Option<&'a FrameNote>,
             }
             let picture = self.picture(&boxes.source, Some(boxes.frame));
-            let told = Told { boxes, note: picture.as_ref().map(|p| &p.note) };
-            self.send(EventKind::Boxes, Some(boxes.source.clone()), &told);
+            let event = BoxesEvent { boxes, note: picture.as_ref().map(|p| &p.note) };
+            self.send(EventKind::Boxes, Some(boxes.source.clone()), &event);
         }
     }
 
-    /// Tells a finished cell to everyone who listens; beyond [`CELLS_A_SECOND`] (and as many at once) some are left out,
-    /// since nobody reads faster and a page must stay fluid. The store has them all.
+    /// Publishes a finished cell to everyone who listens; beyond [`CELLS_PER_SECOND`] (and as many at once) some are left out,
+    /// since nobody reads faster and a page must stay responsive. The store has them all.
     pub fn publish_cell(&self, cell: &Cell) {
         if !self.has_listeners() {
             return;
@@ -345,18 +214,18 @@ impl LiveHub {
         let now = self.inner.started.elapsed().as_secs_f64();
         {
             let mut pace = lock(&self.inner.cells);
-            let (room, at) = *pace;
-            let room = (room + (now - at) * CELLS_A_SECOND).min(CELLS_A_SECOND);
-            *pace = (if room < 1.0 { room } else { room - 1.0 }, now);
-            if room < 1.0 {
+            let (tokens, at) = *pace;
+            let tokens = (tokens + (now - at) * CELLS_PER_SECOND).min(CELLS_PER_SECOND);
+            *pace = (if tokens < 1.0 { tokens } else { tokens - 1.0 }, now);
+            if tokens < 1.0 {
                 return;
             }
         }
-        self.tell(EventKind::Cell, cell);
+        self.publish(EventKind::Cell, cell);
     }
 
-    /// Tells everyone who listens. `what` is serialised once, and only when someone listens.
-    pub fn tell(&self, kind: EventKind, what: &impl Serialize) {
+    /// Publishes an event to everyone who listens. `what` is serialised once, and only when someone listens.
+    pub fn publish(&self, kind: EventKind, what: &impl Serialize) {
         self.send(kind, None, what);
     }
 
@@ -406,10 +275,6 @@ impl LiveHub {
     fn now(&self) -> u64 {
         self.inner.started.elapsed().as_millis() as u64 + 1
     }
-}
-
-fn as_text<S: serde::Serializer>(text: &Arc<str>, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(text)
 }
 
 /// A poisoned lock means that a reader panicked; the pictures are still whole.
@@ -480,12 +345,12 @@ mod tests {
         for _ in 0..200 {
             hub.publish_cell(&cell);
         }
-        let mut told = 0;
+        let mut published = 0;
         while page.try_recv().is_ok() {
-            told += 1;
+            published += 1;
         }
-        // The first are all told; what a slow test run lets in beside them is little.
-        assert!((CELLS_A_SECOND as usize..100).contains(&told), "{told}");
+        // The first are all published; what a slow test run adds to them is little.
+        assert!((CELLS_PER_SECOND as usize..100).contains(&published), "{published}");
     }
 
     #[test]
@@ -493,7 +358,7 @@ mod tests {
         let hub = hub();
         let mut slow = hub.listen();
         for n in 0..10 * EVENTS_KEPT {
-            hub.tell(EventKind::Stats, &n);
+            hub.publish(EventKind::Stats, &n);
         }
         assert!(matches!(slow.try_recv(), Err(broadcast::error::TryRecvError::Lagged(_))));
         assert!(slow.try_recv().is_ok(), "it goes on with what is still there");

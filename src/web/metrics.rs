@@ -120,7 +120,7 @@ impl Collector for Picture {
         let depth = ConstGauge::new(stats.outbox_depth as i64);
         writer.single("metaphased_outbox_depth", "Messages that wait for the broker", depth)?;
         let connected = ConstGauge::new(i64::from(state.broker.connected));
-        writer.single("metaphased_broker_connected", "1 while the connection to the broker stands", connected)?;
+        writer.single("metaphased_broker_connected", "1 while connected to the broker", connected)?;
 
         let by_stage = || stats.stages.iter().map(|(name, s)| (vec![("stage", name.as_str())], s));
         let done = by_stage().map(|(labels, s)| (labels, ConstCounter::new(s.done)));

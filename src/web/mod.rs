@@ -1,7 +1,7 @@
 //! Routes, live page, metrics, health: what people and programs see over HTTP.
 //!
 //! [`bind`] takes the port before anything else starts, [`Bound::serve`] answers on the runtime it is called on.
-//! [`LiveHub`] is what the pipeline talks to. Everything else is a file a group of routes.
+//! [`LiveHub`] is what the pipeline talks to. Everything else is one file per group of routes.
 
 mod cases;
 mod cells;
@@ -24,10 +24,9 @@ mod status;
 pub use cells::CellPage;
 pub use hints::{Hint, HintKind};
 pub use live::{Event, EventKind, FrameNote, LiveBox, LiveBoxes, LiveFrame, LiveHub, LiveSource, Watch};
-pub use preview::Exposure;
+pub use preview::FrameExposure;
 pub use problem::Problem;
 pub use server::{Bound, DEFAULT_PORT, WebError, WebOptions, bind};
-pub use sources::{PushDoor, PushedFrame};
 pub use status::Status;
 
 use std::sync::{Arc, Mutex};
@@ -51,8 +50,6 @@ pub struct WebParts {
     pub store: StoreReader,
     /// Where commands go.
     pub commands: CommandOutbox,
-    /// Where pushed frames go, when there is a source of kind `push`.
-    pub push: Option<Arc<dyn PushDoor>>,
 }
 
 /// What every route shares.

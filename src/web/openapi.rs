@@ -17,10 +17,10 @@ use domain::Cell;
 #[openapi(
     info(title = "metaphased", description = "Microscope frames to findings about chromosomes. Research use only; not a diagnosis."),
     paths(
-        status::status, events::events, sources::sources, sources::frame, sources::push, cells::cells, cells::cell,
+        status::status, events::events, sources::sources, sources::frame, cells::cells, cells::cell,
         cells::image, cells::thumbnail, cells::karyogram, cells::chromosome, cases::cases, cases::case,
         cases::case_report, commands::trigger, commands::command, commands::review,
-        commands::subject, commands::erase, probes::livez, probes::readyz
+        commands::subject, commands::close, commands::reopen, commands::erase, probes::livez, probes::readyz
     ),
     modifiers(&Token),
     security((), ("token" = []))
@@ -32,7 +32,7 @@ struct Token;
 impl Modify for Token {
     fn modify(&self, api: &mut utoipa::openapi::OpenApi) {
         let scheme =
-            HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("Needed beyond loopback.")).build();
+            HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("Required beyond loopback.")).build();
         api.components.get_or_insert_default().add_security_scheme("token", SecurityScheme::Http(scheme));
     }
 }
@@ -63,7 +63,7 @@ pub fn document() -> Value {
     generator.subschema_for::<commands::Trigger>();
     generator.subschema_for::<commands::CellReview>();
     generator.subschema_for::<commands::CaseSubject>();
-    generator.subschema_for::<commands::CaseErasure>();
+    generator.subschema_for::<commands::CaseAction>();
     let schemas = generator.take_definitions(true);
     // A description made of plain structs always becomes JSON.
     let mut api = serde_json::to_value(Api::openapi()).unwrap_or_default();

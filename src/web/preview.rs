@@ -28,7 +28,8 @@ pub struct Preview {
 
 /// How the light of a frame fits the range of the camera. Shares run from 0 to 1.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Exposure {
+#[schemars(rename = "Exposure")]
+pub struct FrameExposure {
     /// Share of pixels at the top of the range: their detail is lost.
     pub saturated: f32,
     /// Share of pixels at zero.
@@ -54,7 +55,7 @@ impl Preview {
     /// The reduced copy of `pixels`, with the exposure of the whole frame. 16-bit frames are spread over the 8 bits
     /// from their 0.1 to their 99.9 % grey value, so that a dim fluorescent field can be seen; the exposure is that
     /// of the unspread frame. None where the frame cannot be reduced (a side beyond 2^32 pixels).
-    pub fn of(pixels: &Pixels) -> Option<(Self, Exposure)> {
+    pub fn of(pixels: &Pixels) -> Option<(Self, FrameExposure)> {
         let (width, height) = (u32::try_from(pixels.width()).ok()?, u32::try_from(pixels.height()).ok()?);
         let longest = pixels.width().max(pixels.height());
         let scale = (LONGEST_SIDE as f64 / longest as f64).min(1.0);
@@ -92,7 +93,7 @@ impl Preview {
     }
 }
 
-impl From<LightLevels> for Exposure {
+impl From<LightLevels> for FrameExposure {
     fn from(light: LightLevels) -> Self {
         let LightLevels { saturated, black, low, median, high } = light;
         Self { saturated, black, low, median, high }

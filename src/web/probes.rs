@@ -1,4 +1,4 @@
-//! `livez` and `readyz`, for supervisors. They tell nothing about results and need no token.
+//! `livez` and `readyz`, for supervisors. They reveal nothing about results and need no token.
 
 use axum::{
     Router,

@@ -84,7 +84,7 @@ pub async fn as_problem(response: Response) -> Response {
         StatusCode::NOT_FOUND => {
             "There is nothing at this address; /api/v1/openapi.json lists what there is.".to_owned()
         }
-        StatusCode::METHOD_NOT_ALLOWED => "This address does not take this method.".to_owned(),
+        StatusCode::METHOD_NOT_ALLOWED => "This address does not accept this method.".to_owned(),
         _ => String::new(),
     };
     let mut answer = Problem::new(status, detail).into_response();

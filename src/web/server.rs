@@ -10,6 +10,7 @@ use std::{
 };
 
 use axum::{Router, middleware};
+use domain::{ErrorKind, HasKind};
 use jiff::Timestamp;
 use tokio::sync::watch;
 
@@ -25,20 +26,20 @@ pub const DEFAULT_PORT: u16 = 8080;
 /// How many follow it.
 const PORTS_TRIED: u16 = 100;
 
-/// How often counters are sampled and told.
-const STATS_EVERY: Duration = Duration::from_secs(2);
+/// How often counters are sampled and published.
+const STATS_INTERVAL: Duration = Duration::from_secs(2);
 
-/// Changes of the state within this time are told as one.
-const STATE_SETTLES: Duration = Duration::from_millis(150);
+/// Changes of the state within this time are published as one.
+const STATE_DEBOUNCE: Duration = Duration::from_millis(150);
 
 /// How long requests under way may take when the daemon stops.
-const LAST_REQUESTS: Duration = Duration::from_millis(800);
+const DRAIN_TIMEOUT: Duration = Duration::from_millis(800);
 
 /// What the server cannot start with.
 #[derive(Debug, thiserror::Error)]
 pub enum WebError {
     /// `web.listen` is no address.
-    #[error("web.listen = \"{0}\" is no address: give address:port such as 127.0.0.1:8080, or off")]
+    #[error("invalid web.listen '{0}': expected address:port such as 127.0.0.1:8080, or off")]
     Address(String),
     /// The token cannot be read.
     #[error("the token file {} cannot be read: {source}", path.display())]
@@ -75,12 +76,21 @@ pub enum WebError {
     Socket(#[from] io::Error),
 }
 
+impl HasKind for WebError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Address(_) | Self::Token { .. } | Self::ShortToken { .. } | Self::Open(_) => ErrorKind::Config,
+            Self::Taken { .. } | Self::NonFree | Self::Socket(_) => ErrorKind::Unavailable,
+        }
+    }
+}
+
 /// How the server is reached.
 #[derive(Debug, Clone, Default)]
 pub struct WebOptions {
     /// Where to listen; none: 127.0.0.1:8080 or the next free port.
     pub listen: Option<SocketAddr>,
-    /// The access token; needed beyond loopback.
+    /// The access token; required beyond loopback.
     pub token: Option<String>,
     /// Names it may be asked for as, besides its address and localhost.
     pub hosts: Vec<String>,
@@ -169,11 +179,11 @@ impl Bound {
             stopping: stopping.clone(),
             parts,
         };
-        let tellers = [tokio::spawn(tell_stats(app.clone())), tokio::spawn(tell_state(app.clone()))];
-        let mut told = stopping.clone();
+        let publishers = [tokio::spawn(publish_stats(app.clone())), tokio::spawn(publish_state(app.clone()))];
+        let mut stopped = stopping.clone();
         let server = axum::serve(listener, router(app)).with_graceful_shutdown(async move {
             // An error means that the sender is gone: stopping as well.
-            let _ = told.wait_for(|stop| *stop).await;
+            let _ = stopped.wait_for(|stop| *stop).await;
         });
         let mut server = std::pin::pin!(server.into_future());
         let ended = tokio::select! {
@@ -184,9 +194,9 @@ impl Bound {
         let result = match ended {
             Some(result) => result,
             // Someone who will not hang up does not hold the daemon.
-            None => tokio::time::timeout(LAST_REQUESTS, server).await.unwrap_or(Ok(())),
+            None => tokio::time::timeout(DRAIN_TIMEOUT, server).await.unwrap_or(Ok(())),
         };
-        for teller in tellers {
+        for teller in publishers {
             teller.abort();
         }
         Ok(result?)
@@ -219,28 +229,28 @@ pub(super) fn now() -> String {
     Timestamp::now().to_string()
 }
 
-/// Samples the counters, so that rates are known whoever asks, and tells them to those who listen.
-async fn tell_stats(app: App) {
+/// Samples the counters, so that rates are known for every request, and publishes them.
+async fn publish_stats(app: App) {
     let started = Instant::now();
     let mut rates = Rates::default();
-    let mut ticks = tokio::time::interval(STATS_EVERY);
+    let mut ticks = tokio::time::interval(STATS_INTERVAL);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
         let uptime = started.elapsed();
         let mut stats = app.parts.health.stats(now(), uptime);
         rates.fill(&mut stats, uptime);
-        app.parts.hub.tell(EventKind::Stats, &stats);
+        app.parts.hub.publish(EventKind::Stats, &stats);
         *app.stats.lock().unwrap_or_else(PoisonError::into_inner) = stats;
     }
 }
 
-/// Tells every change of the state.
-async fn tell_state(app: App) {
+/// Publishes every change of the state.
+async fn publish_state(app: App) {
     let mut changes = app.parts.health.watch();
     while changes.changed().await.is_ok() {
-        tokio::time::sleep(STATE_SETTLES).await;
+        tokio::time::sleep(STATE_DEBOUNCE).await;
         changes.mark_unchanged();
-        app.parts.hub.tell(EventKind::State, &app.parts.health.state(now()));
+        app.parts.hub.publish(EventKind::State, &app.parts.health.state(now()));
     }
 }

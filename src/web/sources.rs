@@ -1,12 +1,12 @@
-//! `sources`: cameras and folders, their live pictures, and frames pushed from outside.
+//! `sources`: cameras and folders, and their live pictures.
 
 use std::time::Duration;
 
 use axum::{
     Json, Router,
     body::Bytes,
-    extract::{DefaultBodyLimit, Path, Query, State},
-    http::{HeaderMap, StatusCode, header},
+    extract::{Path, Query, State},
+    http::{StatusCode, header},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
@@ -15,14 +15,10 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast::error::RecvError;
 
 use super::{App, EventKind, blocking, problem::Problem, server::now};
-use crate::station::{CommandError, SourceFacts, SourceState, SourceStats};
-use domain::StagePosition;
-
-/// Largest pushed frame in bytes.
-const LARGEST_FRAME: usize = 128 << 20;
+use crate::station::{SourceFacts, SourceState, SourceStats};
 
 /// How long a request without a number waits for a picture.
-const PICTURE_PATIENCE: Duration = Duration::from_secs(5);
+const PICTURE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A source: what it is, how it is, what it counted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -44,43 +40,18 @@ pub struct Sources {
     pub sources: Vec<SourceView>,
 }
 
-/// A frame that came over HTTP, as it came.
-#[derive(Debug, Clone)]
-pub struct PushedFrame {
-    /// An image file: PNG, JPEG, BMP, WebP or TIFF.
-    pub bytes: Bytes,
-    /// Media type, where one was told.
-    pub media_type: Option<String>,
-    /// The sender's event id, echoed.
-    pub trigger: Option<String>,
-    /// Stage position, where told.
-    pub stage_um: Option<StagePosition>,
-    /// Pixel size, where told.
-    pub um_per_px: Option<f64>,
-}
-
-/// Takes pushed frames. When it has answered, the frame is safe (spooled in lossless mode, on its way otherwise).
-pub trait PushDoor: Send + Sync {
-    /// Takes a frame for `source`; gives its number. Called on a thread that may wait for the disk.
-    ///
-    /// # Errors
-    /// [`CommandError::NotFound`] when there is no such source of kind `push`, [`CommandError::Unavailable`] when it
-    /// can take no more now, [`CommandError::Refused`] when it cannot be used.
-    fn push(&self, source: &str, frame: PushedFrame) -> Result<u64, CommandError>;
-}
-
 /// The routes.
 pub fn routes() -> Router<App> {
     Router::new()
         .route("/sources", get(sources))
         .route("/sources/{id}/frame.jpg", get(frame))
-        .route("/sources/{id}/frames", post(push).layer(DefaultBodyLimit::max(LARGEST_FRAME)))
+        .route("/sources/{id}/frames", post(refuse_frame))
 }
 
 /// The problem that a source's name is unknown.
 pub(super) fn no_such_source(app: &App, name: &str) -> Problem {
     let known: Vec<&str> = app.parts.hub.sources().map(|s| &*s.name).collect();
-    Problem::not_found(format!("There is no source '{name}'; there is {}.", known.join(", ")))
+    Problem::not_found(format!("There is no source '{name}': expected one of {}.", known.join(", ")))
 }
 
 /// All sources.
@@ -105,7 +76,7 @@ pub async fn sources(State(app): State<App>) -> Json<Sources> {
 
 /// Query of `sources/{id}/frame.jpg`.
 #[derive(Debug, Deserialize)]
-pub struct Wanted {
+pub struct PictureQuery {
     frame: Option<u64>,
 }
 
@@ -119,7 +90,7 @@ pub struct Wanted {
 pub async fn frame(
     State(app): State<App>,
     Path(id): Path<String>,
-    Query(Wanted { frame }): Query<Wanted>,
+    Query(PictureQuery { frame }): Query<PictureQuery>,
 ) -> Result<Response, Problem> {
     let hub = app.parts.hub.clone();
     let watch = hub.watch(&id).ok_or_else(|| no_such_source(&app, &id))?;
@@ -142,9 +113,9 @@ pub async fn frame(
                     }
                 }
             };
-            let came = tokio::time::timeout(PICTURE_PATIENCE, next).await.ok().flatten();
+            let came = tokio::time::timeout(PICTURE_TIMEOUT, next).await.ok().flatten();
             came.ok_or_else(|| {
-                let text = format!("{id} gave no frame within {} s; is it running?", PICTURE_PATIENCE.as_secs());
+                let text = format!("{id} gave no frame within {} s; is it running?", PICTURE_TIMEOUT.as_secs());
                 Problem::new(StatusCode::SERVICE_UNAVAILABLE, text)
             })?
         }
@@ -158,60 +129,15 @@ pub async fn frame(
     Ok((headers, Bytes::from_owner(jpeg)).into_response())
 }
 
-/// Query of `sources/{id}/frames`.
-#[derive(Debug, Default, Deserialize)]
-pub struct PushFacts {
-    trigger: Option<String>,
-    x_um: Option<f64>,
-    y_um: Option<f64>,
-    z_um: Option<f64>,
-    um_per_px: Option<f64>,
-}
-
-/// Takes an image file as a frame of a source of kind `push`.
-#[utoipa::path(post, path = "/api/v1/sources/{id}/frames", tag = "sources",
-    params(("id" = String, Path, description = "Name of the source"),
-        ("trigger" = Option<String>, Query, description = "The sender's event id, echoed"),
-        ("x_um" = Option<f64>, Query, description = "Stage position across the slide"),
-        ("y_um" = Option<f64>, Query, description = "Stage position along the slide"),
-        ("z_um" = Option<f64>, Query, description = "Focus"),
-        ("um_per_px" = Option<f64>, Query, description = "Pixel size in micrometres")),
-    request_body(content = Vec<u8>, content_type = "application/octet-stream", description = "PNG, JPEG, BMP, WebP or TIFF"),
-    responses((status = 202, description = "Taken: `{\"source\": ..., \"frame\": ...}`"),
-        (status = 404, description = "No such source", body = ref("#/components/schemas/Problem")),
-        (status = 409, description = "It is no push source", body = ref("#/components/schemas/Problem")),
-        (status = 413, description = "Larger than 128 MiB", body = ref("#/components/schemas/Problem")),
-        (status = 503, description = "No room now", body = ref("#/components/schemas/Problem"))))]
-pub async fn push(
-    State(app): State<App>,
-    Path(id): Path<String>,
-    Query(facts): Query<PushFacts>,
-    headers: HeaderMap,
-    bytes: Bytes,
-) -> Result<(StatusCode, Json<serde_json::Value>), Problem> {
+/// Refuses a pushed frame. The address is reserved for sources of kind `push`, of which this version has none, so the
+/// route stands in no description.
+async fn refuse_frame(State(app): State<App>, Path(id): Path<String>) -> Problem {
     let state = app.parts.health.state(now());
-    let source = state.sources.get(&id).ok_or_else(|| no_such_source(&app, &id))?;
-    let door = match &app.parts.push {
-        Some(door) if source.kind == "push" => door.clone(),
-        _ => {
-            let text = format!("The source '{id}' is of kind '{}'; only one of kind 'push' takes frames.", source.kind);
-            return Err(Problem::new(StatusCode::CONFLICT, text));
-        }
-    };
-    if bytes.is_empty() {
-        return Err(Problem::bad_request("The body is empty; send an image file."));
-    }
-    let numbers = [facts.x_um, facts.y_um, facts.z_um, facts.um_per_px];
-    if numbers.into_iter().flatten().any(|n| !n.is_finite()) || facts.um_per_px.is_some_and(|n| n <= 0.0) {
-        return Err(Problem::bad_request("Positions are finite numbers of micrometres, um_per_px is above 0."));
-    }
-    let stage_um = match (facts.x_um, facts.y_um) {
-        (Some(x), Some(y)) => Some(StagePosition { x, y, z: facts.z_um.unwrap_or(0.0) }),
-        _ => None,
-    };
-    let media_type = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).map(str::to_owned);
-    let frame = PushedFrame { bytes, media_type, trigger: facts.trigger, stage_um, um_per_px: facts.um_per_px };
-    let name = id.clone();
-    let number = blocking(move || door.push(&name, frame)).await??;
-    Ok((StatusCode::ACCEPTED, Json(serde_json::json!({ "source": id, "frame": number }))))
+    let Some(source) = state.sources.get(&id) else { return no_such_source(&app, &id) };
+    let text = format!(
+        "This version has no sources that frames can be pushed to; '{id}' is of kind '{}'. Write the files to a \
+         folder and configure a source of kind 'folder'.",
+        source.kind
+    );
+    Problem::new(StatusCode::NOT_IMPLEMENTED, text)
 }

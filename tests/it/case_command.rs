@@ -64,7 +64,7 @@ fn a_case_is_listed_shown_and_exported_while_the_daemon_runs() {
     assert_eq!(read(&format!("chromosomes/{cell}/00.png")), "png");
 
     assert_eq!(case(folder.path(), &["show", "nobody"]).status.code(), Some(66));
-    // Somebody has the store and tells no address.
+    // Another process has the store and has left no address.
     let busy = case(folder.path(), &["erase", "K/17", "--by", "kb"]);
     assert_eq!(busy.status.code(), Some(75), "{}", String::from_utf8_lossy(&busy.stderr));
 }
@@ -81,4 +81,19 @@ fn an_erased_case_is_gone_from_the_list() {
     let nowhere = folder.path().join("nowhere");
     assert_eq!(case(&nowhere, &["erase", "K/17", "--by", "kb"]).status.code(), Some(66));
     assert!(!nowhere.exists(), "no store is made on the way");
+}
+
+#[test]
+fn a_closed_case_says_so_and_can_be_reopened() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(filled(folder.path()));
+    let closed = case(folder.path(), &["close", "K/17", "--by", "kb"]);
+    assert!(closed.status.success(), "{}", String::from_utf8_lossy(&closed.stderr));
+    let shown = |id| String::from_utf8(case(folder.path(), &["show", id]).stdout).unwrap();
+    assert!(shown("K/17").contains(", closed 2") && shown("K/17").contains("case closed"), "{}", shown("K/17"));
+
+    assert!(case(folder.path(), &["reopen", "K/17", "--by", "kb"]).status.success());
+    assert!(shown("K/17").contains(", open,") && shown("K/17").contains("case reopened"), "{}", shown("K/17"));
+    assert_eq!(case(folder.path(), &["close", "nobody", "--by", "kb"]).status.code(), Some(66));
+    assert_eq!(case(folder.path(), &["close", "K/17", "--by", " "]).status.code(), Some(65));
 }

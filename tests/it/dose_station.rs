@@ -337,8 +337,8 @@ fn the_daemon_on_a_simulated_exposure_finds_its_dose_and_does_what_people_ask() 
 
     // Commands of this machine find the daemon that has the store.
     let folder = folder.path();
-    let told = case(folder, &["subject", CASE, "--by", "ana", "--exposed", "2025-11-01", "--sampled", "2026-11-01"]);
-    assert!(told.status.success(), "{}", String::from_utf8_lossy(&told.stderr));
+    let set = case(folder, &["subject", CASE, "--by", "ana", "--exposed", "2025-11-01", "--sampled", "2026-11-01"]);
+    assert!(set.status.success(), "{}", String::from_utf8_lossy(&set.stderr));
     let late = dose()["estimate"]["dose_gy"]["value"].as_f64().unwrap();
     assert!(late > limit("value") * 0.95, "{late}");
     assert!(dose()["flags"].to_string().contains("subject data"), "{:#}", dose());
@@ -348,6 +348,17 @@ fn the_daemon_on_a_simulated_exposure_finds_its_dose_and_does_what_people_ask() 
 
     let open = case(folder, &["erase", CASE, "--by", "ana"]);
     assert_eq!(open.status.code(), Some(65), "{}", String::from_utf8_lossy(&open.stderr));
+    let open = case(folder, &["close", CASE, "--by", "ana"]);
+    assert_eq!(open.status.code(), Some(65), "it takes cells: {}", String::from_utf8_lossy(&open.stderr));
+    daemon.post("commands/case", &json!({ "case": null, "slide": null }));
+    // A closed case takes no further cells, until it is reopened.
+    assert!(case(folder, &["close", CASE, "--by", "ana"]).status.success());
+    assert!(daemon.get("cases/exercise%201").unwrap()["closed"].is_string());
+    let again = json!({ "case": CASE, "slide": null });
+    let refused = ureq::post(format!("{}/api/v1/commands/case", daemon.page)).send_json(&again);
+    assert!(matches!(refused, Err(ureq::Error::StatusCode(409))), "{refused:?}");
+    assert!(case(folder, &["reopen", CASE, "--by", "ana"]).status.success());
+    daemon.post("commands/case", &again);
     daemon.post("commands/case", &json!({ "case": null, "slide": null }));
     let erased = case(folder, &["erase", CASE, "--by", "ana"]);
     assert!(erased.status.success(), "{}", String::from_utf8_lossy(&erased.stderr));

@@ -16,7 +16,7 @@ use crate::broker::{Gate, Mosquitto, Subscriber, mosquitto_is_missing, wait_unti
 use domain::Verdict;
 use metaphased::{
     config::{MqttConfig, MqttVersion},
-    mqtt::{MqttSession, Settings},
+    mqtt::{BrokerSettings, MqttSession},
     station::{Birth, CommandInbox, Health, Level, command_channel},
     store::{CellCommit, FrameCommit, Latest, Message, Store, StoreOptions},
 };
@@ -37,7 +37,7 @@ fn daemon(config: &MqttConfig) -> Daemon {
     let health = Health::new(Birth { schema: "birth/1".into(), station: "lab-1".into(), ..Birth::default() });
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let (outbox, inbox) = command_channel(16);
-    let settings = Settings::new(config, "lab-1", None).unwrap();
+    let settings = BrokerSettings::new(config, "lab-1", None).unwrap();
     let session = MqttSession::start(runtime.handle(), settings, store.clone(), health.clone(), outbox).unwrap();
     Daemon { store, health, session, inbox, runtime, _folder: folder }
 }
@@ -178,7 +178,7 @@ fn a_killed_daemon_is_offline_and_its_cells_come_with_the_next_run() {
     first.store.commit(&[cell(0), cell(1)]).unwrap();
 
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-    let settings = Settings::new(&plain(mosquitto.port), "lab-1", None).unwrap();
+    let settings = BrokerSettings::new(&plain(mosquitto.port), "lab-1", None).unwrap();
     let health = Health::new(Birth::default());
     let (outbox, _inbox) = command_channel(1);
     let second = MqttSession::start(runtime.handle(), settings, first.store.clone(), health.clone(), outbox).unwrap();

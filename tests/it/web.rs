@@ -272,7 +272,7 @@ fn commands_are_handed_to_the_daemon_by_name() {
     assert_eq!(get(&server, "/api/v1/status").json()["state"]["case"], "c-9");
     assert_eq!(post(&server, "/api/v1/commands/dance", &json!({})).status, 400);
     assert_eq!(post(&server, "/api/v1/trigger", &json!({ "trigger": "t", "source": "nowhere" })).status, 404);
-    assert_eq!(post(&server, "/api/v1/sources/scope/frames", &json!({})).status, 409, "a simulator takes no frames");
+    assert_eq!(post(&server, "/api/v1/sources/scope/frames", &json!({})).status, 501, "no source takes pushed frames");
 }
 
 /// Reads events until one of the kind comes; gives its data.
@@ -338,7 +338,7 @@ fn nothing_is_prepared_until_someone_watches_and_the_watch_ends_with_the_listene
     drop(stream);
     wait_until("the watch ends", Duration::from_secs(20), || {
         // A closed connection shows when something is written to it.
-        server.hub.tell(EventKind::Stats, &json!({}));
+        server.hub.publish(EventKind::Stats, &json!({}));
         !server.hub.watchers("scope")
     });
     drop(quiet);

@@ -119,7 +119,7 @@ pub(super) fn report_candidates(cell: &mut Cell) {
     let candidates = damage(&cell.chromosomes, true);
     if !candidates.is_empty() {
         let told: Vec<&str> = candidates.iter().map(|f| f.text.as_str()).collect();
-        cell.karyotype.reason = format!("{}; to be looked at: {}", cell.karyotype.reason, told.join("; "));
+        cell.karyotype.reason = format!("{}; for review: {}", cell.karyotype.reason, told.join("; "));
         cell.karyotype.findings.extend(candidates);
     }
     cell.counts = counts(cell);
@@ -188,8 +188,11 @@ fn numerical(
         let times = number.abs_diff(normal);
         let sign = if gained { '+' } else { '-' };
         let code = format!("{sign}{class}");
-        let mut text =
-            format!("{} of {class}: {number} where {normal} are usual", if gained { "gain" } else { "loss" });
+        let mut text = format!(
+            "{} of chromosome {class} ({number} {}, expected {normal})",
+            if gained { "gain" } else { "loss" },
+            if number == 1 { "copy" } else { "copies" }
+        );
         if !gained && class.is_acrocentric() {
             text.push_str("; a fusion with another acrocentric chromosome is not excluded");
         }
@@ -237,7 +240,7 @@ fn sex_finding(
         class: Some(class),
         iscn: Some(complement.clone()),
         posterior: assignment.sex_posterior,
-        text: format!("sex chromosomes {complement}: {} where {} are usual", x + y, assignment.ploidy),
+        text: format!("sex chromosomes {complement} ({}, expected {})", x + y, assignment.ploidy),
         chromosomes,
         syndrome: syndrome(&complement).map(|s| s.name.clone()),
     })
@@ -292,7 +295,7 @@ fn judge(
     let found: u32 = assignment.found.iter().map(|n| u32::from(*n)).sum();
     let expected: u32 = assignment.copy_numbers.iter().map(|n| u32::from(*n)).sum();
     if (found as usize) < MIN_CHROMOSOMES {
-        return not_assessable(format!("only {found} chromosomes were found: a piece of a cell"));
+        return not_assessable(format!("only {found} chromosomes were found: part of a cell"));
     }
     let losses: u32 = findings
         .iter()
@@ -326,16 +329,13 @@ fn judge(
         return not_assessable(format!("{} is possible but not sure ({:.0} %)", weak.text, 100.0 * weak.posterior));
     }
     if f64::from(assignment.normal) < settings.normal_posterior {
-        return not_assessable(format!(
-            "no karyotype is sure: a normal one has a probability of {:.0} %",
-            100.0 * assignment.normal
-        ));
+        return not_assessable(format!("no confident karyotype (normal: {:.0} %)", 100.0 * assignment.normal));
     }
     let unclear = cell.chromosomes.iter().filter(|c| c.class.is_none()).count();
     let beside = match unclear {
         0 => String::new(),
         1 => "; one object beside them is no chromosome".into(),
-        n => format!("; {n} objects beside them are no chromosomes"),
+        n => format!("; {n} other objects are not chromosomes"),
     };
     (Verdict::Normal, format!("{found} chromosomes, nothing unusual in number{beside}"))
 }

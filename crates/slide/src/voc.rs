@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use quick_xml::escape::escape;
+
 use super::FieldTruth;
 
 impl FieldTruth {
@@ -13,8 +15,8 @@ impl FieldTruth {
             "<annotation>\n  <folder>{}</folder>\n  <filename>{}</filename>\n  <source><database>metaphased virtual \
              slide</database></source>\n  <size><width>{width}</width><height>{height}</height><depth>1</depth></size>\n  \
              <segmented>1</segmented>\n",
-            escaped(folder),
-            escaped(file),
+            escape(folder),
+            escape(file),
         );
         for chromosome in self.cells.iter().flat_map(|cell| &cell.chromosomes) {
             let class = chromosome.class;
@@ -44,8 +46,4 @@ impl FieldTruth {
         xml.push_str("</annotation>\n");
         xml
     }
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }

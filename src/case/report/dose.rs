@@ -19,7 +19,7 @@ pub fn section(out: &mut String, dose: &CaseDose, drawing: Option<&str>, subject
         AlarmState::Held => {
             out.push_str("<p class=\"alarm\">Alarm held until a person has looked at the called dicentrics</p>");
         }
-        AlarmState::Raised => out.push_str("<p class=\"alarm\">Alarm raised, nobody has answered</p>"),
+        AlarmState::Raised => out.push_str("<p class=\"alarm\">Alarm raised, not acknowledged</p>"),
         AlarmState::Acknowledged => out.push_str("<p class=\"alarm\">Alarm raised and acknowledged</p>"),
     }
     if let Some(drawing) = drawing {
@@ -35,10 +35,10 @@ pub fn section(out: &mut String, dose: &CaseDose, drawing: Option<&str>, subject
         person(out, subject);
     }
     out.push_str("</div></div>");
-    let told = dose.flags.iter().chain(dose.estimate.iter().flat_map(|e| &e.warnings));
-    let told: Vec<String> = told.map(|text| format!("<li>{}</li>", escape(text))).collect();
-    if !told.is_empty() {
-        let _ = write!(out, "<h2>To know</h2><ul>{}</ul>", told.concat());
+    let notes = dose.flags.iter().chain(dose.estimate.iter().flat_map(|e| &e.warnings));
+    let notes: Vec<String> = notes.map(|text| format!("<li>{}</li>", escape(text))).collect();
+    if !notes.is_empty() {
+        let _ = write!(out, "<h2>Notes</h2><ul>{}</ul>", notes.concat());
     }
     distribution(out, dose);
 }
@@ -92,7 +92,7 @@ fn counts(out: &mut String, dose: &CaseDose) {
     let mut unselected: Vec<String> = [
         (cells.incomplete, "incomplete"),
         (cells.second_division, "in a later division"),
-        (cells.unclear, "with pieces nobody could tell"),
+        (cells.unclear, "with unclear aberrations"),
     ]
     .into_iter()
     .filter(|(n, _)| *n > 0)

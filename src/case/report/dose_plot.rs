@@ -1,6 +1,7 @@
 //! The curve with its band, calibration points and the estimate, for a report or the page.
 
 use dosimetry::{Bounded, Estimate, FitPoint, Gray, Level, Response, Yield, yield_limits};
+use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use std::sync::OnceLock;
@@ -27,6 +28,32 @@ pub struct DosePlot<'a> {
     pub to: Option<Gray>,
     /// Width and height in pixels.
     pub size: (u32, u32),
+}
+
+type Chart<'c, B> = ChartContext<'c, B, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
+type Drawn<B> = Result<(), DrawingAreaErrorKind<<B as DrawingBackend>::ErrorType>>;
+
+/// Ends of the axes, and how large text and strokes are.
+#[derive(Clone, Copy)]
+struct Scale {
+    /// Highest dose, Gy.
+    to: f64,
+    /// Highest yield.
+    top: f64,
+    /// Pixels of one point.
+    unit: f64,
+}
+
+impl Scale {
+    /// Points in pixels.
+    fn pt(self, size: f64) -> i32 {
+        (size * self.unit).round() as i32
+    }
+
+    /// Width of a line in pixels.
+    fn stroke(self) -> u32 {
+        self.pt(2.0).max(1) as u32
+    }
 }
 
 impl DosePlot<'_> {
@@ -100,23 +127,24 @@ impl DosePlot<'_> {
         (to, 1.06 * top.fold(band, f64::max).max(1e-3))
     }
 
+    fn scale(&self) -> Scale {
+        let (to, top) = self.ranges();
+        // Text grows with the drawing.
+        let unit = (f64::from(self.size.0.min(self.size.1 * 3 / 2)) / 900.0).max(0.5);
+        Scale { to, top, unit }
+    }
+
     fn factor(&self) -> f64 {
         self.response.band_factor(self.band)
     }
 
-    fn draw<B: DrawingBackend>(
-        &self,
-        area: &DrawingArea<B, plotters::coord::Shift>,
-    ) -> Result<(), DrawingAreaErrorKind<B::ErrorType>> {
+    fn draw<B: DrawingBackend>(&self, area: &DrawingArea<B, plotters::coord::Shift>) -> Drawn<B> {
         static REGISTERED: OnceLock<bool> = OnceLock::new();
         REGISTERED.get_or_init(|| {
             plotters::style::register_font("sans-serif", FontStyle::Normal, karyotype::karyogram::font::FILE).is_ok()
         });
-        let (to, top) = self.ranges();
-        // Text grows with the drawing.
-        let unit = (f64::from(self.size.0.min(self.size.1 * 3 / 2)) / 900.0).max(0.5);
-        let pt = move |size: f64| (size * unit).round() as i32;
-        let half = pt(11.0);
+        let scale = self.scale();
+        let pt = move |size| scale.pt(size);
         area.fill(&WHITE)?;
         let counted = self.response.curve().assay().name();
         let mut chart = ChartBuilder::on(area)
@@ -125,7 +153,7 @@ impl DosePlot<'_> {
             .margin_right(pt(24.0))
             .x_label_area_size(pt(52.0))
             .y_label_area_size(pt(74.0))
-            .build_cartesian_2d(0.0..to, 0.0..top)?;
+            .build_cartesian_2d(0.0..scale.to, 0.0..scale.top)?;
         chart
             .configure_mesh()
             .light_line_style(TRANSPARENT)
@@ -139,75 +167,9 @@ impl DosePlot<'_> {
             .axis_desc_style(("sans-serif", pt(16.0)).into_font().color(&INK))
             .draw()?;
 
-        let doses = || (0..=300).map(|i| to * f64::from(i) / 300.0);
-        let factor = self.factor();
-        let banded = self.response.error_at(Gray::clamped(to)).value() > 0.0;
-        if banded {
-            let upper = doses().map(|d| (d, self.band(d, factor).clamp(0.0, top)));
-            let lower = doses().map(|d| (d, self.band(d, -factor).clamp(0.0, top)));
-            let mut outline: Vec<(f64, f64)> = upper.collect();
-            outline.extend(lower.collect::<Vec<_>>().into_iter().rev());
-            let name = format!("{:.0} % band of the curve", self.band.value() * 100.0);
-            chart.draw_series(std::iter::once(Polygon::new(outline, CURVE.mix(0.15))))?.label(name).legend(
-                move |(x, y)| Rectangle::new([(x, y - pt(5.0)), (x + 2 * half, y + pt(5.0))], CURVE.mix(0.15).filled()),
-            );
-        }
-        let line: Vec<(f64, f64)> = doses().map(|d| (d, self.expected(d))).take_while(|(_, y)| *y <= top).collect();
-        let stroke = pt(2.0).max(1) as u32;
-        chart
-            .draw_series(LineSeries::new(line, CURVE.stroke_width(stroke)))?
-            .label(self.response.curve().id())
-            .legend(move |(x, y)| PathElement::new([(x, y), (x + 2 * half, y)], CURVE.stroke_width(stroke)));
-
-        if !self.points.is_empty() {
-            let arm = to * 0.006;
-            for p in self.points {
-                let (d, found) = (p.dose.value(), yield_limits(&p.sample, self.band));
-                let (low, high) = (found.low.map_or(0.0, Yield::value), found.high.map_or(top, Yield::value).min(top));
-                let strokes =
-                    [[(d, low), (d, high)], [(d - arm, low), (d + arm, low)], [(d - arm, high), (d + arm, high)]];
-                chart.draw_series(strokes.map(|ends| PathElement::new(ends, INK.stroke_width((stroke / 2).max(1)))))?;
-            }
-            chart
-                .draw_series(
-                    self.points
-                        .iter()
-                        .map(|p| Circle::new((p.dose.value(), p.sample.mean().value()), pt(3.0), INK.filled())),
-                )?
-                .label("calibration points")
-                .legend(move |(x, y)| Circle::new((x + half, y), pt(3.0), INK.filled()));
-        }
-        if let Some(e) = self.estimate {
-            let whole = Bounded { value: e.dose_gy.value, low: e.dose_gy.low, high: e.dose_gy.high };
-            let mut marks = vec![(whole, e.yield_.value, WHOLE, "whole body")];
-            if let Some(p) = &e.partial_body {
-                marks.push((p.dose_gy, p.yield_.value, PART, "exposed part"));
-            }
-            for (dose, y, colour, what) in marks {
-                let (low, high) = (dose.low.unwrap_or(0.0), dose.high.unwrap_or(to).min(to));
-                let strip = Rectangle::new([(low, 0.0), (high, top)], colour.mix(0.10).filled());
-                let upper = dose.high.map_or("not bounded".into(), |h| format!("{h:.2}"));
-                let label = format!("{what}: {:.2} Gy ({low:.2} to {upper})", dose.value);
-                chart
-                    .draw_series(std::iter::once(strip))?
-                    .label(label)
-                    .legend(move |(x, y)| Circle::new((x + half, y), pt(4.5), colour.filled()));
-                let cross = [(0.0, y.min(top)), (dose.value, y.min(top)), (dose.value, 0.0)];
-                chart.draw_series(DashedLineSeries::new(
-                    cross,
-                    pt(6.0) as u32,
-                    pt(4.0) as u32,
-                    colour.stroke_width(stroke),
-                ))?;
-                let foot = [(low, 0.0), (high, 0.0)];
-                chart.draw_series(LineSeries::new(foot, colour.stroke_width(3 * stroke)))?;
-                chart.draw_series(std::iter::once(Circle::new(
-                    (dose.value.min(to), y.min(top)),
-                    pt(5.0),
-                    colour.filled(),
-                )))?;
-            }
-        }
+        self.draw_curve(&mut chart, scale)?;
+        self.draw_points(&mut chart, scale)?;
+        self.draw_estimate(&mut chart, scale)?;
         chart
             .configure_series_labels()
             .position(SeriesLabelPosition::UpperLeft)
@@ -224,6 +186,99 @@ impl DosePlot<'_> {
         let corner = (self.size.0 as i32 - pt(8.0), self.size.1 as i32 - pt(4.0));
         area.draw(&Text::new("research use only", corner, notice))?;
         area.present()
+    }
+
+    /// The curve with its band.
+    fn draw_curve<'c, B: DrawingBackend + 'c>(&self, chart: &mut Chart<'c, B>, scale: Scale) -> Drawn<B> {
+        let Scale { to, top, .. } = scale;
+        let pt = move |size| scale.pt(size);
+        let half = pt(11.0);
+        let doses = || (0..=300).map(|i| to * f64::from(i) / 300.0);
+        let factor = self.factor();
+        let banded = self.response.error_at(Gray::clamped(to)).value() > 0.0;
+        if banded {
+            let upper = doses().map(|d| (d, self.band(d, factor).clamp(0.0, top)));
+            let lower = doses().map(|d| (d, self.band(d, -factor).clamp(0.0, top)));
+            let mut outline: Vec<(f64, f64)> = upper.collect();
+            outline.extend(lower.collect::<Vec<_>>().into_iter().rev());
+            let name = format!("{:.0} % band of the curve", self.band.value() * 100.0);
+            chart.draw_series(std::iter::once(Polygon::new(outline, CURVE.mix(0.15))))?.label(name).legend(
+                move |(x, y)| Rectangle::new([(x, y - pt(5.0)), (x + 2 * half, y + pt(5.0))], CURVE.mix(0.15).filled()),
+            );
+        }
+        let line: Vec<(f64, f64)> = doses().map(|d| (d, self.expected(d))).take_while(|(_, y)| *y <= top).collect();
+        let stroke = scale.stroke();
+        chart
+            .draw_series(LineSeries::new(line, CURVE.stroke_width(stroke)))?
+            .label(self.response.curve().id())
+            .legend(move |(x, y)| PathElement::new([(x, y), (x + 2 * half, y)], CURVE.stroke_width(stroke)));
+        Ok(())
+    }
+
+    /// The calibration points with their limits.
+    fn draw_points<'c, B: DrawingBackend + 'c>(&self, chart: &mut Chart<'c, B>, scale: Scale) -> Drawn<B> {
+        let Scale { to, top, .. } = scale;
+        let pt = move |size| scale.pt(size);
+        let half = pt(11.0);
+        let stroke = scale.stroke();
+        if self.points.is_empty() {
+            return Ok(());
+        }
+        let arm = to * 0.006;
+        for p in self.points {
+            let (d, found) = (p.dose.value(), yield_limits(&p.sample, self.band));
+            let (low, high) = (found.low.map_or(0.0, Yield::value), found.high.map_or(top, Yield::value).min(top));
+            let strokes = [[(d, low), (d, high)], [(d - arm, low), (d + arm, low)], [(d - arm, high), (d + arm, high)]];
+            chart.draw_series(strokes.map(|ends| PathElement::new(ends, INK.stroke_width((stroke / 2).max(1)))))?;
+        }
+        chart
+            .draw_series(
+                self.points
+                    .iter()
+                    .map(|p| Circle::new((p.dose.value(), p.sample.mean().value()), pt(3.0), INK.filled())),
+            )?
+            .label("calibration points")
+            .legend(move |(x, y)| Circle::new((x + half, y), pt(3.0), INK.filled()));
+        Ok(())
+    }
+
+    /// The estimate of the whole body and of an exposed part, each with its limits.
+    fn draw_estimate<'c, B: DrawingBackend + 'c>(&self, chart: &mut Chart<'c, B>, scale: Scale) -> Drawn<B> {
+        let Scale { to, top, .. } = scale;
+        let pt = move |size| scale.pt(size);
+        let half = pt(11.0);
+        let stroke = scale.stroke();
+        let Some(e) = self.estimate else { return Ok(()) };
+        let whole = Bounded { value: e.dose_gy.value, low: e.dose_gy.low, high: e.dose_gy.high };
+        let mut marks = vec![(whole, e.yield_.value, WHOLE, "whole body")];
+        if let Some(p) = &e.partial_body {
+            marks.push((p.dose_gy, p.yield_.value, PART, "exposed part"));
+        }
+        for (dose, y, colour, what) in marks {
+            let (low, high) = (dose.low.unwrap_or(0.0), dose.high.unwrap_or(to).min(to));
+            let strip = Rectangle::new([(low, 0.0), (high, top)], colour.mix(0.10).filled());
+            let upper = dose.high.map_or("not bounded".into(), |h| format!("{h:.2}"));
+            let label = format!("{what}: {:.2} Gy ({low:.2} to {upper})", dose.value);
+            chart
+                .draw_series(std::iter::once(strip))?
+                .label(label)
+                .legend(move |(x, y)| Circle::new((x + half, y), pt(4.5), colour.filled()));
+            let cross = [(0.0, y.min(top)), (dose.value, y.min(top)), (dose.value, 0.0)];
+            chart.draw_series(DashedLineSeries::new(
+                cross,
+                pt(6.0) as u32,
+                pt(4.0) as u32,
+                colour.stroke_width(stroke),
+            ))?;
+            let foot = [(low, 0.0), (high, 0.0)];
+            chart.draw_series(LineSeries::new(foot, colour.stroke_width(3 * stroke)))?;
+            chart.draw_series(std::iter::once(Circle::new(
+                (dose.value.min(to), y.min(top)),
+                pt(5.0),
+                colour.filled(),
+            )))?;
+        }
+        Ok(())
     }
 }
 

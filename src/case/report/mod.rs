@@ -69,7 +69,7 @@ impl Report<'_> {
         }
         let state = self.case.state.as_deref().and_then(|text| serde_json::from_str(text).ok());
         if let Some(Value::Object(fields)) = state {
-            section(&mut out, "What the cells say together", &fields);
+            section(&mut out, "Case summary", &fields);
         }
         if self.cells.iter().any(|cell| cell.dicentric.is_some()) {
             scoring_sheet::table(&mut out, self.cells);
@@ -203,7 +203,7 @@ fn models(out: &mut String, cells: &[Cell]) {
 }
 
 fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+    quick_xml::escape::escape(text).into_owned()
 }
 
 #[cfg(test)]

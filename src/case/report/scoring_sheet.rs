@@ -1,6 +1,6 @@
 //! The scoring sheet: one line a cell, with all that decides whether and how it counts.
 //!
-//! ISO 19238:2023 has such a sheet in its annex G. Its text was not at hand: the columns are what a dose rests on, to be
+//! ISO 19238:2023 has such a sheet in its annex G. Its text was not available: the columns are what a dose rests on, to be
 //! compared with the standard by whoever has it.
 
 use std::fmt::Write as _;
@@ -83,7 +83,7 @@ pub fn table(out: &mut String, cells: &[Cell]) {
     let _ = write!(
         out,
         "<h2>Scoring sheet</h2><p class=\"small muted\">A cell counts when its centromeres add up to {range}, it is not in a \
-         later division, and a person has told the counts that a machine could not. A dicentric holds two centromeres, a \
+         later division, and a person has resolved the counts that the machine could not. A dicentric holds two centromeres, a \
          tricentric three; “higher” lists the centromeres of each piece with more.</p>\
          <table class=\"sheet small\"><thead><tr>"
     );

@@ -1,12 +1,13 @@
 //! `case export`: a case as files that a person and other programs can read.
 
 use std::{
+    fmt,
     fs::{self, File},
-    io::{self, BufWriter, Write},
+    io::{BufWriter, Write},
     path::Path,
 };
 
-use super::{case_json, failure, review_json, whole};
+use super::{case_json, review_json, whole};
 use crate::{
     case::report::{Report, scoring_sheet},
     cli::{Exit, Failure, write_karyogram},
@@ -16,13 +17,13 @@ use crate::{
 use dosimetry::Subject;
 use karyotype::karyogram::{self, Orientation};
 
+fn writing<E: fmt::Display>(path: &Path) -> impl Fn(E) -> Failure {
+    move |error| Failure::writing(path, error)
+}
+
 /// Writes the case to the folder `out`.
 pub fn export(store: &StoreReader, config: &Config, id: &str, out: &Path) -> Result<Exit, Failure> {
     let whole = whole(store, id)?;
-    let cannot = |path: &Path| {
-        let path = path.display().to_string();
-        move |error: io::Error| Failure::new(Exit::CannotCreate, format!("cannot write {path}: {error}"))
-    };
     let lines = |name: &str, lines: &mut dyn Iterator<Item = String>| {
         let path = out.join(name);
         let write = || {
@@ -32,26 +33,25 @@ pub fn export(store: &StoreReader, config: &Config, id: &str, out: &Path) -> Res
             }
             file.flush()
         };
-        write().map_err(cannot(&path))
+        write().map_err(writing(&path))
     };
-    fs::create_dir_all(out).map_err(cannot(out))?;
+    fs::create_dir_all(out).map_err(writing(out))?;
     lines("case.json", &mut std::iter::once(case_json(&whole.case).to_string()))?;
     lines("cells.jsonl", &mut whole.rows.iter().map(|row| row.document.clone()))?;
     lines("reviews.jsonl", &mut whole.reviews.iter().map(|review| review_json(review).to_string()))?;
 
     let path = out.join("cells.csv");
-    let broken = |error: csv::Error| Failure::new(Exit::CannotCreate, format!("cannot write a table: {error}"));
-    let mut table = csv::Writer::from_path(&path).map_err(broken)?;
-    table.write_record(COLUMNS).map_err(broken)?;
+    let mut table = csv::Writer::from_path(&path).map_err(writing(&path))?;
+    table.write_record(COLUMNS).map_err(writing(&path))?;
     for row in &whole.rows {
-        let cell = row.cell().map_err(failure)?;
-        table.write_record(columns(&cell)).map_err(broken)?;
+        let cell = row.cell()?;
+        table.write_record(columns(&cell)).map_err(writing(&path))?;
         let folder = out.join("chromosomes").join(&row.id);
-        let pictures = store.crops(cell.cell).map_err(failure)?;
+        let pictures = store.crops(cell.cell)?;
         for (index, png) in &pictures {
-            fs::create_dir_all(&folder).map_err(cannot(&folder))?;
+            fs::create_dir_all(&folder).map_err(writing(&folder))?;
             let path = folder.join(format!("{index:02}.png"));
-            fs::write(&path, png).map_err(cannot(&path))?;
+            fs::write(&path, png).map_err(writing(&path))?;
         }
         if cell.chromosomes.iter().any(|c| c.class.is_some()) {
             let folder = out.join("karyograms");
@@ -59,8 +59,8 @@ pub fn export(store: &StoreReader, config: &Config, id: &str, out: &Path) -> Res
             write_karyogram(&folder, &row.id, &cell, &crops, Orientation::Upright)?;
         }
     }
-    table.flush().map_err(cannot(&path))?;
-    let cells = whole.rows.iter().map(CellRow::cell).collect::<Result<Vec<_>, _>>().map_err(failure)?;
+    table.flush().map_err(writing(&path))?;
+    let cells = whole.rows.iter().map(CellRow::cell).collect::<Result<Vec<_>, _>>()?;
     let subject = whole.case.subject.as_deref().and_then(|text| serde_json::from_str::<Subject>(text).ok());
     let report = Report {
         station: &config.station,
@@ -76,12 +76,12 @@ pub fn export(store: &StoreReader, config: &Config, id: &str, out: &Path) -> Res
     }
     if cells.iter().any(|cell| cell.dicentric.is_some()) {
         let path = out.join("scoring.csv");
-        let mut table = csv::Writer::from_path(&path).map_err(broken)?;
-        table.write_record(scoring_sheet::COLUMNS).map_err(broken)?;
+        let mut table = csv::Writer::from_path(&path).map_err(writing(&path))?;
+        table.write_record(scoring_sheet::COLUMNS).map_err(writing(&path))?;
         for (number, cell) in cells.iter().enumerate() {
-            table.write_record(scoring_sheet::row(number + 1, cell)).map_err(broken)?;
+            table.write_record(scoring_sheet::row(number + 1, cell)).map_err(writing(&path))?;
         }
-        table.flush().map_err(cannot(&path))?;
+        table.flush().map_err(writing(&path))?;
     }
     eprintln!("{}: {} cells, {} reviews", out.display(), whole.rows.len(), whole.reviews.len());
     Ok(Exit::Done)

@@ -3,20 +3,13 @@
 mod export;
 mod write;
 
-use std::{
-    io,
-    path::{Path, PathBuf},
-};
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};
 use serde_json::{Value, json};
 
-use super::{
-    Exit, Failure, Global, config,
-    output::print,
-    run::{state_folder, store_failure},
-};
+use super::{Exit, Failure, Global, config, output::print, run::state_folder};
 use crate::{
     case::CaseDose,
     mqtt::encode_level,
@@ -55,18 +48,32 @@ enum Action {
         #[arg(long, value_name = "DIR")]
         out: Option<PathBuf>,
     },
-    /// What waits for a person in a case; with --cell a correction of that cell.
+    /// What is awaiting review in a case; with --cell a correction of that cell.
     Review(write::ReviewArgs),
     /// Set what the dose of a case uses of a person: age, dates, an earlier dose. Options left out are not known.
     Subject(write::SubjectArgs),
+    /// Close a case: it takes no further cells until it is reopened. Corrections stay possible.
+    Close(Closing),
+    /// Reopen a closed case.
+    Reopen(Closing),
     /// Remove a case for good: cells, pictures, reviews, subject data.
     Erase {
         /// The case.
         id: String,
-        /// Who asks for it; kept with the date and a hash of the id.
+        /// Who asks for it; stored with the date and a hash of the id.
         #[arg(long, value_name = "WHO")]
         by: String,
     },
+}
+
+/// Arguments of `case close` and `case reopen`.
+#[derive(Debug, Args)]
+struct Closing {
+    /// The case.
+    id: String,
+    /// Who asks for it; kept in the audit.
+    #[arg(long, value_name = "WHO")]
+    by: String,
 }
 
 impl CaseCommand {
@@ -75,34 +82,19 @@ impl CaseCommand {
         let config = config::load(global, None)?.config;
         let folder = state_folder(&config)?;
         match self.action {
-            Action::List { json } => list(&open(&folder)?, json),
-            Action::Show { id, json } => show(&open(&folder)?, &id, json),
+            Action::List { json } => list(&StoreReader::open(&folder)?, json),
+            Action::Show { id, json } => show(&StoreReader::open(&folder)?, &id, json),
             Action::Export { id, out } => {
                 let out = out.unwrap_or_else(|| PathBuf::from(encode_level(&id)));
-                export::export(&open(&folder)?, &config, &id, &out)
+                export::export(&StoreReader::open(&folder)?, &config, &id, &out)
             }
             Action::Review(args) => args.run(&config, &folder),
             Action::Subject(args) => args.run(&config, &folder),
+            Action::Close(Closing { id, by }) => write::set_closed(&config, &folder, &id, &by, true),
+            Action::Reopen(Closing { id, by }) => write::set_closed(&config, &folder, &id, &by, false),
             Action::Erase { id, by } => write::erase(&config, &folder, &id, &by),
         }
     }
-}
-
-pub(super) fn failure(error: StoreError) -> Failure {
-    match error {
-        StoreError::NoSuchCase(_) => Failure::new(Exit::NoInput, error),
-        other => Failure::from_error(store_failure(&other).exit, &other),
-    }
-}
-
-pub(super) fn open(folder: &Path) -> Result<StoreReader, Failure> {
-    StoreReader::open(folder).map_err(|error| match &error {
-        StoreError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => Failure::new(
-            Exit::NoInput,
-            format!("there is no store in {}: give the daemon's --config, or run it once", folder.display()),
-        ),
-        _ => failure(error),
-    })
 }
 
 fn document(text: &Option<String>) -> Value {
@@ -117,7 +109,7 @@ fn case_json(case: &CaseRecord) -> Value {
 }
 
 fn list(store: &StoreReader, as_json: bool) -> Result<Exit, Failure> {
-    let cases = store.cases().map_err(failure)?;
+    let cases = store.cases()?;
     if as_json {
         print(&json!({ "cases": cases.iter().map(case_json).collect::<Vec<_>>() }).to_string())?;
         return Ok(Exit::Done);
@@ -143,11 +135,10 @@ struct Whole {
 }
 
 fn whole(store: &StoreReader, id: &str) -> Result<Whole, Failure> {
-    let case = store.case(id).and_then(|case| case.ok_or_else(|| StoreError::NoSuchCase(id.into())));
     Ok(Whole {
-        case: case.map_err(failure)?,
-        rows: store.cells_of_case(id).map_err(failure)?,
-        reviews: store.reviews_of_case(id).map_err(failure)?,
+        case: store.case(id)?.ok_or_else(|| StoreError::NoSuchCase(id.into()))?,
+        rows: store.cells_of_case(id)?,
+        reviews: store.reviews_of_case(id)?,
     })
 }
 
@@ -162,7 +153,7 @@ fn review_json(review: &ReviewRecord) -> Value {
 fn karyotypes(whole: &Whole) -> Result<Table, Failure> {
     let mut cells = table(["cell", "time", "chromosomes", "verdict", "karyotype", "reason"]);
     for row in &whole.rows {
-        let cell = row.cell().map_err(failure)?;
+        let cell = row.cell()?;
         cells.add_row([
             row.id.clone(),
             cell.captured.time,
@@ -195,7 +186,7 @@ fn dose_words(dose: &CaseDose) -> String {
     }
     if dose.cells.awaiting_review > 0 {
         let (waiting, id) = (dose.cells.awaiting_review, &dose.case);
-        lines.push(format!("{waiting} cells with called dicentrics wait for a person: metaphased case review {id}"));
+        lines.push(format!("{waiting} cells with called dicentrics are awaiting review: metaphased case review {id}"));
     }
     lines.extend(dose.flags.iter().map(|flag| format!("note: {flag}")));
     lines.join("\n")

@@ -1,4 +1,4 @@
-//! What `case` writes: reviews, subject data, erasure. The daemon that has the store does it over its HTTP API; without
+//! What `case` writes: reviews, subject data, closing, erasure. The daemon that has the store does it over its HTTP API; without
 //! one the same code runs here.
 
 use std::{path::Path, time::Duration};
@@ -8,18 +8,18 @@ use jiff::{Timestamp, civil::Date};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{failure, open, table};
+use super::table;
 use crate::{
-    cli::{Exit, Failure, output::print, run::store_failure},
+    cli::{Exit, Failure, output::print},
     config::Config,
     daemon::PAGE_KEY,
     mqtt::encode_level,
     records::{CaseBook, CaseBookSettings, RecordService},
-    station::{CommandError, RecordCommand, ReviewAction},
-    store::{Store, StoreError, StoreOptions},
+    station::{RecordCommand, ReviewAction},
+    store::{Store, StoreError, StoreOptions, StoreReader},
     web::{LiveHub, Problem, WebOptions},
 };
-use domain::{AberrationCounts, ChromosomeClass, Damage, DicentricRecord, Rejected, ScoredBy, Verdict};
+use domain::{AberrationCounts, ChromosomeClass, Damage, DicentricRecord, HasKind, Rejected, ScoredBy, Verdict};
 use dosimetry::Subject;
 use karyotype::KaryotypeSettings;
 
@@ -52,7 +52,7 @@ pub struct ReviewArgs {
     /// Whether the cell is in its first division after the exposure, beside --scored.
     #[arg(long, value_name = "true|false", requires = "scored")]
     first_division: Option<bool>,
-    /// The cell is right as it stands.
+    /// Confirm the cell without changes.
     #[arg(long, requires = "cell", conflicts_with_all = ["accept", "reject", "class", "verdict", "scored"])]
     confirm: bool,
     /// One JSON object.
@@ -89,7 +89,7 @@ pub struct SubjectArgs {
 }
 
 fn indexed(text: &str) -> Result<(u32, &str), String> {
-    let wrong = || format!("{text:?}: give a chromosome's index and what it is, such as 12=...");
+    let wrong = || format!("invalid value '{text}': expected a chromosome's index and what it is, such as 12=...");
     let (index, what) = text.split_once('=').ok_or_else(wrong)?;
     Ok((index.trim().parse().map_err(|_| wrong())?, what.trim()))
 }
@@ -97,7 +97,7 @@ fn indexed(text: &str) -> Result<(u32, &str), String> {
 /// A word as the messages write it, with hyphens allowed.
 fn word<T: serde::de::DeserializeOwned>(text: &str, expected: &str) -> Result<T, String> {
     let plain = text.to_lowercase().replace('-', "_");
-    serde_json::from_value(Value::String(plain)).map_err(|_| format!("{text:?} is not known: {expected}"))
+    serde_json::from_value(Value::String(plain)).map_err(|_| format!("invalid value '{text}': expected {expected}"))
 }
 
 fn rejection(text: &str) -> Result<(u32, Rejected), String> {
@@ -111,7 +111,7 @@ fn class(text: &str) -> Result<(u32, Option<ChromosomeClass>), String> {
         return Ok((index, None));
     }
     let found = serde_json::from_value(Value::String(name.to_uppercase()));
-    Ok((index, Some(found.map_err(|_| format!("{name:?} is no class: 1 to 22, X, Y or none"))?)))
+    Ok((index, Some(found.map_err(|_| format!("invalid class '{name}': expected 1 to 22, X, Y or none"))?)))
 }
 
 fn verdict(text: &str) -> Result<Verdict, String> {
@@ -121,7 +121,7 @@ fn verdict(text: &str) -> Result<Verdict, String> {
 fn aberration_counts(text: &str) -> Result<AberrationCounts, String> {
     let mut counts = AberrationCounts::default();
     for part in text.split(',') {
-        let wrong = || format!("{part:?}: give a piece and its number, such as dicentrics=1");
+        let wrong = || format!("invalid count '{part}': expected an aberration and its number, such as dicentrics=1");
         let (name, number) = part.split_once('=').ok_or_else(wrong)?;
         let number: u32 = number.trim().parse().ok().filter(|n| *n <= 200).ok_or_else(wrong)?;
         *match name.trim() {
@@ -131,7 +131,10 @@ fn aberration_counts(text: &str) -> Result<AberrationCounts, String> {
             "rings" => &mut counts.rings,
             "fragments" => &mut counts.fragments,
             "unclear" => &mut counts.unclear,
-            _ => return Err(format!("{name:?}: monocentrics, dicentrics, tricentrics, rings, fragments or unclear")),
+            _ => {
+                let expected = "monocentrics, dicentrics, tricentrics, rings, fragments or unclear";
+                return Err(format!("invalid aberration '{name}': expected {expected}"));
+            }
         } = number;
     }
     Ok(counts)
@@ -140,7 +143,7 @@ fn aberration_counts(text: &str) -> Result<AberrationCounts, String> {
 impl ReviewArgs {
     pub fn run(self, config: &Config, folder: &Path) -> Result<Exit, Failure> {
         let (Some(cell), Some(by)) = (self.cell, &self.by) else { return self.list(folder) };
-        let of_case = open(folder)?.cell(cell).map_err(failure)?.map(|row| row.cell()).transpose().map_err(failure)?;
+        let of_case = StoreReader::open(folder)?.cell(cell)?.map(|row| row.cell()).transpose()?;
         let Some(found) = of_case.filter(|found| found.case.as_deref() == Some(&self.id)) else {
             return Err(Failure::new(Exit::NoInput, format!("case {} holds no cell {cell}", self.id)));
         };
@@ -150,7 +153,7 @@ impl ReviewArgs {
         for change in changes {
             let body = json!({ "by": by, "revision": revision, "change": change });
             let command = RecordCommand::Review { by: by.clone(), cell, revision, change };
-            let answer = place.tell(&format!("cells/{cell}/review"), &body, &command)?;
+            let answer = place.send(&format!("cells/{cell}/review"), &body, &command)?;
             revision = answer["revision"].as_u64().map(|n| n as u32);
         }
         if self.json {
@@ -174,17 +177,17 @@ impl ReviewArgs {
         changes.extend(self.confirm.then_some(ReviewAction::Confirm));
         if changes.is_empty() {
             let ways = "--accept, --reject, --class, --verdict, --scored or --confirm";
-            return Err(Failure::new(Exit::Usage, format!("say what to correct: {ways}")));
+            return Err(Failure::usage(format!("nothing to correct: give {ways}")));
         }
         Ok(changes)
     }
 
     /// Called dicentrics that no person has looked at.
     fn list(&self, folder: &Path) -> Result<Exit, Failure> {
-        let whole = super::whole(&open(folder)?, &self.id)?;
+        let whole = super::whole(&StoreReader::open(folder)?, &self.id)?;
         let mut waiting = Vec::new();
         for row in &whole.rows {
-            let cell = row.cell().map_err(failure)?;
+            let cell = row.cell()?;
             let Some(DicentricRecord { reviewed, scored_by, .. }) = &cell.dicentric else { continue };
             let open = |c: &&domain::Chromosome| {
                 *scored_by == ScoredBy::Machine && c.damage == Damage::Dicentric && !reviewed.contains(&c.index)
@@ -199,7 +202,7 @@ impl ReviewArgs {
             });
             print(&json!({ "case": self.id, "waiting": rows.collect::<Vec<_>>() }).to_string())?;
         } else if waiting.is_empty() {
-            eprintln!("case {}: no called dicentric waits for a person", self.id);
+            eprintln!("case {}: no called dicentric is awaiting review", self.id);
         } else {
             let mut rows = table(["cell", "chromosome", "score", "evidence"]);
             for (cell, index, score, evidence) in waiting {
@@ -217,26 +220,40 @@ impl SubjectArgs {
         let subject = Subject { age, exposed, sampled, earlier_gy, earlier_exposed };
         if subject.is_empty() && !remove {
             let ways = "--age, --exposed, --sampled, --earlier-gy with --earlier-exposed, or --remove";
-            return Err(Failure::new(Exit::Usage, format!("say what is known: {ways}")));
+            return Err(Failure::usage(format!("no subject data: give {ways}")));
         }
-        subject.check().map_err(|error| Failure::new(Exit::Usage, error))?;
+        subject.check().map_err(Failure::usage)?;
         let subject = (!remove).then_some(subject);
         let body = json!({ "by": self.by, "subject": subject });
         let command = RecordCommand::Subject { by: self.by.clone(), case: self.id.clone(), subject };
-        Place::of(config, folder)?.tell(&format!("cases/{}/subject", encode_level(&self.id)), &body, &command)?;
+        Place::of(config, folder)?.send(&format!("cases/{}/subject", encode_level(&self.id)), &body, &command)?;
         eprintln!("{}: subject data {}", self.id, if remove { "removed" } else { "set" });
         Ok(Exit::Done)
     }
 }
 
+/// Closes a case, or reopens it.
+pub fn set_closed(config: &Config, folder: &Path, id: &str, by: &str, closed: bool) -> Result<Exit, Failure> {
+    let (by, case) = (by.to_owned(), id.to_owned());
+    let body = json!({ "by": by });
+    let (action, command) = if closed {
+        ("close", RecordCommand::Close { by, case })
+    } else {
+        ("reopen", RecordCommand::Reopen { by, case })
+    };
+    Place::of(config, folder)?.send(&format!("cases/{}/{action}", encode_level(id)), &body, &command)?;
+    eprintln!("{id}: {}", if closed { "closed" } else { "open again" });
+    Ok(Exit::Done)
+}
+
 /// Erases a case.
 pub fn erase(config: &Config, folder: &Path, id: &str, by: &str) -> Result<Exit, Failure> {
     if by.trim().is_empty() {
-        return Err(Failure::new(Exit::Usage, "--by is empty; say who asks for the erasure"));
+        return Err(Failure::usage("--by is empty: expected the name of the person who asks for the erasure"));
     }
     let command = RecordCommand::Erase { by: by.into(), case: id.into() };
     let mut place = Place::of(config, folder)?;
-    let erased = place.tell(&format!("cases/{}/erase", encode_level(id)), &json!({ "by": by }), &command)?;
+    let erased = place.send(&format!("cases/{}/erase", encode_level(id)), &json!({ "by": by }), &command)?;
     let later = match place {
         Place::Here(_) => " The broker's copies of its retained topics go when the daemon connects next.",
         Place::Daemon { .. } => "",
@@ -256,46 +273,32 @@ enum Place {
 impl Place {
     fn of(config: &Config, folder: &Path) -> Result<Self, Failure> {
         // A wrong path must not make a new, empty store.
-        let reader = open(folder)?;
+        let reader = StoreReader::open(folder)?;
         let options = StoreOptions { outbox_cap: u64::MAX, quota: None };
         match Store::open(folder, options) {
             Ok(store) => {
-                let settings = CaseBookSettings::from_config(config).map_err(|e| Failure::new(Exit::Config, e))?;
+                let settings = CaseBookSettings::from_config(config)?;
                 let karyotype = KaryotypeSettings::with_disclosure(config.karyotype.sex);
                 let cases = CaseBook::new(settings, store.clone());
                 Ok(Self::Here(Box::new(RecordService { store, cases, karyotype, hub: LiveHub::new([]) })))
             }
             Err(busy @ StoreError::InUse(_)) => {
-                let page = reader.meta(PAGE_KEY).map_err(failure)?.filter(|url| !url.is_empty());
+                let page = reader.meta(PAGE_KEY)?.filter(|url| !url.is_empty());
                 let url = page.ok_or_else(|| {
-                    let exit = store_failure(&busy).exit;
-                    Failure::new(
-                        exit,
-                        format!("{busy}, and it has no HTTP API to ask (web.listen = \"off\"): stop it first"),
-                    )
+                    let exit = Exit::from(busy.kind());
+                    Failure::new(exit, format!("{busy}, and it has no HTTP API (web.listen = \"off\"): stop it first"))
                 })?;
-                let options =
-                    WebOptions::from_config(&config.web).map_err(|e| Failure::from_error(Exit::Config, &e))?;
+                let options = WebOptions::from_config(&config.web)?;
                 Ok(Self::Daemon { url, token: options.and_then(|options| options.token) })
             }
-            Err(other) => Err(failure(other)),
+            Err(other) => Err(other.into()),
         }
     }
 
-    /// Has it done: `command` here, or `body` posted to `route` of the daemon.
-    fn tell(&mut self, route: &str, body: &Value, command: &RecordCommand) -> Result<Value, Failure> {
+    /// Carries out `command` here, or posts `body` to `route` of the daemon.
+    fn send(&mut self, route: &str, body: &Value, command: &RecordCommand) -> Result<Value, Failure> {
         match self {
-            Self::Here(records) => {
-                let answer = records.execute(command, &Timestamp::now().to_string());
-                answer.map_err(|error| {
-                    let exit = match error {
-                        CommandError::NotFound(_) => Exit::NoInput,
-                        CommandError::Refused(_) => Exit::Data,
-                        CommandError::Unavailable(_) => Exit::Io,
-                    };
-                    Failure::new(exit, error)
-                })
-            }
+            Self::Here(records) => Ok(records.execute(command, &Timestamp::now().to_string())?),
             Self::Daemon { url, token } => post(url, token.as_deref(), route, body),
         }
     }
@@ -321,12 +324,12 @@ fn post(url: &str, token: Option<&str>, route: &str, body: &Value) -> Result<Val
     if status.is_success() {
         return Ok(serde_json::from_str(&text).unwrap_or(Value::Null));
     }
-    let told = serde_json::from_str::<Problem>(&text).map_or_else(|_| format!("HTTP {status}"), |p| p.detail);
+    let detail = serde_json::from_str::<Problem>(&text).map_or_else(|_| format!("HTTP {status}"), |p| p.detail);
     let exit = match status.as_u16() {
         401 | 403 => Exit::NotPermitted,
         404 => Exit::NoInput,
         400 | 409 | 422 => Exit::Data,
         _ => Exit::TryAgain,
     };
-    Err(Failure::new(exit, told))
+    Err(Failure::new(exit, detail))
 }

@@ -2,7 +2,7 @@
 
 use super::{bad_data, read};
 use crate::case::{DoseTally, with_earlier};
-use crate::cli::{Exit, Failure, Global, case, config, run::state_folder};
+use crate::cli::{Failure, Global, config, run::state_folder};
 use crate::store::{CaseRecord, StoreError, StoreReader};
 use clap::Args;
 use dosimetry::Subject;
@@ -19,7 +19,7 @@ pub struct CountArgs {
     #[arg(long, value_name = "X", visible_alias = "aberrations", allow_hyphen_values = true, requires = "cells")]
     pub dicentrics: Option<String>,
     /// Cells with 0, 1, 2, ... dicentrics each, such as 475,24,1. Better than totals: dispersion and exposure of a part
-    /// of the body can be told.
+    /// of the body can be recognised.
     #[arg(long, value_name = "C0,C1,...", allow_hyphen_values = true, conflicts_with_all = ["csv", "case"])]
     pub counts: Option<String>,
     /// CSV file: columns c0,c1,... or cells,dicentrics (a row a sample, with an optional id), or dicentrics alone (a row
@@ -79,11 +79,10 @@ impl CountArgs {
             }
             (None, Some(cells), Some(x)) => Sample::from_totals(count("--cells", cells)?, count("--dicentrics", x)?),
             (None, Some(_), None) => {
-                return Err(Failure::new(Exit::Usage, "--cells needs --dicentrics beside it"));
+                return Err(Failure::usage("--cells requires --dicentrics"));
             }
             (None, None, _) => {
-                return Err(Failure::new(
-                    Exit::Usage,
+                return Err(Failure::usage(
                     "give counts: --cells N --dicentrics X, --counts C0,C1,..., --csv FILE or --case ID",
                 ));
             }
@@ -98,18 +97,17 @@ impl CountArgs {
 }
 
 fn reader(global: &Global) -> Result<StoreReader, Failure> {
-    case::open(&state_folder(&config::load(global, None)?.config)?)
+    Ok(StoreReader::open(&state_folder(&config::load(global, None)?.config)?)?)
 }
 
 fn record(store: &StoreReader, id: &str) -> Result<CaseRecord, Failure> {
-    let found = store.case(id).map_err(case::failure)?;
-    found.ok_or_else(|| case::failure(StoreError::NoSuchCase(id.into())))
+    Ok(store.case(id)?.ok_or_else(|| StoreError::NoSuchCase(id.into()))?)
 }
 
 fn subject_in(record: &CaseRecord) -> Result<Subject, Failure> {
     let Some(text) = &record.subject else { return Ok(Subject::default()) };
     serde_json::from_str(text)
-        .map_err(|error| Failure::new(Exit::Data, format!("case {}: its subject data: {error}", record.id)))
+        .map_err(|error| Failure::bad_data(format!("case {}: its subject data: {error}", record.id)))
 }
 
 /// The subject data of a stored case.
@@ -122,15 +120,15 @@ pub fn stored(global: &Global, id: &str) -> Result<(Sample, Subject), Failure> {
     let store = reader(global)?;
     let subject = subject_in(&record(&store, id)?)?;
     let mut tally = DoseTally::default();
-    for row in store.cells_of_case(id).map_err(case::failure)? {
-        if let Some(record) = row.cell().map_err(case::failure)?.dicentric {
+    for row in store.cells_of_case(id)? {
+        if let Some(record) = row.cell()?.dicentric {
             tally.add(&record);
         }
     }
     let seen = tally.cells().seen;
     let nothing = |_| {
         let text = format!("case {id}: none of its {seen} scored cells counts (complete, in the first division)");
-        Failure::new(Exit::Data, text)
+        Failure::bad_data(text)
     };
     Ok((tally.sample().map_err(nothing)?, subject))
 }
@@ -143,10 +141,12 @@ pub fn count(what: &str, text: &str) -> Result<u64, Failure> {
     }
     match text.parse::<f64>() {
         Ok(number) if number.fract() == 0.0 && (0.0..1e15).contains(&number) => Ok(number as u64),
-        Ok(_) => Err(Failure::new(Exit::Data, format!("{what}: {text} is no count; give a whole number, 0 or more"))),
+        Ok(_) => {
+            Err(Failure::bad_data(format!("invalid count '{text}' for {what}: expected a whole number, 0 or more")))
+        }
         Err(_) => {
             let hint = if text.contains([';', ' ', ':']) { "; separate numbers by commas" } else { "" };
-            Err(Failure::new(Exit::Usage, format!("{what}: {text:?} is no number{hint}")))
+            Err(Failure::usage(format!("invalid number '{text}' for {what}: expected a whole number, 0 or more{hint}")))
         }
     }
 }
@@ -175,7 +175,7 @@ fn table<'p>(text: &str, path: &'p Path) -> Result<Table<'p>, Failure> {
         .trim(csv::Trim::All)
         .comment(Some(b'#'))
         .from_reader(text.trim_start_matches('\u{feff}').as_bytes());
-    let bad = |error: csv::Error| Failure::new(Exit::Data, format!("{}: {error}", path.display()));
+    let bad = |error: csv::Error| Failure::bad_data(format!("{}: {error}", path.display()));
     let header = reader.headers().map_err(bad)?.iter().map(canonical).collect();
     let mut rows = Vec::new();
     for record in reader.records() {
@@ -186,7 +186,7 @@ fn table<'p>(text: &str, path: &'p Path) -> Result<Table<'p>, Failure> {
         }
     }
     if rows.is_empty() {
-        return Err(Failure::new(Exit::Data, format!("{}: no rows", path.display())));
+        return Err(Failure::bad_data(format!("{}: no rows", path.display())));
     }
     Ok(Table { path, header, rows })
 }
@@ -208,7 +208,7 @@ impl Table<'_> {
     }
 
     fn bad(&self, line: u64, problem: impl std::fmt::Display) -> Failure {
-        Failure::new(Exit::Data, format!("{}:{line}: {problem}", self.path.display()))
+        Failure::bad_data(format!("{}:{line}: {problem}", self.path.display()))
     }
 
     fn count(&self, line: u64, row: &[String], column: usize) -> Result<u64, Failure> {
@@ -274,7 +274,7 @@ impl Table<'_> {
             .map(|(line, row)| {
                 let text = row.get(dose).map_or("", String::as_str);
                 let value: f64 =
-                    text.parse().map_err(|_| self.bad(*line, format!("the dose {text:?} is no number")))?;
+                    text.parse().map_err(|_| self.bad(*line, format!("invalid dose '{text}': expected a number")))?;
                 let dose = Gray::new(value).map_err(|error| self.bad(*line, error))?;
                 Ok(FitPoint { dose, sample: self.sample(*line, row)? })
             })

@@ -1,8 +1,11 @@
 //! `metaphased dose curves`.
 
-use super::{curve, show, tell, tell_json};
+use super::{curve, show};
 use crate::{
-    cli::{Exit, Failure},
+    cli::{
+        Exit, Failure,
+        output::{print, print_json},
+    },
     curve_files::write_curve,
 };
 use clap::Args;
@@ -23,12 +26,12 @@ impl Curves {
     pub fn run(&self) -> Result<Exit, Failure> {
         if let Some(id) = &self.id {
             let curve = curve::load(Some(id))?;
-            tell(&write_curve(&curve))?;
+            print(&write_curve(&curve))?;
             return Ok(Exit::Done);
         }
         let curves = list();
         if self.json {
-            tell_json(&curves)?;
+            print_json(&curves)?;
             return Ok(Exit::Done);
         }
         let mut table = Table::new();
@@ -38,7 +41,7 @@ impl Curves {
             let state = if c.refused.is_some() { "incomplete: refused".to_owned() } else { c.verified };
             table.add_row([c.id, c.assay.to_string(), c.radiation, k0, k1, k2, state]);
         }
-        tell(&format!("{table}\n"))?;
+        print(&table.to_string())?;
         Ok(Exit::Done)
     }
 }

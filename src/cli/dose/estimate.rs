@@ -2,8 +2,11 @@
 
 use super::counts::{self, CountArgs, Named};
 use super::extras::{Extras, ExtrasArgs};
-use super::{bad_data, bad_option, curve, parse, show, tell, tell_json};
-use crate::cli::{Exit, Failure, Global};
+use super::{bad_data, bad_option, curve, parse, show};
+use crate::cli::{
+    Exit, Failure, Global,
+    output::{print, print_json},
+};
 use clap::{Args, ValueEnum};
 use dosimetry::{
     Assay, Bounded, CellSurvival, Control, Curve, Estimate, Gray, Level, Method, PartialBodyWhen, Protraction,
@@ -107,7 +110,7 @@ pub struct SettingsArgs {
 fn assay(text: &str) -> Result<Assay, String> {
     Assay::parse(text).ok_or_else(|| {
         let names: Vec<&str> = Assay::NAMES.iter().map(|(name, _)| *name).collect();
-        format!("{text:?} is no kind of aberration: {}", names.join(", "))
+        format!("invalid kind of aberration '{text}': expected one of {}", names.join(", "))
     })
 }
 
@@ -179,7 +182,7 @@ impl EstimateArgs {
         for sample in samples {
             let id = sample.id.clone();
             let named = |failure: Failure| match &id {
-                Some(id) => Failure::new(failure.exit, format!("sample {id}: {failure}")),
+                Some(id) => failure.about(format!("sample {id}")),
                 None => failure,
             };
             let Named { sample: scored, subject, .. } = &sample;
@@ -192,12 +195,12 @@ impl EstimateArgs {
                 let notice = domain::NOTICE;
                 let output =
                     Output { schema: "dose-estimate/1", id: id.as_deref(), estimate: &found, extras: &extras, notice };
-                tell_json(&output)?;
+                print_json(&output)?;
             } else {
                 if let Some(id) = &id {
-                    tell(&format!("{id}\n"))?;
+                    print(id)?;
                 }
-                tell(&(lines(&found) + &extras.lines()))?;
+                print(&(lines(&found) + &extras.lines()))?;
                 found.warnings.iter().for_each(|w| eprintln!("note: {w}"));
             }
         }

@@ -2,7 +2,7 @@
 
 use super::estimate::range;
 use super::{bad_data, bad_option, curve, parse};
-use crate::cli::{Exit, Failure};
+use crate::cli::Failure;
 use clap::{Args, ValueEnum};
 use dosimetry::{
     Assay, Bounded, Curve, GenomeSex, Gray, Level, Person, Sample, Settings, YIELD_FLOOR, Yield,
@@ -143,14 +143,15 @@ impl ExtrasArgs {
             Some(age) => {
                 let mut modifier = 1.0;
                 for group in &self.groups {
-                    modifier *= sigurdson_modifier(group)
-                        .ok_or_else(|| Failure::new(Exit::Usage, format!("--groups: {group} is no known group")))?;
+                    modifier *= sigurdson_modifier(group).ok_or_else(|| {
+                        Failure::usage(format!("invalid --groups '{group}': expected one of the groups of `--help`"))
+                    })?;
                 }
                 let rate = translocation_rate(Person { age, modifier }).map_err(bad_option)?;
                 expected_translocations(sample.cells(), factor, rate)
             }
             None if !self.groups.is_empty() => {
-                return Err(Failure::new(Exit::Usage, "--groups modify the rate by age: give --age, too"));
+                return Err(Failure::usage("--groups modify the rate by age: give --age, too"));
             }
             None => self.expected_background.unwrap_or(0.0),
         };
@@ -191,7 +192,7 @@ impl ExtrasArgs {
             });
         }
         if let Some(text) = &self.odds {
-            let wrong = || Failure::new(Exit::Usage, format!("--odds: {text:?}; give two doses such as 0,0.5"));
+            let wrong = || Failure::usage(format!("--odds: {text:?}; give two doses such as 0,0.5"));
             let (a, b) = text.split_once(',').ok_or_else(wrong)?;
             let (a, b) = (parse::gray(a).map_err(|_| wrong())?, parse::gray(b).map_err(|_| wrong())?);
             let ln_ratio = ln_odds(sample, response, a, b).map_err(bad_data)?;
@@ -201,10 +202,9 @@ impl ExtrasArgs {
         if let (Some(file), Some(damaged)) = (&self.acentric_curve, self.damaged_cells) {
             let acentrics = curve::load(Some(file))?;
             if acentrics.assay() != Assay::Acentrics {
-                return Err(Failure::new(
-                    Exit::Data,
-                    format!("{file}: Qdr needs a curve of excess acentrics (assay = \"acentrics\")"),
-                ));
+                return Err(Failure::bad_data(format!(
+                    "{file}: Qdr needs a curve of excess acentrics (assay = \"acentrics\")"
+                )));
             }
             let acute = acentrics.at(settings.protraction);
             let found = qdr(sample.aberrations(), damaged, response, acute).map_err(bad_data)?;

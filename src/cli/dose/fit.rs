@@ -1,8 +1,11 @@
 //! `metaphased dose fit`.
 
-use super::{bad_data, bad_option, counts, parse, show, tell, tell_json, write};
+use super::{bad_data, bad_option, counts, parse, show, write};
 use crate::{
-    cli::{Exit, Failure, Global},
+    cli::{
+        Exit, Failure, Global,
+        output::{print, print_json},
+    },
     curve_files::write_curve,
 };
 use clap::{Args, ValueEnum};
@@ -120,10 +123,11 @@ struct Output<'a> {
 
 impl Fit {
     pub fn run(&self, global: &Global) -> Result<Exit, Failure> {
-        let assay = Assay::parse(&self.assay)
-            .ok_or_else(|| Failure::new(Exit::Usage, format!("--assay: {:?} is no kind of aberration", self.assay)))?;
+        let assay = Assay::parse(&self.assay).ok_or_else(|| {
+            Failure::usage(format!("invalid --assay '{}': expected a kind of aberration", self.assay))
+        })?;
         if !(self.genome_factor > 0.0 && self.genome_factor <= 1.0) {
-            return Err(Failure::new(Exit::Usage, "--genome-factor: give a share above 0 and at most 1"));
+            return Err(Failure::usage("--genome-factor: give a share above 0 and at most 1"));
         }
         let points = self.points(global)?;
         let options = self.options();
@@ -136,7 +140,7 @@ impl Fit {
             eprintln!("wrote {}", path.display());
         }
         if self.json {
-            tell_json(&Output {
+            print_json(&Output {
                 schema: "dose-fit/1",
                 input: Input {
                     points: points.iter().map(|p| point(p, &curve, self.genome_factor)).collect(),
@@ -160,7 +164,7 @@ impl Fit {
     fn points(&self, global: &Global) -> Result<Vec<FitPoint>, Failure> {
         let mut points = self.csv.as_deref().map(counts::fit_points).transpose()?.unwrap_or_default();
         for text in &self.case {
-            let wrong = || Failure::new(Exit::Usage, format!("--case {text}: give a case and its dose, such as 7=0.5"));
+            let wrong = || Failure::usage(format!("--case {text}: give a case and its dose, such as 7=0.5"));
             let (id, dose) = text.rsplit_once('=').ok_or_else(wrong)?;
             let dose = parse::gray(dose).map_err(|_| wrong())?;
             points.push(FitPoint { dose, sample: counts::stored(global, id)?.0 });
@@ -257,7 +261,7 @@ impl Fit {
             show(found.goodness_p),
             found.variance_factor.sqrt(),
         );
-        tell(&format!("{table}\n{coefficients}\n{goodness}"))
+        print(&format!("{table}\n{coefficients}\n{goodness}"))
     }
 }
 

@@ -1,7 +1,10 @@
 //! `metaphased dose limits`.
 
-use super::{bad_data, bad_option, counts, curve, parse, show, tell, tell_json};
-use crate::cli::{Exit, Failure};
+use super::{bad_data, bad_option, counts, curve, parse, show};
+use crate::cli::{
+    Exit, Failure,
+    output::{print, print_json},
+};
 use clap::Args;
 use dosimetry::{Control, CurveUsed, DosimetryError, Gray, Sample, Yield, characteristic_limits, compare_with_control};
 use serde::Serialize;
@@ -133,7 +136,7 @@ impl Limits {
             warnings,
         };
         if self.json {
-            tell_json(&output)?
+            print_json(&output)?
         } else {
             self.show(&output)?
         }
@@ -170,7 +173,7 @@ impl Limits {
             "cells",
             "decision threshold",
             "detection limit",
-            "least dose told, Gy",
+            "least dose reported, Gy",
             "dose detected, Gy",
         ]);
         for row in &output.rows {
@@ -193,7 +196,7 @@ impl Limits {
             let p = c.p_value.map(|p| format!(", p = {p:.3e} against the control")).unwrap_or_default();
             text += &format!("{} dicentrics in {} cells: {verdict} the decision threshold{p}\n", c.dicentrics, c.cells);
         }
-        tell(&text)?;
+        print(&text)?;
         output.warnings.iter().for_each(|w| eprintln!("note: {w}"));
         Ok(())
     }

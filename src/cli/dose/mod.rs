@@ -12,7 +12,6 @@ mod plot;
 use super::{Exit, Failure, Global};
 use clap::{Args, Subcommand};
 use dosimetry::{DosimetryError, Gray, Yield};
-use std::io::{self, Write};
 use std::path::Path;
 
 /// Estimate absorbed dose from counts of dicentrics or translocations. Research use only.
@@ -56,41 +55,15 @@ fn bad_data(error: DosimetryError) -> Failure {
 
 /// Options that make no sense are wrong usage.
 fn bad_option(error: DosimetryError) -> Failure {
-    Failure::new(Exit::Usage, error)
+    Failure::usage(error)
 }
 
 fn read(path: &Path) -> Result<String, Failure> {
-    std::fs::read_to_string(path).map_err(|error| {
-        let exit = match error.kind() {
-            io::ErrorKind::NotFound => Exit::NoInput,
-            io::ErrorKind::PermissionDenied => Exit::NotPermitted,
-            io::ErrorKind::InvalidData => Exit::Data,
-            _ => Exit::Io,
-        };
-        Failure::new(exit, format!("{}: {error}", path.display()))
-    })
+    std::fs::read_to_string(path).map_err(|error| Failure::reading(path, &error))
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    std::fs::write(path, bytes)
-        .map_err(|error| Failure::new(Exit::CannotCreate, format!("{}: {error}", path.display())))
-}
-
-/// Writes to standard output; a reader that has seen enough is no failure.
-fn tell(text: &str) -> Result<(), Failure> {
-    let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::new(Exit::Io, format!("standard output: {error}")))
-        }
-        _ => Ok(()),
-    }
-}
-
-fn tell_json(value: &impl serde::Serialize) -> Result<(), Failure> {
-    let text = serde_json::to_string(value)
-        .map_err(|error| Failure::new(Exit::Internal, format!("the result cannot be written as JSON: {error}")))?;
-    tell(&(text + "\n"))
+    std::fs::write(path, bytes).map_err(|error| Failure::writing(path, error))
 }
 
 /// A number for people: 4 significant digits, `-` where there is none.
@@ -106,13 +79,17 @@ fn show(value: Option<f64>) -> String {
     }
 }
 
-/// Parsers of option values, so that a wrong one is told with the option's name.
+/// Parsers of option values: an error names the option.
 mod parse {
     use super::{Gray, Yield};
     use dosimetry::Level;
 
     pub fn number(text: &str) -> Result<f64, String> {
-        text.trim().parse::<f64>().ok().filter(|v| v.is_finite()).ok_or_else(|| format!("{text:?} is no number"))
+        text.trim()
+            .parse::<f64>()
+            .ok()
+            .filter(|v| v.is_finite())
+            .ok_or_else(|| format!("invalid number '{text}': expected a decimal number"))
     }
 
     pub fn level(text: &str) -> Result<Level, String> {

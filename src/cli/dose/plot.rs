@@ -39,17 +39,14 @@ impl Plot {
     pub fn run(&self, global: &Global) -> Result<Exit, Failure> {
         let ending = self.out.extension().and_then(|e| e.to_str()).unwrap_or_default().to_lowercase();
         if !matches!(ending.as_str(), "svg" | "png") {
-            return Err(Failure::new(
-                Exit::Usage,
-                format!("--out {}: the ending must be .svg or .png", self.out.display()),
-            ));
+            return Err(Failure::usage(format!("--out {}: the ending must be .svg or .png", self.out.display())));
         }
         let (curve, settings) = self.settings.resolve(false)?;
         let settings = dosimetry::Settings { assay: curve.assay(), ..settings };
         let found = if self.counts.given() {
             let samples = self.counts.samples(global)?;
             if samples.len() != 1 {
-                return Err(Failure::new(Exit::Data, "a drawing takes one sample; the file holds several"));
+                return Err(Failure::bad_data("invalid input for a drawing: expected one sample, found several"));
             }
             let (sample, settings) = samples[0].of_person(&curve, &settings).map_err(bad_data)?;
             Some(estimate(&sample, &curve, &settings).map_err(bad_data)?)

@@ -310,7 +310,7 @@ impl CommitStage {
                 return Written::Abandoned;
             }
             if matches!(error, StoreError::OutboxFull { .. }) {
-                self.store.wait_for_outbox_room(STORE_RETRY);
+                self.store.wait_for_outbox_space(STORE_RETRY);
             } else {
                 self.context.clock.wait(STORE_RETRY, self.context.shutdown.abandoned());
             }

@@ -70,7 +70,7 @@ function onState(next) {
   drawNotices();
 }
 
-// An alarm is told as it happens, and stands in the dose of its case for a page that is opened later.
+// An alarm is published as it happens, and is part of the dose of its case for a page that is opened later.
 
 function onAlarm(next) {
   if (["raised", "held"].includes(next.state)) alarm = next;
@@ -88,7 +88,7 @@ function onStats(stats) {
   const dropped = Object.values(stats.sources).reduce((a, x) => a + sum(x.dropped), 0);
   byId("rates").textContent = [
     `${rate.toFixed(1)} frames/s`, `${stats.cells_per_min.toFixed(1)} cells/min`, `${plural(stats.cells_stored, "cell")} stored`,
-    `${count(stats.cells_published)} published`, stats.outbox_depth > 0 && `${count(stats.outbox_depth)} wait for the broker`,
+    `${count(stats.cells_published)} published`, stats.outbox_depth > 0 && `${count(stats.outbox_depth)} waiting for the broker`,
     `${plural(dropped, "frame")} dropped`,
   ].filter(Boolean).join(" · ");
   const rows = (table, head, list) => byId(table).replaceChildren(byId(table).caption,
@@ -124,7 +124,7 @@ function connect() {
   stream.onopen = () => refresh().catch(() => {});
   stream.onerror = () => {
     setLost(true);
-    // The browser gives up for good on some errors (a restart behind a proxy): then start anew.
+    // The browser gives up for good on some errors (a restart behind a proxy): then connect again.
     if (stream.readyState === EventSource.CLOSED) setTimeout(connect, 3000);
   };
   const on = (kind, act) => stream.addEventListener(kind, (event) => act(JSON.parse(event.data)));

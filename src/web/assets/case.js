@@ -1,4 +1,4 @@
-// The case: cells done and still needed, findings so far; or the dose with its interval on the curve.
+// The case: cells done and still needed, findings so far; or the dose with its interval on the curve. Closing it.
 
 import { api, byId, count, h, kept, plural } from "./dom.js";
 import { doseParts } from "./dose.js";
@@ -6,14 +6,14 @@ import { open as openGallery } from "./gallery.js";
 
 let current = null; // id of the case that is open
 let shown = { state: null, dose: null };
-let tellAlarm = () => {};
+let alarmChanged = () => {};
 
-/** What hears where the alarm of the open case stands: {case, state, reason}. */
+/** Sets what is called with the alarm of the open case: {case, state, reason}. */
 export function onAlarm(act) {
-  tellAlarm = act;
+  alarmChanged = act;
 }
 
-/** Tells which case is open, and reads it. */
+/** Shows the case that takes cells now; null for none. */
 export async function use(id) {
   current = id ?? null;
   byId("case-name").value = current ?? "";
@@ -22,7 +22,7 @@ export async function use(id) {
   shown = { state: null, dose: null };
   byId("case-body").replaceChildren();
   if (current === null) {
-    byId("case-body").replaceChildren(h("p", { class: "muted" }, "No case is open: cells stand alone."));
+    byId("case-body").replaceChildren(h("p", { class: "muted" }, "No case is open: new cells belong to none."));
     return;
   }
   try {
@@ -48,15 +48,16 @@ function draw(state, dose) {
   if (dose) {
     const low = dose.estimate?.dose_gy.low;
     const reason = low === null || low === undefined ? "" : `the lower limit of the dose is ${low.toFixed(2)} Gy.`;
-    tellAlarm({ case: current, state: dose.alarm, reason });
+    alarmChanged({ case: current, state: dose.alarm, reason });
   }
   const parts = [dose && doseParts(dose, () => openGallery(current)), state && cellParts(state)].filter(Boolean).flat();
   const body = byId("case-body");
   let now = body.querySelector(".case-now");
   if (!now) {
     now = h("div", { class: "case-now" });
-    // What stands below is not drawn anew with every cell: a person may be writing there.
-    body.replaceChildren(now, h("p", { class: "small" }, h("a", { href: `/api/v1/cases/${encodeURIComponent(current)}/report.html`, target: "_blank" }, "Report")));
+    // The forms below stay while cells arrive: a person may be writing in them.
+    body.replaceChildren(now, closeForm(),
+      h("p", { class: "small" }, h("a", { href: `/api/v1/cases/${encodeURIComponent(current)}/report.html`, target: "_blank" }, "Report")));
   }
   if (dose && !body.querySelector(".subject-data")) now.after(subjectForm());
   now.replaceChildren(...(parts.length > 0 ? parts.filter(Boolean) : [h("p", { class: "muted" }, "No cells yet.")]));
@@ -65,7 +66,7 @@ function draw(state, dose) {
 /** What the dose uses of a person. It can be set here, and is not shown again. */
 function subjectForm() {
   const field = (name, text, attributes) => h("label", { class: "small" }, text, h("input", { name, ...attributes }));
-  const told = h("p", { class: "small", role: "status" });
+  const status = h("p", { class: "small", role: "status" });
   const id = current;
   const save = async (event) => {
     event.preventDefault();
@@ -75,20 +76,63 @@ function subjectForm() {
     try {
       await api(`cases/${encodeURIComponent(id)}/subject`, { by, subject: Object.keys(data).length > 0 ? data : null });
       event.target.reset();
-      told.textContent = "Kept; the dose follows.";
+      status.textContent = "Saved. The dose is updated.";
     } catch (error) {
-      told.textContent = error.message;
+      status.textContent = error.message;
     }
   };
   return h("details", { class: "subject-data" },
     h("summary", { class: "small" }, "Subject data"),
     h("form", { class: "subject", onsubmit: save },
-      h("p", { class: "muted small" }, "Used for the dose, kept in the store of this machine, not shown again. Saving replaces what was there."),
+      h("p", { class: "muted small" }, "Used for the dose, stored on this machine, not shown again. Saving replaces earlier values."),
       field("exposed", "Exposed", { type: "date" }), field("sampled", "Blood drawn", { type: "date" }),
       field("age", "Age, years", { type: "number", min: 0, max: 120, step: "any" }),
       field("earlier_gy", "Earlier dose, Gy", { type: "number", min: 0, step: "any" }), field("earlier_exposed", "Earlier exposure", { type: "date" }),
-      field("by", "Your name", { maxlength: 64, required: true, autocomplete: "name", value: kept.get("by", "") }),
-      h("button", { type: "submit", class: "quiet" }, "Save"), told));
+      nameField(),
+      h("button", { type: "submit", class: "quiet" }, "Save"), status));
+}
+
+const nameField = () => h("label", { class: "small" }, "Your name",
+  h("input", { name: "by", maxlength: 64, required: true, autocomplete: "name", value: kept.get("by", "") }));
+
+/** A form that asks for a name, then acts; its error stands below it. */
+function namedAction(text, act) {
+  const status = h("p", { class: "small problem", role: "alert" });
+  const submit = async (event) => {
+    event.preventDefault();
+    const by = new FormData(event.target).get("by");
+    kept.set("by", by);
+    try {
+      await act(by);
+    } catch (error) {
+      status.textContent = error.message;
+    }
+  };
+  return h("form", { class: "inline", onsubmit: submit }, nameField(), h("button", { type: "submit", class: "quiet" }, text), status);
+}
+
+/** Ends the open case and closes it: no further cell is added. */
+function closeForm() {
+  const id = current;
+  return h("details", { class: "close-case" },
+    h("summary", { class: "small" }, "Close case"),
+    h("p", { class: "muted small" }, "A closed case takes no further cells until it is reopened. Its cells can still be corrected."),
+    namedAction("Close case", async (by) => {
+      await api("commands/case", { case: null, slide: null });
+      await api(`cases/${encodeURIComponent(id)}/close`, { by });
+      await use(null);
+      byId("case-body").prepend(h("p", { role: "status" }, `Case ${id} is closed.`));
+    }));
+}
+
+/** Offers to reopen a case where it is closed. */
+async function offerReopening(id) {
+  const { closed } = await api(`cases/${encodeURIComponent(id)}`).catch(() => ({}));
+  if (!closed) return;
+  byId("case-body").querySelector(".problem")?.after(namedAction("Reopen", async (by) => {
+    await api(`cases/${encodeURIComponent(id)}/reopen`, { by });
+    await command(id);
+  }));
 }
 
 function cellParts(state) {
@@ -104,7 +148,7 @@ function cellParts(state) {
       state.clones.filter((clone) => !clone.normal).map((clone) =>
         h("li", {}, h("strong", {}, clone.iscn), ` in ${plural(clone.cells, "cell")}`,
           clone.syndromes?.length > 0 && h("span", { class: "muted" }, ` · ${clone.syndromes.join(", ")}`))),
-      state.chance_findings.map((f) => h("li", { class: "muted" }, `${f.iscn} in ${plural(f.cells.length, "cell")}; a clone needs ${f.one_colony ? "a second colony" : f.needed}`)),
+      state.chance_findings.map((f) => h("li", { class: "muted" }, `${f.iscn} in ${plural(f.cells.length, "cell")}; a clone requires ${f.one_colony ? "a second colony" : f.needed}`)),
       look),
     state.excludes && h("p", { class: "muted small" }, state.excludes),
   ];
@@ -122,6 +166,7 @@ async function command(name) {
     await use(name);
   } catch (error) {
     byId("case-body").prepend(h("p", { class: "problem", role: "alert" }, error.message));
+    if (name && error.status === 409) await offerReopening(name);
   }
 }
 

@@ -1,4 +1,4 @@
-// What the last cell said, and the strip of the last cells.
+// The last cell, and the strip of the last cells.
 
 import { VERDICTS, ago, api, byId, cellUrl, count, h, percent, plural, verdictMark } from "./dom.js";
 
@@ -15,7 +15,7 @@ export function onOpen(act) {
   open = act;
 }
 
-/** Reads the last cells anew. */
+/** Loads the last cells. */
 export async function load() {
   const query = new URLSearchParams({ limit: SHOWN });
   if (verdict) query.set("verdict", verdict);
@@ -54,7 +54,7 @@ export function neighbours(id) {
 export function headline(cell) {
   const d = cell.dicentric;
   if (d) return plural(d.dicentrics + d.tricentrics + (d.higher?.length ?? 0), "dicentric");
-  return cell.karyotype.iscn ?? `${count(cell.counts.detected)} found`;
+  return cell.karyotype.iscn ?? plural(cell.counts.detected, "chromosome");
 }
 
 /** The counts of a cell in words. */

@@ -30,7 +30,7 @@ export function onCell(changed) {
   if (dialog.open && cell?.cell === changed.cell && changed.revision > cell.revision && changes.size === 0) use(changed);
 }
 
-/** Opens what the address says. */
+/** Opens the cell in the address. */
 export function followAddress() {
   const id = /^#cell\/([0-9a-f-]+)$/.exec(location.hash)?.[1];
   if (id) open(id);
@@ -80,10 +80,10 @@ function draw() {
         facts()),
       h("section", { "aria-label": "Karyogram" },
         karyogram(),
-        h("p", { class: "muted small" }, "Choose a chromosome for its scores. To correct it, drag it to another place or choose another class; ",
+        h("p", { class: "muted small" }, "Select a chromosome for its scores. To correct it, drag it to another place or select another class; ",
           "by keyboard M goes to its class, Alt with an arrow moves it to the next place. Karyogram as SVG: ",
-          h("a", { href: cellUrl(cell, "karyogram.svg"), download: `karyogram-${cell.cell}.svg` }, "as it lies"), ", ",
-          h("a", { href: `${cellUrl(cell, "karyogram.svg")}&straight=true`, download: `karyogram-straight-${cell.cell}.svg` }, "made straight")),
+          h("a", { href: cellUrl(cell, "karyogram.svg"), download: `karyogram-${cell.cell}.svg` }, "as on the slide"), ", ",
+          h("a", { href: `${cellUrl(cell, "karyogram.svg")}&straight=true`, download: `karyogram-straight-${cell.cell}.svg` }, "straightened")),
         h("div", { id: "inspector" }),
         h("div", { id: "pending" }))),
     h("details", { class: "all" }, h("summary", {}, `All ${cell.chromosomes.length} boxes`), table()));
@@ -138,7 +138,7 @@ function karyogram() {
   const last = rows.at(-1);
   last.append(h("div", { class: "group sex", role: "group", "aria-label": "Sex chromosomes" },
     h("div", { class: "places" }, place("X", scale), place("Y", scale))));
-  // The place for what is no chromosome is always there, so that something can be dragged to it.
+  // The place for what is not a chromosome is always there, so that something can be dragged to it.
   const loose = cell.chromosomes.filter((c) => classOf(c) === null);
   return h("div", { class: `karyogram ${loose.length === 0 ? "complete" : ""}` }, rows, h("div", { class: "row" }, place(null, scale)));
 }
@@ -215,7 +215,7 @@ function drawInspector() {
   }
   const option = (value, text, now) => h("option", { value, selected: value === now }, text);
   const measures = [
-    ["Lies", c.status],
+    ["Status", c.status],
     ["Chromosome", percent(c.objectness)],
     c.length_um !== null && ["Length", `${c.length_um.toFixed(1)} µm`],
     c.relative_length !== null && ["Relative length", `${c.relative_length.toFixed(1)} %`],
@@ -244,7 +244,7 @@ function setClass(index, name) {
   if (c.class === name) changes.delete(`${index} class`);
   else changes.set(`${index} class`, { action: "class", index, class: name });
   picked = index;
-  // The page is drawn anew: who works by keyboard stays where they were, at the list or at the chromosome.
+  // The page is drawn again: who works by keyboard stays where they were, at the list or at the chromosome.
   const atList = document.activeElement?.closest(".correct") !== null;
   draw();
   dialog.querySelector(atList ? ".correct select" : `.karyogram [data-index="${index}"]`)?.focus({ preventScroll: true });
@@ -288,11 +288,11 @@ function drawPending() {
     list.length > 0
       ? [h("button", { type: "submit" }, `Save ${list.length === 1 ? "the correction" : `${list.length} corrections`}`),
         h("button", { type: "button", class: "quiet", onclick: () => use(cell) }, "Discard")]
-      : h("button", { type: "button", class: "quiet", onclick: (e) => save(e, [{ action: "confirm" }]) }, "Confirm as it stands")));
+      : h("button", { type: "button", class: "quiet", onclick: (e) => save(e, [{ action: "confirm" }]) }, "Confirm without changes")));
 }
 
 function table() {
-  const head = ["Box", "Class", "Score", "Next best", "Lies", "Length", "Centromere index", "Damage"];
+  const head = ["Box", "Class", "Score", "Next best", "Status", "Length", "Centromere index", "Damage"];
   return h("div", { class: "scroll" }, h("table", {},
     h("thead", {}, h("tr", {}, head.map((text) => h("th", { scope: "col" }, text)))),
     h("tbody", {}, cell.chromosomes.map((c) => h("tr", {},

@@ -10,10 +10,10 @@ const PROGRESS = {
 
 const gray = (value) => (value === null || value === undefined ? "not bounded" : `${value.toFixed(2)} Gy`);
 
-/** The parts of the panel for a `dose/1` document; `look` opens the called dicentrics. */
-export function doseParts(dose, look) {
+/** The parts of the panel for a `dose/1` document; `review` opens the called dicentrics. */
+export function doseParts(dose, review) {
   const found = dose.estimate;
-  const told = [...dose.flags, ...(found?.warnings ?? [])];
+  const notes = [...dose.flags, ...(found?.warnings ?? [])];
   return [
     ...(found ? estimate(found) : [h("p", { class: "headline words" }, "No dose yet")]),
     h("p", {}, h("strong", {}, plural(dose.dicentrics, "dicentric")), ` in ${plural(dose.cells.counted, "counted cell")}: ${PROGRESS[dose.progress]}`),
@@ -23,10 +23,10 @@ export function doseParts(dose, look) {
       `Dispersion u ${found.dispersion.u.toFixed(2)}${found.dispersion.u > 1.96 ? ": more scatter than a whole-body exposure gives" : ""}`),
     found?.partial_body && h("p", {}, h("strong", {}, "If part of the body: "),
       `${gray(found.partial_body.dose_gy.value)} to ${percent(found.partial_body.fraction.value)} of it`),
-    dose.dicentrics > 0 && h("button", { type: "button", class: dose.cells.awaiting_review > 0 ? "wide" : "wide quiet", onclick: look },
-      dose.cells.awaiting_review > 0 ? `Judge the dicentrics of ${plural(dose.cells.awaiting_review, "cell")}` : "Called dicentrics"),
-    told.length > 0 && h("details", { class: "warnings small", open: told.length < 3 },
-      h("summary", {}, plural(told.length, "thing to know", "things to know")), h("ul", {}, told.map((text) => h("li", {}, text)))),
+    dose.dicentrics > 0 && h("button", { type: "button", class: dose.cells.awaiting_review > 0 ? "wide" : "wide quiet", onclick: review },
+      dose.cells.awaiting_review > 0 ? `Review the dicentrics of ${plural(dose.cells.awaiting_review, "cell")}` : "Called dicentrics"),
+    notes.length > 0 && h("details", { class: "warnings small", open: notes.length < 3 },
+      h("summary", {}, plural(notes.length, "note")), h("ul", {}, notes.map((text) => h("li", {}, text)))),
   ];
 }
 
@@ -55,7 +55,7 @@ function curve(found) {
   const step = end > 12 ? 4 : end > 6 ? 2 : 1;
   const marks = Array.from({ length: Math.floor(end / step) + 1 }, (_, i) => i * step);
   const [from, to] = [Math.max(0, low ?? 0), high ?? end];
-  return s("svg", { class: "curve", viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": `Dicentrics a cell against dose: the estimate of ${gray(value)} on the curve` },
+  return s("svg", { class: "curve", viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": `Dicentrics per cell against dose: the estimate of ${gray(value)} on the curve` },
     s("rect", { class: "interval", x: x(from), y: 10, width: Math.max(1, x(to) - x(from)), height: height - bottom - 10 }),
     s("path", { class: "axis", d: `M${left} 10V${height - bottom}H${width - 10}` }),
     s("polyline", { points: line.join(" ") }),

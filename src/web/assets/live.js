@@ -1,8 +1,8 @@
 // The live field: picture, boxes, scale bar, hints.
 //
-// The daemon tells of a frame ("frame"), the page fetches its picture, and a moment later the boxes of that frame may
+// The daemon publishes a frame ("frame"), the page fetches its picture, and a moment later the boxes of that frame may
 // follow ("boxes"). Boxes belong to one frame, or to all frames of its scene. When the camera has moved on in between,
-// the page goes back to the frame with the boxes and rests there a moment ("hold on cells").
+// the page goes back to the frame with the boxes and pauses there ("hold on cells").
 
 import { byId, h, s, kept, percent, plural } from "./dom.js";
 
@@ -13,7 +13,7 @@ const paint = field.getContext("2d");
 
 let source = null;
 let current = null; // frame note on the canvas
-let boxes = null; // last boxes told
+let boxes = null; // last boxes received
 let wanted = null; // frame note to fetch next
 let fetching = false;
 let heldUntil = 0;
@@ -73,7 +73,7 @@ async function fetchNext() {
       if (note.source === source) draw(note, picture);
       picture.close();
     } catch {
-      // Gone already, or the connection was lost: the next frame tells.
+      // Gone already, or the connection was lost: the next frame replaces it.
     }
   }
   fetching = false;

@@ -62,7 +62,7 @@ impl PageServer {
         let address = bound.address();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let (stop, stopped) = tokio::sync::oneshot::channel();
-        let parts = WebParts { health: health.clone(), hub: hub.clone(), store: store.reader(), commands, push: None };
+        let parts = WebParts { health: health.clone(), hub: hub.clone(), store: store.reader(), commands };
         runtime.spawn(async move {
             bound.serve(parts, async { drop(stopped.await) }).await.unwrap();
         });
@@ -95,7 +95,7 @@ impl PageServer {
         };
         self.store.commit(&[FrameCommit { cells: vec![commit], ..FrameCommit::default() }]).unwrap();
         self.health.count_stored(1);
-        self.hub.tell(EventKind::Cell, &field.cell);
+        self.hub.publish(EventKind::Cell, &field.cell);
     }
 
     /// A thread that plays the pipeline: a new field every `every`, several live frames of each.
@@ -132,7 +132,7 @@ impl PageServer {
                         };
                         store.commit(&[FrameCommit { cells: vec![commit], ..FrameCommit::default() }]).unwrap();
                         health.count_stored(1);
-                        hub.tell(EventKind::Cell, &field.cell);
+                        hub.publish(EventKind::Cell, &field.cell);
                         told = true;
                         ticket.stored();
                     } else if field.holds_cell {
@@ -211,7 +211,7 @@ fn review(
         ..ReviewRecord::default()
     };
     store.review(&record, Some(&cell), &FrameCommit::default()).unwrap();
-    hub.tell(EventKind::Cell, &cell);
+    hub.publish(EventKind::Cell, &cell);
     Ok(json!({ "revision": cell.revision }))
 }
 

@@ -9,6 +9,7 @@ use super::{
     upright::Upright,
 };
 use domain::{Cell, NOTICE};
+use quick_xml::escape::escape;
 
 const STYLE: &str = "text{font-family:system-ui,sans-serif;fill:#1a1a1a}.class{font-size:15px;font-weight:600;text-anchor:middle}\
     .score{font-size:9px;fill:#555;text-anchor:middle}.doubt{fill:#9a3b00;font-weight:600}.group{font-size:13px;fill:#666}\
@@ -100,10 +101,6 @@ pub(super) fn draw(cell: &Cell, sheet: &Sheet) -> String {
         right = sheet.width - MARGIN,
     );
     out
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 fn png(image: &Upright) -> Vec<u8> {

@@ -8,7 +8,7 @@ use std::{
 
 use metaphased::{
     config::MqttConfig,
-    mqtt::{MqttSession, Settings},
+    mqtt::{BrokerSettings, MqttSession},
     station::{Birth, Health, command_channel},
     store::{FrameCommit, Message, Store, StoreOptions},
 };
@@ -23,7 +23,7 @@ pub fn run(port: u16, messages: u64, bytes: usize) -> Outcome {
     let config = MqttConfig { url: format!("mqtt://127.0.0.1:{port}"), ..MqttConfig::default() };
     let (commands, _inbox) = command_channel(1);
     let health = Health::new(Birth::default());
-    let settings = Settings::new(&config, "bench", None)?;
+    let settings = BrokerSettings::new(&config, "bench", None)?;
     let mut session = MqttSession::start(runtime.handle(), settings, store.clone(), health, commands)?;
     if !session.wait_connected(Duration::from_secs(10)) {
         return Err("no broker".into());
