@@ -26,7 +26,7 @@ pub enum FlatFieldError {
     /// The pixels themselves.
     #[error(transparent)]
     Pixels(#[from] ImagingError),
-    /// Too few to tell light from what lies in it.
+    /// Too few to separate light from what lies in it.
     #[error(
         "{found} frames are too few: give at least {FEWEST_FRAMES} of empty places, better 16, the stage moved between them"
     )]
@@ -313,12 +313,12 @@ mod tests {
         let mut frame = field(70, 1.0);
         flat.correct(&mut frame).unwrap();
         let PixelView::Mono16(samples) = frame.view() else { unreachable!() };
-        let (mut ground, mut object) = (Vec::new(), Vec::new());
+        let (mut background, mut object) = (Vec::new(), Vec::new());
         for (i, v) in samples.iter().enumerate() {
             let (x, y) = (i % SIZE.0, i / SIZE.0);
-            if (70..90).contains(&x) && (20..100).contains(&y) { object.push(*v) } else { ground.push(*v) }
+            if (70..90).contains(&x) && (20..100).contains(&y) { object.push(*v) } else { background.push(*v) }
         }
-        for (levels, name) in [(&ground, "ground"), (&object, "object")] {
+        for (levels, name) in [(&background, "background"), (&object, "object")] {
             let (low, high) = (levels.iter().min().unwrap(), levels.iter().max().unwrap());
             assert!(f32::from(*high) < 1.03 * f32::from(*low), "{name}: {low} to {high}");
         }

@@ -101,5 +101,5 @@ impl ObjectJudge {
     }
 }
 
-/// Share of Otsu's threshold that parts an object from its ground.
+/// Share of Otsu's threshold that separates an object from its background.
 const SHARE: f32 = 0.45;

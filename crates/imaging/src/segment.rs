@@ -7,7 +7,7 @@ use super::{
     plane::{GrayImage, GrayView},
     region::{Region, RegionKind, Segmentation},
     simd::vectorised,
-    split::{ClumpSplitter, Ground},
+    split::{ClumpSplitter, Surroundings},
     threshold::{LocalMaximum, fill_holes_smaller, threshold},
 };
 
@@ -18,9 +18,9 @@ pub struct SegmentOptions {
     pub chromosome_width: Option<f32>,
     /// Share of the darkness of the surroundings that a pixel must reach, 0 to 1.
     pub local_share: f32,
-    /// How far the ground between objects raises the threshold, in its own darkness; 0 where the ground is even. Glow
+    /// How far the background between objects raises the threshold, in its own darkness; 0 where the background is even. Glow
     /// of fluorescence fills the gaps between chromosomes that lie close.
-    pub ground: f32,
+    pub background_share: f32,
     /// Share of the global (Otsu) threshold that a pixel must reach, 0 to 1.
     pub global_share: f32,
     /// Radius of a disc that fits into nuclei and not into clumps, in chromosome widths.
@@ -38,7 +38,9 @@ impl SegmentOptions {
     /// The options that fit a prepared picture.
     pub fn of(prepared: &Prepared) -> Self {
         match prepared.polarity {
-            Polarity::BrightOnDark => Self { reject_debris: false, ground: 1.0, local_share: 0.4, ..Self::default() },
+            Polarity::BrightOnDark => {
+                Self { reject_debris: false, background_share: 1.0, local_share: 0.4, ..Self::default() }
+            }
             _ => Self::default(),
         }
     }
@@ -49,7 +51,7 @@ impl Default for SegmentOptions {
         Self {
             chromosome_width: None,
             local_share: 0.5,
-            ground: 0.0,
+            background_share: 0.0,
             global_share: 0.4,
             nucleus_core: 1.6,
             nucleus_pale: 0.15,
@@ -277,8 +279,8 @@ impl Segmenter {
         // Darkness of nuclei must not raise the threshold of what lies beside them: they are capped.
         let low = (f32::from(otsu) * options.global_share).max(5.0);
         self.local.find(&self.smooth.data, &self.nuclei, w, h, width, f32::from(otsu) * 2.2);
-        let (share, ground) = (options.local_share, options.ground);
-        if ground > 0.0 {
+        let (share, background_share) = (options.local_share, options.background_share);
+        if background_share > 0.0 {
             self.inverse.clear();
             self.inverse.extend(self.smooth.data.iter().map(|d| 255 - d));
             self.between.find(&self.inverse, &self.nuclei, w, h, width, 255.0);
@@ -288,11 +290,11 @@ impl Segmenter {
             self.mask.chunks_exact_mut(w).zip(self.relative.chunks_exact_mut(w)).zip(self.smooth.data.chunks_exact(w));
         for (y, ((line, relative), dark)) in rows.enumerate().take(h) {
             let level = self.local.row(y, w);
-            if ground > 0.0 {
+            if background_share > 0.0 {
                 let between = self.between.row(y, w);
                 for ((((m, r), &d), &l), &b) in line.iter_mut().zip(relative).zip(dark).zip(level).zip(between) {
                     let (d, g) = (f32::from(d), 255.0 - b);
-                    *m = u8::from(d >= (ground * g + share * (l - g)).min(0.8 * l).max(low));
+                    *m = u8::from(d >= (background_share * g + share * (l - g)).min(0.8 * l).max(low));
                     *r = (d / l.max(1.0) * 128.0).min(255.0) as u8;
                 }
                 continue;
@@ -349,8 +351,8 @@ impl Segmenter {
             let score = if kind == RegionKind::Single { likeness.single } else { likeness.cluster };
             return self.segmentation.push(Region { kind, score, ..region }, &self.crop);
         }
-        let ground = Ground { plane, relative: &self.relative, width, threshold };
-        self.splitter.split(&self.crop, bounds, shape, likeness, ground);
+        let surroundings = Surroundings { plane, relative: &self.relative, width, threshold };
+        self.splitter.split(&self.crop, bounds, shape, likeness, surroundings);
         for (piece, mask) in self.splitter.parts() {
             let l = piece.likeness;
             let kind = if options.reject_debris && l.debris > 0.6 {

@@ -45,7 +45,7 @@ pub(super) struct ClumpSplitter {
 
 /// What parts are judged by.
 #[derive(Clone, Copy)]
-pub(super) struct Ground<'a> {
+pub(super) struct Surroundings<'a> {
     /// The prepared picture.
     pub plane: GrayView<'a>,
     /// Darkness over the local threshold's level, 255 = 2.
@@ -64,7 +64,7 @@ impl ClumpSplitter {
         bounds: Rect,
         shape: Shape,
         likeness: ObjectProbabilities,
-        ground: Ground<'_>,
+        surroundings: Surroundings<'_>,
     ) {
         self.queue.clear();
         self.queue_masks.clear();
@@ -76,8 +76,8 @@ impl ClumpSplitter {
             self.mask.clear();
             self.mask.extend_from_slice(&self.queue_masks[part.at..part.at + part.len]);
             self.queue_masks.truncate(part.at);
-            let small = part.shape.area < 1.6 * ground.width * ground.width;
-            if part.depth >= 8 || part.likeness.single > 0.8 || small || !self.improve(&part, ground) {
+            let small = part.shape.area < 1.6 * surroundings.width * surroundings.width;
+            if part.depth >= 8 || part.likeness.single > 0.8 || small || !self.improve(&part, surroundings) {
                 let at = self.done_masks.len();
                 self.done_masks.extend_from_slice(&self.mask);
                 self.done.push(Part { at, ..part });
@@ -103,41 +103,41 @@ impl ClumpSplitter {
     }
 
     /// Leaves the best way to part `self.mask` in `self.best`; false when none is better than leaving it whole.
-    fn improve(&mut self, part: &Part, ground: Ground<'_>) -> bool {
+    fn improve(&mut self, part: &Part, surroundings: Surroundings<'_>) -> bool {
         let stride = part.bounds.width() + 2;
         let worth = |l: &ObjectProbabilities| l.single;
         let mut goal = worth(&part.likeness) + LEAST_GAIN;
         let start = goal;
         // The distance map and the skeleton of this part.
-        Shape::measure(&self.mask, stride, part.bounds, ground.plane, BACKGROUND, &mut self.shape);
+        Shape::measure(&self.mask, stride, part.bounds, surroundings.plane, BACKGROUND, &mut self.shape);
         self.distance.clone_from(&self.shape.distance);
         self.skeleton.clone_from(&self.shape.skeleton);
         for level in [74u8, 84, 94, 104] {
             self.marks.clear();
             self.marks.resize(self.mask.len(), 0);
             for y in 0..part.bounds.height() {
-                let from = (part.bounds.top + y) * ground.plane.width() + part.bounds.left;
+                let from = (part.bounds.top + y) * surroundings.plane.width() + part.bounds.left;
                 let to = (y + 1) * stride + 1;
                 for x in 0..part.bounds.width() {
-                    self.marks[to + x] = self.mask[to + x] & u8::from(ground.relative[from + x] >= level);
+                    self.marks[to + x] = self.mask[to + x] & u8::from(surroundings.relative[from + x] >= level);
                 }
             }
-            self.try_marks(part, ground, 0.35, &mut goal);
+            self.try_marks(part, surroundings, 0.35, &mut goal);
         }
         for depth in [0.5f32, 0.65, 0.8, 0.95] {
-            let least = (depth * ground.width / 2.0).powi(2);
+            let least = (depth * surroundings.width / 2.0).powi(2);
             self.marks.clear();
             self.marks.extend(self.distance.iter().map(|&d| u8::from(d as f32 > least)));
-            self.try_marks(part, ground, 0.12, &mut goal);
+            self.try_marks(part, surroundings, 0.12, &mut goal);
         }
-        self.try_forks(part, ground, &mut goal);
+        self.try_forks(part, surroundings, &mut goal);
         goal > start
     }
 
     /// Takes the marks' components as cores, lets them grow over the mask and keeps the parts when they are better.
-    fn try_marks(&mut self, part: &Part, ground: Ground<'_>, least_core: f32, goal: &mut f32) {
+    fn try_marks(&mut self, part: &Part, surroundings: Surroundings<'_>, least_core: f32, goal: &mut f32) {
         let stride = part.bounds.width() + 2;
-        let least = (least_core * ground.width * ground.width).max(4.0);
+        let least = (least_core * surroundings.width * surroundings.width).max(4.0);
         self.components.find(&self.marks, stride);
         self.labels.clear();
         self.labels.resize(self.mask.len(), 0);
@@ -174,7 +174,7 @@ impl ClumpSplitter {
         for label in 1..=n {
             self.painted.clear();
             self.painted.extend(self.labels.iter().map(|&l| u8::from(l == label)));
-            self.add(part, ground, false);
+            self.add(part, surroundings, false);
         }
         self.keep(goal);
     }
@@ -185,7 +185,7 @@ impl ClumpSplitter {
     }
 
     /// Adds `self.painted` (the size of the part's mask) to the trial.
-    fn add(&mut self, part: &Part, ground: Ground<'_>, crossing: bool) {
+    fn add(&mut self, part: &Part, surroundings: Surroundings<'_>, crossing: bool) {
         let stride = part.bounds.width() + 2;
         let (mut left, mut right, mut top, mut bottom) = (usize::MAX, 0, usize::MAX, 0);
         for (y, line) in self.painted.chunks_exact(stride).enumerate() {
@@ -210,8 +210,8 @@ impl ClumpSplitter {
             bottom: part.bounds.top + bottom - 1,
         };
         let mask = &self.trial_masks[at..];
-        let shape = Shape::measure(mask, right - left + 2, bounds, ground.plane, BACKGROUND, &mut self.shape);
-        let likeness = ObjectProbabilities::of(&shape, ground.width, ground.threshold);
+        let shape = Shape::measure(mask, right - left + 2, bounds, surroundings.plane, BACKGROUND, &mut self.shape);
+        let likeness = ObjectProbabilities::of(&shape, surroundings.width, surroundings.threshold);
         let len = self.trial_masks.len() - at;
         self.trial.push(Part { bounds, shape, likeness, crossing, at, len, parted: true, depth: 0 });
     }
@@ -228,7 +228,7 @@ impl ClumpSplitter {
     }
 
     /// Takes away a disc about each fork of the skeleton and joins the arms that are left in twos and ones.
-    fn try_forks(&mut self, part: &Part, ground: Ground<'_>, goal: &mut f32) {
+    fn try_forks(&mut self, part: &Part, surroundings: Surroundings<'_>, goal: &mut f32) {
         let stride = part.bounds.width() + 2;
         self.forks.clear();
         for (p, &s) in self.skeleton.iter().enumerate() {
@@ -248,7 +248,7 @@ impl ClumpSplitter {
             let (mut sx, mut sy, mut n, mut deepest) = (0.0, 0.0, 0.0f32, 0u32);
             for (j, &fork) in self.forks.iter().enumerate().take(64) {
                 let (x, y) = place(fork);
-                if used >> j & 1 == 0 && (x - x0).hypot(y - y0) < 0.9 * ground.width {
+                if used >> j & 1 == 0 && (x - x0).hypot(y - y0) < 0.9 * surroundings.width {
                     used |= 1 << j;
                     (sx, sy, n) = (sx + x, sy + y, n + 1.0);
                     deepest = deepest.max(self.distance[fork as usize]);
@@ -256,13 +256,21 @@ impl ClumpSplitter {
             }
             tried += 1;
             let (cx, cy) = (sx / n, sy / n);
-            let radius =
-                (deepest as f32).sqrt().max(0.5 * ground.width) + 1.0 + if n > 1.0 { 0.25 * ground.width } else { 0.0 };
-            self.try_arms(part, ground, (cx, cy), radius, goal);
+            let radius = (deepest as f32).sqrt().max(0.5 * surroundings.width)
+                + 1.0
+                + if n > 1.0 { 0.25 * surroundings.width } else { 0.0 };
+            self.try_arms(part, surroundings, (cx, cy), radius, goal);
         }
     }
 
-    fn try_arms(&mut self, part: &Part, ground: Ground<'_>, centre: (f32, f32), radius: f32, goal: &mut f32) {
+    fn try_arms(
+        &mut self,
+        part: &Part,
+        surroundings: Surroundings<'_>,
+        centre: (f32, f32),
+        radius: f32,
+        goal: &mut f32,
+    ) {
         let stride = part.bounds.width() + 2;
         let offset = |p: usize| ((p % stride) as f32 - centre.0, (p / stride) as f32 - centre.1);
         self.marks.clear();
@@ -278,7 +286,7 @@ impl ClumpSplitter {
         let mut arms = [(0usize, 0f32, 0f32); 5];
         let mut n = 0;
         for i in 0..self.components.len() {
-            if (self.components.area(i) as f32) < 0.2 * ground.width * ground.width {
+            if (self.components.area(i) as f32) < 0.2 * surroundings.width * surroundings.width {
                 continue;
             }
             let (mut sx, mut sy, mut near) = (0.0, 0.0, 0.0f32);
@@ -318,8 +326,8 @@ impl ClumpSplitter {
                         }
                     }
                 }
-                self.bridge(stride, centre, radius, &arms[..n], side, ground.width / 2.0);
-                self.add(part, ground, crossing);
+                self.bridge(stride, centre, radius, &arms[..n], side, surroundings.width / 2.0);
+                self.add(part, surroundings, crossing);
             }
             self.keep(goal);
         }

@@ -16,7 +16,7 @@ use super::{
 
 const AUTOSOMES: usize = 22;
 const CLASSES: usize = ChromosomeClass::COUNT;
-/// Highest number of one class that is told apart.
+/// Highest number of one class that is considered.
 const MAX_COPIES: usize = 8;
 
 /// A class whose number is not the normal one.
@@ -234,14 +234,14 @@ pub(super) fn assign_rows(rows: &[Row], settings: &KaryotypeSettings) -> Assignm
         let gained = if deviates { usize::from(number) > ploidy } else { over > under };
         let share = if gained { over } else { under };
         if deviates || share >= 0.05 {
-            let told = if deviates {
+            let number = if deviates {
                 number
             } else if gained {
                 ploidy as u8 + 1
             } else {
                 ploidy as u8 - 1
             };
-            changes.push(Change { class, number: told, normal: ploidy as u8, posterior: share as f32 });
+            changes.push(Change { class, number, normal: ploidy as u8, posterior: share as f32 });
         }
     }
     Assignment {

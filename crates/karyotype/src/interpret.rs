@@ -118,8 +118,8 @@ fn complete(cell: &mut Cell, assignment: &Assignment, settings: &KaryotypeSettin
 pub(super) fn report_candidates(cell: &mut Cell) {
     let candidates = damage(&cell.chromosomes, true);
     if !candidates.is_empty() {
-        let told: Vec<&str> = candidates.iter().map(|f| f.text.as_str()).collect();
-        cell.karyotype.reason = format!("{}; for review: {}", cell.karyotype.reason, told.join("; "));
+        let texts: Vec<&str> = candidates.iter().map(|f| f.text.as_str()).collect();
+        cell.karyotype.reason = format!("{}; for review: {}", cell.karyotype.reason, texts.join("; "));
         cell.karyotype.findings.extend(candidates);
     }
     cell.counts = counts(cell);
@@ -320,8 +320,8 @@ fn judge(
         ));
     }
     if !strong.is_empty() {
-        let told: Vec<&str> = strong.iter().map(|f| f.text.as_str()).collect();
-        return (Verdict::Abnormal, told.join("; "));
+        let texts: Vec<&str> = strong.iter().map(|f| f.text.as_str()).collect();
+        return (Verdict::Abnormal, texts.join("; "));
     }
     if let Some(weak) = findings.iter().max_by(|a, b| a.posterior.total_cmp(&b.posterior))
         && f64::from(weak.posterior) > 1.0 - settings.normal_posterior

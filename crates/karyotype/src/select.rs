@@ -1,6 +1,6 @@
 //! Joint selection: which of the detector's boxes are the cell's chromosomes, classes and overlaps weighed together.
 //!
-//! The detector hands over more boxes than it would tell by itself. A weak box is taken where the cell lacks just
+//! The detector hands over more boxes than it would accept by itself. A weak box is taken where the cell lacks just
 //! its class; of two boxes on one chromosome one goes. Without overlaps this is the min-cost flow of the
 //! assignment; pairs of overlapping boxes are settled by branch and bound over it (first, second or both, the
 //! last at the price of the overlap), which is exact unless the bound on nodes is reached.

@@ -16,7 +16,7 @@ const RARITY: f32 = 2.0;
 /// A candidate and what it explains.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Structural {
-    /// As told.
+    /// As reported.
     pub finding: Finding,
     /// As written in the karyotype, where it has a form.
     pub item: Option<Item>,

@@ -411,7 +411,7 @@ impl<'a> Reader<'a> {
             let then = self.rest.strip_prefix(old).unwrap_or_default();
             if ["dup(", "ins(", "trp("].iter().any(|kind| then.starts_with(kind)) {
                 self.take(old);
-                self.notes.push(format!("{old}is no longer written: the order of the bands tells the direction"));
+                self.notes.push(format!("{old}is no longer written: the order of the bands gives the direction"));
             }
         }
         let mut pseudo = self.take("psu ");

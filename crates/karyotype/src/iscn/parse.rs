@@ -1,4 +1,4 @@
-//! The parser: a string into cell lines, with every fault told instead of stopping at the first.
+//! The parser: a string into cell lines, with every fault reported instead of stopping at the first.
 
 use super::{
     Fault, Severity,
