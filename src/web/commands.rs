@@ -78,11 +78,6 @@ pub fn routes() -> Router<App> {
 }
 
 /// A scanner stands at a field: take it.
-#[utoipa::path(post, path = "/api/v1/trigger", tag = "commands",
-    request_body = ref("#/components/schemas/Trigger"),
-    responses((status = 202, description = "Taken; the cell or the rejection carries the trigger"),
-        (status = 404, description = "No such source", body = ref("#/components/schemas/Problem")),
-        (status = 409, description = "Not now", body = ref("#/components/schemas/Problem"))))]
 pub async fn trigger(State(app): State<App>, Json(body): Json<Trigger>) -> Result<(StatusCode, Json<Value>), Problem> {
     let Trigger { source, trigger, stage_um } = body;
     let answer = send(&app, Command::Trigger { source, trigger, stage_um }).await?;
@@ -90,12 +85,6 @@ pub async fn trigger(State(app): State<App>, Json(body): Json<Trigger>) -> Resul
 }
 
 /// A command by its name, with the fields that MQTT's `command/<name>` takes.
-#[utoipa::path(post, path = "/api/v1/commands/{name}", tag = "commands",
-    params(("name" = String, Path, description = "start, stop, snapshot, case, trigger, acknowledge, review")),
-    request_body(content = serde_json::Value, description = "The fields of the command"),
-    responses((status = 200, description = "Done; what it gave"),
-        (status = 400, description = "No such command or wrong fields", body = ref("#/components/schemas/Problem")),
-        (status = 409, description = "Refused; says why", body = ref("#/components/schemas/Problem"))))]
 pub async fn command(
     State(app): State<App>,
     Path(name): Path<String>,
@@ -111,12 +100,6 @@ pub async fn command(
 }
 
 /// A person corrects a cell.
-#[utoipa::path(post, path = "/api/v1/cells/{id}/review", tag = "commands",
-    params(("id" = String, Path, description = "UUID of the cell")),
-    request_body = ref("#/components/schemas/CellReview"),
-    responses((status = 200, description = "Stored; what it gave"),
-        (status = 404, description = "No such cell", body = ref("#/components/schemas/Problem")),
-        (status = 409, description = "The cell was changed meanwhile", body = ref("#/components/schemas/Problem"))))]
 pub async fn review(
     State(app): State<App>,
     Path(cell): Path<Uuid>,
@@ -130,12 +113,6 @@ pub async fn review(
 }
 
 /// Subject data of a case, for its dose. They are never given out again over HTTP.
-#[utoipa::path(post, path = "/api/v1/cases/{id}/subject", tag = "commands",
-    params(("id" = String, Path, description = "Id of the case, percent-encoded")),
-    request_body = ref("#/components/schemas/CaseSubject"),
-    responses((status = 200, description = "Stored; the dose follows"),
-        (status = 404, description = "No such case", body = ref("#/components/schemas/Problem")),
-        (status = 409, description = "The data make no sense; says why", body = ref("#/components/schemas/Problem"))))]
 pub async fn subject(
     State(app): State<App>,
     Path(case): Path<String>,
@@ -146,12 +123,6 @@ pub async fn subject(
 }
 
 /// Erases a case for good: cells, pictures, reviews, subject data.
-#[utoipa::path(post, path = "/api/v1/cases/{id}/erase", tag = "commands",
-    params(("id" = String, Path, description = "Id of the case, percent-encoded")),
-    request_body = ref("#/components/schemas/CaseErasure"),
-    responses((status = 200, description = "Erased; how many cells and pictures"),
-        (status = 404, description = "No such case", body = ref("#/components/schemas/Problem")),
-        (status = 409, description = "It takes cells at this moment", body = ref("#/components/schemas/Problem"))))]
 pub async fn erase(
     State(app): State<App>,
     Path(case): Path<String>,

@@ -84,8 +84,6 @@ pub(super) fn no_such_source(app: &App, name: &str) -> Problem {
 }
 
 /// All sources.
-#[utoipa::path(get, path = "/api/v1/sources", tag = "sources",
-    responses((status = 200, description = "The sources", body = ref("#/components/schemas/Sources"))))]
 pub async fn sources(State(app): State<App>) -> Json<Sources> {
     let health = &app.parts.health;
     let (mut facts, rates) = (health.birth().sources, app.latest_stats().sources);
@@ -110,12 +108,6 @@ pub struct Wanted {
 }
 
 /// The live picture: the next one, or one of the last few by its number while someone listens to the source's events.
-#[utoipa::path(get, path = "/api/v1/sources/{id}/frame.jpg", tag = "sources",
-    params(("id" = String, Path, description = "Name of the source"),
-        ("frame" = Option<u64>, Query, description = "Number of the frame, from a `frame` event")),
-    responses((status = 200, description = "JPEG, at most 1400 pixels on the longer side", content_type = "image/jpeg"),
-        (status = 404, description = "No such source or frame", body = ref("#/components/schemas/Problem")),
-        (status = 503, description = "No frame came within 5 s", body = ref("#/components/schemas/Problem"))))]
 pub async fn frame(
     State(app): State<App>,
     Path(id): Path<String>,
@@ -169,19 +161,6 @@ pub struct PushFacts {
 }
 
 /// Takes an image file as a frame of a source of kind `push`.
-#[utoipa::path(post, path = "/api/v1/sources/{id}/frames", tag = "sources",
-    params(("id" = String, Path, description = "Name of the source"),
-        ("trigger" = Option<String>, Query, description = "The sender's event id, echoed"),
-        ("x_um" = Option<f64>, Query, description = "Stage position across the slide"),
-        ("y_um" = Option<f64>, Query, description = "Stage position along the slide"),
-        ("z_um" = Option<f64>, Query, description = "Focus"),
-        ("um_per_px" = Option<f64>, Query, description = "Pixel size in micrometres")),
-    request_body(content = Vec<u8>, content_type = "application/octet-stream", description = "PNG, JPEG, BMP, WebP or TIFF"),
-    responses((status = 202, description = "Taken: `{\"source\": ..., \"frame\": ...}`"),
-        (status = 404, description = "No such source", body = ref("#/components/schemas/Problem")),
-        (status = 409, description = "It is no push source", body = ref("#/components/schemas/Problem")),
-        (status = 413, description = "Larger than 128 MiB", body = ref("#/components/schemas/Problem")),
-        (status = 503, description = "No room now", body = ref("#/components/schemas/Problem"))))]
 pub async fn push(
     State(app): State<App>,
     Path(id): Path<String>,
