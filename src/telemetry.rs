@@ -1,9 +1,12 @@
 //! Set-up of tracing: pretty on a terminal, the journal under systemd, JSON otherwise.
 
-use std::io::{self, IsTerminal, Write};
+use std::{
+    io::{self, IsTerminal, Write},
+    str::FromStr,
+};
 
 use indicatif::ProgressBar;
-use tracing_subscriber::{EnvFilter, fmt::MakeWriter, layer::SubscriberExt, util::SubscriberInitExt};
+use tracing_subscriber::{filter::Targets, fmt::MakeWriter, layer::SubscriberExt, util::SubscriberInitExt};
 
 use crate::config::{LogConfig, LogFormat};
 
@@ -22,7 +25,7 @@ pub struct FilterError {
 /// # Errors
 /// When the filter cannot be read.
 pub fn start(log: &LogConfig, bar: Option<ProgressBar>) -> Result<(), FilterError> {
-    let filter = EnvFilter::try_new(&log.level).map_err(|source| FilterError { filter: log.level.clone(), source })?;
+    let filter = Targets::from_str(&log.level).map_err(|source| FilterError { filter: log.level.clone(), source })?;
     let format = match log.format {
         LogFormat::Auto if std::env::var_os("JOURNAL_STREAM").is_some() => LogFormat::Journald,
         LogFormat::Auto if io::stderr().is_terminal() => LogFormat::Pretty,

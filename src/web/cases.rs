@@ -62,8 +62,6 @@ pub fn routes() -> Router<App> {
 }
 
 /// All cases.
-#[utoipa::path(get, path = "/api/v1/cases", tag = "cases",
-    responses((status = 200, description = "The cases", body = ref("#/components/schemas/Cases"))))]
 pub async fn cases(State(app): State<App>) -> Result<Json<Cases>, Problem> {
     let cases = app.read(|store| store.cases()).await?;
     Ok(Json(Cases { cases: cases.into_iter().map(CaseView::from).collect() }))
@@ -80,19 +78,11 @@ fn no_such_case(id: &str) -> Problem {
 }
 
 /// One case.
-#[utoipa::path(get, path = "/api/v1/cases/{id}", tag = "cases",
-    params(("id" = String, Path, description = "Id of the case, percent-encoded")),
-    responses((status = 200, description = "The case", body = ref("#/components/schemas/CaseView")),
-        (status = 404, description = "No such case", body = ref("#/components/schemas/Problem"))))]
 pub async fn case(State(app): State<App>, Path(id): Path<String>) -> Result<Json<CaseView>, Problem> {
     Ok(Json(find(&app, &id).await?))
 }
 
 /// The case as a page to read and print.
-#[utoipa::path(get, path = "/api/v1/cases/{id}/report.html", tag = "cases",
-    params(("id" = String, Path, description = "Id of the case, percent-encoded")),
-    responses((status = 200, description = "HTML", content_type = "text/html"),
-        (status = 404, description = "No such case", body = ref("#/components/schemas/Problem"))))]
 pub async fn case_report(State(app): State<App>, Path(id): Path<String>) -> Result<Response, Problem> {
     let name = id.clone();
     let (record, cells, reviews) = app

@@ -69,15 +69,6 @@ pub fn routes() -> Router<App> {
 }
 
 /// A page of cells.
-#[utoipa::path(get, path = "/api/v1/cells", tag = "cells",
-    params(("case" = Option<String>, Query, description = "Only of this case"),
-        ("verdict" = Option<String>, Query, description = "Only `normal`, `abnormal` or `not_assessable`"),
-        ("source" = Option<String>, Query, description = "Only of this source"),
-        ("after" = Option<String>, Query, description = "`next` of the page before, or the UUID of a cell"),
-        ("limit" = Option<usize>, Query, description = "1 to 500; 50 when left out"),
-        ("order" = Option<String>, Query, description = "`newest` first (default) or `oldest` first")),
-    responses((status = 200, description = "A page", body = ref("#/components/schemas/CellPage")),
-        (status = 400, description = "Wrong query", body = ref("#/components/schemas/Problem"))))]
 pub async fn cells(State(app): State<App>, Query(query): Query<Listed>) -> Result<Response, Problem> {
     let limit = query.limit.unwrap_or(PAGE);
     if !(1..=LARGEST_PAGE).contains(&limit) {
@@ -128,10 +119,6 @@ fn json(text: String) -> Response {
 }
 
 /// One cell: the `cell` message at its latest revision.
-#[utoipa::path(get, path = "/api/v1/cells/{id}", tag = "cells",
-    params(("id" = String, Path, description = "UUID of the cell")),
-    responses((status = 200, description = "The cell", body = ref("#/components/schemas/Cell")),
-        (status = 404, description = "No such cell", body = ref("#/components/schemas/Problem"))))]
 pub async fn cell(State(app): State<App>, Path(id): Path<Uuid>) -> Result<Response, Problem> {
     Ok(json(row(&app, id).await?.document))
 }
@@ -144,10 +131,6 @@ fn picture(kind: &'static str, bytes: Vec<u8>) -> Response {
 
 /// The frame of the cell. Where `store.keep_images` did not keep it, the kept chromosomes at their places on plain
 /// background, and the answer has the header `metaphased-picture: composed`.
-#[utoipa::path(get, path = "/api/v1/cells/{id}/image.png", tag = "cells",
-    params(("id" = String, Path, description = "UUID of the cell")),
-    responses((status = 200, description = "PNG, 8 bit, as large as the frame", content_type = "image/png"),
-        (status = 404, description = "No such cell, or nothing was kept of it", body = ref("#/components/schemas/Problem"))))]
 pub async fn image(State(app): State<App>, Path(id): Path<Uuid>) -> Result<Response, Problem> {
     let file = app.read(move |store| store.image(id)).await?;
     if let Some(file) = file {
@@ -171,10 +154,6 @@ pub async fn image(State(app): State<App>, Path(id): Path<Uuid>) -> Result<Respo
 }
 
 /// A small picture of the cell.
-#[utoipa::path(get, path = "/api/v1/cells/{id}/thumbnail.jpg", tag = "cells",
-    params(("id" = String, Path, description = "UUID of the cell")),
-    responses((status = 200, description = "JPEG", content_type = "image/jpeg"),
-        (status = 404, description = "None was kept", body = ref("#/components/schemas/Problem"))))]
 pub async fn thumbnail(State(app): State<App>, Path(id): Path<Uuid>) -> Result<Response, Problem> {
     let jpeg = app.read(move |store| store.thumbnail(id)).await?;
     jpeg.map(|jpeg| picture("image/jpeg", jpeg))
@@ -182,11 +161,6 @@ pub async fn thumbnail(State(app): State<App>, Path(id): Path<Uuid>) -> Result<R
 }
 
 /// The picture of one chromosome, as it lies in the frame.
-#[utoipa::path(get, path = "/api/v1/cells/{id}/chromosomes/{index}.png", tag = "cells",
-    params(("id" = String, Path, description = "UUID of the cell"),
-        ("index" = u32, Path, description = "Index of the chromosome")),
-    responses((status = 200, description = "PNG", content_type = "image/png"),
-        (status = 404, description = "None was kept", body = ref("#/components/schemas/Problem"))))]
 pub async fn chromosome(State(app): State<App>, Path((id, file)): Path<(Uuid, String)>) -> Result<Response, Problem> {
     let index = file.strip_suffix(".png").and_then(|index| index.parse().ok());
     let index: u32 = index.ok_or_else(|| Problem::not_found("A chromosome's picture is at chromosomes/INDEX.png."))?;
@@ -196,11 +170,6 @@ pub async fn chromosome(State(app): State<App>, Path((id, file)): Path<(Uuid, St
 }
 
 /// The karyogram: the chromosomes arranged by class, each with its score, as one drawing with the pictures inside.
-#[utoipa::path(get, path = "/api/v1/cells/{id}/karyogram.svg", tag = "cells",
-    params(("id" = String, Path, description = "UUID of the cell"),
-        ("straight" = Option<bool>, Query, description = "Made straight along their middle line; false without")),
-    responses((status = 200, description = "SVG", content_type = "image/svg+xml"),
-        (status = 404, description = "No such cell", body = ref("#/components/schemas/Problem"))))]
 pub async fn karyogram(
     State(app): State<App>,
     Path(id): Path<Uuid>,

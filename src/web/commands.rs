@@ -80,11 +80,6 @@ pub fn routes() -> Router<App> {
 }
 
 /// A scanner stands at a field: take it.
-#[utoipa::path(post, path = "/api/v1/trigger", tag = "commands",
-    request_body = ref("#/components/schemas/Trigger"),
-    responses((status = 202, description = "Taken; the cell or the rejection carries the trigger"),
-        (status = 404, description = "No such source", body = ref("#/components/schemas/Problem")),
-        (status = 409, description = "Not now", body = ref("#/components/schemas/Problem"))))]
 pub async fn trigger(State(app): State<App>, Json(body): Json<Trigger>) -> Result<(StatusCode, Json<Value>), Problem> {
     let Trigger { source, trigger, stage_um } = body;
     let answer = send(&app, SourceCommand::Trigger { source, trigger, stage_um }).await?;
@@ -92,12 +87,6 @@ pub async fn trigger(State(app): State<App>, Json(body): Json<Trigger>) -> Resul
 }
 
 /// A command by its name, with the fields that MQTT's `command/<name>` takes.
-#[utoipa::path(post, path = "/api/v1/commands/{name}", tag = "commands",
-    params(("name" = String, Path, description = "start, stop, snapshot, case, trigger, acknowledge, review")),
-    request_body(content = serde_json::Value, description = "The fields of the command"),
-    responses((status = 200, description = "Done; what it gave"),
-        (status = 400, description = "No such command or wrong fields", body = ref("#/components/schemas/Problem")),
-        (status = 409, description = "Refused; says why", body = ref("#/components/schemas/Problem"))))]
 pub async fn command(
     State(app): State<App>,
     Path(name): Path<String>,
@@ -113,12 +102,6 @@ pub async fn command(
 }
 
 /// A person corrects a cell.
-#[utoipa::path(post, path = "/api/v1/cells/{id}/review", tag = "commands",
-    params(("id" = String, Path, description = "UUID of the cell")),
-    request_body = ref("#/components/schemas/CellReview"),
-    responses((status = 200, description = "Stored; what it gave"),
-        (status = 404, description = "No such cell", body = ref("#/components/schemas/Problem")),
-        (status = 409, description = "The cell was changed meanwhile", body = ref("#/components/schemas/Problem"))))]
 pub async fn review(
     State(app): State<App>,
     Path(cell): Path<Uuid>,
@@ -132,12 +115,6 @@ pub async fn review(
 }
 
 /// Subject data of a case, for its dose. They are never given out again over HTTP.
-#[utoipa::path(post, path = "/api/v1/cases/{id}/subject", tag = "commands",
-    params(("id" = String, Path, description = "Id of the case, percent-encoded")),
-    request_body = ref("#/components/schemas/CaseSubject"),
-    responses((status = 200, description = "Stored; the dose follows"),
-        (status = 404, description = "No such case", body = ref("#/components/schemas/Problem")),
-        (status = 409, description = "The data make no sense; says why", body = ref("#/components/schemas/Problem"))))]
 pub async fn subject(
     State(app): State<App>,
     Path(case): Path<String>,
@@ -148,12 +125,6 @@ pub async fn subject(
 }
 
 /// Closes a case: no further cell is added to it until it is reopened. Corrections of its cells stay possible.
-#[utoipa::path(post, path = "/api/v1/cases/{id}/close", tag = "commands",
-    params(("id" = String, Path, description = "Id of the case, percent-encoded")),
-    request_body = ref("#/components/schemas/CaseAction"),
-    responses((status = 200, description = "Closed; when"),
-        (status = 404, description = "No such case", body = ref("#/components/schemas/Problem")),
-        (status = 409, description = "It is in use by a source", body = ref("#/components/schemas/Problem"))))]
 pub async fn close(
     State(app): State<App>,
     Path(case): Path<String>,
@@ -163,11 +134,6 @@ pub async fn close(
 }
 
 /// Reopens a closed case.
-#[utoipa::path(post, path = "/api/v1/cases/{id}/reopen", tag = "commands",
-    params(("id" = String, Path, description = "Id of the case, percent-encoded")),
-    request_body = ref("#/components/schemas/CaseAction"),
-    responses((status = 200, description = "Open again"),
-        (status = 404, description = "No such case", body = ref("#/components/schemas/Problem"))))]
 pub async fn reopen(
     State(app): State<App>,
     Path(case): Path<String>,
@@ -177,12 +143,6 @@ pub async fn reopen(
 }
 
 /// Erases a case for good: cells, pictures, reviews, subject data.
-#[utoipa::path(post, path = "/api/v1/cases/{id}/erase", tag = "commands",
-    params(("id" = String, Path, description = "Id of the case, percent-encoded")),
-    request_body = ref("#/components/schemas/CaseAction"),
-    responses((status = 200, description = "Erased; how many cells and pictures"),
-        (status = 404, description = "No such case", body = ref("#/components/schemas/Problem")),
-        (status = 409, description = "It is in use by a source", body = ref("#/components/schemas/Problem"))))]
 pub async fn erase(
     State(app): State<App>,
     Path(case): Path<String>,

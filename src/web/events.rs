@@ -35,11 +35,6 @@ pub fn routes() -> Router<App> {
 
 /// What happens, as it happens: `state`, `stats`, `cell`, `case`, `dose`, `alarm`; for watched sources also `frame` and
 /// `boxes`. The current state and counters come first. A slow client misses events and goes on.
-#[utoipa::path(get, path = "/api/v1/events", tag = "daemon",
-    params(("live" = Option<String>, Query, description = "Sources whose live frames are wanted, separated by commas")),
-    responses((status = 200, description = "Server-sent events; each event's data is a JSON object",
-        content_type = "text/event-stream", body = String),
-        (status = 404, description = "No such source", body = ref("#/components/schemas/Problem"))))]
 pub async fn events(State(app): State<App>, Query(query): Query<Listen>) -> Result<impl IntoResponse, Problem> {
     let hub = &app.parts.hub;
     let names: BTreeSet<String> =

@@ -1,45 +1,17 @@
-//! `openapi.json`: the routes from their own annotations, the schemas from the messages' structs.
+//! `openapi.json`: the routes listed here, the schemas from the messages' structs.
 
 use std::sync::OnceLock;
 
-use axum::{Router, http::header, response::IntoResponse, routing::get};
-use schemars::generate::SchemaSettings;
-use serde_json::Value;
-use utoipa::{
-    Modify, OpenApi,
-    openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
-};
+use axum::{Router, http::header, response::IntoResponse, routing::get as route};
+use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
+use serde_json::{Map, Value, json};
 
-use super::{App, CellPage, FrameNote, Problem, Status, cases, cells, commands, events, probes, sources, status};
+use super::{App, CellPage, FrameNote, Problem, Status, cases, commands, sources};
 use domain::Cell;
-
-#[derive(OpenApi)]
-#[openapi(
-    info(title = "metaphased", description = "Microscope frames to findings about chromosomes. Research use only; not a diagnosis."),
-    paths(
-        status::status, events::events, sources::sources, sources::frame, cells::cells, cells::cell,
-        cells::image, cells::thumbnail, cells::karyogram, cells::chromosome, cases::cases, cases::case,
-        cases::case_report, commands::trigger, commands::command, commands::review,
-        commands::subject, commands::close, commands::reopen, commands::erase, probes::livez, probes::readyz
-    ),
-    modifiers(&Token),
-    security((), ("token" = []))
-)]
-struct Api;
-
-struct Token;
-
-impl Modify for Token {
-    fn modify(&self, api: &mut utoipa::openapi::OpenApi) {
-        let scheme =
-            HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("Required beyond loopback.")).build();
-        api.components.get_or_insert_default().add_security_scheme("token", SecurityScheme::Http(scheme));
-    }
-}
 
 /// The route.
 pub fn routes() -> Router<App> {
-    Router::new().route("/openapi.json", get(openapi))
+    Router::new().route("/openapi.json", route(openapi))
 }
 
 async fn openapi() -> impl IntoResponse {
@@ -53,22 +25,268 @@ pub fn document() -> Value {
     let mut generator = SchemaSettings::draft2020_12()
         .with(|settings| settings.definitions_path = "/components/schemas".into())
         .into_generator();
-    generator.subschema_for::<Status>();
-    generator.subschema_for::<Cell>();
-    generator.subschema_for::<CellPage>();
-    generator.subschema_for::<FrameNote>();
-    generator.subschema_for::<Problem>();
-    generator.subschema_for::<sources::Sources>();
-    generator.subschema_for::<cases::Cases>();
-    generator.subschema_for::<commands::Trigger>();
-    generator.subschema_for::<commands::CellReview>();
-    generator.subschema_for::<commands::CaseSubject>();
-    generator.subschema_for::<commands::CaseAction>();
-    let schemas = generator.take_definitions(true);
-    // A description made of plain structs always becomes JSON.
-    let mut api = serde_json::to_value(Api::openapi()).unwrap_or_default();
-    api["components"]["schemas"] = Value::Object(schemas);
-    api
+    let g = &mut generator;
+    let groups = [
+        ("daemon", daemon_operations(g)),
+        ("sources", sources_operations(g)),
+        ("cells", cells_operations(g)),
+        ("cases", cases_operations(g)),
+        ("commands", commands_operations(g)),
+        ("probes", probes_operations()),
+    ];
+    // Referred to by every operation, and the data of an event.
+    g.subschema_for::<Problem>();
+    g.subschema_for::<FrameNote>();
+    let mut paths = Map::new();
+    for (tag, operations) in groups {
+        for Operation { method, path, mut fields } in operations {
+            fields["tags"] = json!([tag]);
+            paths.entry(path).or_insert_with(|| json!({}))[method] = fields;
+        }
+    }
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "metaphased",
+            "version": env!("CARGO_PKG_VERSION"),
+            "license": { "name": env!("CARGO_PKG_LICENSE"), "identifier": env!("CARGO_PKG_LICENSE") },
+            "description": "Microscope frames to findings about chromosomes. Research use only; not a diagnosis.",
+        },
+        "security": [{}, { "token": [] }],
+        "paths": paths,
+        "components": {
+            "securitySchemes": {
+                "token": { "type": "http", "scheme": "bearer", "description": "Needed beyond loopback." },
+            },
+            "schemas": generator.take_definitions(true),
+        },
+    })
+}
+
+/// One method of one path, and its description.
+struct Operation {
+    method: &'static str,
+    path: &'static str,
+    fields: Value,
+}
+
+fn get(path: &'static str, id: &str, summary: &str) -> Operation {
+    Operation { method: "get", path, fields: json!({ "operationId": id, "summary": summary, "responses": {} }) }
+}
+
+fn post(path: &'static str, id: &str, summary: &str) -> Operation {
+    Operation { method: "post", ..get(path, id, summary) }
+}
+
+impl Operation {
+    fn path<T: JsonSchema>(self, name: &str, description: &str) -> Self {
+        self.parameter::<T>("path", name, description)
+    }
+
+    fn query<T: JsonSchema>(self, name: &str, description: &str) -> Self {
+        self.parameter::<T>("query", name, description)
+    }
+
+    fn parameter<T: JsonSchema>(mut self, place: &str, name: &str, description: &str) -> Self {
+        let schema = T::json_schema(&mut SchemaGenerator::default());
+        let parameter = json!({
+            "in": place, "name": name, "description": description, "required": place == "path", "schema": schema
+        });
+        match self.fields["parameters"].as_array_mut() {
+            Some(parameters) => parameters.push(parameter),
+            None => self.fields["parameters"] = json!([parameter]),
+        }
+        self
+    }
+
+    fn body<T: JsonSchema>(mut self, generator: &mut SchemaGenerator) -> Self {
+        let schema = generator.subschema_for::<T>();
+        self.fields["requestBody"] =
+            json!({ "required": true, "content": { "application/json": { "schema": schema } } });
+        self
+    }
+
+    /// Status 200 with a document.
+    fn json<T: JsonSchema>(self, generator: &mut SchemaGenerator, description: &str) -> Self {
+        let schema = generator.subschema_for::<T>();
+        self.response(
+            200,
+            json!({
+                "description": description, "content": { "application/json": { "schema": schema } }
+            }),
+        )
+    }
+
+    /// Status 200 with something else.
+    fn content(self, media_type: &str, description: &str) -> Self {
+        self.response(200, json!({ "description": description, "content": { media_type: {} } }))
+    }
+
+    fn done(self, status: u16, description: &str) -> Self {
+        self.response(status, json!({ "description": description }))
+    }
+
+    fn problem(self, status: u16, description: &str) -> Self {
+        let schema = json!({ "$ref": "#/components/schemas/Problem" });
+        self.response(
+            status,
+            json!({
+                "description": description, "content": { "application/json": { "schema": schema } }
+            }),
+        )
+    }
+
+    fn response(mut self, status: u16, response: Value) -> Self {
+        self.fields["responses"][status.to_string()] = response;
+        self
+    }
+
+    /// Needs no token.
+    fn open(mut self) -> Self {
+        self.fields["security"] = json!([{}]);
+        self
+    }
+}
+
+fn daemon_operations(g: &mut SchemaGenerator) -> Vec<Operation> {
+    vec![
+        get("/api/v1/events", "events", "What happens, as it happens: `state`, `stats`, `cell`, `case`, `dose`, `alarm`; for watched sources also `frame` and `boxes`. The current state and counters come first. A slow client misses events and goes on.")
+            .query::<String>("live", "Sources whose live frames are wanted, separated by commas")
+            .content("text/event-stream", "Server-sent events; each event's data is a JSON object")
+            .problem(404, "No such source"),
+        get("/api/v1/status", "status", "How the daemon is.")
+            .json::<Status>(g, "State, counters and facts"),
+    ]
+}
+
+fn sources_operations(g: &mut SchemaGenerator) -> Vec<Operation> {
+    vec![
+        get("/api/v1/sources", "sources", "All sources.")
+            .json::<sources::Sources>(g, "The sources"),
+        get("/api/v1/sources/{id}/frame.jpg", "frame", "The live picture: the next one, or one of the last few by its number while someone listens to the source's events.")
+            .path::<String>("id", "Name of the source")
+            .query::<u64>("frame", "Number of the frame, from a `frame` event")
+            .content("image/jpeg", "JPEG, at most 1400 pixels on the longer side")
+            .problem(404, "No such source or frame")
+            .problem(503, "No frame came within 5 s"),
+    ]
+}
+
+fn cells_operations(g: &mut SchemaGenerator) -> Vec<Operation> {
+    vec![
+        get("/api/v1/cells", "cells", "A page of cells.")
+            .query::<String>("case", "Only of this case")
+            .query::<String>("verdict", "Only `normal`, `abnormal` or `not_assessable`")
+            .query::<String>("source", "Only of this source")
+            .query::<String>("after", "`next` of the page before, or the UUID of a cell")
+            .query::<usize>("limit", "1 to 500; 50 when left out")
+            .query::<String>("order", "`newest` first (default) or `oldest` first")
+            .json::<CellPage>(g, "A page")
+            .problem(400, "Wrong query"),
+        get("/api/v1/cells/{id}", "cell", "One cell: the `cell` message at its latest revision.")
+            .path::<String>("id", "UUID of the cell")
+            .json::<Cell>(g, "The cell")
+            .problem(404, "No such cell"),
+        get("/api/v1/cells/{id}/chromosomes/{index}.png", "chromosome", "The picture of one chromosome, as it lies in the frame.")
+            .path::<String>("id", "UUID of the cell")
+            .path::<u32>("index", "Index of the chromosome")
+            .content("image/png", "PNG")
+            .problem(404, "None was kept"),
+        get("/api/v1/cells/{id}/image.png", "image", "The frame of the cell. Where `store.keep_images` did not keep it, the kept chromosomes at their places on plain background, with the header `metaphased-picture: composed`.")
+            .path::<String>("id", "UUID of the cell")
+            .content("image/png", "PNG, 8 bit, as large as the frame")
+            .problem(404, "No such cell, or nothing was kept of it"),
+        get("/api/v1/cells/{id}/karyogram.svg", "karyogram", "The karyogram: the chromosomes arranged by class, each with its score, as one drawing with the pictures inside.")
+            .path::<String>("id", "UUID of the cell")
+            .query::<bool>("straight", "Made straight along their middle line; false without")
+            .content("image/svg+xml", "SVG")
+            .problem(404, "No such cell"),
+        get("/api/v1/cells/{id}/thumbnail.jpg", "thumbnail", "A small picture of the cell.")
+            .path::<String>("id", "UUID of the cell")
+            .content("image/jpeg", "JPEG")
+            .problem(404, "None was kept"),
+    ]
+}
+
+fn cases_operations(g: &mut SchemaGenerator) -> Vec<Operation> {
+    vec![
+        get("/api/v1/cases", "cases", "All cases.").json::<cases::Cases>(g, "The cases"),
+        get("/api/v1/cases/{id}", "case", "One case.")
+            .path::<String>("id", "Id of the case, percent-encoded")
+            .json::<cases::CaseView>(g, "The case")
+            .problem(404, "No such case"),
+        get("/api/v1/cases/{id}/report.html", "case_report", "The case as a page to read and print.")
+            .path::<String>("id", "Id of the case, percent-encoded")
+            .content("text/html", "HTML")
+            .problem(404, "No such case"),
+    ]
+}
+
+fn commands_operations(g: &mut SchemaGenerator) -> Vec<Operation> {
+    vec![
+        post(
+            "/api/v1/cases/{id}/close",
+            "close",
+            "Closes a case: no further cell is added to it until it is reopened. Corrections of its cells stay possible.",
+        )
+        .path::<String>("id", "Id of the case, percent-encoded")
+        .body::<commands::CaseAction>(g)
+        .done(200, "Closed; when")
+        .problem(404, "No such case")
+        .problem(409, "It is in use by a source"),
+        post("/api/v1/cases/{id}/reopen", "reopen", "Reopens a closed case.")
+            .path::<String>("id", "Id of the case, percent-encoded")
+            .body::<commands::CaseAction>(g)
+            .done(200, "Open again")
+            .problem(404, "No such case"),
+        post("/api/v1/cases/{id}/erase", "erase", "Erases a case for good: cells, pictures, reviews, subject data.")
+            .path::<String>("id", "Id of the case, percent-encoded")
+            .body::<commands::CaseAction>(g)
+            .done(200, "Erased; how many cells and pictures")
+            .problem(404, "No such case")
+            .problem(409, "It is in use by a source"),
+        post(
+            "/api/v1/cases/{id}/subject",
+            "subject",
+            "Subject data of a case, for its dose. They are never given out again over HTTP.",
+        )
+        .path::<String>("id", "Id of the case, percent-encoded")
+        .body::<commands::CaseSubject>(g)
+        .done(200, "Stored; the dose follows")
+        .problem(404, "No such case")
+        .problem(409, "The data make no sense; says why"),
+        post("/api/v1/cells/{id}/review", "review", "A person corrects a cell.")
+            .path::<String>("id", "UUID of the cell")
+            .body::<commands::CellReview>(g)
+            .done(200, "Stored; what it gave")
+            .problem(404, "No such cell")
+            .problem(409, "The cell was changed meanwhile"),
+        post(
+            "/api/v1/commands/{name}",
+            "command",
+            "A command by its name, with the fields that MQTT's `command/<name>` takes.",
+        )
+        .path::<String>("name", "start, stop, snapshot, case, trigger, acknowledge, review")
+        .body::<Map<String, Value>>(g)
+        .done(200, "Done; what it gave")
+        .problem(400, "No such command or wrong fields")
+        .problem(409, "Refused; says why"),
+        post("/api/v1/trigger", "trigger", "A scanner stands at a field: captures it.")
+            .body::<commands::Trigger>(g)
+            .done(202, "Taken; the cell or the rejection carries the trigger")
+            .problem(404, "No such source")
+            .problem(409, "Not now"),
+    ]
+}
+
+fn probes_operations() -> Vec<Operation> {
+    vec![
+        get("/livez", "livez", "The process answers.").content("text/plain", "It lives").open(),
+        get("/readyz", "readyz", "It can take frames.")
+            .content("text/plain", "It is ready")
+            .problem(503, "It is not; says why")
+            .open(),
+    ]
 }
 
 #[cfg(test)]

@@ -17,16 +17,11 @@ pub fn routes() -> Router<App> {
 }
 
 /// The process answers.
-#[utoipa::path(get, path = "/livez", tag = "probes", security(()),
-    responses((status = 200, description = "It lives", content_type = "text/plain", body = String)))]
 pub async fn livez() -> &'static str {
     "ok\n"
 }
 
 /// It can take frames.
-#[utoipa::path(get, path = "/readyz", tag = "probes", security(()), responses(
-    (status = 200, description = "It is ready", content_type = "text/plain", body = String),
-    (status = 503, description = "It is not; says why", body = ref("#/components/schemas/Problem"))))]
 pub async fn readyz(State(app): State<App>) -> Response {
     let state = app.parts.health.state(now());
     let starting = state.sources.is_empty() || state.sources.values().all(|s| s.activity == "starting");

@@ -55,8 +55,6 @@ pub(super) fn no_such_source(app: &App, name: &str) -> Problem {
 }
 
 /// All sources.
-#[utoipa::path(get, path = "/api/v1/sources", tag = "sources",
-    responses((status = 200, description = "The sources", body = ref("#/components/schemas/Sources"))))]
 pub async fn sources(State(app): State<App>) -> Json<Sources> {
     let health = &app.parts.health;
     let (mut facts, rates) = (health.birth().sources, app.latest_stats().sources);
@@ -81,12 +79,6 @@ pub struct PictureQuery {
 }
 
 /// The live picture: the next one, or one of the last few by its number while someone listens to the source's events.
-#[utoipa::path(get, path = "/api/v1/sources/{id}/frame.jpg", tag = "sources",
-    params(("id" = String, Path, description = "Name of the source"),
-        ("frame" = Option<u64>, Query, description = "Number of the frame, from a `frame` event")),
-    responses((status = 200, description = "JPEG, at most 1400 pixels on the longer side", content_type = "image/jpeg"),
-        (status = 404, description = "No such source or frame", body = ref("#/components/schemas/Problem")),
-        (status = 503, description = "No frame came within 5 s", body = ref("#/components/schemas/Problem"))))]
 pub async fn frame(
     State(app): State<App>,
     Path(id): Path<String>,

@@ -26,8 +26,6 @@ pub fn routes() -> Router<App> {
 }
 
 /// How the daemon is.
-#[utoipa::path(get, path = "/api/v1/status", tag = "daemon",
-    responses((status = 200, description = "State, counters and facts", body = ref("#/components/schemas/Status"))))]
 pub async fn status(State(app): State<App>) -> Json<Status> {
     let health = &app.parts.health;
     Json(Status {

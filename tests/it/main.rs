@@ -12,6 +12,8 @@ mod dose_cli;
 mod dose_station;
 mod dosimetry_cases;
 mod dosimetry_properties;
+#[cfg(feature = "embedded-broker")]
+mod embedded_broker;
 mod engines;
 mod flat_field;
 mod golden_cells;

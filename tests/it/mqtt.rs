@@ -376,21 +376,13 @@ fn stats_and_state_come_by_themselves() {
 }
 
 #[cfg(feature = "embedded-broker")]
-#[test]
-fn the_embedded_broker_serves_the_first_run() {
-    use metaphased::mqtt::{EmbeddedBroker, EmbeddedError};
+fn the_embedded_broker_serves_the_first_run(version: MqttVersion) {
+    use metaphased::mqtt::EmbeddedBroker;
     if mosquitto_is_missing("the embedded broker") {
         return;
     }
-    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = taken.local_addr().unwrap().port();
-    assert!(matches!(EmbeddedBroker::start(Some(port)), Err(EmbeddedError::Taken { .. })));
-    let broker = EmbeddedBroker::start(None).unwrap();
-    assert!((1883..1983).contains(&broker.port()));
-    let next = EmbeddedBroker::start(None).unwrap();
-    assert_ne!(broker.port(), next.port(), "the next free one");
-
-    let mut daemon = daemon(&MqttConfig { commands: Some(true), ..plain(broker.port()) });
+    let broker = EmbeddedBroker::start(Some(crate::broker::free_port())).unwrap();
+    let mut daemon = daemon(&MqttConfig { commands: Some(true), version, ..plain(broker.port()) });
     assert!(daemon.session.wait_connected(Duration::from_secs(10)), "{}", broker_reason(&daemon.health));
     let subscriber = Subscriber::on(broker.port(), &[]);
     daemon.store.commit(&(0..50).map(cell).collect::<Vec<_>>()).unwrap();
@@ -403,4 +395,16 @@ fn the_embedded_broker_serves_the_first_run() {
     assert_eq!(subscriber.next_on("metaphased/lab-1/result/start").json()["ok"], true);
     daemon.session.stop(Duration::from_secs(1));
     newcomer.until_on("metaphased/lab-1/availability", |heard| heard.payload == "offline");
+}
+
+#[cfg(feature = "embedded-broker")]
+#[test]
+fn the_embedded_broker_serves_the_first_run_in_mqtt_3() {
+    the_embedded_broker_serves_the_first_run(MqttVersion::V311);
+}
+
+#[cfg(feature = "embedded-broker")]
+#[test]
+fn the_embedded_broker_serves_the_first_run_in_mqtt_5() {
+    the_embedded_broker_serves_the_first_run(MqttVersion::V5);
 }

@@ -399,3 +399,26 @@ fn a_listener_who_stays_does_not_hold_the_daemon_when_it_stops() {
     drop(server);
     assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
 }
+
+#[test]
+fn every_operation_of_the_description_is_answered() {
+    let server = PageServer::start();
+    let description = get(&server, "/api/v1/openapi.json").json();
+    let mut operations = 0;
+    for (path, methods) in description["paths"].as_object().unwrap() {
+        // With a source that does not exist, so that the events end.
+        let address = path.replace("{index}", "1").replace("{id}", "nothing").replace("{name}", "nothing");
+        let address = format!("{address}?live=nothing");
+        for method in methods.as_object().unwrap().keys() {
+            let answer =
+                request(server.address, &method.to_uppercase(), &address, &server.address.to_string(), &[], "");
+            operations += 1;
+            let detail = match answer.status {
+                404 => answer.text(),
+                status => format!("status {status}"),
+            };
+            assert!(answer.status != 405 && !detail.contains("There is nothing at this address"), "{method} {path}");
+        }
+    }
+    assert!(operations > 15, "{operations}");
+}
