@@ -10,7 +10,7 @@ fn metaphased(arguments: &[&str]) -> Output {
 }
 
 /// A field of the virtual slide in which every cell has taken a dose, with its true number of dicentrics.
-fn exposed_field(folder: &Path) -> u64 {
+fn exposed_field(folder: &Path) -> usize {
     let out = folder.to_str().expect("a path");
     let dose = ["--assay", "dicentric", "--dose-gy", "5", "--cells", "1", "--seed", "3"];
     let drawn =
@@ -18,7 +18,8 @@ fn exposed_field(folder: &Path) -> u64 {
     assert!(drawn.status.success(), "{}", String::from_utf8_lossy(&drawn.stderr));
     let truth = std::fs::read_to_string(folder.join("truth.jsonl")).expect("truth");
     let line: serde_json::Value = serde_json::from_str(truth.lines().next().expect("a line")).expect("JSON");
-    line["cells"][0]["dicentric"]["dicentrics"].as_u64().expect("a count")
+    let chromosomes = line["cells"][0]["chromosomes"].as_array().expect("a list").clone();
+    chromosomes.iter().filter(|c| c["dicentric"] == true).count()
 }
 
 /// The messages about the field, with segmentation alone.
