@@ -35,7 +35,7 @@ pub fn likeliest(cells: &[&RecognisedCell], start: &Calibration) -> ([f64; 4], u
         each.sum()
     };
     let [slope, intercept, single] = start.objectness.map(f64::from);
-    let mut best = [slope, intercept, single, f64::from(start.found), -4.0];
+    let mut best = [slope, intercept, single, f64::from(start.iou_weight), -4.0];
     let mut least = cost(&best);
     let mut step = 0.5;
     for _ in 0..ROUNDS {

@@ -95,7 +95,7 @@ impl Karyotype {
         let after = of_edits(measure.outcomes(&cells, &settings)?);
         let (likeliest, n) = calibration::likeliest(&cells, &gathered.calibration);
         let calibrated = stated(&held);
-        let now = [&gathered.calibration.objectness[..], &[gathered.calibration.found]].concat();
+        let now = [&gathered.calibration.objectness[..], &[gathered.calibration.iou_weight]].concat();
         println!(
             "{:#}",
             json!({
