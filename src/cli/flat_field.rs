@@ -92,7 +92,9 @@ impl FlatFieldCommand {
         let config = config::load(global, None)?.config;
         let Some(source) = config.source.get(name) else {
             let known = config.source.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-            return Err(Failure::usage(format!("invalid source '{name}': expected one of {known}")));
+            let expected =
+                if known.is_empty() { "the configuration has none".into() } else { format!("expected one of {known}") };
+            return Err(Failure::usage(format!("invalid source '{name}': {expected}")));
         };
         if source.kind == SourceKind::Folder {
             return Err(Failure::usage(format!("source '{name}' is a folder: give its path instead")));

@@ -165,11 +165,11 @@ fn a_fit_gives_a_curve_file_that_gives_the_dose() {
 }
 
 #[test]
-fn bad_tables_are_told_with_their_line() {
+fn bad_tables_are_refused_with_their_line() {
     let folder = tempfile::tempdir().unwrap();
     for (text, code, word) in [
-        ("dose,cells,dicentrics\n0,1000,1\n1,500,-4\n2,300,90\n", 65, ":3:"),
-        ("dose,cells,dicentrics\n0,1000,1\nx,500,4\n2,300,90\n", 65, ":3:"),
+        ("dose,cells,dicentrics\n0,1000,1\n1,500,-4\n2,300,90\n", 65, "line 3"),
+        ("dose,cells,dicentrics\n0,1000,1\nx,500,4\n2,300,90\n", 65, "line 3"),
         ("dose,cells\n0,1000\n", 65, "columns"),
         ("cells,dicentrics\n1000,1\n", 65, "dose"),
         ("dose,cells,dicentrics\n", 65, "no rows"),
@@ -251,4 +251,35 @@ fn drawings_are_written_in_both_formats() {
     }
     let (code, _) = fails(&["plot", "--counts", "475,24,1", "--out", "/no/such/folder/a.svg"]);
     assert_eq!(code, 73);
+}
+
+/// Tables as laboratories have them (the set `cases`): read as meant, or refused with the column.
+#[test]
+fn no_table_of_counts_gives_a_dose_from_other_counts() {
+    let folder = tempfile::tempdir().unwrap();
+    let estimate = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        Command::new(env!("CARGO_BIN_EXE_metaphased"))
+            .args(["dose", "estimate", "--curve", "co60_barquinero1995", "--json", "--csv"])
+            .arg(&path)
+            .output()
+            .unwrap()
+    };
+    for (name, text, reason) in [
+        ("thousands.csv", "id;cells;dicentrics\nA;1.000;3\nB;5.000;2\n", "1000 or 1;"),
+        ("pooled.csv", "ID,C0,C1,C2,C3+\nexample,300,30,20,10\n", "'C3+' pools"),
+        ("hole.csv", "id,C0,C1,C2,C4\nA,5000,10,0,0\n", "'c3' is missing"),
+        ("unknown.csv", "id,cells,dicentrics,discarded\nA,500,3,17\n", "'discarded'"),
+    ] {
+        let output = estimate(name, text);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(65), "{name}: {stderr}");
+        assert!(stderr.contains(reason), "{name}: {stderr}");
+    }
+    let output = estimate("contradiction.csv", "ID,N,X,C0,C1,C2,C3\nexample,500,45,430,40,1,0\n");
+    let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let warnings: Vec<&str> = found["warnings"].as_array().unwrap().iter().filter_map(|w| w.as_str()).collect();
+    assert!(warnings.iter().any(|w| w.contains("'N' says 500") && w.contains("471")), "{warnings:?}");
+    assert_eq!(found["input"]["cells"], 471);
 }

@@ -51,7 +51,11 @@ fn what_cannot_become_one_ends_with_its_reason() {
         (vec!["flat-field", one, "--out", out], 65, "too few"),
         (vec!["flat-field", "no-such-file.png", "--out", out], 66, "no file or folder"),
         (vec!["flat-field", "--out", out], 64, "required"),
-        (vec!["flat-field", "--source", "nobody", "--out", out], 64, "no source 'nobody'"),
+        (
+            vec!["flat-field", "--source", "nobody", "--out", out],
+            64,
+            "invalid source 'nobody': the configuration has none",
+        ),
         (vec!["analyze", "--flat-field", "no-such-file.png", one], 66, "flat field no-such-file.png"),
     ] {
         let said = metaphased(&arguments);

@@ -15,13 +15,15 @@ const PURE_CRATES: [&str; 5] = ["domain", "imaging", "karyotype", "dosimetry", "
 const IMPURE_DEPENDENCIES: [&str; 6] = ["toml_edit", "rusqlite", "axum", "tokio", "clap", "rumqttc"];
 
 /// Modules of `src` from the lowest layer up. A module imports from lower layers only, not from its neighbours.
-const LAYERS: [&[&str]; 9] = [
-    &["config", "curve_files", "clock", "shutdown"],
+const LAYERS: [&[&str]; 11] = [
+    &["config", "curve_files", "shutdown"],
+    &["clock"],
     &["station", "telemetry"],
     &["camera", "store"],
-    &["case", "records"],
+    &["case"],
     &["interpretation"],
     &["mqtt", "web"],
+    &["records"],
     &["pipeline", "evaluate"],
     &["daemon"],
     &["cli"],

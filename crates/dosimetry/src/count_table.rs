@@ -113,6 +113,8 @@ pub struct CountRow {
     pub dose: Option<Gray>,
     /// What was counted.
     pub sample: Sample,
+    /// What a person should know: columns that contradict each other, and which were taken.
+    pub warnings: Vec<String>,
 }
 
 /// A table that was read.
@@ -120,8 +122,6 @@ pub struct CountRow {
 pub struct CountTable {
     /// Its samples, in order.
     pub rows: Vec<CountRow>,
-    /// What a person should know: columns that contradict each other, and which were taken.
-    pub warnings: Vec<String>,
 }
 
 impl CountTable {
@@ -132,15 +132,11 @@ impl CountTable {
     pub fn read(text: &str) -> Result<Self, CountTableError> {
         let grid = Grid::read(text)?;
         let columns = Columns::of(&grid)?;
-        let mut table = Self { rows: Vec::new(), warnings: Vec::new() };
         if columns.row_per_cell() {
-            table.rows.push(columns.cells(&grid)?);
-            return Ok(table);
+            return Ok(Self { rows: vec![columns.cells(&grid)?] });
         }
-        for (line, row) in &grid.rows {
-            table.rows.push(columns.row(&grid, *line, row, &mut table.warnings)?);
-        }
-        Ok(table)
+        let rows = grid.rows.iter().map(|(line, row)| columns.row(&grid, *line, row)).collect::<Result<_, _>>()?;
+        Ok(Self { rows })
     }
 
     /// The doses and samples of a calibration.
@@ -271,16 +267,11 @@ impl Columns {
         }
         let line = grid.rows[0].0;
         let sample = Sample::from_histogram(distribution).map_err(|source| CountTableError::Row { line, source })?;
-        Ok(CountRow { line, id: None, dose: None, sample })
+        Ok(CountRow { line, id: None, dose: None, sample, warnings: Vec::new() })
     }
 
-    fn row(
-        &self,
-        grid: &Grid,
-        line: u64,
-        row: &[String],
-        warnings: &mut Vec<String>,
-    ) -> Result<CountRow, CountTableError> {
+    fn row(&self, grid: &Grid, line: u64, row: &[String]) -> Result<CountRow, CountTableError> {
+        let mut warnings = Vec::new();
         let id = self.id.and_then(|i| row.get(i)).filter(|id| !id.is_empty()).cloned();
         let dose = self.dose.map(|column| dose(grid, line, row, column)).transpose()?;
         let totals = self.cells.zip(self.dicentrics);
@@ -305,7 +296,7 @@ impl Columns {
                 }
             }
         }
-        Ok(CountRow { line, id, dose, sample })
+        Ok(CountRow { line, id, dose, sample, warnings })
     }
 
     /// Cells with 0, 1, 2, ... aberrations; empty fields at the end are none.
@@ -414,9 +405,10 @@ mod tests {
     #[test]
     fn totals_beside_a_distribution_are_held_against_it() {
         let table = CountTable::read("ID,N,X,C0,C1,C2,C3\nexample,500,45,430,40,1,0\n").expect("a table");
-        assert_eq!((table.rows[0].sample.cells(), table.warnings.len()), (471, 2));
-        assert!(table.warnings[0].contains("says 500") && table.warnings[0].contains("471"), "{:?}", table.warnings);
+        let CountRow { sample, warnings, .. } = &table.rows[0];
+        assert_eq!((sample.cells(), warnings.len()), (471, 2));
+        assert!(warnings[0].contains("says 500") && warnings[0].contains("471"), "{warnings:?}");
         let agrees = CountTable::read("ID,N,X,C0,C1,C2\nexample,471,42,430,40,1\n").expect("a table");
-        assert!(agrees.warnings.is_empty());
+        assert!(agrees.rows[0].warnings.is_empty());
     }
 }

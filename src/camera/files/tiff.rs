@@ -60,7 +60,7 @@ fn broken(error: tiff::TiffError) -> FileError {
 }
 
 impl TiffFile {
-    /// Reads the directories. `file_name` tells which planes of an OME document over several files are ours;
+    /// Reads the directories. Of an OME document over several files the planes are ours that name `file_name`;
     /// `companion` reads a file of that name beside it.
     pub(super) fn new(
         input: Box<dyn Input>,

@@ -6,7 +6,9 @@ use crate::cli::{Failure, Global, config, run::state_folder};
 use crate::store::{CaseRecord, StoreError, StoreReader};
 use clap::Args;
 use dosimetry::Subject;
-use dosimetry::{Assay, Curve, DosimetryError, FitPoint, Gray, Remaining, Sample, Settings};
+use dosimetry::{
+    Assay, CountRow, CountTable, Curve, DosimetryError, FitPoint, Remaining, Sample, Settings, whole_number,
+};
 use std::path::{Path, PathBuf};
 
 /// Where the counts of a sample come from.
@@ -36,11 +38,13 @@ pub struct Named {
     pub id: Option<String>,
     pub sample: Sample,
     pub subject: Subject,
+    /// What a person should know of the row.
+    pub warnings: Vec<String>,
 }
 
 impl Named {
     fn anonymous(id: Option<String>, sample: Sample) -> Self {
-        Self { id, sample, subject: Subject::default() }
+        Self { id, sample, subject: Subject::default(), warnings: Vec::new() }
     }
 
     /// The sample and the settings with what is known of the person: time since the exposure (where no option gives
@@ -67,10 +71,11 @@ impl CountArgs {
     pub fn samples(&self, global: &Global) -> Result<Vec<Named>, Failure> {
         if let Some(id) = &self.case {
             let (sample, subject) = stored(global, id)?;
-            return Ok(vec![Named { id: Some(id.clone()), sample, subject }]);
+            return Ok(vec![Named { subject, ..Named::anonymous(Some(id.clone()), sample) }]);
         }
         if let Some(path) = &self.csv {
-            return table(&read(path)?, path)?.samples();
+            let named = |row: CountRow| Named { warnings: row.warnings, ..Named::anonymous(row.id, row.sample) };
+            return Ok(table(path)?.rows.into_iter().map(named).collect());
         }
         let sample = match (&self.counts, &self.cells, &self.dicentrics) {
             (Some(text), ..) => {
@@ -135,20 +140,7 @@ pub fn stored(global: &Global, id: &str) -> Result<(Sample, Subject), Failure> {
 
 /// A count: text that is no number is wrong usage, a number that is no count is bad data.
 pub fn count(what: &str, text: &str) -> Result<u64, Failure> {
-    let text = text.trim();
-    if let Ok(found) = text.parse::<u64>() {
-        return Ok(found);
-    }
-    match text.parse::<f64>() {
-        Ok(number) if number.fract() == 0.0 && (0.0..1e15).contains(&number) => Ok(number as u64),
-        Ok(_) => {
-            Err(Failure::bad_data(format!("invalid count '{text}' for {what}: expected a whole number, 0 or more")))
-        }
-        Err(_) => {
-            let hint = if text.contains([';', ' ', ':']) { "; separate numbers by commas" } else { "" };
-            Err(Failure::usage(format!("invalid number '{text}' for {what}: expected a whole number, 0 or more{hint}")))
-        }
-    }
+    whole_number(text).map_err(|error| Failure::from(error).about(what))
 }
 
 /// Several counts, such as 20,50,100.
@@ -156,128 +148,17 @@ pub fn counts(what: &str, text: &str) -> Result<Vec<u64>, Failure> {
     text.split(',').map(|part| count(what, part)).collect()
 }
 
-/// The calibration points of a CSV file: a `dose` column and c0,c1,... or cells,dicentrics.
+/// The calibration points of a CSV file: a `dose` column and c0,c1,... or cells,dicentrics. What a person should know
+/// of the table goes to standard error.
 pub fn fit_points(path: &Path) -> Result<Vec<FitPoint>, Failure> {
-    table(&read(path)?, path)?.points()
+    let table = table(path)?;
+    for warning in table.rows.iter().flat_map(|row| &row.warnings) {
+        eprintln!("note: {}: {warning}", path.display());
+    }
+    let points = table.with_doses().map_err(|error| Failure::from(error).about(path.display()))?;
+    Ok(points.into_iter().map(|(dose, sample)| FitPoint { dose, sample }).collect())
 }
 
-struct Table<'p> {
-    path: &'p Path,
-    header: Vec<String>,
-    rows: Vec<(u64, Vec<String>)>,
-}
-
-fn table<'p>(text: &str, path: &'p Path) -> Result<Table<'p>, Failure> {
-    let first = text.lines().find(|line| !line.trim().is_empty() && !line.starts_with('#')).unwrap_or_default();
-    let delimiter = [b';', b'\t', b','].into_iter().find(|d| first.as_bytes().contains(d)).unwrap_or(b',');
-    let mut reader = csv::ReaderBuilder::new()
-        .delimiter(delimiter)
-        .trim(csv::Trim::All)
-        .comment(Some(b'#'))
-        .from_reader(text.trim_start_matches('\u{feff}').as_bytes());
-    let bad = |error: csv::Error| Failure::bad_data(format!("{}: {error}", path.display()));
-    let header = reader.headers().map_err(bad)?.iter().map(canonical).collect();
-    let mut rows = Vec::new();
-    for record in reader.records() {
-        let record = record.map_err(bad)?;
-        let line = record.position().map_or(0, csv::Position::line);
-        if record.iter().any(|field| !field.is_empty()) {
-            rows.push((line, record.iter().map(str::to_owned).collect()));
-        }
-    }
-    if rows.is_empty() {
-        return Err(Failure::bad_data(format!("{}: no rows", path.display())));
-    }
-    Ok(Table { path, header, rows })
-}
-
-fn canonical(name: &str) -> String {
-    let name = name.trim().to_lowercase();
-    match name.as_str() {
-        "d" | "dose_gy" | "dose (gy)" | "gy" => "dose".into(),
-        "n" => "cells".into(),
-        "x" | "aberrations" | "dic" | "translocations" => "dicentrics".into(),
-        "sample" | "case" | "name" => "id".into(),
-        _ => name,
-    }
-}
-
-impl Table<'_> {
-    fn column(&self, name: &str) -> Option<usize> {
-        self.header.iter().position(|h| h == name)
-    }
-
-    fn bad(&self, line: u64, problem: impl std::fmt::Display) -> Failure {
-        Failure::bad_data(format!("{}:{line}: {problem}", self.path.display()))
-    }
-
-    fn count(&self, line: u64, row: &[String], column: usize) -> Result<u64, Failure> {
-        let text = row.get(column).map_or("", String::as_str);
-        // An empty cell at the end of a distribution is none.
-        if text.is_empty() && self.header[column].starts_with('c') && self.header[column] != "cells" {
-            return Ok(0);
-        }
-        count(&self.header[column], text).map_err(|failure| self.bad(line, failure))
-    }
-
-    /// Columns of c0, c1, ... in order.
-    fn histogram_columns(&self) -> Vec<usize> {
-        (0..100).map_while(|k| self.column(&format!("c{k}"))).collect()
-    }
-
-    fn sample(&self, line: u64, row: &[String]) -> Result<Sample, Failure> {
-        let histogram = self.histogram_columns();
-        let sample = if !histogram.is_empty() {
-            let counts = histogram.iter().map(|&c| self.count(line, row, c)).collect::<Result<Vec<_>, _>>()?;
-            Sample::from_histogram(counts)
-        } else if let (Some(n), Some(x)) = (self.column("cells"), self.column("dicentrics")) {
-            Sample::from_totals(self.count(line, row, n)?, self.count(line, row, x)?)
-        } else {
-            let needed = "columns c0,c1,... or cells,dicentrics";
-            return Err(self.bad(1, format!("found the columns {}; {needed} are needed", self.header.join(","))));
-        };
-        sample.map_err(|error| self.bad(line, error))
-    }
-
-    fn samples(&self) -> Result<Vec<Named>, Failure> {
-        let a_row_a_cell = self.histogram_columns().is_empty() && self.column("cells").is_none();
-        if let (true, Some(column)) = (a_row_a_cell, self.column("dicentrics")) {
-            let mut histogram = Vec::new();
-            for (line, row) in &self.rows {
-                let k = self.count(*line, row, column)?;
-                let k = usize::try_from(k).ok().filter(|k| *k < 46);
-                let k = k.ok_or_else(|| self.bad(*line, "more dicentrics than a cell can hold"))?;
-                if histogram.len() <= k {
-                    histogram.resize(k + 1, 0);
-                }
-                histogram[k] += 1;
-            }
-            let sample = Sample::from_histogram(histogram).map_err(bad_data)?;
-            return Ok(vec![Named::anonymous(None, sample)]);
-        }
-        let id = self.column("id");
-        self.rows
-            .iter()
-            .map(|(line, row)| {
-                let id = id.and_then(|i| row.get(i)).filter(|id| !id.is_empty()).cloned();
-                Ok(Named::anonymous(id, self.sample(*line, row)?))
-            })
-            .collect()
-    }
-
-    fn points(&self) -> Result<Vec<FitPoint>, Failure> {
-        let Some(dose) = self.column("dose") else {
-            return Err(self.bad(1, format!("no column `dose` among {}", self.header.join(","))));
-        };
-        self.rows
-            .iter()
-            .map(|(line, row)| {
-                let text = row.get(dose).map_or("", String::as_str);
-                let value: f64 =
-                    text.parse().map_err(|_| self.bad(*line, format!("invalid dose '{text}': expected a number")))?;
-                let dose = Gray::new(value).map_err(|error| self.bad(*line, error))?;
-                Ok(FitPoint { dose, sample: self.sample(*line, row)? })
-            })
-            .collect()
-    }
+fn table(path: &Path) -> Result<CountTable, Failure> {
+    CountTable::read(&read(path)?).map_err(|error| Failure::from(error).about(path.display()))
 }

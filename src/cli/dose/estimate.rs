@@ -187,9 +187,11 @@ impl EstimateArgs {
             };
             let Named { sample: scored, subject, .. } = &sample;
             let painted = self.extras.with_genome(scored.clone(), subject.age, curve.assay()).map_err(named)?;
+            let warnings = sample.warnings.clone();
             let sample = Named { sample: painted, ..sample };
             let (sample, settings) = sample.of_person(&curve, &usual).map_err(bad_data).map_err(named)?;
             let mut found = estimate(&sample, &curve, &settings).map_err(bad_data).map_err(named)?;
+            found.warnings.extend(warnings);
             let extras = self.extras.compute(&sample, &curve, &settings, &mut found.warnings).map_err(named)?;
             if self.json {
                 let notice = domain::NOTICE;
