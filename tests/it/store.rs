@@ -393,19 +393,25 @@ fn pictures_without_a_cell_are_swept_at_the_next_start() {
 fn a_database_of_another_program_or_a_newer_version_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join(DATABASE), b"this is no database at all, just some text").unwrap();
-    assert!(Store::open(folder.path(), StoreOptions::default()).is_err());
+    let refused = Store::open(folder.path(), StoreOptions::default()).unwrap_err().to_string();
+    assert!(refused.contains("not a database"), "{refused}");
 
+    let bytes = |folder: &Path| std::fs::read(folder.join(DATABASE)).unwrap();
     let folder = tempfile::tempdir().unwrap();
     if shell(folder.path(), "CREATE TABLE music (title TEXT)").is_none() {
         return;
     }
+    let before = bytes(folder.path());
     assert!(matches!(Store::open(folder.path(), StoreOptions::default()), Err(StoreError::Foreign { found: 0, .. })));
+    assert!(bytes(folder.path()) == before, "not a byte is changed");
 
     let folder = tempfile::tempdir().unwrap();
     open(folder.path());
     shell(folder.path(), "PRAGMA user_version = 9999");
+    let before = bytes(folder.path());
     let refused = Store::open(folder.path(), StoreOptions::default());
     assert!(matches!(refused, Err(StoreError::TooNew { found: 9999, .. })), "{refused:?}");
+    assert!(bytes(folder.path()) == before, "not a byte is changed");
     assert!(matches!(StoreReader::open(folder.path()), Err(StoreError::TooNew { .. })));
 }
 
