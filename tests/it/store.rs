@@ -372,6 +372,23 @@ fn the_quota_takes_the_oldest_pictures_first_then_crops_of_normal_cells_and_neve
 }
 
 #[test]
+fn a_message_that_is_set_aside_comes_back_to_its_place_and_goes_with_its_case() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    store.commit(&[frame(1, Some("K-17"), Verdict::Normal), frame(2, None, Verdict::Normal)]).unwrap();
+    let before = store.reader().outbox_after(0, 9).unwrap();
+    assert_eq!(store.set_aside(&[(before[0].id, "too large".into())]).unwrap(), 1);
+    assert_eq!((store.reader().outbox_after(0, 9).unwrap(), store.outbox_depth()), (before[1..].to_vec(), 1));
+    drop(store);
+    let store = open(folder.path());
+    assert_eq!(store.take_back_set_aside().unwrap(), 1);
+    assert_eq!((store.reader().outbox_after(0, 9).unwrap(), store.outbox_depth()), (before.clone(), 2));
+    store.set_aside(&[(before[0].id, "too large".into())]).unwrap();
+    store.erase_case("K-17", "kb").unwrap();
+    assert_eq!((store.take_back_set_aside().unwrap(), store.outbox_depth()), (0, 1));
+}
+
+#[test]
 fn pictures_without_a_cell_are_swept_at_the_next_start() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path());
