@@ -41,6 +41,8 @@ fn the_page_and_its_files_come_with_headers_that_keep_it_to_itself() {
     let policy = page.header("content-security-policy").unwrap();
     assert!(policy.contains("default-src 'none'") && !policy.contains("unsafe"), "{policy}");
     assert_eq!(page.header("x-content-type-options").unwrap(), "nosniff");
+    // With no-referrer a browser sends `Origin: null` with the form for the token, which is then refused.
+    assert_eq!(page.header("referrer-policy").unwrap(), "same-origin");
     // No external asset, no inline script, and everything the page names is there.
     let text = page.text();
     assert!(!text.contains("https://") && !text.contains("<script>"), "{text}");
