@@ -424,3 +424,28 @@ fn every_operation_of_the_description_is_answered() {
     }
     assert!(operations > 15, "{operations}");
 }
+
+#[test]
+fn a_half_request_is_ended_and_does_not_keep_others_out() {
+    use std::io::Read;
+    let server = PageServer::start();
+    // More than may be connected at once.
+    let connections: Vec<_> = (0..300)
+        .map(|number| {
+            let mut stream = TcpStream::connect(server.address).unwrap();
+            // Some have begun a request, some only came.
+            if number % 2 == 0 {
+                write!(stream, "GET / HTTP/1.1\r\nHost: {}\r\nX-Slow:", server.address).unwrap();
+            }
+            stream
+        })
+        .collect();
+    let began = Instant::now();
+    assert_eq!(get(&server, "/livez").status, 200);
+    assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
+    for mut stream in connections.into_iter().take(256) {
+        stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        // Its end, with or without an answer (408), or a reset.
+        assert!(!stream.read_to_end(&mut Vec::new()).is_err_and(|e| e.kind() == std::io::ErrorKind::WouldBlock));
+    }
+}
