@@ -241,6 +241,18 @@ fn a_log_that_nobody_reads_holds_up_nothing() {
     assert!(rest.len() >= 60_000, "the pipe was full: {} bytes", rest.len());
 }
 
+#[cfg(unix)]
+#[test]
+fn an_environment_that_is_no_utf8_does_not_end_the_start() {
+    use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut command = Daemon::command(folder.path(), "[mqtt]\nurl = \"off\"\n");
+    command.arg("print-config").env("OTHER", OsStr::from_bytes(b"x\xff"));
+    assert!(command.output().expect("it starts").status.success());
+    let wrong = command.env("METAPHASED__STATION", OsStr::from_bytes(b"x\xff")).output().expect("it starts");
+    assert_eq!(wrong.status.code(), Some(78), "{}", String::from_utf8_lossy(&wrong.stderr));
+}
+
 #[test]
 fn a_second_daemon_on_the_same_store_is_asked_to_try_again() {
     let folder = tempfile::tempdir().expect("a folder");
