@@ -1,6 +1,9 @@
 //! `check-config` and `print-config`.
 
-use std::path::{Path, PathBuf};
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+};
 
 use clap::Args;
 
@@ -34,7 +37,21 @@ pub fn load(global: &Global, file: Option<&Path>) -> Result<Loaded, Failure> {
         flags.push(("log.level", level.clone()));
     }
     let file = file.or(global.config.as_deref());
-    Ok(config::load(file, std::env::vars(), &flags)?)
+    Ok(config::load(file, environment(std::env::vars_os())?, &flags)?)
+}
+
+/// The variables that carry configuration. Others may hold anything, also what is no UTF-8.
+fn environment(all: impl Iterator<Item = (OsString, OsString)>) -> Result<Vec<(String, String)>, Failure> {
+    let ours = all.filter_map(|(name, value)| Some((name.into_string().ok()?, value)));
+    ours.filter(|(name, _)| name.starts_with(config::ENVIRONMENT_PREFIX))
+        .map(|(name, value)| match value.into_string() {
+            Ok(value) => Ok((name, value)),
+            Err(value) => Err(Failure::new(
+                Exit::Config,
+                format!("invalid environment variable {name} '{}': expected UTF-8", value.to_string_lossy()),
+            )),
+        })
+        .collect()
 }
 
 impl CheckConfig {
@@ -52,5 +69,24 @@ impl PrintConfig {
         let loaded = load(global, self.file.as_deref())?;
         print!("{}", config::print(&loaded));
         Ok(Exit::Done)
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::ffi::OsStringExt;
+
+    use super::*;
+
+    #[test]
+    fn a_variable_that_is_no_utf8_matters_only_when_it_is_ours() {
+        let garbled = || OsString::from_vec(vec![b'x', 0xff]);
+        let others =
+            [("OTHER".into(), garbled()), (garbled(), "1".into()), ("METAPHASED__STATION".into(), "lab-1".into())];
+        let ours = environment(others.into_iter()).expect("nothing is wrong");
+        assert_eq!(ours, [("METAPHASED__STATION".to_owned(), "lab-1".to_owned())]);
+        let wrong = environment([("METAPHASED__STATION".into(), garbled())].into_iter()).expect_err("no UTF-8");
+        assert_eq!(wrong.exit, Exit::Config);
+        assert!(wrong.to_string().contains("METAPHASED__STATION 'x\u{fffd}': expected UTF-8"), "{wrong}");
     }
 }

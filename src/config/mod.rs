@@ -14,7 +14,7 @@ mod scoring;
 mod source;
 
 pub use check::Mistake;
-pub use layers::{Layers, Origin};
+pub use layers::{ENVIRONMENT_PREFIX, Layers, Origin};
 pub use model::*;
 pub use print::print;
 pub use scoring::*;

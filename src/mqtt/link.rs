@@ -3,7 +3,7 @@
 //! A link lives from CONNECT to the loss of the connection and is then thrown away with all it held: what must not be
 //! lost is in the store, so no state of the client library outlives a connection.
 
-use std::{fmt, future::Future, pin::Pin};
+use std::{fmt, future::Future, pin::Pin, time::Duration};
 
 use tokio::sync::mpsc;
 
@@ -78,6 +78,8 @@ pub(super) enum LinkFault {
     Tls(String),
     /// The network or the broker failed.
     Network(String),
+    /// The broker has acknowledged nothing for so long.
+    Silent(Duration),
 }
 
 impl fmt::Display for LinkFault {
@@ -90,6 +92,12 @@ impl fmt::Display for LinkFault {
                  broker's certificate"
             ),
             Self::Network(reason) => write!(f, "no connection ({reason}): start the broker or correct mqtt.url"),
+            Self::Silent(limit) => write!(
+                f,
+                "the broker has not acknowledged a message for {} s: look whether it hangs and whether the network to it \
+                 stands",
+                limit.as_secs()
+            ),
         }
     }
 }

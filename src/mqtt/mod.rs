@@ -13,6 +13,7 @@ mod link;
 mod link_v4;
 mod link_v5;
 mod messages;
+mod oversize;
 mod publisher;
 mod report;
 mod session;

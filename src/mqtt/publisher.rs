@@ -5,7 +5,7 @@
 //! acknowledged and not yet passed on is gone with it, so the last rows before a loss are sent once more.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashSet, VecDeque},
     future::{pending, poll_fn},
     sync::{
         Arc,
@@ -22,6 +22,8 @@ use tokio::{
 
 use super::{
     link::{Ack, Closed, Link, LinkFault, Publish, Unacknowledged},
+    oversize::OversizeSearch,
+    settings::BrokerSettings,
     topics::Topics,
 };
 use crate::{
@@ -30,7 +32,7 @@ use crate::{
 };
 
 /// What an acknowledgement stands for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Sent {
     /// An answer, a report: nothing to do.
     Report,
@@ -45,7 +47,73 @@ const ACKED_ROW_RETENTION: Duration = Duration::from_secs(2);
 /// How long the outbox waits on a connection that follows a lost one: subscribers have to come back, too, and a broker
 /// that forgot their sessions throws away what nobody listens to.
 const RECONNECT_SETTLE_TIME: Duration = Duration::from_secs(2);
+/// How long a store that failed is left alone.
+const STORE_RETRY: Duration = Duration::from_secs(5);
+/// What a packet needs besides its topic and payload, at most.
+const PACKET_HEAD: usize = 64;
 
+/// A message that waits for its PUBACK.
+struct InFlight {
+    sent: Sent,
+    topic: String,
+    /// Bytes of its packet; 0 when its acknowledgement does not mean that the broker took it.
+    size: usize,
+    since: Instant,
+    ack: Ack,
+}
+
+impl InFlight {
+    fn key(&self) -> (Sent, &str) {
+        (self.sent, &self.topic)
+    }
+}
+
+/// What has been settled with the broker and is still to be written down.
+#[derive(Debug, Default)]
+struct Settled {
+    /// Rows of the outbox that go.
+    done: Vec<i64>,
+    /// Topics that the broker has cleared.
+    cleared: Vec<i64>,
+    /// Rows that the broker cannot take, each with the reason.
+    aside: Vec<(i64, String)>,
+}
+
+impl Settled {
+    fn is_empty(&self) -> bool {
+        self.done.is_empty() && self.cleared.is_empty() && self.aside.is_empty()
+    }
+
+    /// Writes it to the store and gives how many messages were set aside; what could not be written stays here.
+    fn write(&mut self, store: &Store) -> Result<u64, StoreError> {
+        if !self.done.is_empty() {
+            store.acknowledge(&self.done)?;
+            self.done.clear();
+        }
+        if !self.cleared.is_empty() {
+            store.forget_cleared(&self.cleared)?;
+            self.cleared.clear();
+        }
+        if self.aside.is_empty() {
+            return Ok(0);
+        }
+        let moved = store.set_aside(&self.aside)?;
+        self.aside.clear();
+        Ok(moved)
+    }
+
+    fn append(&mut self, mut other: Self) {
+        self.done.append(&mut other.done);
+        self.cleared.append(&mut other.cleared);
+        self.aside.append(&mut other.aside);
+    }
+
+    fn holds(&self, row: i64) -> bool {
+        self.done.contains(&row) || self.aside.iter().any(|(aside, _)| *aside == row)
+    }
+}
+
+type Written = (Settled, Result<u64, StoreError>);
 type Batch = Result<(Vec<LatestRow>, Vec<OutboxRow>), StoreError>;
 
 pub(super) struct OutboxPublisher {
@@ -55,16 +123,21 @@ pub(super) struct OutboxPublisher {
     window: usize,
     max_packet: usize,
     /// Sent and not yet acknowledged, in order: brokers acknowledge in the order of sending.
-    in_flight: VecDeque<(Sent, Ack)>,
+    in_flight: VecDeque<InFlight>,
+    /// When the broker last acknowledged something.
+    answered: Instant,
+    acknowledge_within: Duration,
     /// Read and not yet sent.
     ready: VecDeque<(Sent, Publish)>,
     reading: Option<JoinHandle<Batch>>,
-    removing: Option<JoinHandle<Result<(), StoreError>>>,
+    removing: Option<JoinHandle<Written>>,
     /// Acknowledged, since when, and whether it is a cell.
     held: VecDeque<(Instant, i64, bool)>,
-    /// To be removed from the store.
-    done: Vec<i64>,
-    cleared: Vec<i64>,
+    /// To be written to the store.
+    settled: Settled,
+    /// The store could not be read, or not be written: it is not tried again before.
+    read_again: Option<Instant>,
+    write_again: Option<Instant>,
     /// Last row and last change that were read for this connection.
     row: i64,
     change: i64,
@@ -72,7 +145,13 @@ pub(super) struct OutboxPublisher {
     more: bool,
     /// Highest row that was ever handed to a broker: what comes again below it may arrive twice.
     sent_through: i64,
-    oversized: u64,
+    oversize: OversizeSearch,
+    /// Size of a packet that the broker did not take.
+    refused: Option<usize>,
+    /// Rows that were set aside since the start.
+    aside: u64,
+    /// Other topics whose latest message is larger than the broker takes.
+    unsendable: HashSet<String>,
     /// PUBACKs for rows.
     acknowledged: Arc<AtomicU64>,
     /// A connection was lost before this one.
@@ -82,25 +161,31 @@ pub(super) struct OutboxPublisher {
 }
 
 impl OutboxPublisher {
-    pub(super) fn new(store: Store, health: Health, topics: Topics, window: u16) -> Self {
+    pub(super) fn new(store: Store, health: Health, settings: &BrokerSettings) -> Self {
         Self {
             store,
             health,
-            topics,
-            window: usize::from(window),
+            topics: settings.topics.clone(),
+            window: usize::from(settings.window),
             max_packet: 0,
             in_flight: VecDeque::new(),
+            answered: Instant::now(),
+            acknowledge_within: settings.acknowledge_within,
             ready: VecDeque::new(),
             reading: None,
             removing: None,
             held: VecDeque::new(),
-            done: Vec::new(),
-            cleared: Vec::new(),
+            settled: Settled::default(),
+            read_again: None,
+            write_again: None,
             row: 0,
             change: 0,
             more: true,
             sent_through: 0,
-            oversized: 0,
+            oversize: OversizeSearch::default(),
+            refused: None,
+            aside: 0,
+            unsendable: HashSet::new(),
             acknowledged: Arc::default(),
             again: false,
             quiet_until: None,
@@ -113,7 +198,8 @@ impl OutboxPublisher {
 
     /// A new connection: everything that is still in the store goes out (again).
     pub(super) fn start(&mut self, max_packet: u32) {
-        self.max_packet = max_packet as usize;
+        self.max_packet = self.refused.map_or(usize::MAX, |size| size - 1).min(max_packet as usize);
+        self.say_oversize();
         (self.row, self.change, self.more) = (0, 0, true);
         self.quiet_until = self.again.then(|| Instant::now() + RECONNECT_SETTLE_TIME);
     }
@@ -130,7 +216,7 @@ impl OutboxPublisher {
             && self.ready.is_empty()
             && self.reading.is_none()
             && self.removing.is_none()
-            && self.done.is_empty()
+            && self.settled.is_empty()
             && !self.more
     }
 
@@ -139,24 +225,39 @@ impl OutboxPublisher {
         self.in_flight.is_empty()
     }
 
-    pub(super) fn push(&mut self, sent: Sent, ack: Ack) {
-        self.in_flight.push_back((sent, ack));
+    /// Hands a message to the connection.
+    pub(super) fn send(&mut self, link: &dyn Link, sent: Sent, publish: Publish) -> Result<(), Closed> {
+        let topic = publish.topic.clone();
+        let size = if publish.acknowledged { packet_size(&publish) } else { 0 };
+        let ack = link.publish(publish)?;
+        self.in_flight.push_back(InFlight { sent, topic, size, since: Instant::now(), ack });
+        Ok(())
+    }
+
+    /// Whether the message may go now that others are on their way.
+    fn may_send(&self, sent: Sent, publish: &Publish) -> bool {
+        self.oversize.may_send(sent, &publish.topic, self.in_flight.iter().map(InFlight::key))
     }
 
     /// Sends as much as the window allows, `first` before the rest, and starts to read and to remove rows.
     pub(super) fn send_pending(&mut self, link: &dyn Link, first: &mut VecDeque<Publish>) -> Result<(), Closed> {
         // Reports are few and small; they need not wait for the window.
-        while let Some(publish) = first.pop_front() {
+        while let Some(publish) = first.pop_front_if(|publish| self.may_send(Sent::Report, publish)) {
             if self.fits(&publish) {
-                let ack = link.publish(publish)?;
-                self.push(Sent::Report, ack);
+                self.send(link, Sent::Report, publish)?;
+            } else {
+                self.cannot_go(Sent::Report, &publish);
             }
         }
-        while self.in_flight.len() < self.window {
+        while first.is_empty() && self.in_flight.len() < self.window {
             let Some((sent, publish)) = self.ready.pop_front() else { break };
             if !self.fits(&publish) {
-                self.settle(sent, false);
+                self.cannot_go(sent, &publish);
                 continue;
+            }
+            if !self.may_send(sent, &publish) {
+                self.ready.push_front((sent, publish));
+                break;
             }
             if let Sent::Row { id, .. } = sent {
                 if id <= self.sent_through {
@@ -164,13 +265,27 @@ impl OutboxPublisher {
                 }
                 self.sent_through = self.sent_through.max(id);
             }
-            let ack = link.publish(publish)?;
-            self.push(sent, ack);
+            self.send(link, sent, publish)?;
         }
         if self.quiet_until.is_some_and(|until| until <= Instant::now()) {
             self.quiet_until = None;
         }
-        if self.more && self.quiet_until.is_none() && self.reading.is_none() && self.ready.len() < self.window / 2 {
+        for again in [&mut self.read_again, &mut self.write_again] {
+            again.take_if(|then| *then <= Instant::now());
+        }
+        self.use_store();
+        Ok(())
+    }
+
+    /// Starts to read what is new, and to write what is settled.
+    fn use_store(&mut self) {
+        self.release(Instant::now().checked_sub(ACKED_ROW_RETENTION));
+        if self.more
+            && self.quiet_until.is_none()
+            && self.read_again.is_none()
+            && self.reading.is_none()
+            && self.ready.len() < self.window / 2
+        {
             self.more = false;
             let (reader, row, change, limit) = (self.store.reader(), self.row, self.change, self.window);
             self.reading = Some(spawn_blocking(move || {
@@ -179,11 +294,9 @@ impl OutboxPublisher {
                 Ok((reader.latest_after(change, limit)?, rows))
             }));
         }
-        self.release(Instant::now().checked_sub(ACKED_ROW_RETENTION));
-        if self.removing.is_none() && !(self.done.is_empty() && self.cleared.is_empty()) {
+        if self.removing.is_none() && self.write_again.is_none() && !self.settled.is_empty() {
             self.removing = Some(self.remove());
         }
-        Ok(())
     }
 
     /// Lets go of what was acknowledged before `then`.
@@ -193,7 +306,7 @@ impl OutboxPublisher {
                 return;
             }
             self.held.pop_front();
-            self.done.push(id);
+            self.settled.done.push(id);
             self.health.count_published(u64::from(cell));
         }
     }
@@ -203,13 +316,32 @@ impl OutboxPublisher {
         self.release(Some(Instant::now()));
     }
 
-    fn remove(&mut self) -> JoinHandle<Result<(), StoreError>> {
-        let (store, done, cleared) =
-            (self.store.clone(), std::mem::take(&mut self.done), std::mem::take(&mut self.cleared));
+    fn remove(&mut self) -> JoinHandle<Written> {
+        let (store, mut settled) = (self.store.clone(), std::mem::take(&mut self.settled));
         spawn_blocking(move || {
-            store.acknowledge(&done)?;
-            if cleared.is_empty() { Ok(()) } else { store.forget_cleared(&cleared) }
+            let result = settled.write(&store);
+            (settled, result)
         })
+    }
+
+    /// A full disk or a locked database is no fault of the connection: what is settled waits until the store works
+    /// again.
+    fn removed(&mut self, written: Result<Written, JoinError>) {
+        match written {
+            Ok((_, Ok(aside))) => {
+                if aside > 0 {
+                    self.aside += aside;
+                    self.say_oversize();
+                }
+            }
+            Ok((settled, Err(error))) => {
+                self.settled.append(settled);
+                self.write_again = Some(store_failed(&error));
+            }
+            // What it held is still in the store, and is sent again on the next connection.
+            Err(error) => tracing::error!(%error, "the outbox could not be cleared"),
+        }
+        self.health.set_outbox_depth(self.store.outbox_depth());
     }
 
     /// Waits until something was acknowledged, read or removed. An error ends the connection; without a reason the
@@ -221,49 +353,60 @@ impl OutboxPublisher {
             (None, Some((since, ..))) => Some(*since + ACKED_ROW_RETENTION + Duration::from_millis(50)),
             (None, None) => None,
         };
+        let due = [due, self.read_again, self.write_again].into_iter().flatten().min();
+        let silent = self.answer_due();
         tokio::select! {
-            (sent, result) = first_acknowledged(&mut self.in_flight) => {
-                self.acknowledged(sent, result)?;
+            result = first_acknowledged(&mut self.in_flight) => {
+                self.acknowledged(result)?;
                 // Whatever else is there already goes into the same transaction.
                 let mut context = Context::from_waker(Waker::noop());
-                while let Some((sent, ack)) = self.in_flight.front_mut() {
-                    let sent = *sent;
-                    let Poll::Ready(result) = ack.as_mut().poll(&mut context) else { break };
-                    self.in_flight.pop_front();
-                    self.acknowledged(sent, result)?;
+                while let Some(oldest) = self.in_flight.front_mut() {
+                    let Poll::Ready(result) = oldest.ack.as_mut().poll(&mut context) else { break };
+                    self.acknowledged(result)?;
                 }
+            }
+            () = sleep_until(silent.unwrap_or_else(Instant::now)), if silent.is_some() => {
+                return Err(Some(LinkFault::Silent(self.acknowledge_within)));
             }
             () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
             batch = finished(&mut self.reading) => {
                 self.reading = None;
                 match batch {
                     Ok(Ok(batch)) => self.take(batch),
-                    Ok(Err(error)) => return Err(Some(self.store_fault(&error))),
+                    Ok(Err(error)) => {
+                        self.more = true;
+                        self.read_again = Some(store_failed(&error));
+                    }
                     Err(error) => return Err(Some(LinkFault::Network(error.to_string()))),
                 }
             }
             removed = finished(&mut self.removing) => {
                 self.removing = None;
-                self.health.set_outbox_depth(self.store.outbox_depth());
-                match removed {
-                    Ok(Ok(())) => {}
-                    Ok(Err(error)) => return Err(Some(self.store_fault(&error))),
-                    Err(error) => return Err(Some(LinkFault::Network(error.to_string()))),
-                }
+                self.removed(removed);
             }
         }
         Ok(())
     }
 
-    fn store_fault(&self, error: &StoreError) -> LinkFault {
-        tracing::error!(%error, "the outbox cannot be read or cleared");
-        LinkFault::Network(format!("the outbox failed: {error}"))
+    /// When the broker must have acknowledged something; none while nothing waits for it.
+    fn answer_due(&self) -> Option<Instant> {
+        let oldest = self.in_flight.front()?;
+        Some(oldest.since.max(self.answered) + self.acknowledge_within)
     }
 
-    fn acknowledged(&mut self, sent: Sent, result: Result<(), Unacknowledged>) -> Result<(), Option<LinkFault>> {
+    /// What came of the oldest message on its way.
+    fn acknowledged(&mut self, result: Result<(), Unacknowledged>) -> Result<(), Option<LinkFault>> {
+        // It is still on its way, as far as the next connection is concerned.
+        if result == Err(Unacknowledged::Lost) {
+            return Err(None);
+        }
+        let Some(InFlight { sent, topic, size, .. }) = self.in_flight.pop_front() else { return Ok(()) };
+        self.answered = Instant::now();
         match result {
             Ok(()) => {
-                self.settle(sent, true);
+                self.oversize.acknowledged(sent, &topic, size);
+                self.unsendable.remove(&topic);
+                self.settle(sent);
                 Ok(())
             }
             Err(Unacknowledged::Lost) => Err(None),
@@ -277,21 +420,17 @@ impl OutboxPublisher {
         }
     }
 
-    /// The broker has it, or it can never go.
-    fn settle(&mut self, sent: Sent, published: bool) {
+    /// The broker has it.
+    fn settle(&mut self, sent: Sent) {
         match sent {
             Sent::Report => {}
             Sent::Row { id, cell } => {
-                if published {
-                    self.acknowledged.fetch_add(1, Ordering::Relaxed);
-                    self.held.push_back((Instant::now(), id, cell));
-                } else {
-                    self.done.push(id);
-                }
+                self.acknowledged.fetch_add(1, Ordering::Relaxed);
+                self.held.push_back((Instant::now(), id, cell));
             }
             Sent::Latest { change, cleared } => {
                 if cleared {
-                    self.cleared.push(change);
+                    self.settled.cleared.push(change);
                 }
             }
         }
@@ -314,31 +453,69 @@ impl OutboxPublisher {
         }
         for row in rows {
             self.row = row.id;
+            // It waits only for the store.
+            if self.settled.holds(row.id) {
+                continue;
+            }
             let sent = Sent::Row { id: row.id, cell: row.topic == "cell" };
             self.ready.push_back((sent, retained(self.topics.of(&row.topic), row.payload.into_bytes(), row.retain)));
         }
     }
 
-    /// A packet beyond the limit would end every connection, so it stays in the store, and the state of the broker says so.
-    fn fits(&mut self, publish: &Publish) -> bool {
-        let size = publish.topic.len() + publish.payload.len() + 64;
-        if size <= self.max_packet {
-            return true;
+    /// A packet beyond the limit would end every connection.
+    fn fits(&self, publish: &Publish) -> bool {
+        packet_size(publish) <= self.max_packet
+    }
+
+    /// Lets the broker go without a message that it does not take: a row is set aside, the latest value of a topic stays
+    /// where it is until a smaller one takes its place.
+    fn cannot_go(&mut self, sent: Sent, publish: &Publish) {
+        let (size, limit) = (packet_size(publish), self.max_packet);
+        if let Sent::Row { id, .. } = sent {
+            tracing::error!(topic = publish.topic, size, limit, "a message is too large for the broker and set aside");
+            self.settled.aside.push((id, format!("its {size} bytes exceed the {limit} that the broker takes")));
+        } else if self.unsendable.insert(publish.topic.clone()) {
+            tracing::error!(topic = publish.topic, size, limit, "a message is too large for the broker");
+            self.say_oversize();
         }
-        self.oversized += 1;
-        tracing::error!(topic = publish.topic, size, limit = self.max_packet, "a message is too large for the broker");
-        let (count, limit) = (self.oversized, self.max_packet);
+    }
+
+    /// Puts into the state of the broker what it does not take.
+    fn say_oversize(&self) {
+        let (aside, topics, limit) = (self.aside, self.unsendable.len(), self.max_packet);
+        if aside == 0 && topics == 0 {
+            return;
+        }
+        let mut what = Vec::new();
+        if aside > 0 {
+            what.push(format!("{aside} messages"));
+        }
+        if topics > 0 {
+            what.push(format!("the latest values of {topics} topics"));
+        }
+        let what = what.join(" and ");
         self.health.broker(|broker| {
+            broker.set_aside = aside;
             broker.level = Level::Degraded;
-            broker.reason =
-                format!("{count} messages exceed the {limit} bytes that the broker accepts and stay in the store");
+            broker.reason = format!(
+                "{what} exceed the {limit} bytes that the broker takes and are set aside in the store: raise its limit \
+                 (mosquitto: max_packet_size) and restart metaphased, which sends them then"
+            );
         });
-        false
     }
 
     /// Forgets what was on its way and what was held, after what is to be removed is removed.
     pub(super) async fn connection_lost(&mut self) {
         self.again = true;
+        let waited = self.in_flight.front().map_or(Duration::ZERO, |oldest| oldest.since.max(self.answered).elapsed());
+        let unanswered = self.in_flight.iter().map(|message| (message.sent, message.topic.as_str(), message.size));
+        if let Some(size) = self.oversize.lost(unanswered, waited) {
+            tracing::error!(
+                size,
+                "the broker ends the connection on a message of this size: none like it is sent again"
+            );
+            self.refused = Some(self.refused.map_or(size, |refused| refused.min(size)));
+        }
         self.in_flight.clear();
         self.ready.clear();
         self.held.clear();
@@ -346,25 +523,35 @@ impl OutboxPublisher {
             let _ = reading.await;
         }
         if let Some(removing) = self.removing.take() {
-            let _ = removing.await;
+            let removed = removing.await;
+            self.removed(removed);
         }
-        // What cannot be removed now is sent again; the receiver knows it by its id and revision.
-        let _ = self.remove().await;
+        if self.write_again.is_none() {
+            let removed = self.remove().await;
+            self.removed(removed);
+        }
         self.more = true;
     }
 }
 
-/// The oldest message on its way, once it is acknowledged; never when there is none.
-async fn first_acknowledged(in_flight: &mut VecDeque<(Sent, Ack)>) -> (Sent, Result<(), Unacknowledged>) {
-    let result = poll_fn(|context| match in_flight.front_mut() {
-        Some((_, ack)) => ack.as_mut().poll(context),
+/// When a store that failed is tried again.
+fn store_failed(error: &StoreError) -> Instant {
+    tracing::error!(%error, retry_in = ?STORE_RETRY, "the outbox cannot be read or cleared");
+    Instant::now() + STORE_RETRY
+}
+
+/// Bytes of a message's packet, rounded up.
+fn packet_size(publish: &Publish) -> usize {
+    publish.topic.len() + publish.payload.len() + PACKET_HEAD
+}
+
+/// What comes of the oldest message on its way; never when there is none. The message stays where it is.
+async fn first_acknowledged(in_flight: &mut VecDeque<InFlight>) -> Result<(), Unacknowledged> {
+    poll_fn(|context| match in_flight.front_mut() {
+        Some(oldest) => oldest.ack.as_mut().poll(context),
         None => Poll::Pending,
     })
-    .await;
-    match in_flight.pop_front() {
-        Some((sent, _)) => (sent, result),
-        None => pending().await,
-    }
+    .await
 }
 
 /// The end of a task; never when there is none.

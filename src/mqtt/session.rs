@@ -75,8 +75,13 @@ impl MqttSession {
             broker.level = Level::Degraded;
             broker.reason = "connecting".into();
         });
+        match store.take_back_set_aside() {
+            Ok(0) => {}
+            Ok(messages) => tracing::info!(messages, "what was set aside goes to the broker once more"),
+            Err(error) => tracing::warn!(%error, "what was set aside stays so until the next start"),
+        }
         health.set_outbox_depth(store.outbox_depth());
-        let publisher = OutboxPublisher::new(store.clone(), health.clone(), settings.topics.clone(), settings.window);
+        let publisher = OutboxPublisher::new(store.clone(), health.clone(), &settings);
         let acknowledged = publisher.acknowledged_rows();
         let session = Session {
             commands: Commands {
@@ -267,8 +272,7 @@ impl Session {
     /// Says `offline`, waits for its PUBACK, and leaves without the last will.
     async fn goodbye(&mut self, connection: &mut Connection, offline: Publish) {
         let last = async {
-            if let Ok(ack) = connection.link.publish(offline) {
-                self.publisher.push(Sent::Report, ack);
+            if self.publisher.send(connection.link.as_ref(), Sent::Report, offline).is_ok() {
                 while !self.publisher.is_acknowledged() {
                     if self.publisher.progress().await.is_err() {
                         break;
@@ -318,7 +322,7 @@ impl BackOff {
         let base = match fault {
             // Only a person can mend these.
             LinkFault::Refused(_) | LinkFault::Tls(_) => Self::LONGEST / 2,
-            LinkFault::Network(_) => Self::FIRST.saturating_mul(1 << self.failures.min(10)),
+            LinkFault::Network(_) | LinkFault::Silent(_) => Self::FIRST.saturating_mul(1 << self.failures.min(10)),
         };
         self.failures += 1;
         let digits = SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.subsec_nanos());

@@ -34,8 +34,11 @@ pub struct BrokerSettings {
     pub window: u16,
     /// The message that announces the station to Home Assistant, topic and payload; none: it is not announced.
     pub announcement: Option<(String, Vec<u8>)>,
-    /// Silence after which the connection is probed.
+    /// Silence after which the connection is probed. It must be shorter than the time between two `stats`: a client
+    /// sends no probe while it sends other things.
     pub keep_alive: Duration,
+    /// How long the broker may acknowledge nothing while messages wait for it.
+    pub acknowledge_within: Duration,
 }
 
 /// PEM files, already read.
@@ -129,7 +132,8 @@ impl BrokerSettings {
             announcement,
             commands: config.commands.unwrap_or(embedded.is_some() || identified),
             window: 256,
-            keep_alive: Duration::from_secs(15),
+            keep_alive: Duration::from_secs(8),
+            acknowledge_within: Duration::from_secs(20),
         })
     }
 

@@ -87,6 +87,9 @@ pub struct BrokerState {
     pub url: String,
     /// What is wrong, in words.
     pub reason: String,
+    /// Messages that are larger than it takes; they wait in the store.
+    #[serde(default)]
+    pub set_aside: u64,
 }
 
 /// The `state/1` message: how the daemon is, in words.

@@ -174,6 +174,7 @@ impl Store {
             .map_err(&sql)?;
         let run = |statement: &str| transaction.execute(statement, [case]).map_err(&sql);
         let waiting = run("DELETE FROM outbox WHERE case_id = ?1")?;
+        run("DELETE FROM set_aside WHERE case_id = ?1")?;
         run("DELETE FROM reviews WHERE case_id = ?1")?;
         transaction.execute("DELETE FROM meta WHERE key = ?1", [Self::alarm_key(case)]).map_err(&sql)?;
         let cells = run("DELETE FROM cells WHERE case_id = ?1")?;

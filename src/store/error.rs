@@ -12,7 +12,7 @@ pub enum StoreError {
     #[error("the store {} is in use by another metaphased: stop that one or give this one its own `store.path`", .0.display())]
     InUse(PathBuf),
     /// The folder or a file in it cannot be used.
-    #[error("cannot {what} {}", path.display())]
+    #[error("cannot {what} {}: {source}", path.display())]
     Io {
         /// What was tried.
         what: &'static str,
@@ -49,7 +49,7 @@ pub enum StoreError {
     #[error("no space left for the store while trying to {0}: free some, or lower `store.quota`")]
     DiskFull(&'static str),
     /// SQLite refused.
-    #[error("the store failed to {what}")]
+    #[error("the store failed to {what}: {source}")]
     Sql {
         /// What was tried.
         what: &'static str,
@@ -94,7 +94,7 @@ pub enum StoreError {
         revision: u32,
     },
     /// A document in the store cannot be read back.
-    #[error("the document of {what} in the store cannot be read")]
+    #[error("the document of {what} in the store cannot be read: {source}")]
     Document {
         /// Whose document.
         what: String,

@@ -105,6 +105,7 @@ impl Store {
             }
         }
         let path = folder.join(DATABASE);
+        schema::check(&path)?;
         let mut writer = Connection::open(&path).map_err(StoreError::sql("open its database"))?;
         // auto_vacuum must come before the first table: it gives freed space back to the disk.
         writer

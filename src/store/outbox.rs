@@ -56,10 +56,65 @@ impl Store {
             self.0.depth.fetch_sub(gone, Ordering::Relaxed);
             Ok(())
         })?;
+        self.announce_space();
+        Ok(())
+    }
+
+    /// Takes messages out of the outbox that the broker cannot take, each with the reason in words; they are kept beside
+    /// it. Gives how many there were.
+    ///
+    /// # Errors
+    /// What SQLite said; the messages then stay where they are.
+    pub fn set_aside(&self, rows: &[(i64, String)]) -> Result<u64, StoreError> {
+        const WHAT: &str = "set a message aside";
+        let moved = self.write(WHAT, Durability::Full, |transaction| {
+            let sql = StoreError::sql(WHAT);
+            let mut moved = 0;
+            for (row, reason) in rows {
+                transaction
+                    .execute(
+                        "INSERT OR REPLACE INTO set_aside
+                             (id, topic, payload, qos, retain, droppable, case_id, created, reason)
+                         SELECT id, topic, payload, qos, retain, droppable, case_id, created, ?2
+                         FROM outbox WHERE id = ?1",
+                        rusqlite::params![row, reason],
+                    )
+                    .map_err(&sql)?;
+                moved += transaction.execute("DELETE FROM outbox WHERE id = ?1", [row]).map_err(&sql)? as u64;
+            }
+            self.0.depth.fetch_sub(moved, Ordering::Relaxed);
+            Ok(moved)
+        })?;
+        self.announce_space();
+        Ok(moved)
+    }
+
+    /// Puts what was set aside back into the outbox, at its old place: the broker may take it now.
+    ///
+    /// # Errors
+    /// What SQLite said; the messages then stay where they are.
+    pub fn take_back_set_aside(&self) -> Result<u64, StoreError> {
+        const WHAT: &str = "put messages back that were set aside";
+        self.write(WHAT, Durability::Full, |transaction| {
+            let sql = StoreError::sql(WHAT);
+            let back = transaction
+                .execute(
+                    "INSERT INTO outbox (id, topic, payload, qos, retain, droppable, case_id, created)
+                     SELECT id, topic, payload, qos, retain, droppable, case_id, created FROM set_aside",
+                    [],
+                )
+                .map_err(&sql)? as u64;
+            transaction.execute("DELETE FROM set_aside", []).map_err(&sql)?;
+            self.0.depth.fetch_add(back, Ordering::Relaxed);
+            Ok(back)
+        })
+    }
+
+    /// Wakes those who wait for room in the outbox.
+    fn announce_space(&self) {
         let (lock, freed) = &self.0.space;
         drop(lock.lock());
         freed.notify_all();
-        Ok(())
     }
 
     /// Sets the latest value of a retained topic outside a commit.

@@ -1,8 +1,8 @@
 //! Migrations: each a frozen file of SQL; `user_version` says how far a database has come.
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OpenFlags};
 
 use super::StoreError;
 
@@ -10,13 +10,29 @@ use super::StoreError;
 pub(super) const APPLICATION_ID: i64 = 0x6d70_6173;
 
 /// In order; a landed file never changes, a new schema is a new file.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_cells_and_outbox.sql")];
+const MIGRATIONS: &[&str] =
+    &[include_str!("migrations/0001_cells_and_outbox.sql"), include_str!("migrations/0002_messages_set_aside.sql")];
 
 /// Schema version that this build writes.
 pub const SCHEMA_VERSION: i64 = MIGRATIONS.len() as i64;
 
-/// Brings the database to [`SCHEMA_VERSION`], each step in its own transaction.
-pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
+/// Looks at a database before anything is written to it.
+///
+/// # Errors
+/// [`StoreError::Foreign`] and [`StoreError::TooNew`]: not ours to touch.
+pub(super) fn check(path: &Path) -> Result<(), StoreError> {
+    // Absent and empty are the same: a store that is to be made.
+    if path.metadata().map_or(0, |file| file.len()) == 0 {
+        return Ok(());
+    }
+    let sql = StoreError::sql("open its database");
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(&sql)?;
+    connection.busy_timeout(Duration::from_secs(10)).map_err(&sql)?;
+    version(&connection, path).map(drop)
+}
+
+/// Schema version of a database that is ours, 0 for an empty one.
+fn version(connection: &Connection, path: &Path) -> Result<i64, StoreError> {
     let sql = StoreError::sql("read the schema version");
     let pragma = |connection: &Connection, name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
     let version = pragma(connection, "user_version").map_err(&sql)?;
@@ -28,6 +44,12 @@ pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), St
     if version > SCHEMA_VERSION {
         return Err(StoreError::TooNew { path: path.into(), found: version, known: SCHEMA_VERSION });
     }
+    Ok(version)
+}
+
+/// Brings the database to [`SCHEMA_VERSION`], each step in its own transaction.
+pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
+    let version = version(connection, path)?;
     for (done, step) in (version..).zip(&MIGRATIONS[version as usize..]) {
         let sql = StoreError::sql("migrate the schema");
         let transaction = connection.transaction().map_err(&sql)?;

@@ -119,6 +119,9 @@ impl Collector for Picture {
         writer.single("metaphased_messages_resent", resent, counter(stats.resent))?;
         let depth = ConstGauge::new(stats.outbox_depth as i64);
         writer.single("metaphased_outbox_depth", "Messages that wait for the broker", depth)?;
+        let aside = ConstGauge::new(state.broker.set_aside as i64);
+        let help = "Messages that are larger than the broker takes and wait in the store";
+        writer.single("metaphased_messages_set_aside", help, aside)?;
         let connected = ConstGauge::new(i64::from(state.broker.connected));
         writer.single("metaphased_broker_connected", "1 while connected to the broker", connected)?;
 

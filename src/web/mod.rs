@@ -6,6 +6,7 @@
 mod cases;
 mod cells;
 mod commands;
+mod connections;
 mod events;
 mod guard;
 mod hints;

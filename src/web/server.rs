@@ -15,8 +15,8 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 
 use super::{
-    App, EventKind, WebParts, cases, cells, commands, events, guard, metrics, openapi, page, probes, problem, sources,
-    status,
+    App, EventKind, WebParts, cases, cells, commands, connections, events, guard, metrics, openapi, page, probes,
+    problem, sources, status,
 };
 use crate::{config::WebConfig, station::Rates};
 
@@ -180,26 +180,19 @@ impl Bound {
             parts,
         };
         let publishers = [tokio::spawn(publish_stats(app.clone())), tokio::spawn(publish_state(app.clone()))];
-        let mut stopped = stopping.clone();
-        let server = axum::serve(listener, router(app)).with_graceful_shutdown(async move {
-            // An error means that the sender is gone: stopping as well.
-            let _ = stopped.wait_for(|stop| *stop).await;
-        });
-        let mut server = std::pin::pin!(server.into_future());
-        let ended = tokio::select! {
-            result = &mut server => Some(result),
-            () = stop => None,
-        };
-        tell_stop.send_replace(true);
-        let result = match ended {
-            Some(result) => result,
-            // Someone who will not hang up does not hold the daemon.
-            None => tokio::time::timeout(DRAIN_TIMEOUT, server).await.unwrap_or(Ok(())),
-        };
+        let mut server = std::pin::pin!(connections::serve(listener, router(app), stopping));
+        tokio::select! {
+            () = &mut server => {}
+            () = stop => {
+                tell_stop.send_replace(true);
+                // Someone who will not hang up does not hold the daemon.
+                let _ = tokio::time::timeout(DRAIN_TIMEOUT, server).await;
+            }
+        }
         for teller in publishers {
             teller.abort();
         }
-        Ok(result?)
+        Ok(())
     }
 }
 
@@ -219,6 +212,7 @@ fn router(app: App) -> Router {
                 .merge(events::routes())
                 .merge(openapi::routes()),
         )
+        .layer(middleware::from_fn(connections::in_time))
         .layer(middleware::map_response(problem::as_problem))
         .layer(middleware::from_fn_with_state(app.guard.clone(), guard::guard))
         .with_state(app)

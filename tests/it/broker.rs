@@ -79,6 +79,12 @@ impl Mosquitto {
         wait_until("mosquitto listens", Duration::from_secs(10), || TcpStream::connect(("127.0.0.1", port)).is_ok());
     }
 
+    /// Freezes it (`STOP`) or lets it go on (`CONT`).
+    pub fn signal(&self, name: &str) {
+        let id = self.child.as_ref().unwrap().id().to_string();
+        assert!(Command::new("kill").args(["-s", name, &id]).status().unwrap().success());
+    }
+
     /// kill -9.
     pub fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {

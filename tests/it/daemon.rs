@@ -208,6 +208,51 @@ fn a_second_signal_does_not_wait_for_what_is_in_the_queues() {
     }
 }
 
+/// A pipe holds 64 KiB; each file gives some lines of this log.
+#[test]
+fn a_log_that_nobody_reads_holds_up_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let slides = folder.path().join("slides");
+    fs::create_dir(&slides).expect("a folder");
+    let files = 600;
+    for number in 0..files {
+        fs::write(slides.join(format!("{number:0100}.png")), b"\x89PNG\r\n\x1a\nbroken").expect("a file");
+    }
+    let config = format!(
+        "[source.scope]\nkind = \"folder\"\npath = \"slides\"\num_per_px = 0.0645\n[log]\nlevel = \"trace\"\n\
+         [mqtt]\nembedded_port = {}\n",
+        free_port()
+    );
+    let mut child = Daemon::command(folder.path(), &config).spawn().expect("it starts");
+    let mut unread = BufReader::with_capacity(256, child.stderr.take().expect("piped"));
+    let page = loop {
+        let mut line = String::new();
+        assert!(unread.read_line(&mut line).expect("text") > 0, "no banner");
+        if let Some((_, url)) = line.split_once("page     ") {
+            break url.trim().to_owned();
+        }
+    };
+    let daemon = Daemon { child, page, lines: mpsc::channel().1 };
+    daemon.wait("every file is answered", |source| source["stats"]["rejected"]["unreadable"].as_u64() == Some(files));
+    daemon.signal("-TERM");
+    assert_eq!(daemon.ends_within(Duration::from_secs(6)).code(), Some(0));
+    let mut rest = Vec::new();
+    unread.read_to_end(&mut rest).expect("bytes");
+    assert!(rest.len() >= 60_000, "the pipe was full: {} bytes", rest.len());
+}
+
+#[cfg(unix)]
+#[test]
+fn an_environment_that_is_no_utf8_does_not_end_the_start() {
+    use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut command = Daemon::command(folder.path(), "[mqtt]\nurl = \"off\"\n");
+    command.arg("print-config").env("OTHER", OsStr::from_bytes(b"x\xff"));
+    assert!(command.output().expect("it starts").status.success());
+    let wrong = command.env("METAPHASED__STATION", OsStr::from_bytes(b"x\xff")).output().expect("it starts");
+    assert_eq!(wrong.status.code(), Some(78), "{}", String::from_utf8_lossy(&wrong.stderr));
+}
+
 #[test]
 fn a_second_daemon_on_the_same_store_is_asked_to_try_again() {
     let folder = tempfile::tempdir().expect("a folder");

@@ -32,12 +32,14 @@ struct Daemon {
 }
 
 fn daemon(config: &MqttConfig) -> Daemon {
-    let folder = tempfile::tempdir().unwrap();
+    daemon_in(tempfile::tempdir().unwrap(), BrokerSettings::new(config, "lab-1", None).unwrap())
+}
+
+fn daemon_in(folder: tempfile::TempDir, settings: BrokerSettings) -> Daemon {
     let store = Store::open(folder.path(), StoreOptions::default()).unwrap();
     let health = Health::new(Birth { schema: "birth/1".into(), station: "lab-1".into(), ..Birth::default() });
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let (outbox, inbox) = command_channel(16);
-    let settings = BrokerSettings::new(config, "lab-1", None).unwrap();
     let session = MqttSession::start(runtime.handle(), settings, store.clone(), health.clone(), outbox).unwrap();
     Daemon { store, health, session, inbox, runtime, _folder: folder }
 }
@@ -407,4 +409,112 @@ fn the_embedded_broker_serves_the_first_run_in_mqtt_3() {
 #[test]
 fn the_embedded_broker_serves_the_first_run_in_mqtt_5() {
     the_embedded_broker_serves_the_first_run(MqttVersion::V5);
+}
+
+fn small(number: u64) -> FrameCommit {
+    let message = Message {
+        topic: "rejected".into(),
+        payload: format!("{{\"frame\":{number}}}"),
+        retain: false,
+        droppable: false,
+        case: None,
+    };
+    FrameCommit { messages: vec![message], ..FrameCommit::default() }
+}
+
+/// A cell of 46 chromosomes takes some 11,000 bytes.
+fn a_message_that_is_too_large_is_set_aside(version: MqttVersion) {
+    let mosquitto = Mosquitto::start("allow_anonymous true\nmax_packet_size 8000");
+    let subscriber = Subscriber::on(mosquitto.port, &[]);
+    let Daemon { store, health, mut session, runtime, _folder: folder, .. } =
+        daemon(&MqttConfig { version, ..plain(mosquitto.port) });
+    assert!(session.wait_connected(Duration::from_secs(10)));
+    store.commit(&[small(1), cell(2), small(3), cell(4), small(5)]).unwrap();
+    wait_until("those behind arrive", Duration::from_secs(20), || {
+        subscriber.all().iter().any(|heard| heard.payload == "{\"frame\":5}")
+    });
+    wait_until("the outbox empties", Duration::from_secs(10), || store.outbox_depth() == 0);
+    assert!(subscriber.on_topic("metaphased/lab-1/cell").is_empty());
+    let state = subscriber.until_on("metaphased/lab-1/state", |heard| heard.json()["broker"]["set_aside"] == 2).json();
+    assert_eq!((&state["level"], &state["broker"]["connected"]), (&"degraded".into(), &true.into()));
+    assert!(broker_reason(&health).contains("max_packet_size"), "{}", broker_reason(&health));
+    session.stop(Duration::from_secs(2));
+    drop((store, runtime));
+
+    // The remedy of the words: a broker that takes more, and a restart.
+    let generous = Mosquitto::start("allow_anonymous true");
+    let subscriber = Subscriber::on(generous.port, &[]);
+    let settings = BrokerSettings::new(&plain(generous.port), "lab-1", None).unwrap();
+    let again = daemon_in(folder, settings);
+    wait_until("what was set aside arrives", Duration::from_secs(10), || {
+        subscriber.on_topic("metaphased/lab-1/cell").len() == 2
+    });
+    assert_eq!(broker_reason(&again.health), "");
+}
+
+#[test]
+fn a_message_that_is_too_large_is_set_aside_with_mqtt_311() {
+    if !mosquitto_is_missing("messages that are too large") {
+        a_message_that_is_too_large_is_set_aside(MqttVersion::V311);
+    }
+}
+
+#[test]
+fn a_message_that_is_too_large_is_set_aside_with_mqtt_5() {
+    if !mosquitto_is_missing("messages that are too large") {
+        a_message_that_is_too_large_is_set_aside(MqttVersion::V5);
+    }
+}
+
+#[test]
+fn a_broker_that_acknowledges_nothing_is_no_good_broker() {
+    if mosquitto_is_missing("the frozen broker") {
+        return;
+    }
+    let mosquitto = Mosquitto::start("allow_anonymous true");
+    let settings = BrokerSettings::new(&plain(mosquitto.port), "lab-1", None).unwrap();
+    assert_eq!(settings.acknowledge_within, Duration::from_secs(20));
+    let settings = BrokerSettings { acknowledge_within: Duration::from_secs(2), ..settings };
+    let mut daemon = daemon_in(tempfile::tempdir().unwrap(), settings);
+    assert!(daemon.session.wait_connected(Duration::from_secs(10)));
+    daemon.store.commit(&[small(1)]).unwrap();
+    wait_until("the broker works", Duration::from_secs(10), || daemon.store.outbox_depth() == 0);
+
+    mosquitto.signal("STOP");
+    daemon.store.commit(&[small(2)]).unwrap();
+    wait_until("the silence is noticed", Duration::from_secs(6), || {
+        broker_reason(&daemon.health).contains("has not acknowledged a message for 2 s")
+    });
+    assert_eq!(daemon.health.state(String::new()).level, Level::Degraded);
+    mosquitto.signal("CONT");
+    wait_until("the message arrives", Duration::from_secs(30), || daemon.store.outbox_depth() == 0);
+    assert_eq!(broker_reason(&daemon.health), "");
+}
+
+/// The disk is full, or another process holds the database.
+#[test]
+fn a_store_that_cannot_let_go_of_a_row_keeps_the_connection() {
+    if mosquitto_is_missing("the store that fails") {
+        return;
+    }
+    let mosquitto = Mosquitto::start("allow_anonymous true");
+    let subscriber = Subscriber::on(mosquitto.port, &[]);
+    let mut daemon = daemon(&plain(mosquitto.port));
+    assert!(daemon.session.wait_connected(Duration::from_secs(10)));
+    let database = daemon.store.folder().join(metaphased::store::DATABASE);
+    let shell = |statement: &str| {
+        let done = Command::new("sqlite3").args(["-cmd", ".timeout 5000"]).arg(&database).arg(statement).status();
+        assert!(done.unwrap().success());
+    };
+    shell("CREATE TRIGGER full BEFORE DELETE ON outbox BEGIN SELECT raise(ABORT, 'disk full'); END");
+    daemon.store.commit(&[small(1)]).unwrap();
+    thread::sleep(Duration::from_secs(4));
+    assert_eq!(daemon.store.outbox_depth(), 1, "it could not be removed");
+    daemon.store.commit(&[small(2)]).unwrap();
+    thread::sleep(Duration::from_millis(500));
+    shell("DROP TRIGGER full");
+    wait_until("the outbox empties", Duration::from_secs(15), || daemon.store.outbox_depth() == 0);
+    assert_eq!(subscriber.on_topic("metaphased/lab-1/availability").len(), 1, "one connection all the time");
+    assert_eq!(subscriber.on_topic("metaphased/lab-1/rejected").len(), 2, "each once");
+    assert_eq!(daemon.health.stats(String::new(), Duration::ZERO).resent, 0);
 }

@@ -372,6 +372,23 @@ fn the_quota_takes_the_oldest_pictures_first_then_crops_of_normal_cells_and_neve
 }
 
 #[test]
+fn a_message_that_is_set_aside_comes_back_to_its_place_and_goes_with_its_case() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    store.commit(&[frame(1, Some("K-17"), Verdict::Normal), frame(2, None, Verdict::Normal)]).unwrap();
+    let before = store.reader().outbox_after(0, 9).unwrap();
+    assert_eq!(store.set_aside(&[(before[0].id, "too large".into())]).unwrap(), 1);
+    assert_eq!((store.reader().outbox_after(0, 9).unwrap(), store.outbox_depth()), (before[1..].to_vec(), 1));
+    drop(store);
+    let store = open(folder.path());
+    assert_eq!(store.take_back_set_aside().unwrap(), 1);
+    assert_eq!((store.reader().outbox_after(0, 9).unwrap(), store.outbox_depth()), (before.clone(), 2));
+    store.set_aside(&[(before[0].id, "too large".into())]).unwrap();
+    store.erase_case("K-17", "kb").unwrap();
+    assert_eq!((store.take_back_set_aside().unwrap(), store.outbox_depth()), (0, 1));
+}
+
+#[test]
 fn pictures_without_a_cell_are_swept_at_the_next_start() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path());
@@ -393,19 +410,25 @@ fn pictures_without_a_cell_are_swept_at_the_next_start() {
 fn a_database_of_another_program_or_a_newer_version_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join(DATABASE), b"this is no database at all, just some text").unwrap();
-    assert!(Store::open(folder.path(), StoreOptions::default()).is_err());
+    let refused = Store::open(folder.path(), StoreOptions::default()).unwrap_err().to_string();
+    assert!(refused.contains("not a database"), "{refused}");
 
+    let bytes = |folder: &Path| std::fs::read(folder.join(DATABASE)).unwrap();
     let folder = tempfile::tempdir().unwrap();
     if shell(folder.path(), "CREATE TABLE music (title TEXT)").is_none() {
         return;
     }
+    let before = bytes(folder.path());
     assert!(matches!(Store::open(folder.path(), StoreOptions::default()), Err(StoreError::Foreign { found: 0, .. })));
+    assert!(bytes(folder.path()) == before, "not a byte is changed");
 
     let folder = tempfile::tempdir().unwrap();
     open(folder.path());
     shell(folder.path(), "PRAGMA user_version = 9999");
+    let before = bytes(folder.path());
     let refused = Store::open(folder.path(), StoreOptions::default());
     assert!(matches!(refused, Err(StoreError::TooNew { found: 9999, .. })), "{refused:?}");
+    assert!(bytes(folder.path()) == before, "not a byte is changed");
     assert!(matches!(StoreReader::open(folder.path()), Err(StoreError::TooNew { .. })));
 }
 

@@ -41,6 +41,8 @@ fn the_page_and_its_files_come_with_headers_that_keep_it_to_itself() {
     let policy = page.header("content-security-policy").unwrap();
     assert!(policy.contains("default-src 'none'") && !policy.contains("unsafe"), "{policy}");
     assert_eq!(page.header("x-content-type-options").unwrap(), "nosniff");
+    // With no-referrer a browser sends `Origin: null` with the form for the token, which is then refused.
+    assert_eq!(page.header("referrer-policy").unwrap(), "same-origin");
     // No external asset, no inline script, and everything the page names is there.
     let text = page.text();
     assert!(!text.contains("https://") && !text.contains("<script>"), "{text}");
@@ -421,4 +423,29 @@ fn every_operation_of_the_description_is_answered() {
         }
     }
     assert!(operations > 15, "{operations}");
+}
+
+#[test]
+fn a_half_request_is_ended_and_does_not_keep_others_out() {
+    use std::io::Read;
+    let server = PageServer::start();
+    // More than may be connected at once.
+    let connections: Vec<_> = (0..300)
+        .map(|number| {
+            let mut stream = TcpStream::connect(server.address).unwrap();
+            // Some have begun a request, some only came.
+            if number % 2 == 0 {
+                write!(stream, "GET / HTTP/1.1\r\nHost: {}\r\nX-Slow:", server.address).unwrap();
+            }
+            stream
+        })
+        .collect();
+    let began = Instant::now();
+    assert_eq!(get(&server, "/livez").status, 200);
+    assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
+    for mut stream in connections.into_iter().take(256) {
+        stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        // Its end, with or without an answer (408), or a reset.
+        assert!(!stream.read_to_end(&mut Vec::new()).is_err_and(|e| e.kind() == std::io::ErrorKind::WouldBlock));
+    }
 }

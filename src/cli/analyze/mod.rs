@@ -101,7 +101,7 @@ impl Analyze {
     pub fn run(self, global: &Global) -> Result<Exit, Failure> {
         let loaded = config::load(global, None)?;
         let config = &loaded.config;
-        crate::telemetry::start(&quiet(config, global), None).map_err(|e| Failure::new(Exit::Config, e))?;
+        let _log = crate::telemetry::start(&quiet(config, global), None).map_err(|e| Failure::new(Exit::Config, e))?;
         let inputs = self.inputs()?;
         let results = Results::open(self.format, self.out.as_deref())?;
         let assay = self.assay.unwrap_or(config.assay);

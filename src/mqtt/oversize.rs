@@ -1,0 +1,107 @@
+//! Which message is larger than the broker takes, where the broker does not say so.
+//!
+//! An MQTT 3.1.1 broker names no limit: it closes the connection on a packet that is too large, and on the next one
+//! again. What was on its way when a connection ended is therefore sent alone on the next; a message that was the first
+//! unanswered one of two connections in a row, the second time alone and soon after it went, and larger than anything
+//! this broker has taken, is what the broker does not take.
+
+use std::{collections::HashSet, time::Duration};
+
+use super::publisher::Sent;
+
+/// A broker that does not take a packet closes the connection at once.
+const CLOSES_WITHIN: Duration = Duration::from_secs(5);
+/// Connections that one message may end.
+const LOSSES: u32 = 2;
+
+/// What a message on its way is known by: what it stands for, and its topic.
+type Key = (Sent, String);
+
+/// The size of packet that a broker turns out not to take.
+#[derive(Debug, Default)]
+pub(super) struct OversizeSearch {
+    /// First unanswered message of the connection that was lost last, and how many connections in a row it ended.
+    first: Option<(Key, u32)>,
+    /// On their way when a connection ended and not acknowledged since.
+    suspects: HashSet<Key>,
+    /// Largest packet that was acknowledged.
+    taken: usize,
+}
+
+impl OversizeSearch {
+    /// Whether `next` may go while `in_flight` is on its way: a suspect goes alone.
+    pub(super) fn may_send<'a>(
+        &self,
+        sent: Sent,
+        topic: &str,
+        mut in_flight: impl ExactSizeIterator<Item = (Sent, &'a str)>,
+    ) -> bool {
+        if self.suspects.is_empty() || in_flight.len() == 0 {
+            return true;
+        }
+        let is_suspect = |(sent, topic): (Sent, &str)| self.suspects.contains(&(sent, topic.to_owned()));
+        !is_suspect((sent, topic)) && !in_flight.any(is_suspect)
+    }
+
+    /// The broker has taken a packet.
+    pub(super) fn acknowledged(&mut self, sent: Sent, topic: &str, size: usize) {
+        self.taken = self.taken.max(size);
+        if !self.suspects.is_empty() {
+            self.suspects.remove(&(sent, topic.to_owned()));
+        }
+    }
+
+    /// The connection was lost `waited` after the broker's last sign, with these messages unanswered. Gives the size that
+    /// the broker does not take, once it is known.
+    pub(super) fn lost<'a>(
+        &mut self,
+        in_flight: impl Iterator<Item = (Sent, &'a str, usize)>,
+        waited: Duration,
+    ) -> Option<usize> {
+        let in_flight: Vec<_> = in_flight.map(|(sent, topic, size)| ((sent, topic.to_owned()), size)).collect();
+        self.suspects.extend(in_flight.iter().map(|(key, _)| key.clone()));
+        let before = self.first.take();
+        let (key, size) = in_flight.first().filter(|_| waited <= CLOSES_WITHIN)?;
+        let losses = 1 + before.filter(|(before, _)| before == key).map_or(0, |(_, losses)| losses);
+        self.first = Some((key.clone(), losses));
+        (losses >= LOSSES && in_flight.len() == 1 && *size > self.taken).then_some(*size)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SOON: Duration = Duration::from_millis(100);
+
+    fn row(id: i64) -> Sent {
+        Sent::Row { id, cell: true }
+    }
+
+    #[test]
+    fn the_message_that_ends_two_connections_is_the_one() {
+        let mut search = OversizeSearch::default();
+        search.acknowledged(row(1), "cell", 500);
+        assert_eq!(search.lost([(row(2), "cell", 9000), (row(3), "cell", 400)].into_iter(), SOON), None);
+        assert!(!search.may_send(row(3), "cell", [(row(2), "cell")].into_iter()), "a suspect goes alone");
+        assert_eq!(search.lost([(row(2), "cell", 9000)].into_iter(), SOON), Some(9000));
+        search.acknowledged(row(3), "cell", 400);
+        assert!(search.may_send(row(5), "cell", [(row(4), "cell")].into_iter()), "the others go as before");
+    }
+
+    #[test]
+    fn a_broker_that_dies_or_falls_silent_proves_nothing() {
+        let mut search = OversizeSearch::default();
+        search.acknowledged(row(1), "cell", 9000);
+        for _ in 0..3 {
+            assert_eq!(search.lost([(row(2), "cell", 9000)].into_iter(), SOON), None, "as large a one was taken");
+        }
+        let mut search = OversizeSearch::default();
+        for _ in 0..3 {
+            assert_eq!(search.lost([(row(2), "cell", 9000)].into_iter(), Duration::from_secs(20)), None);
+        }
+        for id in 3..6 {
+            assert_eq!(search.lost([(row(id), "cell", 9000)].into_iter(), SOON), None, "not the same one twice");
+        }
+    }
+}
