@@ -3,6 +3,7 @@
 //! A source runs on its own thread and only fills buffers of the pool. What happens when the daemon is slower is
 //! decided by the edges of the pipeline.
 
+mod file_name;
 pub mod files;
 mod flat;
 mod folder;
@@ -11,6 +12,7 @@ mod simulator;
 #[cfg(feature = "webcam")]
 mod webcam;
 
+pub use file_name::file_name;
 pub use flat::{FlatFielded, differs as flat_field_differs, load_flat_field};
 pub use folder::{FolderSettings, FolderSource, IsDone, list as list_files};
 pub use mosaic::Demosaiced;
