@@ -3,6 +3,7 @@
 //! A source runs on its own thread and only fills buffers of the pool. What happens when the daemon is slower is
 //! decided by the edges of the pipeline.
 
+mod depth;
 mod file_name;
 pub mod files;
 mod flat;
@@ -12,6 +13,7 @@ mod simulator;
 #[cfg(feature = "webcam")]
 mod webcam;
 
+pub use depth::{MeasuredDepth, Raised};
 pub use file_name::file_name;
 pub use flat::{FlatFielded, differs as flat_field_differs, load_flat_field};
 pub use folder::{FolderSettings, FolderSource, IsDone, list as list_files};
