@@ -16,7 +16,7 @@ mod webcam;
 pub use depth::{MeasuredDepth, Raised};
 pub use file_name::file_name;
 pub use flat::{FlatFielded, differs as flat_field_differs, load_flat_field};
-pub use folder::{FolderSettings, FolderSource, IsDone, list as list_files};
+pub use folder::{FolderMemory, FolderSettings, FolderSource, IsDone, list as list_files};
 pub use mosaic::Demosaiced;
 pub use simulator::{SimulatorSettings, SimulatorSource};
 #[cfg(feature = "webcam")]
@@ -148,5 +148,10 @@ pub trait Source: Send {
     /// Whether frames are replayed rather than live.
     fn replays(&self) -> bool {
         false
+    }
+
+    /// What does not go well although the source goes on, in words for its state.
+    fn trouble(&self) -> Option<String> {
+        None
     }
 }
