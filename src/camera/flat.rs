@@ -49,6 +49,10 @@ impl Source for FlatFielded {
     fn replays(&self) -> bool {
         self.source.replays()
     }
+
+    fn trouble(&self) -> Option<String> {
+        self.source.trouble()
+    }
 }
 
 /// Why a frame and the flat field do not go together, and what to do.

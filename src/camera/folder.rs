@@ -1,24 +1,30 @@
 //! A folder of image files: once, in a loop, or watching for new ones.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeMap, HashMap, VecDeque},
     fs, io,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant, UNIX_EPOCH},
 };
 
 use jiff::Timestamp;
 
 use super::{
-    BadFrame, Buffers, Capture, MAX_WAIT, Source, SourceError,
-    files::{FileError, ImageFile},
+    BadFrame, Buffers, Capture, MAX_WAIT, MeasuredDepth, Raised, Source, SourceError, file_name,
+    files::{FileError, ImageFile, Page},
 };
-use crate::config::Repeat;
+use crate::{clock::Clock, config::Repeat, station::RejectReason};
 use domain::frame::{FileStamp, Frame, FrameFlags, FrameId, FrameInfo};
 
-/// Time between two listings of a watched folder; a new file must have been unchanged for as long to be read.
+/// Longest time between two listings of a watched folder.
 const LIST_EVERY: Duration = Duration::from_millis(500);
+/// Pause before a file that could not be read now is tried again; it doubles with each try.
+const FIRST_RETRY: Duration = Duration::from_millis(500);
+/// Longest such pause.
+const LAST_RETRY: Duration = Duration::from_secs(30);
+/// Failed tries of a file after which the source's state reports it.
+const TRIES_BEFORE_REPORT: u32 = 3;
 
 /// Whether a file (path within the folder, its page behind `#`) was processed before.
 pub type IsDone = Box<dyn Fn(&str, FileStamp) -> bool + Send>;
@@ -37,23 +43,64 @@ pub struct FolderSettings {
     pub um_per_px: Option<f64>,
     /// What was processed before is skipped (not in a loop).
     pub is_done: IsDone,
+    /// How long size and time of a file in a watched folder must stay unchanged before it is read.
+    pub settle: Duration,
+    /// Measures that time; times of files are compared with each other only, never with a clock.
+    pub clock: Arc<dyn Clock>,
+    /// What outlives the loss of the folder.
+    pub memory: Arc<Mutex<FolderMemory>>,
+}
+
+impl FolderSettings {
+    /// How long a file must stay unchanged unless configured.
+    pub const SETTLE: Duration = Duration::from_millis(500);
+}
+
+/// What is remembered of a folder for as long as the daemon runs, also when the folder is lost and opened again.
+#[derive(Debug, Default)]
+pub struct FolderMemory {
+    /// Files and pages handed on. Their marks may not be on the disk yet.
+    given: HashMap<String, FileStamp>,
+    /// Depth of undeclared 16-bit samples.
+    depth: MeasuredDepth,
 }
 
 /// Replays the image files below a folder in the order of their names.
 pub struct FolderSource {
     settings: FolderSettings,
+    open_file: OpenImage,
     waiting: VecDeque<PathBuf>,
-    seen: HashMap<PathBuf, FileStamp>,
+    looks: HashMap<PathBuf, Look>,
+    retries: BTreeMap<PathBuf, Retry>,
     open: Option<OpenFile>,
     last_listing: Option<Instant>,
-    /// Whether the next listing waits until [`LIST_EVERY`] has passed.
+    /// Whether the next listing waits until its time has come.
     rests: bool,
     last_frame: Option<Instant>,
     count: u64,
 }
 
+type OpenImage = Box<dyn FnMut(&Path) -> Result<ImageFile, FileError> + Send>;
+
+/// What the listings saw of a file.
+struct Look {
+    stamp: FileStamp,
+    /// Since when it has been so.
+    since: Instant,
+    /// Whether it was queued in this state.
+    is_queued: bool,
+}
+
+/// A file that could not be read now, through no fault of its own.
+struct Retry {
+    due: Instant,
+    tries: u32,
+    error: String,
+}
+
 struct OpenFile {
     image: ImageFile,
+    path: PathBuf,
     name: String,
     stamp: FileStamp,
     next: usize,
@@ -65,56 +112,87 @@ impl FolderSource {
     /// # Errors
     /// When it is not there or is no folder.
     pub fn open(settings: FolderSettings) -> Result<Self, SourceError> {
-        if !settings.path.is_dir() {
-            return Err(SourceError::NotFound(format!(
-                "no folder {}: create it or correct 'path'",
-                settings.path.display()
-            )));
-        }
-        Ok(Self {
+        check_folder(&settings.path)?;
+        let source = Self {
             settings,
+            open_file: Box::new(ImageFile::open),
             waiting: VecDeque::new(),
-            seen: HashMap::new(),
+            looks: HashMap::new(),
+            retries: BTreeMap::new(),
             open: None,
             last_listing: None,
             rests: false,
             last_frame: None,
             count: 0,
-        })
+        };
+        // What has its mark by now need not be remembered.
+        source.memory().given.retain(|name, stamp| !(source.settings.is_done)(name, *stamp));
+        Ok(source)
+    }
+
+    fn memory(&self) -> MutexGuard<'_, FolderMemory> {
+        self.settings.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Lists the folder for files to read. Returns false when there is nothing and never will be.
     fn list(&mut self, buffers: &Buffers) -> Result<bool, SourceError> {
-        let first = self.last_listing.is_none();
-        match self.settings.repeat {
-            Repeat::Once if !first => return Ok(false),
-            _ => {}
-        }
-        // A watched folder, and an empty one in a loop, must not spin.
-        let rest = self.last_listing.map_or(Duration::ZERO, |listed| LIST_EVERY.saturating_sub(listed.elapsed()));
+        // A watched folder, an empty one in a loop, and one whose last files are tried again must not spin.
+        let every = self.settings.settle.min(LIST_EVERY);
+        let passed = self.last_listing.map(|listed| self.settings.clock.now().saturating_duration_since(listed));
+        let rest = passed.map_or(Duration::ZERO, |passed| every.saturating_sub(passed));
         if self.rests && !rest.is_zero() && !buffers.wait(rest) {
             return Ok(true);
         }
-        self.last_listing = Some(Instant::now());
+        let now = self.settings.clock.now();
+        self.last_listing = Some(now);
         let files = list(&self.settings.path)
             .map_err(|e| SourceError::Device(format!("cannot list {}: {e}", self.settings.path.display())))?;
         let before = self.waiting.len();
         for path in files {
-            let Ok(stamp) = stamp_of(&path) else { continue };
-            if self.settings.repeat == Repeat::Watch {
-                // A file that is still being written has changed since the last listing, or a moment ago.
-                let age = UNIX_EPOCH.elapsed().map_or(i64::MAX, |now| now.as_nanos() as i64 - stamp.mtime_ns);
-                let fresh = age < LIST_EVERY.as_nanos() as i64;
-                if fresh || self.seen.get(&path) == Some(&stamp) {
-                    continue;
-                }
-                self.seen.insert(path.clone(), stamp);
+            if !self.retries.contains_key(&path) && self.is_to_read(&path, now) {
+                self.waiting.push_back(path);
             }
-            self.waiting.push_back(path);
         }
         let found = self.waiting.len() > before;
         self.rests = self.settings.repeat == Repeat::Watch || !found;
-        Ok(found || self.settings.repeat != Repeat::Once)
+        Ok(found || self.settings.repeat != Repeat::Once || !self.retries.is_empty())
+    }
+
+    /// Whether a listed file is to be queued: in a watched folder once it is complete; in one that is read once when it
+    /// was not there at the listing before.
+    fn is_to_read(&mut self, path: &Path, now: Instant) -> bool {
+        if self.settings.repeat == Repeat::Loop {
+            return true;
+        }
+        let stamp = match stamp_of(path) {
+            Ok(stamp) => stamp,
+            // Opening it will show what is wrong.
+            Err(error) => return error.kind() != io::ErrorKind::NotFound,
+        };
+        let is_once = self.settings.repeat == Repeat::Once;
+        match self.looks.get_mut(path) {
+            Some(look) if look.stamp == stamp => {
+                let is_complete = now.saturating_duration_since(look.since) >= self.settings.settle;
+                let is_due = is_complete && !look.is_queued;
+                look.is_queued |= is_due;
+                is_due
+            }
+            Some(_) if is_once => false,
+            _ => {
+                self.looks.insert(path.to_owned(), Look { stamp, since: now, is_queued: is_once });
+                is_once
+            }
+        }
+    }
+
+    /// Whether a file of a watched folder is still as it was when it was found complete; otherwise it has to settle again.
+    fn is_settled(&mut self, path: &Path, stamp: FileStamp) -> bool {
+        if self.settings.repeat != Repeat::Watch || self.looks.get(path).is_some_and(|look| look.stamp == stamp) {
+            return true;
+        }
+        let since = self.settings.clock.now();
+        self.looks.insert(path.to_owned(), Look { stamp, since, is_queued: false });
+        false
     }
 
     fn wait_for_turn(&mut self, buffers: &Buffers) -> bool {
@@ -124,40 +202,93 @@ impl FolderSource {
         rest.is_zero() || (buffers.wait(rest.min(MAX_WAIT)) && rest <= MAX_WAIT)
     }
 
+    /// Whether the file was processed in an earlier run, or handed on in this one.
     fn done(&self, name: &str, stamp: FileStamp) -> bool {
-        self.settings.repeat != Repeat::Loop && (self.settings.is_done)(name, stamp)
+        self.settings.repeat != Repeat::Loop
+            && ((self.settings.is_done)(name, stamp) || self.memory().given.get(name) == Some(&stamp))
     }
 
-    fn bad(&mut self, name: &str, stamp: Option<FileStamp>, error: &FileError) -> Capture {
-        self.count += 1;
-        Capture::Bad(BadFrame {
-            id: FrameId(self.count),
-            file: Some(name.into()),
-            stamp,
-            trigger: None,
-            reason: error.reason(),
-            text: error.to_string(),
-        })
-    }
-
-    /// Opens the next waiting file. `None` when it was processed before.
-    fn open_next(&mut self, path: &Path) -> Option<Capture> {
-        let name = path.strip_prefix(&self.settings.path).unwrap_or(path).to_string_lossy().into_owned();
-        let stamp = match stamp_of(path) {
-            Ok(stamp) => stamp,
-            // Gone since the listing: as if it had never been there.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
-            Err(error) => return Some(self.bad(&name, None, &FileError::Io(error))),
-        };
-        if self.done(&name, stamp) {
-            return None;
+    fn give(&mut self, name: &str, stamp: FileStamp) -> FrameId {
+        if self.settings.repeat != Repeat::Loop {
+            self.memory().given.insert(name.to_owned(), stamp);
         }
-        match ImageFile::open(path) {
-            Ok(image) => {
-                self.open = Some(OpenFile { image, name, stamp, next: 0 });
-                None
+        self.count += 1;
+        FrameId(self.count)
+    }
+
+    fn bad(&mut self, name: &str, stamp: FileStamp, reason: RejectReason, text: String) -> Capture {
+        let id = self.give(name, stamp);
+        Capture::Bad(BadFrame { id, file: Some(name.into()), stamp: Some(stamp), trigger: None, reason, text })
+    }
+
+    /// The next file to open: one whose pause is over, or the first that waits.
+    fn next_path(&mut self) -> Option<PathBuf> {
+        if !self.retries.is_empty() {
+            let now = self.settings.clock.now();
+            if let Some((path, _)) = self.retries.iter().find(|(_, retry)| retry.due <= now) {
+                return Some(path.clone());
             }
-            Err(error) => Some(self.bad(&name, Some(stamp), &error)),
+        }
+        self.waiting.pop_front()
+    }
+
+    fn retry_later(&mut self, path: &Path, error: &FileError) {
+        let tries = self.retries.get(path).map_or(0, |retry| retry.tries);
+        let pause = FIRST_RETRY.saturating_mul(1 << tries.min(10)).min(LAST_RETRY);
+        let due = self.settings.clock.now() + pause;
+        tracing::debug!(source = %self.settings.name, file = %path.display(), %error, ?pause, "tried again later");
+        self.retries.insert(path.to_owned(), Retry { due, tries: tries + 1, error: error.to_string() });
+    }
+
+    /// A file that is gone since the listing is as if it had never been there, unless the whole folder is gone.
+    fn gone(&mut self, path: &Path) -> Result<Option<Capture>, SourceError> {
+        check_folder(&self.settings.path)?;
+        self.retries.remove(path);
+        self.looks.remove(path);
+        Ok(None)
+    }
+
+    /// Opens the next file. `None` when there is nothing to say of it now.
+    fn open_next(&mut self, path: PathBuf) -> Result<Option<Capture>, SourceError> {
+        let stamp = match stamp_of(&path) {
+            Ok(stamp) => stamp,
+            Err(error) => return self.unopened(&path, None, &FileError::Io(error)),
+        };
+        let name = file_name(path.strip_prefix(&self.settings.path).unwrap_or(&path));
+        if !self.is_settled(&path, stamp) || self.done(&name, stamp) {
+            self.retries.remove(&path);
+            return Ok(None);
+        }
+        if leads_out(&path, &self.settings.path) {
+            let text = "it is a link out of the folder; expected a file, or a link to one inside the folder".into();
+            return Ok(Some(self.bad(&name, stamp, RejectReason::Unsupported, text)));
+        }
+        match (self.open_file)(&path) {
+            Ok(image) => {
+                self.open = Some(OpenFile { image, path, name, stamp, next: 0 });
+                Ok(None)
+            }
+            Err(error) => self.unopened(&path, Some((&name, stamp)), &error),
+        }
+    }
+
+    /// What follows from a file that cannot be opened: it is gone, it is tried again, or it is rejected.
+    fn unopened(
+        &mut self,
+        path: &Path,
+        known: Option<(&str, FileStamp)>,
+        error: &FileError,
+    ) -> Result<Option<Capture>, SourceError> {
+        match (error, known) {
+            (FileError::Io(io), _) if io.kind() == io::ErrorKind::NotFound => self.gone(path),
+            (error, Some((name, stamp))) if !error.is_passing() => {
+                self.retries.remove(path);
+                Ok(Some(self.bad(name, stamp, error.reason(), error.to_string())))
+            }
+            _ => {
+                self.retry_later(path, error);
+                Ok(None)
+            }
         }
     }
 
@@ -166,7 +297,8 @@ impl FolderSource {
         let pages = file.image.pages();
         let page = file.next;
         if page >= pages {
-            self.open = None;
+            let file = self.open.take()?;
+            self.retries.remove(&file.path);
             return None;
         }
         file.next += 1;
@@ -177,29 +309,43 @@ impl FolderSource {
         }
         let file = self.open.as_mut()?;
         match file.image.read(page, |bytes| buffers.take(bytes).ok()) {
-            Ok(page) => {
-                self.count += 1;
-                let now = Instant::now();
-                self.last_frame = Some(now);
-                let info = FrameInfo {
-                    id: FrameId(self.count),
-                    source: self.settings.name.clone(),
-                    device_sequence: None,
-                    arrived: now,
-                    time: Timestamp::now(),
-                    trigger: None,
-                    stage_um: page.facts.stage_um,
-                    um_per_px: page.facts.um_per_px.or(self.settings.um_per_px),
-                    file: Some(name.into()),
-                    stamp: Some(stamp),
-                    truth: None,
-                    flags: FrameFlags::default(),
-                };
-                Some(Capture::Frame(Frame { info, pixels: page.pixels }))
-            }
+            Ok(page) => Some(self.frame(page, name, stamp)),
             Err(FileError::NoBuffer) => Some(Capture::NoBuffer),
-            Err(error) => Some(self.bad(&name, Some(stamp), &error)),
+            // Its other pages wait with this one: those handed on are not read again.
+            Err(error) if error.is_passing() => {
+                let file = self.open.take()?;
+                self.retry_later(&file.path, &error);
+                None
+            }
+            Err(error) => Some(self.bad(&name, stamp, error.reason(), error.to_string())),
         }
+    }
+
+    fn frame(&mut self, mut page: Page, name: String, stamp: FileStamp) -> Capture {
+        let raised = self.memory().depth.apply(&mut page);
+        if let Some(Raised { from, to }) = raised {
+            tracing::warn!(
+                source = %self.settings.name, file = name, from, to,
+                "samples are beyond the bits measured before: frames until now were taken as too bright"
+            );
+        }
+        let now = Instant::now();
+        self.last_frame = Some(now);
+        let info = FrameInfo {
+            id: self.give(&name, stamp),
+            source: self.settings.name.clone(),
+            device_sequence: None,
+            arrived: now,
+            time: Timestamp::now(),
+            trigger: None,
+            stage_um: page.facts.stage_um,
+            um_per_px: page.facts.um_per_px.or(self.settings.um_per_px),
+            file: Some(name.into()),
+            stamp: Some(stamp),
+            truth: None,
+            flags: FrameFlags::default(),
+        };
+        Capture::Frame(Frame { info, pixels: page.pixels })
     }
 }
 
@@ -219,9 +365,9 @@ impl Source for FolderSource {
             if self.open.is_some() {
                 continue;
             }
-            match self.waiting.pop_front() {
+            match self.next_path() {
                 Some(path) => {
-                    if let Some(capture) = self.open_next(&path) {
+                    if let Some(capture) = self.open_next(path)? {
                         return Ok(capture);
                     }
                 }
@@ -234,6 +380,36 @@ impl Source for FolderSource {
 
     fn replays(&self) -> bool {
         true
+    }
+
+    fn trouble(&self) -> Option<String> {
+        let mut failing = self.retries.iter().filter(|(_, retry)| retry.tries >= TRIES_BEFORE_REPORT);
+        let (path, retry) = failing.next()?;
+        let name = file_name(path.strip_prefix(&self.settings.path).unwrap_or(path));
+        let others = match failing.count() {
+            0 => String::new(),
+            n => format!(" and {n} more"),
+        };
+        Some(format!("{name}{others}: {}; tried again until it can be read or is gone", retry.error))
+    }
+}
+
+fn check_folder(path: &Path) -> Result<(), SourceError> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    Err(SourceError::NotFound(format!("no folder {}: create it or correct 'path'", path.display())))
+}
+
+/// Whether the file is a link to something outside the folder.
+fn leads_out(path: &Path, folder: &Path) -> bool {
+    if !fs::symlink_metadata(path).is_ok_and(|facts| facts.is_symlink()) {
+        return false;
+    }
+    match (fs::canonicalize(path), fs::canonicalize(folder)) {
+        (Ok(target), Ok(folder)) => !target.starts_with(folder),
+        // Opening it will show what is wrong.
+        _ => false,
     }
 }
 
@@ -283,95 +459,4 @@ pub fn list(folder: &Path) -> io::Result<Vec<PathBuf>> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::shutdown::Shutdown;
-    use domain::frame::FramePool;
-
-    fn folder() -> tempfile::TempDir {
-        let dir = tempfile::tempdir().expect("a folder");
-        for name in ["b.png", "a.png"] {
-            image::GrayImage::new(8, 8).save(dir.path().join(name)).expect("a picture");
-        }
-        fs::write(dir.path().join("broken.png"), b"\x89PNG\r\n\x1a\nno").expect("a file");
-        fs::write(dir.path().join("notes.txt"), "text").expect("a file");
-        fs::write(dir.path().join(".hidden.png"), "").expect("a file");
-        dir
-    }
-
-    fn source(dir: &tempfile::TempDir, repeat: Repeat, is_done: IsDone) -> FolderSource {
-        FolderSource::open(FolderSettings {
-            name: "f".into(),
-            path: dir.path().to_owned(),
-            repeat,
-            rate_hz: None,
-            um_per_px: Some(0.1),
-            is_done,
-        })
-        .expect("it opens")
-    }
-
-    fn all(source: &mut FolderSource) -> Vec<String> {
-        let shutdown = Shutdown::default();
-        let buffers = Buffers::new(FramePool::new(2), true, shutdown.receiver());
-        let mut given = Vec::new();
-        for _ in 0..100 {
-            match source.next(&buffers).expect("it goes on") {
-                Capture::Frame(frame) => given.push(frame.info.file.expect("a file").to_string()),
-                Capture::Bad(bad) => given.push(format!("{} {}", bad.file.expect("a file"), bad.reason.label())),
-                Capture::Finished => return given,
-                Capture::Nothing | Capture::NoBuffer => {}
-            }
-        }
-        panic!("it never finished: {given:?}");
-    }
-
-    #[test]
-    fn every_file_is_a_frame_or_a_rejection_with_its_reason() {
-        let dir = folder();
-        let given = all(&mut source(&dir, Repeat::Once, Box::new(|_, _| false)));
-        assert_eq!(given, ["a.png", "b.png", "broken.png unreadable", "notes.txt unsupported"]);
-    }
-
-    #[test]
-    fn what_was_processed_before_is_skipped() {
-        let dir = folder();
-        let given = all(&mut source(&dir, Repeat::Once, Box::new(|name, _| name != "b.png")));
-        assert_eq!(given, ["b.png"]);
-    }
-
-    #[test]
-    fn a_watched_folder_gives_a_new_file_once() {
-        let dir = tempfile::tempdir().expect("a folder");
-        let mut source = source(&dir, Repeat::Watch, Box::new(|_, _| false));
-        let shutdown = Shutdown::default();
-        let buffers = Buffers::new(FramePool::new(2), true, shutdown.receiver());
-        assert!(matches!(source.next(&buffers), Ok(Capture::Nothing)));
-        let path = dir.path().join("new.png");
-        image::GrayImage::new(8, 8).save(&path).expect("a picture");
-        // As if it had been written a while ago.
-        let file = fs::File::options().write(true).open(&path).expect("the file");
-        file.set_modified(std::time::SystemTime::now() - Duration::from_secs(5)).expect("a time");
-        let mut frames = 0;
-        for _ in 0..3 {
-            if let Ok(Capture::Frame(_)) = source.next(&buffers) {
-                frames += 1;
-            }
-        }
-        assert_eq!(frames, 1);
-    }
-
-    #[test]
-    fn a_missing_folder_is_reported() {
-        let settings = FolderSettings {
-            name: "f".into(),
-            path: "/no/such/folder".into(),
-            repeat: Repeat::Once,
-            rate_hz: None,
-            um_per_px: None,
-            is_done: Box::new(|_, _| false),
-        };
-        let error = FolderSource::open(settings).err().expect("it is not there");
-        assert!(error.to_string().contains("/no/such/folder"));
-    }
-}
+mod tests;

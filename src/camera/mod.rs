@@ -3,6 +3,8 @@
 //! A source runs on its own thread and only fills buffers of the pool. What happens when the daemon is slower is
 //! decided by the edges of the pipeline.
 
+mod depth;
+mod file_name;
 pub mod files;
 mod flat;
 mod folder;
@@ -11,8 +13,10 @@ mod simulator;
 #[cfg(feature = "webcam")]
 mod webcam;
 
+pub use depth::{MeasuredDepth, Raised};
+pub use file_name::file_name;
 pub use flat::{FlatFielded, differs as flat_field_differs, load_flat_field};
-pub use folder::{FolderSettings, FolderSource, IsDone, list as list_files};
+pub use folder::{FolderMemory, FolderSettings, FolderSource, IsDone, list as list_files};
 pub use mosaic::Demosaiced;
 pub use simulator::{SimulatorSettings, SimulatorSource};
 #[cfg(feature = "webcam")]
@@ -144,5 +148,10 @@ pub trait Source: Send {
     /// Whether frames are replayed rather than live.
     fn replays(&self) -> bool {
         false
+    }
+
+    /// What does not go well although the source goes on, in words for its state.
+    fn trouble(&self) -> Option<String> {
+        None
     }
 }

@@ -34,4 +34,8 @@ impl Source for Demosaiced {
     fn replays(&self) -> bool {
         self.source.replays()
     }
+
+    fn trouble(&self) -> Option<String> {
+        self.source.trouble()
+    }
 }

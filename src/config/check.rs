@@ -318,9 +318,10 @@ impl Combinations<'_> {
         use SourceKind::{Folder, Genicam, Mjpeg, Simulator, V4l2, Webcam};
         let kind = source.kind;
         let at = |key: &str| format!("source.{name}.{key}");
-        let given: [(&str, bool, &[SourceKind]); 11] = [
+        let given: [(&str, bool, &[SourceKind]); 12] = [
             ("path", source.path.is_some(), &[Folder]),
             ("repeat", source.repeat.is_some(), &[Folder]),
+            ("settle_ms", source.settle_ms.is_some(), &[Folder]),
             ("rate_hz", source.rate_hz.is_some(), &[Folder, Simulator, Webcam, V4l2, Genicam]),
             ("device", source.device.is_some(), &[V4l2, Webcam, Genicam]),
             ("size", source.size.is_some(), &[Simulator, V4l2, Webcam, Genicam]),
@@ -343,6 +344,13 @@ impl Combinations<'_> {
         }
         if kind == Folder && source.path.is_none() {
             self.problem(&at("kind"), "a folder source requires a path", "add 'path = \"...\"'");
+        }
+        if kind == Folder && source.settle_ms.is_some() && source.repeat != Some(super::Repeat::Watch) {
+            self.problem(
+                &at("settle_ms"),
+                "has an effect on a watched folder only",
+                "remove it, or use repeat = \"watch\"",
+            );
         }
         if kind == Mjpeg && source.url.is_none() {
             self.problem(&at("kind"), "a stream source requires an address", "add 'url = \"http://...\"'");

@@ -130,6 +130,10 @@ pub struct SourceConfig {
     /// Folder: read once, repeatedly, or watched for new files.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repeat: Option<Repeat>,
+    /// Watched folder: milliseconds for which size and time of a file must stay unchanged before it is read; unset: 500. A network share that shows changes late requires more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 10, max = 600_000))]
+    pub settle_ms: Option<u64>,
     /// Camera: device path, number or name, as `metaphased cameras` lists it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<String>,

@@ -43,6 +43,16 @@ fn impossible_combinations_are_refused() {
 }
 
 #[test]
+fn a_time_to_settle_belongs_to_a_watched_folder() {
+    let source = |keys: &str| format!("[source.a]\nkind = \"folder\"\npath = \"x\"\nsettle_ms = 2000\n{keys}");
+    let config = read(&source("repeat = \"watch\"\n")).expect("it is right");
+    assert_eq!(config.sources()["a"].settle_ms, Some(2000));
+    assert!(mistakes(&source(""))[0].contains("on a watched folder only"));
+    assert!(mistakes("[source.a]\nsettle_ms = 500\n")[0].contains("use kind folder"));
+    assert!(mistakes(&source("repeat = \"watch\"\n").replace("2000", "5"))[0].contains("10 to 600000"));
+}
+
+#[test]
 fn the_environment_wins_over_the_file_and_flags_over_both() {
     let layers = Layers::read(
         Some(("test.toml", "[mqtt]\nurl = \"mqtt://one\"\n[inference]\nengine = \"cpu\"\nthreads = 1\n")),

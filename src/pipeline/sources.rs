@@ -1,13 +1,17 @@
 //! From a source's configuration to something that opens it.
 
-use std::sync::Arc;
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use super::{job::SourceContext, stages::capture::OpenSource};
 use crate::{
     camera::{
-        Demosaiced, FlatFielded, FolderSettings, FolderSource, SimulatorSettings, SimulatorSource, SourceError,
-        load_flat_field,
+        Demosaiced, FlatFielded, FolderMemory, FolderSettings, FolderSource, SimulatorSettings, SimulatorSource,
+        SourceError, load_flat_field,
     },
+    clock::SystemClock,
     config::{Mode, Repeat, SourceConfig, SourceKind},
     store::StoreReader,
 };
@@ -44,6 +48,8 @@ fn folder(context: &Arc<SourceContext>, store: StoreReader) -> OpenSource {
     let config = context.config.clone();
     let name = context.name.clone();
     let path = config.path.clone().unwrap_or_default();
+    // Frames may wait in the pipeline while the folder is lost and opened again: no mark holds them yet.
+    let memory = Arc::new(Mutex::new(FolderMemory::default()));
     Box::new(move || {
         let marks = store
             .marks(&name)
@@ -52,6 +58,9 @@ fn folder(context: &Arc<SourceContext>, store: StoreReader) -> OpenSource {
             name: name.clone(),
             path: path.clone(),
             repeat: config.repeat.unwrap_or(Repeat::Once),
+            settle: config.settle_ms.map_or(FolderSettings::SETTLE, Duration::from_millis),
+            clock: Arc::new(SystemClock),
+            memory: memory.clone(),
             rate_hz: config.rate_hz,
             um_per_px: config.um_per_px,
             is_done: Box::new(move |file, stamp| {

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use crate::{
     camera::{
+        MeasuredDepth,
         files::{FileError, ImageFile},
         flat_field_differs, load_flat_field,
     },
@@ -74,6 +75,7 @@ pub struct FrameAnalyzer {
     interpretation: InterpretationSettings,
     demosaic: Demosaic,
     flat: Option<FlatField>,
+    depth: MeasuredDepth,
     frames: u64,
 }
 
@@ -101,6 +103,7 @@ impl FrameAnalyzer {
             interpretation: InterpretationSettings { assay: options.assay, ..configured },
             demosaic: Demosaic::default(),
             flat,
+            depth: MeasuredDepth::default(),
             frames: 0,
             options,
         })
@@ -112,11 +115,23 @@ impl FrameAnalyzer {
     }
 
     /// Reads a page of a file as a frame: grey behind a colour filter, in even light. `name` is what the record calls it.
+    /// A depth that the file does not declare is measured from its first page on, whatever other files hold.
     ///
     /// # Errors
     /// When the page cannot be read, or filter or flat field do not fit it.
     pub fn frame(&mut self, file: &mut ImageFile, page: usize, name: &str) -> Result<Frame, NoCell> {
+        if page == 0 {
+            self.depth = MeasuredDepth::default();
+        }
         let mut page = file.read(page, |bytes| Some(PixelBuffer::unpooled(bytes)))?;
+        if let Some(raised) = self.depth.apply(&mut page) {
+            tracing::warn!(
+                file = name,
+                from = raised.from,
+                to = raised.to,
+                "a page has deeper samples than those before"
+            );
+        }
         if let Some(pattern) = self.options.bayer {
             self.demosaic
                 .luminance(&mut page.pixels, pattern)

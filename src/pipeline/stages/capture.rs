@@ -66,11 +66,12 @@ impl CaptureStage {
         self.report("running");
         let mut size = None;
         let mut was_paused = false;
+        let mut trouble = None;
         while !self.context.shutdown.is_draining() {
             let paused = self.source.is_paused();
             if paused != was_paused {
                 self.report(if paused { "paused" } else { "running" });
-                was_paused = paused;
+                (was_paused, trouble) = (paused, None);
             }
             if paused {
                 select! {
@@ -87,6 +88,14 @@ impl CaptureStage {
                     return Err(SourceError::Device(format!("the source panicked: {}", panicked.0)));
                 }
             };
+            let now_troubled = source.trouble();
+            if now_troubled != trouble {
+                if let (None, Some(trouble)) = (&trouble, &now_troubled) {
+                    tracing::warn!(source = %self.source.name, trouble, "source troubled");
+                }
+                self.report_trouble(now_troubled.as_deref());
+                trouble = now_troubled;
+            }
             match capture {
                 Capture::Frame(mut frame) => {
                     *failures = 0;
@@ -149,6 +158,15 @@ impl CaptureStage {
             ticket,
         };
         super::commit::reject(&self.rejections, rejection);
+    }
+
+    /// Reports what does not go well while the source runs on, or that all is well again.
+    fn report_trouble(&self, trouble: Option<&str>) {
+        let Some(trouble) = trouble else { return self.report("running") };
+        self.context.health.source(&self.source.name, |s| {
+            s.level = Level::Degraded;
+            s.reason = trouble.into();
+        });
     }
 
     fn report(&self, activity: &str) {

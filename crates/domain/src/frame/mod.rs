@@ -177,6 +177,13 @@ impl Pixels {
         self.valid_bits
     }
 
+    /// Sets the bits that carry signal in a 16-bit sample, once they are known; 8-bit samples keep theirs.
+    pub fn set_valid_bits(&mut self, bits: u8) {
+        if self.format == PixelFormat::Mono16 {
+            self.valid_bits = bits.clamp(1, 16);
+        }
+    }
+
     /// The samples.
     pub fn view(&self) -> PixelView<'_> {
         match self.format {
