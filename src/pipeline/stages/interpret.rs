@@ -182,7 +182,7 @@ impl InterpretStage {
             })
             .collect();
         let mark = commit::mark(&job.context.name, &job.frame.info.file, job.frame.info.stamp, None);
-        let frame = FrameCommit { cells, messages, latest: Vec::new(), mark };
+        let frame = FrameCommit { cells, messages, mark, ..FrameCommit::default() };
         let Job { ticket, frame: pixels, context, .. } = job;
         // The buffer goes back to the pool here: what waits for the disk holds no pixels.
         let arrived = pixels.info.arrived;
