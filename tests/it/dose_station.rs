@@ -68,9 +68,14 @@ impl Station {
 
     /// Takes cells in as the stages do.
     fn take(&self, cells: Vec<Cell>) {
+        self.store(&cells);
         cells.iter().for_each(|cell| self.records.cases.put(cell));
-        let commit = |cell| CellCommit { cell, crops: Vec::new(), thumbnail: None, image: None };
-        let cells = cells.into_iter().map(commit).collect();
+    }
+
+    /// Only stores cells: their case does not hear of them.
+    fn store(&self, cells: &[Cell]) {
+        let commit = |cell: &Cell| CellCommit { cell: cell.clone(), crops: Vec::new(), thumbnail: None, image: None };
+        let cells = cells.iter().map(commit).collect();
         self.records.store.commit(&[FrameCommit { cells, ..FrameCommit::default() }]).unwrap();
     }
 
