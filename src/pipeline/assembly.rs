@@ -220,12 +220,11 @@ impl Pipeline {
             input: for_interpret,
             output: outcomes,
             images: store.images(),
-            cases,
             hub: hub.clone(),
         };
         starter.spawn("interpret", move || interpret.run())?;
         let context = starter.context("commit".into());
-        let commit = CommitStage { context, station, outbox_full, store, input: finished, hub };
+        let commit = CommitStage { context, station, outbox_full, store, cases, input: finished, hub };
         starter.spawn("commit", move || commit.run())?;
         Ok(Self { monitors: starter.monitors, clock, shutdown, ended })
     }

@@ -13,7 +13,7 @@ use crate::{
     curve_files,
     mqtt::{case_topic, dose_topic},
     station::CommandError,
-    store::{FrameCommit, Latest, Message, Store, StoreError},
+    store::{ALARM_TOPIC, FrameCommit, Latest, Message, Store, StoreError},
 };
 use domain::{Assay, Cell, DicentricRecord, ErrorKind, HasKind};
 use dosimetry::Subject;
@@ -145,12 +145,15 @@ struct Entry {
     subject: Subject,
     alarm: Alarm,
     lower_limit: Option<f64>,
-    dirty: bool,
+    /// Counts the changes of any of these.
+    changed: u64,
+    /// `changed` as of the documents that are in the store.
+    published: u64,
 }
 
 impl Entry {
     fn put(&mut self, cell: &Cell, assay: Assay) {
-        self.dirty = true;
+        self.changed += 1;
         if assay == Assay::Dicentric {
             if let Some(before) = self.records.remove(&cell.cell) {
                 self.tally.remove(&before);
@@ -169,6 +172,28 @@ impl Entry {
             }
         }
     }
+}
+
+/// What became of a case: to be stored in one piece, and then settled.
+#[derive(Debug)]
+pub struct CaseChange {
+    case: String,
+    /// `Entry::changed` that it rests on.
+    of: u64,
+    alarm: Alarm,
+    lower_limit: Option<f64>,
+    /// Its documents, the message of its alarm and the alarm's state.
+    pub commit: FrameCommit,
+}
+
+/// An answered alarm: to be stored in one piece, and then settled.
+#[derive(Debug)]
+pub struct Acknowledged {
+    /// Its case.
+    pub case: String,
+    alarm: Alarm,
+    /// The message and the alarm's state.
+    pub follow: FrameCommit,
 }
 
 /// The open cases. Cloning shares them.
@@ -237,7 +262,8 @@ impl CaseBook {
     pub fn set_subject(&self, case: &str, subject: Subject) {
         let mut entries = self.entries();
         let entry = self.open(&mut entries, case);
-        (entry.subject, entry.dirty) = (subject, true);
+        entry.subject = subject;
+        entry.changed += 1;
     }
 
     /// Forgets a case that was erased.
@@ -247,53 +273,75 @@ impl CaseBook {
 
     /// Opens a case that is in the store, so that its documents are made again with the present settings.
     pub fn refresh(&self, case: &str) {
-        self.open(&mut self.entries(), case).dirty = true;
+        self.open(&mut self.entries(), case).changed += 1;
     }
 
-    /// Documents of the cases that changed since the last call, and what became of their alarms. `time` is RFC 3339.
-    pub fn take_changes(&self, time: &str) -> FrameCommit {
-        let mut changes = FrameCommit::default();
-        for (case, entry) in self.entries().iter_mut().filter(|(_, entry)| entry.dirty) {
-            entry.dirty = false;
-            let latest = match self.settings.assay {
-                Assay::Karyotype => {
-                    let state = CaseState::of(&self.settings.station, case, &entry.cells, &self.settings.case);
-                    latest(case_topic(case), &state, case)
-                }
-                Assay::Dicentric => self.dose(case, entry, time, &mut changes.messages),
-            };
-            changes.latest.extend(latest);
-        }
-        changes
+    /// Documents of the cases that changed since they were last published, and what becomes of their alarms. Nothing
+    /// counts as published, and no alarm has moved, before [`Self::settle`] says that the store has it; one thread
+    /// makes, stores and settles changes. `time` is RFC 3339.
+    pub fn changes(&self, time: &str) -> Vec<CaseChange> {
+        let entries = self.entries();
+        let changed = entries.iter().filter(|(_, entry)| entry.changed != entry.published);
+        changed.map(|(case, entry)| self.change(case, entry, time)).collect()
     }
 
-    fn dose(&self, case: &str, entry: &mut Entry, time: &str, messages: &mut Vec<Message>) -> Option<Latest> {
+    fn change(&self, case: &str, entry: &Entry, time: &str) -> CaseChange {
+        let mut change = CaseChange {
+            case: case.to_owned(),
+            of: entry.changed,
+            alarm: entry.alarm.clone(),
+            lower_limit: entry.lower_limit,
+            commit: FrameCommit::default(),
+        };
+        let latest = match self.settings.assay {
+            Assay::Karyotype => {
+                let state = CaseState::of(&self.settings.station, case, &entry.cells, &self.settings.case);
+                latest(case_topic(case), &state, case)
+            }
+            Assay::Dicentric => self.dose(entry, time, &mut change),
+        };
+        change.commit.latest.extend(latest);
+        change
+    }
+
+    fn dose(&self, entry: &Entry, time: &str, change: &mut CaseChange) -> Option<Latest> {
         let settings = &self.settings;
-        let place = (settings.station.as_str(), case);
-        let mut dose = entry.tally.dose(place, entry.alarm.state(), &settings.dose, &entry.subject);
-        entry.lower_limit = dose.lower_limit();
-        if let Some(alarm) = &settings.alarm {
-            let message = entry.alarm.update(place, alarm, entry.lower_limit, entry.tally.reviewed(), time);
-            self.keep_alarm(case, &entry.alarm);
-            dose.alarm = entry.alarm.state();
-            messages.extend(message.as_ref().and_then(alarm_message));
+        let CaseChange { case, alarm, lower_limit, commit, .. } = change;
+        let place = (settings.station.as_str(), case.as_str());
+        let mut dose = entry.tally.dose(place, alarm.state(), &settings.dose, &entry.subject);
+        *lower_limit = dose.lower_limit();
+        if let Some(of_alarm) = &settings.alarm {
+            let message = alarm.update(place, of_alarm, *lower_limit, entry.tally.reviewed(), time);
+            dose.alarm = alarm.state();
+            commit.messages.extend(message.as_ref().and_then(alarm_message));
+            if *alarm != entry.alarm {
+                commit.values.extend(kept_alarm(case, alarm));
+            }
         }
         latest(dose_topic(case), &dose, case)
     }
 
-    fn keep_alarm(&self, case: &str, alarm: &Alarm) {
-        let kept = serde_json::to_string(alarm).map(|text| self.store.set_meta(&Store::alarm_key(case), &text));
-        if let Ok(Err(error)) = kept {
-            tracing::warn!(case, %error, "the alarm's state is not kept: a restart would raise it again");
+    /// The store has `change`: its documents are published and its alarm stands.
+    pub fn settle(&self, change: CaseChange) {
+        if let Some(entry) = self.entries().get_mut(&change.case) {
+            (entry.alarm, entry.lower_limit, entry.published) = (change.alarm, change.lower_limit, change.of);
         }
     }
 
-    /// A person acknowledges an alarm: of the named case, or of the only one that is raised. Gives the case and what to
-    /// publish.
+    /// The store has the answer to the alarm of a case.
+    pub fn settle_acknowledged(&self, answer: Acknowledged) {
+        if let Some(entry) = self.entries().get_mut(&answer.case) {
+            entry.alarm = answer.alarm;
+            entry.changed += 1;
+        }
+    }
+
+    /// A person acknowledges an alarm: of the named case, or of the only one that is raised. Gives what to store; the
+    /// alarm counts as answered once [`Self::settle_acknowledged`] says that the store has it.
     ///
     /// # Errors
     /// When no such alarm is raised.
-    pub fn acknowledge(&self, case: Option<&str>, by: &str, time: &str) -> Result<(String, FrameCommit), CommandError> {
+    pub fn acknowledge(&self, case: Option<&str>, by: &str, time: &str) -> Result<Acknowledged, CommandError> {
         let Some(settings) = &self.settings.alarm else {
             return Err(CommandError::Refused("no alarm is configured (dose.alarm_gy)".into()));
         };
@@ -317,17 +365,24 @@ impl CaseBook {
                 _ => CommandError::Refused(format!("several alarms are raised, name the case: {}", named.join(", "))),
             });
         };
-        let entry = entries.get_mut(case).ok_or_else(|| CommandError::NotFound(format!("no case '{case}'")))?;
+        let entry = entries.get(case).ok_or_else(|| CommandError::NotFound(format!("no case '{case}'")))?;
         let place = (self.settings.station.as_str(), case.as_str());
-        let message = entry
-            .alarm
+        let mut alarm = entry.alarm.clone();
+        let message = alarm
             .acknowledge(place, settings, by, entry.lower_limit, time)
             .map_err(|error| CommandError::Refused(error.to_string()))?;
-        entry.dirty = true;
-        self.keep_alarm(case, &entry.alarm);
-        let follow = FrameCommit { messages: alarm_message(&message).into_iter().collect(), ..FrameCommit::default() };
-        Ok((case.clone(), follow))
+        let follow = FrameCommit {
+            messages: alarm_message(&message).into_iter().collect(),
+            values: kept_alarm(case, &alarm).into_iter().collect(),
+            ..FrameCommit::default()
+        };
+        Ok(Acknowledged { case: case.clone(), alarm, follow })
     }
+}
+
+/// The value that keeps the alarm of a case over restarts.
+fn kept_alarm(case: &str, alarm: &Alarm) -> Option<(String, String)> {
+    Some((Store::alarm_key(case), serde_json::to_string(alarm).ok()?))
 }
 
 /// A record holds nothing that JSON cannot express; `None` only avoids a panic.
@@ -338,5 +393,5 @@ fn latest(topic: String, document: &impl serde::Serialize, case: &str) -> Option
 
 fn alarm_message(alarm: &AlarmMessage) -> Option<Message> {
     let payload = serde_json::to_string(alarm).ok()?;
-    Some(Message { topic: "alarm".into(), payload, retain: true, droppable: false, case: Some(alarm.case.clone()) })
+    Some(Message { topic: ALARM_TOPIC.into(), payload, retain: true, droppable: false, case: Some(alarm.case.clone()) })
 }

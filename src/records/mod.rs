@@ -5,6 +5,6 @@ mod casebook;
 mod review;
 mod service;
 
-pub use casebook::{CaseBook, CaseBookError, CaseBookSettings};
+pub use casebook::{Acknowledged, CaseBook, CaseBookError, CaseBookSettings, CaseChange};
 pub use review::reviewed;
 pub use service::RecordService;

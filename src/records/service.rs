@@ -4,7 +4,7 @@
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{CaseBook, reviewed};
+use super::{CaseBook, CaseChange, reviewed};
 use crate::{
     station::{Answer, CommandError, RecordCommand, ReviewAction},
     store::{FrameCommit, Message, ReviewRecord, Store, StoreError},
@@ -88,13 +88,13 @@ impl RecordService {
     }
 
     fn acknowledge(&self, by: &str, case: Option<&str>, time: &str) -> Answer {
-        let (case, follow) = self.cases.acknowledge(case, by, time)?;
+        let answer = self.cases.acknowledge(case, by, time)?;
+        let case = answer.case.clone();
         let record =
             ReviewRecord { change: "alarm acknowledged".into(), ..self.line(by.trim(), Some(case.clone()), time) };
-        self.store.review(&record, None, &follow).map_err(unavailable)?;
-        for message in &follow.messages {
-            self.publish(EventKind::Alarm, Some(&message.payload));
-        }
+        self.store.review(&record, None, &answer.follow).map_err(unavailable)?;
+        self.show(&answer.follow);
+        self.cases.settle_acknowledged(answer);
         self.publish_cases(time);
         Ok(json!({ "by": record.by, "case": case }))
     }
@@ -172,21 +172,42 @@ impl RecordService {
         }
     }
 
-    /// Stores and publishes the cases that changed.
+    /// Stores and publishes the cases that changed. What the store does not take stays as it was and is tried again with
+    /// the next call.
     pub fn publish_cases(&self, time: &str) {
-        let changes = self.cases.take_changes(time);
-        if changes.latest.is_empty() && changes.messages.is_empty() {
+        let changes = self.cases.changes(time);
+        if changes.is_empty() {
             return;
         }
-        for latest in &changes.latest {
+        let all: Vec<FrameCommit> = changes.iter().map(|change| change.commit.clone()).collect();
+        match self.store.commit(&all) {
+            Ok(_) => changes.into_iter().for_each(|change| self.settle(change)),
+            // One case must not hold up the others.
+            Err(_) if changes.len() > 1 => changes.into_iter().for_each(|change| self.publish_case(change)),
+            Err(error) => report_unkept(&error),
+        }
+    }
+
+    fn publish_case(&self, change: CaseChange) {
+        match self.store.commit(std::slice::from_ref(&change.commit)) {
+            Ok(_) => self.settle(change),
+            Err(error) => report_unkept(&error),
+        }
+    }
+
+    fn settle(&self, change: CaseChange) {
+        self.show(&change.commit);
+        self.cases.settle(change);
+    }
+
+    /// Shows on the page what the store has.
+    fn show(&self, stored: &FrameCommit) {
+        for latest in &stored.latest {
             let kind = if latest.topic.starts_with("dose/") { EventKind::Dose } else { EventKind::Case };
             self.publish(kind, latest.payload.as_deref());
         }
-        for message in &changes.messages {
+        for message in &stored.messages {
             self.publish(EventKind::Alarm, Some(&message.payload));
-        }
-        if let Err(error) = self.store.commit(std::slice::from_ref(&changes)) {
-            tracing::warn!(%error, "the state of a case could not be kept; it is published again with its next cell");
         }
     }
 
@@ -195,4 +216,8 @@ impl RecordService {
             self.hub.publish(kind, &value);
         }
     }
+}
+
+fn report_unkept(error: &StoreError) {
+    tracing::warn!(%error, "the state of a case could not be kept: it is tried again");
 }

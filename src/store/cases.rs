@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{
     Durability, FrameCommit, Latest, Store, StoreError, StoreReader,
-    commit::{put_cell, put_latest},
+    commit::{put_cell, put_follow, put_latest},
     retention::drain,
 };
 use domain::{Cell, hex};
@@ -86,9 +86,7 @@ impl Store {
                 };
             }
             insert_review(transaction, review)?;
-            for latest in &follow.latest {
-                put_latest(transaction, latest)?;
-            }
+            put_follow(transaction, follow)?;
             self.put_messages(transaction, follow.messages.iter())?;
             Ok(())
         })?;

@@ -7,6 +7,11 @@ use rusqlite::{Transaction, params};
 use super::{Durability, Store, StoreError, StoredImage};
 use domain::Cell;
 
+/// Topic of alarms.
+pub(crate) const ALARM_TOPIC: &str = "alarm";
+/// Alarms that a full outbox still takes: sources must not be able to hold one back.
+const ALARM_RESERVE: u64 = 100;
+
 /// Everything that one frame gave; it is stored as a whole or not at all.
 #[derive(Debug, Clone, Default)]
 pub struct FrameCommit {
@@ -18,6 +23,8 @@ pub struct FrameCommit {
     pub latest: Vec<Latest>,
     /// The mark of its file, for a frame that was read from one.
     pub mark: Option<FileMark>,
+    /// Single values, each under its name (`meta`).
+    pub values: Vec<(String, String)>,
 }
 
 /// A cell with its pictures.
@@ -141,9 +148,7 @@ impl Store {
                 if let Some(mark) = &frame.mark {
                     put_mark(transaction, mark)?;
                 }
-                for latest in &frame.latest {
-                    put_latest(transaction, latest)?;
-                }
+                put_follow(transaction, frame)?;
             }
             done.dropped = self.put_messages(transaction, batch.iter().flat_map(|frame| &frame.messages))?;
             Ok(done)
@@ -183,6 +188,7 @@ impl Store {
             )
             .map_err(&sql)?;
         for message in messages {
+            let cap = cap.saturating_add(if message.topic == ALARM_TOPIC { ALARM_RESERVE } else { 0 });
             if depth >= cap && self.outbox_depth() > 0 {
                 if message.droppable {
                     dropped += 1;
@@ -312,6 +318,23 @@ fn put_mark(transaction: &Transaction<'_>, mark: &FileMark) -> Result<(), StoreE
             ])
         })
         .map_err(StoreError::sql("mark a file as done"))?;
+    Ok(())
+}
+
+/// Writes the latest values of topics and the single values of `frame`.
+pub(super) fn put_follow(transaction: &Transaction<'_>, frame: &FrameCommit) -> Result<(), StoreError> {
+    for latest in &frame.latest {
+        put_latest(transaction, latest)?;
+    }
+    frame.values.iter().try_for_each(|(key, value)| put_value(transaction, key, value))
+}
+
+/// Sets the single value `key`.
+pub(super) fn put_value(transaction: &Transaction<'_>, key: &str, value: &str) -> Result<(), StoreError> {
+    transaction
+        .prepare_cached("INSERT OR REPLACE INTO meta (key, value) VALUES (?1, ?2)")
+        .and_then(|mut statement| statement.execute([key, value]))
+        .map_err(StoreError::sql("keep a value"))?;
     Ok(())
 }
 

@@ -15,6 +15,8 @@ mod read;
 mod retention;
 mod schema;
 
+pub(crate) use commit::ALARM_TOPIC;
+
 pub use cases::{CaseRecord, Erased, ReviewRecord};
 pub use commit::{CellCommit, Committed, Crop, FileMark, FileOutcome, FrameCommit, Latest, Message};
 pub use error::StoreError;

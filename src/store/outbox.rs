@@ -4,7 +4,10 @@ use std::sync::atomic::Ordering;
 
 use crate::config::{Mode, OutboxFull};
 
-use super::{Durability, Latest, Store, StoreError, StoreReader, commit::put_latest};
+use super::{
+    Durability, Latest, Store, StoreError, StoreReader,
+    commit::{put_latest, put_value},
+};
 
 /// Whether messages of a source in `mode` may go unsent when the outbox is full.
 pub fn may_drop(policy: OutboxFull, mode: Mode) -> bool {
@@ -151,12 +154,7 @@ impl Store {
     /// # Errors
     /// What SQLite said.
     pub fn set_meta(&self, key: &str, value: &str) -> Result<(), StoreError> {
-        self.write("keep a value", Durability::Full, |transaction| {
-            transaction
-                .execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?1, ?2)", [key, value])
-                .map_err(StoreError::sql("keep a value"))?;
-            Ok(())
-        })
+        self.write("keep a value", Durability::Full, |transaction| put_value(transaction, key, value))
     }
 }
 

@@ -18,7 +18,7 @@ use metaphased::{
     config::{Config, DoseConfig},
     records::{CaseBook, CaseBookSettings, RecordService},
     station::{CommandError, RecordCommand, ReviewAction},
-    store::{CellCommit, FrameCommit, Message, Store, StoreOptions},
+    store::{CellCommit, DATABASE, FrameCommit, Message, Store, StoreError, StoreOptions},
     web::{EventKind, LiveHub},
 };
 use rand::SeedableRng;
@@ -68,9 +68,14 @@ impl Station {
 
     /// Takes cells in as the stages do.
     fn take(&self, cells: Vec<Cell>) {
+        self.store(&cells);
         cells.iter().for_each(|cell| self.records.cases.put(cell));
-        let commit = |cell| CellCommit { cell, crops: Vec::new(), thumbnail: None, image: None };
-        let cells = cells.into_iter().map(commit).collect();
+    }
+
+    /// Only stores cells: their case does not hear of them.
+    fn store(&self, cells: &[Cell]) {
+        let commit = |cell: &Cell| CellCommit { cell: cell.clone(), crops: Vec::new(), thumbnail: None, image: None };
+        let cells = cells.iter().map(commit).collect();
         self.records.store.commit(&[FrameCommit { cells, ..FrameCommit::default() }]).unwrap();
     }
 
@@ -217,6 +222,49 @@ fn a_restart_neither_raises_an_alarm_again_nor_forgets_it() {
     let dose = station.tick();
     assert_eq!((dose.alarm, dose.cells.counted), (AlarmState::Acknowledged, 110));
     assert_eq!(station.alarms(), ["raised", "acknowledged"]);
+}
+
+#[test]
+fn an_alarm_goes_out_although_sources_have_filled_the_outbox() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path(), StoreOptions { outbox_cap: 3, quota: None }).unwrap();
+    let mut station = Station::over(store, LiveHub::new([]), alarm_at(0.5, false));
+    let waiting = |number| Message::cell(&sample_cell(number, None, Verdict::Normal), None, false).unwrap();
+    let full = FrameCommit { messages: (900..903).map(waiting).collect(), ..FrameCommit::default() };
+    station.records.store.commit(&[full]).unwrap();
+    let one_more = FrameCommit { messages: vec![waiting(903)], ..FrameCommit::default() };
+    assert!(matches!(station.records.store.commit(&[one_more]), Err(StoreError::OutboxFull { .. })));
+    let cells = station.exposed(2.0, 100);
+    station.take(cells);
+    assert_eq!(station.tick().alarm, AlarmState::Raised);
+    station.acknowledge("ana").unwrap();
+    assert_eq!(station.alarms(), ["raised", "acknowledged"]);
+}
+
+#[test]
+fn an_alarm_that_the_store_cannot_take_is_raised_once_it_can() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut station = Station::open(folder.path(), alarm_at(0.5, false));
+    let disk = rusqlite::Connection::open(folder.path().join(DATABASE)).unwrap();
+    let refuse = "CREATE TRIGGER refuse BEFORE INSERT ON outbox BEGIN SELECT raise(ABORT, 'a bad block'); END";
+    disk.execute_batch(refuse).unwrap();
+    let cells = station.exposed(2.0, 100);
+    station.take(cells);
+    station.records.publish_cases("2026-11-22T12:00:00Z");
+    let reader = station.records.store.reader();
+    let kept = || reader.meta(&Store::alarm_key(CASE)).unwrap();
+    let dose = reader.case(CASE).unwrap().unwrap().dose;
+    assert_eq!((kept(), dose, station.alarms().len()), (None, None, 0), "all or nothing");
+    assert!(station.acknowledge("ana").is_err(), "nobody has seen it");
+
+    disk.execute_batch("DROP TRIGGER refuse").unwrap();
+    assert_eq!((station.tick().alarm, station.alarms()), (AlarmState::Raised, vec!["raised".into()]));
+    disk.execute_batch(refuse).unwrap();
+    assert!(station.acknowledge("ana").is_err(), "the answer cannot be stored");
+    disk.execute_batch("DROP TRIGGER refuse").unwrap();
+    station.acknowledge("ana").unwrap();
+    assert_eq!((station.dose().alarm, station.alarms().len()), (AlarmState::Acknowledged, 2));
+    assert!(kept().is_some_and(|text| text.contains("ana")));
 }
 
 #[test]

@@ -58,7 +58,7 @@ fn cell(number: u64) -> FrameCommit {
             case: cell.case.clone(),
         }],
         cells: vec![CellCommit { cell, crops: Vec::new(), thumbnail: None, image: None }],
-        mark: None,
+        ..FrameCommit::default()
     }
 }
 

@@ -236,4 +236,8 @@ fn a_cell_that_can_never_be_stored_costs_its_frame_and_not_the_daemon() {
     assert!(reason.starts_with("stage_failed: ") && reason.contains("this row is refused"), "{reason}");
     assert_eq!(bench.store.outbox_depth(), 10, "nine cells and a rejection are published");
     assert_eq!(bench.health.state(String::new()).store.level, Level::Ok);
+    let changes = bench.cases.changes("2026-11-22T12:00:00Z");
+    let document = changes[0].commit.latest[0].payload.as_deref().expect("a document");
+    let document: serde_json::Value = serde_json::from_str(document).expect("JSON");
+    assert_eq!((changes.len(), &document["cells"]["seen"]), (1, &9.into()), "only what is stored is in its case");
 }

@@ -30,7 +30,6 @@ fn frame(number: u64, case: Option<&str>, verdict: Verdict) -> FrameCommit {
     let cell = sample_cell(number, case, verdict);
     FrameCommit {
         messages: vec![message(&cell)],
-        latest: Vec::new(),
         mark: Some(FileMark {
             source: "scope".into(),
             path: format!("{number:06}.png"),
@@ -45,6 +44,7 @@ fn frame(number: u64, case: Option<&str>, verdict: Verdict) -> FrameCommit {
             image: None,
             cell,
         }],
+        ..FrameCommit::default()
     }
 }
 

@@ -19,6 +19,7 @@ use crate::{
         edges::{EdgeSender, Sent},
         job::{Rejection, SourceContext},
     },
+    records::CaseBook,
     station::{DropReason, Level, RejectReason, Ticket},
     store::{FileMark, FileOutcome, FrameCommit, Message, Store, StoreError, may_drop},
     web::LiveHub,
@@ -127,6 +128,8 @@ pub struct CommitStage {
     pub outbox_full: OutboxFull,
     /// The store.
     pub store: Store,
+    /// The open cases: a cell enters its case when it is on the disk.
+    pub cases: CaseBook,
     /// What to write.
     pub input: Receiver<Outcome>,
     /// The live view, where the page is served.
@@ -218,7 +221,7 @@ impl CommitStage {
     fn write(&self, frames: &mut Vec<FrameCommit>, pending: &mut Vec<Pending>) {
         match self.commit(frames) {
             Written::Stored => {
-                self.publish(frames);
+                self.hand_on(frames);
                 pending.drain(..).for_each(settle);
             }
             Written::Abandoned => pending.drain(..).for_each(|frame| frame.ticket.dropped(DropReason::Shutdown)),
@@ -250,7 +253,7 @@ impl CommitStage {
         };
         match written {
             Written::Stored => {
-                self.publish(std::slice::from_ref(&frame));
+                self.hand_on(std::slice::from_ref(&frame));
                 settle(pending);
             }
             Written::Abandoned => pending.ticket.dropped(DropReason::Shutdown),
@@ -321,7 +324,11 @@ impl CommitStage {
         self.context.health.store(|store| (store.level, store.reason) = (level, reason));
     }
 
-    fn publish(&self, frames: &[FrameCommit]) {
+    /// What is on the disk enters its case and is shown.
+    fn hand_on(&self, frames: &[FrameCommit]) {
+        for cell in frames.iter().flat_map(|frame| &frame.cells) {
+            self.cases.put(&cell.cell);
+        }
         let Some(hub) = self.hub.as_ref().filter(|hub| hub.has_listeners()) else { return };
         for cell in frames.iter().flat_map(|frame| &frame.cells) {
             hub.publish_cell(&cell.cell);

@@ -9,7 +9,6 @@ use crate::{
     config::{Config, KeepImages, OutboxFull, SourceKind},
     interpretation::{InterpretationSettings, Labels, interpret, new_id, pictures},
     pipeline::{edges::EdgeSender, job::Job},
-    records::CaseBook,
     station::{DropReason, RejectReason},
     store::{CellCommit, Crop, FrameCommit, ImageFolder, Message, StoredImage, keeps_image, may_drop},
     web::{LiveBoxes, LiveFrame, LiveHub},
@@ -61,8 +60,6 @@ pub struct InterpretStage {
     pub output: EdgeSender<commit::Outcome>,
     /// Folder for pictures of frames.
     pub images: ImageFolder,
-    /// The open cases.
-    pub cases: CaseBook,
     /// The live view, where the page is served.
     pub hub: Option<LiveHub>,
 }
@@ -102,7 +99,6 @@ impl InterpretStage {
                         ("interpret", timings.interpret),
                     ];
                     cell.cell.timing_ms.extend(times.map(|(k, v)| (k.to_owned(), v.as_secs_f32() * 1e3)));
-                    self.cases.put(&cell.cell);
                 }
                 self.send(job, cells);
             }
@@ -182,7 +178,7 @@ impl InterpretStage {
             })
             .collect();
         let mark = commit::mark(&job.context.name, &job.frame.info.file, job.frame.info.stamp, None);
-        let frame = FrameCommit { cells, messages, latest: Vec::new(), mark };
+        let frame = FrameCommit { cells, messages, mark, ..FrameCommit::default() };
         let Job { ticket, frame: pixels, context, .. } = job;
         // The buffer goes back to the pool here: what waits for the disk holds no pixels.
         let arrived = pixels.info.arrived;

@@ -19,10 +19,14 @@ use metaphased::{
         job::SourceContext,
         stages::triage::{Assess, Assessment},
     },
+    records::CaseBook,
     station::{Birth, FrameCounts, Health},
     store::{Store, StoreOptions},
 };
 use recognition::{Candidate, Provenance, Recognised, RecognitionError, Recognizer, Region, Regions};
+
+/// Case of every source.
+pub const CASE: &str = "7";
 
 /// Sides of the frames.
 pub const SIDE: usize = 64;
@@ -158,6 +162,7 @@ pub struct Bench {
     pub pipeline: Pipeline,
     pub health: Health,
     pub store: Store,
+    pub cases: CaseBook,
     _folder: tempfile::TempDir,
 }
 
@@ -173,9 +178,10 @@ impl Bench {
         let health = Health::new(Birth::default());
         let mut parts = Parts::new(&Config::default(), store.clone(), health.clone()).expect("defaults");
         parts.clock = Arc::new(clock);
+        let cases = parts.cases.clone();
         for source in sources {
             let Scripted { name, mode, files, window, step, look } = source;
-            let settings = SourceConfig { mode: Some(mode), ..SourceConfig::default() };
+            let settings = SourceConfig { mode: Some(mode), case: Some(CASE.into()), ..SourceConfig::default() };
             let network = move || -> Box<dyn Recognizer> {
                 let look = look.clone();
                 let look = move |frame: &Frame| {
@@ -193,7 +199,7 @@ impl Bench {
             parts.sources.push(SourceParts { window, ..source.expect("a network") });
         }
         let pipeline = Pipeline::start(parts).expect("it starts");
-        Self { pipeline, health, store, _folder: folder }
+        Self { pipeline, health, store, cases, _folder: folder }
     }
 
     pub fn counts(&self, source: &str) -> FrameCounts {
