@@ -48,7 +48,7 @@ fn a_time_to_settle_belongs_to_a_watched_folder() {
     let config = read(&source("repeat = \"watch\"\n")).expect("it is right");
     assert_eq!(config.sources()["a"].settle_ms, Some(2000));
     assert!(mistakes(&source(""))[0].contains("on a watched folder only"));
-    assert!(mistakes("[source.a]\nsettle_ms = 500\n")[0].contains("use kind folder"));
+    assert!(mistakes("[source.a]\nkind = \"simulator\"\nsettle_ms = 500\n")[0].contains("use kind folder"));
     assert!(mistakes(&source("repeat = \"watch\"\n").replace("2000", "5"))[0].contains("10 to 600000"));
 }
 
