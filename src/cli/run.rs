@@ -13,7 +13,7 @@ use crate::{
 pub fn run(global: &Global) -> Result<Exit, Failure> {
     let loaded = config::load(global, None)?;
     let signals = Signals::watch()?;
-    let progress = Progress::new();
+    let progress = Progress::on_terminal();
     let _log = telemetry::start(&loaded.config.log, progress.bar.clone()).map_err(|e| Failure::new(Exit::Config, e))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)

@@ -47,7 +47,7 @@ pub struct Progress {
 
 impl Progress {
     /// A line where standard error is a terminal.
-    pub fn new() -> Self {
+    pub fn on_terminal() -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(2));
             bar.set_style(ProgressStyle::with_template("{msg}").unwrap_or_else(|_| ProgressStyle::default_spinner()));

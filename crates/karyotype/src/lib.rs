@@ -6,6 +6,7 @@
 
 mod assign;
 mod evidence;
+#[allow(clippy::approx_constant, reason = "fitted numbers that happen to lie near a constant")]
 mod fitted;
 mod flow;
 mod interpret;

@@ -39,7 +39,7 @@ pub enum Outcome {
     /// A frame that gave cells.
     Cells {
         /// What to store.
-        frame: FrameCommit,
+        frame: Box<FrameCommit>,
         /// Its place in the ledger.
         ticket: Ticket,
         /// Its source.
@@ -158,7 +158,7 @@ impl CommitStage {
     fn gather(&self, outcome: Outcome, frames: &mut Vec<FrameCommit>, pending: &mut Vec<Pending>) {
         match outcome {
             Outcome::Cells { frame, ticket, context, arrived } => {
-                frames.push(frame);
+                frames.push(*frame);
                 pending.push(Pending { ticket, end: End::Stored { arrived }, context });
             }
             Outcome::Refused(rejection) => {

@@ -183,7 +183,7 @@ impl InterpretStage {
         // The buffer goes back to the pool here: what waits for the disk holds no pixels.
         let arrived = pixels.info.arrived;
         drop(pixels);
-        commit::send(&self.output, commit::Outcome::Cells { frame, ticket, context, arrived });
+        commit::send(&self.output, commit::Outcome::Cells { frame: Box::new(frame), ticket, context, arrived });
     }
 
     fn reject(&self, job: Job, reason: RejectReason, text: String) {

@@ -22,7 +22,7 @@ pub(super) fn draw(cell: &Cell, sheet: &Sheet) -> String {
          <title>Karyogram {title}</title><style>{STYLE}</style><rect width=\"{w}\" height=\"{h}\" fill=\"#fff\"/>\
          <text class=\"title\" x=\"{MARGIN}\" y=\"30\">{title}</text><text class=\"small\" x=\"{MARGIN}\" y=\"49\">{sub}</text>",
         title = escape(title(cell)),
-        sub = escape(&subtitle(cell, sheet)),
+        sub = escape(subtitle(cell, sheet)),
     );
     for slot in &sheet.slots {
         let class = slot.class.map_or(String::new(), |c| format!(" data-class=\"{c}\""));
@@ -96,7 +96,7 @@ pub(super) fn draw(cell: &Cell, sheet: &Sheet) -> String {
         out,
         "<text class=\"small\" x=\"{MARGIN}\" y=\"{y:.1}\">{NOTICE} {LEGEND}</text>\
          <text class=\"small\" text-anchor=\"end\" x=\"{right}\" y=\"{y:.1}\">{}</text></svg>",
-        escape(&identity(cell)),
+        escape(identity(cell)),
         y = h - 12.0,
         right = sheet.width - MARGIN,
     );
