@@ -23,6 +23,7 @@ fn health() -> Health {
             connected: false,
             url: "mqtt://127.0.0.1:1883".into(),
             reason: "no connection (refused): start the broker or correct mqtt.url".into(),
+            set_aside: 0,
         };
     });
     health
