@@ -34,7 +34,7 @@ def parser() -> argparse.ArgumentParser:
     for name in ("train", "train-all"):
         t = sub.add_parser(name, help="one network" if name == "train" else "all three networks in one time budget")
         if name == "train":
-            t.add_argument("what", choices=["detector", "metaphase", "single"])
+            t.add_argument("what", choices=["detector", "metaphase", "single", "anatomy"])
             t.add_argument("--start", type=Path, help="weights to start from: a file of checkpoints/")
             t.add_argument("--rate", type=float, help="peak learning rate; about half of a fresh run's does for --start")
         t.add_argument("--minutes", type=float, required=True, help="wall-clock budget; the same command resumes")

@@ -3,7 +3,7 @@
 import time
 from pathlib import Path
 
-from . import audit, cache, candidates, classifier, detector, pack, readers
+from . import anatomy, anatomy_data, audit, cache, candidates, classifier, detector, pack, readers
 from .nets import Classifier, Detector
 from .run import CHECKPOINTS, read_small, save_small
 
@@ -75,13 +75,21 @@ def cross_validate(what: str, data: Path, folder: Path, runs: Path, minutes: flo
     return folds.cross_validate(lambda p: folds.singles_source(items, what, p, parts), runs / f"folds-{what}", minutes, parts, **more)
 
 
-TASKS = {"detector": (train_detector, 0.5), "metaphase": (train_metaphase, 0.35), "single": (train_single, 0.15)}
+def train_anatomy(data: Path, folder: Path, runs: Path, minutes: float, **more):
+    """The network that draws a box's chromosome. Virtual slides take part that lie in `anatomy/virtual` of the cache (held ones in folders that end in -held)."""
+    paths = anatomy_data.build(data, folder)
+    return anatomy.train(anatomy_data.source(paths, data, "train"), anatomy_data.held_batches(paths, data), runs / "anatomy", minutes, **more)
+
+
+TASKS = {"detector": (train_detector, 0.5), "metaphase": (train_metaphase, 0.35), "single": (train_single, 0.15), "anatomy": (train_anatomy, 0.0)}
 
 
 def train_all(data: Path, folder: Path, runs: Path, minutes: float, **more):
     """All three, one after the other, in shares of the minutes; the same command goes on where it was cut off."""
     started, bands = time.monotonic(), runs / "bands.pt"
     for name, (train, share) in TASKS.items():
+        if not share:
+            continue
         print(f"{name}: {minutes * share:.1f} minutes ({(time.monotonic() - started) / 60:.1f} used)", flush=True)
         train(data, folder, runs, minutes * share, start=bands if name == "single" else None, **more)
         if name == "metaphase":
