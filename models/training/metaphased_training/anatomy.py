@@ -20,6 +20,10 @@ from .run import Run, batches, seed_everything
 SHARES = dict(cil=0.46, ground=0.24, mfish=0.13, virtual=0.09, light=0.08)
 
 
+#: How steeply the probability of the short arm's half falls in the middle of a chromosome, a length.
+STEEP = 12.0
+
+
 class Fields:
     """Metaphases of one split in whose pictures some chromosomes' outlines are known, by place in a cache."""
 
@@ -33,7 +37,7 @@ class Fields:
     def __getitem__(self, k: int) -> scenes.Field:
         item = self.cells[self.images[k]]
         own = self.library.of_image[int(self.images[k])]
-        return scenes.Field(item.pixels, float(self.library.index["median"][own[0]]), item.boxes, [self.library[i] for i in own])
+        return scenes.Field(item.pixels, float(self.library.index["median"][own[0]]), item.boxes, [self.library[i] for i in own], group=item.group)
 
 
 class Source:
@@ -126,8 +130,9 @@ def losses(z: torch.Tensor, cover: torch.Tensor, way: torch.Tensor, heat: torch.
     near = ((h - q).abs() ** 2 * F.binary_cross_entropy_with_logits(z[:, 1], h, reduction="none") * known).sum() / known.any(1).any(1).sum().clamp(min=1)
     inside = ~way.isnan()
     tip = F.avg_pool2d(z[:, 2:3], 2)[:, 0]
-    up = (F.binary_cross_entropy_with_logits(tip, 1 - torch.nan_to_num(way), reduction="none") * inside).sum() / inside.sum().clamp(min=1)
-    return dict(mask=mask, heat=0.08 * near, way=up)
+    half = torch.sigmoid(STEEP * (0.5 - torch.nan_to_num(way)))
+    up = (F.binary_cross_entropy_with_logits(tip, half, reduction="none") * inside).sum() / inside.sum().clamp(min=1)
+    return dict(mask=mask, heat=0.08 * near, way=2 * up)
 
 
 def tensors(batch, device: str):
@@ -161,6 +166,10 @@ def upward(z: np.ndarray, way: np.ndarray) -> np.ndarray:
     return out
 
 
+#: Of two centromeres nearer than so many pixels of the crop the one with the lower score is none.
+APART = 3.0
+
+
 def peaks(heat: np.ndarray, mask: np.ndarray, least: float = 0.3) -> list[tuple[float, float, float]]:
     """Centromeres of one answer (logits): x, y, score, by falling score; local maxima of the heat in 7 x 7 pixels inside the mask, placed by the heat around them."""
     q = 1 / (1 + np.exp(-heat.astype(np.float64)))
@@ -173,7 +182,11 @@ def peaks(heat: np.ndarray, mask: np.ndarray, least: float = 0.3) -> list[tuple[
         part = q[y0 : y + 3, x0 : x + 3]
         gy, gx = np.mgrid[y0 : y0 + part.shape[0], x0 : x0 + part.shape[1]]
         found.append((float((gx * part).sum() / part.sum()), float((gy * part).sum() / part.sum()), float(q[y, x])))
-    return sorted(found, key=lambda f: -f[2])
+    kept = []
+    for f in sorted(found, key=lambda f: -f[2]):
+        if all(np.hypot(f[0] - k[0], f[1] - k[1]) >= APART for k in kept):
+            kept.append(f)
+    return kept
 
 
 def count_right(z: np.ndarray, heat: np.ndarray) -> np.ndarray:

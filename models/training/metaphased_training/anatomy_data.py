@@ -39,12 +39,12 @@ def boxes_of(masks) -> np.ndarray:
 def class_map_fields(data: Path, *which: str) -> list[scenes.Field]:
     """M-FISH cells of the named splits: DAPI inverted, masks as the class maps draw them."""
     found = []
-    for _, _, _, grey, masks in pc.of_class_maps(data / "mfish", splits.read("mfish"), which):
+    for group, grey, masks, occupied in pc.of_class_maps(data / "mfish", splits.read("mfish"), which):
         boxes = boxes_of([m for m, _ in masks])
         if len(boxes) < 10:
             continue
         median = median_diagonal(boxes)
-        found.append(scenes.Field(grey, median, boxes, [Known(*cropped(m), median) for m, _ in masks], light=True))
+        found.append(scenes.Field(grey, median, boxes, [Known(*cropped(m), median) for m, _ in masks], True, group, occupied))
     return found
 
 
@@ -64,7 +64,7 @@ def virtual_fields(folder: Path) -> list[scenes.Field]:
         x1, y1 = (boxes[:, 2:].max(0) + 60).astype(int)
         for k in known:
             k.corner = (k.corner[0] - x0, k.corner[1] - y0)
-        found.append(scenes.Field(np.ascontiguousarray(grey[y0:y1, x0:x1]), median, boxes - np.array([x0, y0, x0, y0], np.float32), known, row["stain"] in ("dapi", "q-band")))
+        found.append(scenes.Field(np.ascontiguousarray(grey[y0:y1, x0:x1]), median, boxes - np.array([x0, y0, x0, y0], np.float32), known, row["stain"] in ("dapi", "q-band"), f"{folder.name}/{row['image']}"))
     return found
 
 
@@ -87,6 +87,18 @@ def virtual_chromosome(c: dict, labels: np.ndarray, median: float) -> Known | No
     spots = np.array(c["centromeres"], np.float32).reshape(-1, 2) - corner
     plain = line is not None and not (c["dicentric"] or c["fragment"]) and c["class"] is not None and len(spots) == 1
     return Known(mask.astype(np.uint8) * 255, (x0, y0), median, line, plain, spots)
+
+
+def build_test(data: Path, folder: Path) -> dict[str, Path]:
+    """The same of the test persons, apart from what is trained on; centromeres fitted with the likeness of the training side."""
+    root = folder / "anatomy"
+    paths = {"cil": root / "cil-test", "cil-pieces": root / "cil-test-pieces", "pki3": root / "pki3-test", "virtual": root / "virtual"}
+    if not (paths["pki3"] / "index.npz").exists():
+        z = np.load(root / "likeness.npz")
+        landmarks.fit_upright(single_library(data, "pki3", paths["pki3"], "test"), data, z["like"], z["centre"])
+    if not (paths["cil-pieces"] / "index.npz").exists():
+        pc.write(pc.of_cells(cil_cells(data, paths["cil"], "test")), paths["cil-pieces"])
+    return paths
 
 
 def build(data: Path, folder: Path, progress=print) -> dict[str, Path]:

@@ -82,14 +82,18 @@ def class_centres(wide: np.ndarray, labels: np.ndarray, like: np.ndarray, start:
     return np.array([np.median(found[labels == c]) if (labels == c).any() else centre[c] for c in range(24)])
 
 
-def fit_upright(library: pieces.Pieces, data: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Finds the centromeres of a library whose pieces are upright; those that look upside down lose their way up. Returns likeness and class centres of its training side."""
+def fit_upright(library: pieces.Pieces, data: Path, like: np.ndarray | None = None, centre: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Finds the centromeres of a library whose pieces are upright; those of the training side that look upside down lose their way up.
+
+    Likeness and class centres are those given, else those of its training side; returns both."""
     shapes, _ = measured(library)
-    labels, teach = library.index["label"], np.isin(library.index["split"], ["train"]) & np.isfinite(shapes[:, 0, 0])
-    like = likeness(shapes[teach], labels[teach])
-    centre = class_centres(shapes[teach, 0], labels[teach], like, expected(data))
-    sure = np.isfinite(shapes[:, 0, 0]) & ((margins(shapes, labels, like) > -0.1) | ~np.isin(library.index["split"], ["train"]))
-    library.say(sure, library.index["line"], np.where(np.isfinite(shapes[:, 0, 0]), constrictions(shapes[:, 0], labels, centre), np.nan))
+    labels, lined = library.index["label"], np.isfinite(shapes[:, 0, 0])
+    teach = (library.index["split"] == "train") & lined
+    if like is None:
+        like = likeness(shapes[teach], labels[teach])
+        centre = class_centres(shapes[teach, 0], labels[teach], like, expected(data))
+    upright = lined & (~teach | (margins(shapes, labels, like) > -0.1))
+    library.say(upright, library.index["line"], np.where(lined, constrictions(shapes[:, 0], labels, centre), np.nan))
     return like, centre
 
 

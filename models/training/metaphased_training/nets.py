@@ -152,11 +152,11 @@ def parameters(net: nn.Module) -> int:
 class Anatomy(nn.Module):
     """A small encoder and decoder over the classifier's crop: draws the chromosome of the box in the middle.
 
-    Input `chromosome` [N,2,S,S] (grey, box). Output [N,3,S,S], logits: the chromosome's mask; heat of its centromeres; and, inside the mask, how near a
-    pixel lies to the tip of the short arm (1 at that tip, 0 at the other).
+    Input `chromosome` [N,2,S,S] (grey, box). Output [N,3,S,S], logits: the chromosome's mask; heat of its centromeres; and, inside the mask, that a
+    pixel lies in the half of the length that ends with the short arm's tip.
     """
 
-    def __init__(self, widths=(16, 32, 48, 64), deep: int = 1, blocks: int = 1, wide: bool = False):
+    def __init__(self, widths=(16, 32, 48, 96), deep: int = 1, blocks: int = 1, wide: bool = False):
         super().__init__()
         self.config = dict(widths=list(widths), deep=deep, blocks=blocks, wide=wide)
         a, b, c, d = widths
@@ -175,6 +175,10 @@ class Anatomy(nn.Module):
             self.out.bias[4:8] = -4.0
 
     def forward(self, chromosome):
+        return F.pixel_shuffle(self.maps(chromosome), 2)
+
+    def maps(self, chromosome):
+        """The same with the pixels of each two by two as channels: [N,12,S/2,S/2], channel 4 k + 2 (row) + column of map k."""
         up = lambda x: F.interpolate(x, scale_factor=2.0, mode="nearest")
         x2 = self.s2(chromosome)
         x4 = self.s4(x2)
@@ -182,4 +186,15 @@ class Anatomy(nn.Module):
         y8 = self.mix8(F.relu(x8 + up(self.lat8(self.s16(x8)))))
         y4 = self.mix4(F.relu(x4 + up(self.lat4(y8))))
         y2 = self.mix2(F.relu(x2 + up(self.lat2(y4))))
-        return F.pixel_shuffle(self.out(y2), 2)
+        return self.out(y2)
+
+
+class AnatomyExport(nn.Module):
+    """The network as shipped: four channels a map, which spares engines the reordering."""
+
+    def __init__(self, net: Anatomy):
+        super().__init__()
+        self.net = net
+
+    def forward(self, chromosome):
+        return self.net.maps(chromosome)

@@ -174,10 +174,11 @@ def class_map_masks(label_map: np.ndarray, least: int = 60):
 
 
 def of_class_maps(data: Path, split_of: dict, splits: tuple):
-    """Cells of M-FISH as (name, group, split, inverted and normalised grey, [(mask, class)])."""
+    """Cells of M-FISH as (group, inverted and normalised grey, [(mask, class)], where any chromosome is drawn)."""
     for r in readers.rows(data / "cells.csv"):
         if r["labelled"] != "1" or split_of[r["cell"]]["split"] not in splits:
             continue
         form = "png" if (data / f"cells/{r['cell']}_class.png").is_file() else "webp"
         grey = normalise_background(255 - readers.read_grey(data / f"cells/{r['cell']}_dapi.{form}"))
-        yield r["cell"], r["group"], split_of[r["cell"]]["split"], grey, list(class_map_masks(readers.read_grey(data / f"cells/{r['cell']}_class.{form}")))
+        label_map = readers.read_grey(data / f"cells/{r['cell']}_class.{form}")
+        yield r["group"], grey, list(class_map_masks(label_map)), label_map > 0

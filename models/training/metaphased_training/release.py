@@ -12,11 +12,11 @@ from scipy.optimize import minimize
 from . import CLASSES, OTHER, cache, evaluate as ev, export as ex, readers, recipes
 from .boxes import average_precision, iou_matrix, match
 from .classifier import SINGLE_DOUBT, box_views, log_probabilities, logits, median_diagonal, singles_views, turned
-from .nets import Classifier, Detector
+from .nets import Anatomy, Classifier, Detector
 from .run import CHECKPOINTS, save_small
 
-FOLDERS = dict(detector="detector-metaphase", metaphase="classifier-metaphase", single="classifier-single")
-RUNS = dict(detector="detector", metaphase="metaphase", single="singles")
+FOLDERS = dict(detector="detector-metaphase", metaphase="classifier-metaphase", single="classifier-single", anatomy="anatomy")
+RUNS = dict(detector="detector", metaphase="metaphase", single="singles", anatomy="anatomy")
 #: Score from which a box is a candidate: the classifier looks at each.
 CANDIDATE = 0.01
 #: Chosen by the perfect cells that `metaphased evaluate pipeline` finds on validation: with 0.65 / 0.6 fewer chromosomes have a candidate, with 0.75 / 0.7
@@ -204,6 +204,11 @@ def temperature_of(net, views: tuple) -> float:
 def export(what: list[str], data: Path, cache_folder: Path, runs: Path, models: Path, version: str, test: bool):
     """Writes the model folders of the named networks."""
     torch.manual_seed(0)
+    if "anatomy" in what:
+        export_anatomy(data, cache_folder, runs, models, version, test)
+        what = [w for w in what if w != "anatomy"]
+        if not what:
+            return
     detector = runs_net(Detector, runs, "detector")
     boxes_net = runs_net(Classifier, runs, "metaphase")
     places = recipes.caches(data, cache_folder)
@@ -268,6 +273,21 @@ def export(what: list[str], data: Path, cache_folder: Path, runs: Path, models: 
         card(folder, CARDS["single"], figures, runs / RUNS["single"])
 
 
+def export_anatomy(data: Path, cache_folder: Path, runs: Path, models: Path, version: str, test: bool):
+    """Writes the model folder of the network of outlines."""
+    from . import anatomy, anatomy_data, anatomy_figures
+    net = runs_net(Anatomy, runs, "anatomy")
+    paths = anatomy_data.build(data, cache_folder)
+    least = anatomy_figures.freeze_centromere(net, paths, data)
+    thresholds = dict(mask=0.5, centromere=least, centromere_apart=anatomy.APART)
+    figures = anatomy_figures.figures(net, paths, data, "validation", least=least)
+    if test:
+        figures |= anatomy_figures.figures(net, anatomy_data.build_test(data, cache_folder), data, "test", least=least)
+    folder, sets = models / FOLDERS["anatomy"], ["cil", "pki3", "bioimlab", "mfish"]
+    ex.anatomy(runs / RUNS["anatomy"], folder, thresholds, figures, version, dict(data=sets + ["virtual slides"], licences=ex.licences(sets)))
+    card(folder, CARDS["anatomy"], figures, runs / RUNS["anatomy"])
+
+
 CARDS = dict(
     detector=("Detector for metaphases", """Finds every chromosome of a metaphase as a box with an objectness and probabilities of the 24 classes. Anchor-free, one map at stride 8.
 
@@ -284,7 +304,30 @@ what the detector offers on training cells. A rearranged chromosome gets the cla
     single=("Classifier for cleaned single chromosomes", """Class of a chromosome that has been cut out and cleaned: G-banded (pki3) or Q-banded (BioImLab, inverted before). Upright (p arm up) works best; three quarters of the
 training examples were upright. The training began with the weights of the classifier of boxes, so what it knows of bands comes from cil too.""",
             """Not for boxes of a metaphase: neighbours were never seen. BioImLab names no patients, so its split is by cell. BioImLab's 119 cells are what the literature's "119 classes" are; here the classes are the 24 kinds.
-The first look at the test split showed a fault in trimming, which was then found and mended on training cells. A chromosome in doubt is looked at a second time, mirrored."""))
+The first look at the test split showed a fault in trimming, which was then found and mended on training cells. A chromosome in doubt is looked at a second time, mirrored."""),
+    anatomy=("Anatomy of the chromosome in a box", """Draws the chromosome that a box of a metaphase is about: its mask (pixels where chromosomes cross belong to both), its centromeres, its short arm. Outlines, lengths,
+karyograms and structural candidates rest on it where chromosomes touch or cross.
+
+## Input
+Tensor `chromosome`, f32 [N,2,96,96], exactly what `classifier-metaphase` is given (but for the sizes, which this network does not take): a cell's crops can be cut once for both.
+
+- Frame: 8-bit grey, dark chromosomes on bright ground (fluorescence inverted: 255 - v), then scaled so that its background level (the smallest grey that 90 % of the pixels do not exceed) becomes 220, clipped at 255.
+- Crop: a square around the middle of the box, not turned, no aspect changed; side = max(1.3 x the longer side of the box, 0.9 x the median diagonal of the cell's boxes), in pixels of the frame. Sampled
+  bilinearly at 192 x 192 places (place (i, j) lies at middle + (i + 0.5 - 96) x side / 192, in coordinates in which a pixel's middle is at a half), averaged two by two. Outside of the frame: 220.
+- Channel 0: (v / 255 - 0.78) / 0.22. Channel 1: 1 where a crop pixel's middle lies in the box, else 0.
+- Boxes: as the detector gives them, with up to half a chromosome's width around it.
+
+## Output
+Tensor `anatomy`, f32 [N,12,48,48], logits: three maps of 96 x 96 over the same square. Value of map k at row y, column x of the crop: channel 4 k + 2 (y mod 2) + (x mod 2), row y div 2, column x div 2.
+
+- Map 0, mask: inside where the logit is above 0. For the mask in the frame interpolate the logits bilinearly between the middles of crop pixels and cut at 0, keep the largest connected piece.
+- Map 1, centromere: heat (sigmoid), a spot of standard deviation 2 crop pixels at each. A centromere is a largest value of 7 x 7 pixels, inside the mask or a pixel from it, with a score of `thresholds.centromere` or more;
+  its place is the middle of the heat of the 5 x 5 pixels around. Of two nearer than `thresholds.centromere_apart` crop pixels the higher one counts. None, one, two or more.
+- Map 2, short arm: probability that a pixel of the mask lies in that half of the length which ends with the short arm's tip. Way up: take the middle line of the mask; if the probability falls along it (covariance with the
+  share of the length over the pixels of the mask is negative) it begins with the short arm. Minus that covariance over the variance of the share, halved, says how sure (0 to 1). Means nothing outside of the mask."""
+             , """Truth of the masks is a threshold half way up the edge (cil, pki3, BioImLab), on M-FISH the hand-drawn class map, which is wider. Crowding of real spreads was imitated: whole chromosomes laid over each other and over
+real metaphases. Way up and centromeres of cil, BioImLab are fitted to the likeness of the class, those of pki3 have the published way up; on DAPI only virtual ones were seen, on solid stain imitated and virtual
+ones. Dicentrics and fragments were put together from parts or are virtual. Shorter than a third of the crop's pixels a chromosome's centromere is placed by few pixels."""))
 
 
 def card(folder: Path, text: tuple[str, str, str], figures: dict, run: Path):

@@ -40,6 +40,9 @@ class Field:
     boxes: np.ndarray
     pieces: list
     light: bool = False
+    group: str = ""
+    #: Where any chromosome lies, also those that are not among the pieces; None where only the pieces are known.
+    occupied: np.ndarray | None = None
 
 
 @dataclass
@@ -54,6 +57,7 @@ class Scene:
     light: bool = False
     #: How many chromosomes lie over each pixel; of those whose outlines nobody knows, what is dark.
     depth: np.ndarray | None = None
+    group: str = ""
 
 
 #: Grey level under which a pixel of a metaphase is taken for chromosome.
@@ -233,16 +237,18 @@ def direction(own: Target) -> float:
     return float(np.arctan2(d[1], d[0]))
 
 
-def lay(rng, scene: Scene, piece, tone: float = 0.12):
-    """Lays a piece into a scene: across another chromosome, with its edge to another's, beside and along one, or anywhere. Seldom over a crossing."""
+def lay(rng, scene: Scene, piece, tone: float = 0.12, apart: bool = False):
+    """Lays a piece into a scene: across another chromosome, with its edge to another's, beside and along one, or anywhere. Seldom over a crossing; `apart`: where nothing lies."""
     side = scene.image.shape[0]
-    for _ in range(4):
-        own = placed(rng, scene, piece)
+    for _ in range(40 if apart else 4):
+        own = placed(rng, scene, piece, 1.0 if apart else rng.random())
         b = own.bounds
         if (b[:2] < 0).any() or (b[2:] > side).any():
             continue
         cover = cv2.warpAffine(own.mask, own.to, (side, side)) > 127
         under = scene.depth[cover]
+        if apart and under.any():
+            continue
         if ((under > 1).mean() > 0.02 or (under > 0).mean() > 0.5) and rng.random() > PILED:
             continue
         scene.depth += cover
@@ -251,12 +257,11 @@ def lay(rng, scene: Scene, piece, tone: float = 0.12):
         return
 
 
-def placed(rng, scene: Scene, piece) -> Target:
-    """A place for a piece."""
+def placed(rng, scene: Scene, piece, kind: float) -> Target:
+    """A place for a piece; what kind of place, by a number from 0 (across another) to 1 (anywhere)."""
     side = scene.image.shape[0]
     m = turned(rng, scene.median / piece.median * np.exp(rng.normal(0, 0.06)))
     onto = scene.targets[rng.integers(len(scene.targets))] if scene.targets else None
-    kind = rng.random()
     probe = target_of(piece, np.c_[m, np.zeros(2)])
     if onto is not None and 0.62 < kind < 0.85:
         turn = direction(onto) - direction(probe) + rng.normal(0, 0.12)
@@ -264,7 +269,7 @@ def placed(rng, scene: Scene, piece) -> Target:
         probe = target_of(piece, np.c_[m, np.zeros(2)])
     wide = WIDTH * scene.median
     if onto is None or kind > 0.85:
-        place = scene.anchors[rng.integers(len(scene.anchors))] if scene.anchors and rng.random() < 0.6 else rng.uniform(0.2, 0.8, 2) * side
+        place = scene.anchors[rng.integers(len(scene.anchors))] if scene.anchors and rng.random() < 0.6 else rng.uniform(0.08, 0.92, 2) * side
         shift = place - inner_point(rng, probe)
     elif kind < 0.25:
         shift = inner_point(rng, onto) - inner_point(rng, probe)
