@@ -6,11 +6,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from . import anatomy, audit, cache, landmarks, pieces as pc, readers, scenes, splits
+from . import anatomy, audit, cache, landmarks, outlines, pieces as pc, readers, scenes, splits
 from .classifier import median_diagonal
 
 #: Every how many training cells of cil are read: they hold more chromosomes than a training of an hour sees.
 CIL_EVERY = 2
+#: Difference of the two ways' likeness from which the way up counts as known in DAPI, whose bands are faint.
+SURE_DAPI = 0.4
 
 
 class Known:
@@ -36,8 +38,8 @@ def boxes_of(masks) -> np.ndarray:
     return np.array(out, np.float32).reshape(-1, 4)
 
 
-def class_map_fields(data: Path, *which: str) -> list[scenes.Field]:
-    """M-FISH cells of the named splits: DAPI inverted, masks as the class maps draw them."""
+def class_map_fields(data: Path, *which: str, classes: list | None = None) -> list[scenes.Field]:
+    """M-FISH cells of the named splits: DAPI inverted, masks as the class maps draw them; the chromosomes' classes are added to `classes`."""
     found = []
     for group, grey, masks, occupied in pc.of_class_maps(data / "mfish", splits.read("mfish"), which):
         boxes = boxes_of([m for m, _ in masks])
@@ -45,7 +47,26 @@ def class_map_fields(data: Path, *which: str) -> list[scenes.Field]:
             continue
         median = median_diagonal(boxes)
         found.append(scenes.Field(grey, median, boxes, [Known(*cropped(m), median) for m, _ in masks], True, group, occupied))
+        if classes is not None:
+            classes.append([c for _, c in masks])
     return found
+
+
+def class_map_pieces(fields: list[scenes.Field], maps, split: str):
+    """The known chromosomes of M-FISH fields as pieces; `image` is the place in the list."""
+    for n, (f, classes) in enumerate(zip(fields, maps)):
+        for k, label in zip(f.pieces, classes):
+            h, w = k.mask.shape
+            part = f.pixels[k.corner[1] : k.corner[1] + h, k.corner[0] : k.corner[0] + w]
+            clear = np.rint(np.minimum(part / np.float32(cache.BACKGROUND), 1) * 255).astype(np.uint8)
+            yield pc.Piece(pc.faded(clear, k.mask, 2), k.mask, label, k.median, outlines.axis(k.mask > 127, pc.POINTS), False, np.nan, k.corner), f.group, f.group, split, n
+
+
+def with_landmarks(fields: list[scenes.Field], library: pc.Pieces) -> list[scenes.Field]:
+    """Fields whose chromosomes are those of a library."""
+    for n, f in enumerate(fields):
+        f.pieces = [library[i] for i in library.of_image.get(n, ())]
+    return [f for f in fields if f.pieces]
 
 
 def virtual_fields(folder: Path) -> list[scenes.Field]:
@@ -103,7 +124,7 @@ def build_test(data: Path, folder: Path) -> dict[str, Path]:
 
 def build(data: Path, folder: Path, progress=print) -> dict[str, Path]:
     """Writes what is missing of the cache of cil's cells and of the libraries; test persons are in none of them. Names: cil, cil-pieces, pki3, bioimlab."""
-    paths = {k: folder / "anatomy" / k for k in ("cil", "cil-pieces", "pki3", "bioimlab", "virtual")}
+    paths = {k: folder / "anatomy" / k for k in ("cil", "cil-pieces", "pki3", "bioimlab", "mfish", "virtual")}
     fits = folder / "anatomy" / "likeness.npz"
     if not (paths["pki3"] / "index.npz").exists() or not fits.exists():
         like, centre = landmarks.fit_upright(single_library(data, "pki3", paths["pki3"]), data)
@@ -116,6 +137,12 @@ def build(data: Path, folder: Path, progress=print) -> dict[str, Path]:
         z = np.load(fits)
         landmarks.fit_unknown(library, z["like"], z["centre"])
         progress(f"cil: {len(library)} chromosomes, way up known of {library.index['upright'].mean():.2f}")
+    if not (paths["mfish"] / "index.npz").exists():
+        classes, z = [], np.load(fits)
+        fields = class_map_fields(data, "train", classes=classes)
+        library = pc.write(class_map_pieces(fields, classes, "train"), paths["mfish"])
+        landmarks.fit_unknown(library, z["like"], z["centre"], surely=SURE_DAPI)
+        progress(f"mfish: {len(library)} chromosomes, way up known of {library.index['upright'].mean():.2f}")
     return paths
 
 
@@ -140,7 +167,10 @@ def single_library(data: Path, name: str, folder: Path, *which: str) -> pc.Piece
 def source(paths: dict, data: Path, split: str, virtual: str = "", shares: dict = anatomy.SHARES) -> anatomy.Source:
     """Everything that examples of one split are drawn from."""
     libraries = {k: pc.Pieces(paths[p]) for k, p in dict(cil="cil-pieces", pki3="pki3", light="bioimlab").items()}
-    fields = dict(cil=anatomy.Fields(cache.Cache(paths["cil"]), libraries["cil"], split), mfish=class_map_fields(data, split),
+    dapi = class_map_fields(data, split)
+    if split == "train":
+        dapi = with_landmarks(dapi, pc.Pieces(paths["mfish"]))
+    fields = dict(cil=anatomy.Fields(cache.Cache(paths["cil"]), libraries["cil"], split), mfish=dapi,
                   virtual=[f for p in sorted(paths["virtual"].glob(f"*{virtual}")) if p.is_dir() and p.name.endswith("-held") == bool(virtual) for f in virtual_fields(p)])
     return anatomy.Source(fields, {k: (v, v.select(split)) for k, v in libraries.items()}, shares)
 

@@ -42,13 +42,19 @@ def likeness(shapes: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return np.stack([np.nanmedian(shapes[labels == c], axis=0) if (labels == c).any() else np.zeros(shapes.shape[1:]) for c in range(24)])
 
 
+def alike(a: np.ndarray, b: np.ndarray) -> float:
+    """Correlation of two rows; 0 where one is level."""
+    a, b = a - a.mean(), b - b.mean()
+    return float((a * b).sum() / max(np.sqrt((a * a).sum() * (b * b).sum()), 1e-6))
+
+
 def agreement(shape: np.ndarray, like: np.ndarray, shift: int = 3) -> float:
     """How well profiles agree, with the bands allowed to lie a little off."""
     best = -9.0
     a = shape[:, shift:-shift]
     for d in range(-shift, shift + 1):
         b = like[:, shift + d : ROWS - shift + d]
-        score = [np.corrcoef(x, y)[0, 1] for x, y in zip(a, b)]
+        score = [alike(x, y) for x, y in zip(a, b)]
         best = max(best, score[1] + 0.5 * score[0])
     return best
 
@@ -97,7 +103,7 @@ def fit_upright(library: pieces.Pieces, data: Path, like: np.ndarray | None = No
     return like, centre
 
 
-def fit_unknown(library: pieces.Pieces, like: np.ndarray, centre: np.ndarray, rounds: int = 2):
+def fit_unknown(library: pieces.Pieces, like: np.ndarray, centre: np.ndarray, rounds: int = 2, surely: float = SURE):
     """Finds the way up and the centromeres of a library from the likeness of another; after the first round from its own."""
     shapes, _ = measured(library)
     labels, line = library.index["label"], library.index["line"].copy()
@@ -107,7 +113,7 @@ def fit_unknown(library: pieces.Pieces, like: np.ndarray, centre: np.ndarray, ro
         over = m < 0
         shapes[over] = shapes[over][..., ::-1]
         line[over] = line[over][:, ::-1]
-        sure = known & (np.abs(m) > SURE)
+        sure = known & (np.abs(m) > surely)
         teach = sure & (library.index["split"] == "train")
         like = likeness(shapes[teach], labels[teach])
     centre = class_centres(shapes[teach, 0], labels[teach], like, centre)
