@@ -120,7 +120,8 @@ def main(argv=None):
     elif a.command == "pack":
         pack.write(a.data, a.out, a.scale, a.quality)
     elif a.int8:
-        quantise.export(a.what, a.models, a.int8, recipes.caches(a.data, a.cache), a.data, a.signed)
+        places = recipes.anatomy_paths(a.data, a.cache, "validation") if a.what == ["anatomy"] else recipes.caches(a.data, a.cache)
+        quantise.export(a.what, a.models, a.int8, places, a.data, a.signed)
     else:
         release.export(a.what, a.data, a.cache, a.runs, a.models, a.version, a.test)
 

@@ -17,7 +17,7 @@ from .pieces import Pieces
 from .run import Run, batches, seed_everything
 
 #: Which scenes examples come from, and how often.
-SHARES = dict(cil=0.46, ground=0.24, mfish=0.13, virtual=0.09, light=0.08)
+SHARES = dict(cil=0.52, ground=0.22, mfish=0.12, virtual=0.08, light=0.06)
 
 
 #: How steeply the probability of the short arm's half falls in the middle of a chromosome, a length.
@@ -73,7 +73,7 @@ class Source:
     def scene(self, rng) -> scenes.Scene:
         """One scene with its optics."""
         kind = self.names[rng.choice(len(self.names), p=self.odds)]
-        scale = rng.uniform(45, 105)
+        scale = rng.uniform(80, 108) if rng.random() < 0.5 else rng.uniform(45, 108)
         solid = False
         if kind in ("ground", "light"):
             name = "light" if kind == "light" else str(rng.choice([k for k in ("cil", "pki3", "pki3") if k in self.libraries]))
@@ -87,7 +87,7 @@ class Source:
             near = source.pieces if kind == "cil" else None
             many = dict(cil=int(rng.integers(1, 6)), mfish=int(rng.integers(0, 3)), virtual=0)[kind]
             solid = kind == "cil" and rng.random() < 0.15
-            if kind == "cil" and rng.random() < 0.25:
+            if kind == "cil" and rng.random() < 0.15:
                 name, near = "pki3", None
             if name not in self.libraries:
                 many = 0
@@ -132,7 +132,7 @@ def losses(z: torch.Tensor, cover: torch.Tensor, way: torch.Tensor, heat: torch.
     tip = F.avg_pool2d(z[:, 2:3], 2)[:, 0]
     half = torch.sigmoid(STEEP * (0.5 - torch.nan_to_num(way)))
     up = (F.binary_cross_entropy_with_logits(tip, half, reduction="none") * inside).sum() / inside.sum().clamp(min=1)
-    return dict(mask=mask, heat=0.08 * near, way=2 * up)
+    return dict(mask=2.5 * mask, heat=0.08 * near, way=2 * up)
 
 
 def tensors(batch, device: str):
@@ -144,9 +144,10 @@ def tensors(batch, device: str):
 
 @torch.no_grad()
 def answers(net: Anatomy, grey: np.ndarray, boxes: np.ndarray, many: int = 128) -> np.ndarray:
-    """Logits [N,3,S,S] of crops."""
+    """Logits [N,3,S,S] of crops, of a network or of its exported file."""
     net.eval()
-    return np.concatenate([net(to_input(grey[i : i + many], boxes[i : i + many])).float().numpy() for i in range(0, len(grey), many)])
+    whole = lambda z: F.pixel_shuffle(z, 2) if z.shape[1] == 12 else z
+    return np.concatenate([whole(net(to_input(grey[i : i + many], boxes[i : i + many]))).float().numpy() for i in range(0, len(grey), many)])
 
 
 def overlap(z: np.ndarray, cover: np.ndarray) -> np.ndarray:
