@@ -11,6 +11,8 @@ from .classifier import median_diagonal
 
 #: Every how many training cells of cil are read: they hold more chromosomes than a training of an hour sees.
 CIL_EVERY = 2
+#: And every how many of its test cells: as for the other networks (`release.TEST_EVERY`).
+CIL_TEST_EVERY = 3
 #: Difference of the two ways' likeness from which the way up counts as known in DAPI, whose bands are faint.
 SURE_DAPI = 0.4
 
@@ -147,11 +149,12 @@ def build(data: Path, folder: Path, progress=print) -> dict[str, Path]:
 
 
 def cil_cells(data: Path, folder: Path, *which: str) -> cache.Cache:
-    """A cache at full size of cil's cells of the named splits (of training, every second), without those whose pictures have arrows drawn in."""
+    """A cache at full size of cil's cells of the named splits (of training every second, of test every third), without those whose pictures have arrows drawn in."""
     if not (folder / "index.npz").exists():
         arrows = {r["image"] for r in readers.rows(audit.AUDIT / "cil.csv") if "colour" in r["reason"]}
         cells = [c for c in readers.cil(data / "cil") if c.split in which and c.name not in arrows]
-        cells = [c for c in cells if c.split == "train"][::CIL_EVERY] + [c for c in cells if c.split != "train"]
+        every = dict(train=CIL_EVERY, validation=1, test=CIL_TEST_EVERY)
+        cells = [c for s in which for c in [c for c in cells if c.split == s][:: every[s]]]
         cache.build(cells, folder, 1.0)
         audit.mark(folder, 1.0)
     return cache.Cache(folder)

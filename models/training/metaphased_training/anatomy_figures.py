@@ -12,6 +12,8 @@ from . import anatomy, anatomy_data as ad, cache, crops, outlines, pieces as pc,
 CROWDED = 0.45
 #: Side of a composed cell in median box diagonals, and how many chromosomes it has.
 SIDE, MANY = 7.0, 46
+#: Least score of a centromere that is looked at when the least one told is chosen.
+LOWEST = 0.1
 #: A centromere is right within this share of the length.
 NEAR = 0.05
 
@@ -65,14 +67,20 @@ def drawn(net, pixels: np.ndarray, boxes: np.ndarray, median: float):
     return anatomy.answers(net, np.stack(grey), np.stack(inside)), ways
 
 
-def mask_of(logit: np.ndarray, way: np.ndarray, shape) -> np.ndarray:
-    """A drawn mask in the picture: the logits between the crop's pixels, above zero; the piece with the most of it."""
+def level_of(least: float) -> float:
+    """The logit of a probability."""
+    return float(np.log(least / (1 - least)))
+
+
+def mask_of(logit: np.ndarray, way: np.ndarray, shape, least: float = 0.5) -> np.ndarray:
+    """A drawn mask in the picture: the logits between the crop's pixels, above that of the probability `least`; the largest connected piece."""
+    logit = logit - level_of(least)
     full = cv2.warpAffine(logit, way, shape[::-1], flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_CONSTANT, borderValue=-9)
     _, labels, stats, _ = cv2.connectedComponentsWithStats((full > 0).astype(np.uint8), connectivity=8)
     return labels == 1 + stats[1:, cv2.CC_STAT_AREA].argmax() if len(stats) > 1 else full > 0
 
 
-def compared(net, pixels, median, targets, rng, margin: float = 6 / 18.4, occupied: np.ndarray | None = None) -> list[dict]:
+def compared(net, pixels, median, targets, rng, margin: float = 6 / 18.4, occupied: np.ndarray | None = None, inside: float = 0.5) -> list[dict]:
     """How each target is drawn from a box as a detector gives it: iou, kept, foreign, touching."""
     masks = [in_picture(t, pixels.shape) for t in targets]
     total = np.sum(masks, axis=0)
@@ -82,7 +90,7 @@ def compared(net, pixels, median, targets, rng, margin: float = 6 / 18.4, occupi
     logits, ways = drawn(net, pixels, boxes, median)
     rows = []
     for z, way, mask in zip(logits, ways, masks):
-        got = mask_of(z[0], way, pixels.shape)
+        got = mask_of(z[0], way, pixels.shape, inside)
         others = (total - mask) > 0 if occupied is None else occupied & ~mask
         near = cv2.dilate(mask.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
         rows.append(dict(iou=(got & mask).sum() / max((got | mask).sum(), 1), kept=(got & mask).sum() / max(mask.sum(), 1),
@@ -91,8 +99,10 @@ def compared(net, pixels, median, targets, rng, margin: float = 6 / 18.4, occupi
 
 
 def with_interval(rows: list[dict], measure) -> list[float]:
-    """A figure over rows with its 95 % interval over groups (patients)."""
+    """A figure over rows with its 95 % interval over groups (patients), where there are some."""
     from .release import interval
+    if len({r["group"] for r in rows}) < 3:
+        return [round(float(measure(rows)), 4)]
     low, high = interval([r["group"] for r in rows], lambda i: measure([rows[k] for k in i]), 200)
     return [round(float(v), 4) for v in (measure(rows), low, high)]
 
@@ -107,13 +117,13 @@ def summary(rows: list[dict], prefix: str) -> dict:
     return out
 
 
-def outline_rows(net, scenes_or_fields, seed: int = 3, margin: float = 6 / 18.4) -> list[dict]:
+def outline_rows(net, scenes_or_fields, seed: int = 3, margin: float = 6 / 18.4, inside: float = 0.5) -> list[dict]:
     """Masks of composed cells or of fields, compared."""
     rng, rows = np.random.default_rng(seed), []
     for s in scenes_or_fields:
         made = isinstance(s, scenes.Scene)
         pixels, targets = (s.image, s.targets) if made else (s.pixels, field_targets(s))
-        rows += [r | dict(group=s.group) for r in compared(net, pixels, s.median, targets, rng, margin, None if made else s.occupied)]
+        rows += [r | dict(group=s.group) for r in compared(net, pixels, s.median, targets, rng, margin, None if made else s.occupied, inside)]
     return rows
 
 
@@ -140,8 +150,9 @@ def landmark_rows(net, pixels, boxes, median, truths, least: float = 0.3) -> lis
     """Centromeres and way up against the truth; `truths`: (line in the picture, upright, places of the centromeres [k,2])."""
     rows = []
     for z, way, (line, upright, spots) in zip(*drawn(net, pixels, boxes, median), truths):
-        found = anatomy.peaks(z[1], z[0], least)
-        row = dict(found=len(found), true=len(spots))
+        every = anatomy.peaks(z[1], z[0], LOWEST)
+        found = [f for f in every if f[2] >= least]
+        row = dict(found=len(found), true=len(spots), scores=[f[2] for f in every])
         line = None if line is None else scenes.moved(line, way)
         if line is not None and len(spots) == 1:
             fine = pc.along(line, np.linspace(0, 1, 201))
@@ -197,25 +208,29 @@ def landmark_figures(rows: list[dict], prefix: str) -> dict:
 def freeze_centromere(net, paths: dict, data: Path) -> float:
     """The least score of a centromere: by which most held virtual and pki3 chromosomes have their right number."""
     singles = pc.Pieces(paths["pki3"])
-    held = [f for p in sorted(paths["virtual"].glob("*-held")) for f in ad.virtual_fields(p)]
-    best = (0.0, 0.3)
-    for least in (0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5):
-        right = lambda rows: np.mean([r["found"] == r["true"] for r in rows]) if rows else 0.0
-        score = right(single_rows(net, singles, singles.select("validation"), least)) + right(virtual_rows(net, held, least))
-        best = max(best, (float(score), least))
-    return best[1]
+    sets = [single_rows(net, singles, singles.select("validation")), virtual_rows(net, [f for p in sorted(paths["virtual"].glob("*-held")) for f in ad.virtual_fields(p)])]
+    right = lambda rows, least: np.mean([sum(s >= least for s in r["scores"]) == r["true"] for r in rows]) if rows else 0.0
+    return max((round(float(v), 2) for v in np.arange(LOWEST, 0.61, 0.05)), key=lambda least: sum(right(rows, least) for rows in sets))
 
 
-def figures(net, paths: dict, data: Path, split: str, many: int = 24, least: float = 0.3) -> dict:
+def freeze_mask(net, paths: dict) -> float:
+    """The probability from which a pixel is inside: by the mean IoU on composed validation cells."""
+    fields = anatomy.Fields(cache.Cache(paths["cil"]), pc.Pieces(paths["cil-pieces"]), "validation")
+    cells = composed_cells(fields, 8)
+    mean = {p: np.mean([r["iou"] for r in outline_rows(net, cells, inside=p)]) for p in (0.5, 0.55, 0.6, 0.65, 0.7)}
+    return max(mean, key=mean.get)
+
+
+def figures(net, paths: dict, data: Path, split: str, many: int = 24, least: float = 0.3, inside: float = 0.5) -> dict:
     """All figures of one split; of virtual slides with validation."""
     fields = anatomy.Fields(cache.Cache(paths["cil"]), pc.Pieces(paths["cil-pieces"]), split)
-    out = summary(outline_rows(net, composed_cells(fields, many)), f"{split}_composed")
-    out |= summary(outline_rows(net, ad.class_map_fields(data, split), margin=0.1), f"{split}_mfish")
+    out = summary(outline_rows(net, composed_cells(fields, many), inside=inside), f"{split}_composed")
+    out |= summary(outline_rows(net, ad.class_map_fields(data, split), margin=0.1, inside=inside), f"{split}_mfish")
     singles = pc.Pieces(paths["pki3"])
     out |= landmark_figures(single_rows(net, singles, singles.select(split), least), f"{split}_pki3")
     held = [f for p in sorted(paths["virtual"].glob("*-held")) for f in ad.virtual_fields(p)] if split == "validation" else []
     if held:
-        out |= summary(outline_rows(net, held, margin=0.1), "virtual") | landmark_figures(virtual_rows(net, held, least), "virtual")
+        out |= summary(outline_rows(net, held, margin=0.1, inside=inside), "virtual") | landmark_figures(virtual_rows(net, held, least), "virtual")
     return out
 
 

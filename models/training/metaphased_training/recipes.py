@@ -3,6 +3,8 @@
 import time
 from pathlib import Path
 
+import torch
+
 from . import anatomy, anatomy_data, audit, cache, candidates, classifier, detector, pack, readers
 from .nets import Anatomy, Classifier, Detector
 from .run import CHECKPOINTS, read_small, save_small
@@ -91,7 +93,10 @@ def outline_figures(data: Path, folder: Path, runs: Path, split: str, cells: int
     """Figures of the network of outlines: of a small checkpoint or of the run."""
     from . import anatomy_figures, export
     net = read_small(Anatomy, weights) if weights else export.load(Anatomy, runs / "anatomy")[0]
-    return anatomy_figures.figures(net, anatomy_paths(data, folder, split), data, split, cells)
+    net = net.to(memory_format=torch.channels_last)
+    paths = anatomy_data.build(data, folder)
+    frozen = dict(least=anatomy_figures.freeze_centromere(net, paths, data), inside=anatomy_figures.freeze_mask(net, paths))
+    return frozen | anatomy_figures.figures(net, anatomy_paths(data, folder, split), data, split, cells, **frozen)
 
 
 def compose(data: Path, folder: Path, out: Path, split: str, cells: int):
