@@ -327,9 +327,9 @@ Tensor `anatomy`, f32 [N,12,48,48], logits: three maps of 96 x 96 over the same 
   its place is the middle of the heat of the 5 x 5 pixels around. Of two nearer than `thresholds.centromere_apart` crop pixels the higher one counts. None, one, two or more.
 - Map 2, short arm: probability that a pixel of the mask lies in that half of the length which ends with the short arm's tip. Way up: take the middle line of the mask; if the probability falls along it (covariance with the
   share of the length over the pixels of the mask is negative) it begins with the short arm. Minus that covariance over the variance of the share, halved, says how sure (0 to 1). Means nothing outside of the mask."""
-             , """Truth of the masks is a threshold half way up the edge (cil, pki3, BioImLab), on M-FISH the hand-drawn class map, which is wider. Crowding of real spreads was imitated: whole chromosomes laid over each other and over
-real metaphases. Way up and centromeres of cil, BioImLab are fitted to the likeness of the class, those of pki3 have the published way up; on DAPI only virtual ones were seen, on solid stain imitated and virtual
-ones. Dicentrics and fragments were put together from parts or are virtual.
+             , """Truth of the masks is a threshold half way up the edge (cil), what is not ground (pki3, BioImLab; half a pixel wider), on M-FISH the hand-drawn class map, which is wider still. Crowding of real spreads was imitated: whole chromosomes laid over each other and over
+real metaphases. Centromeres of real chromosomes are fitted to the likeness of the class; so is the way up on cil and on those three in ten of M-FISH that leave no doubt, while pki3 and BioImLab have the published one. Solid stain was imitated
+or virtual. Dicentrics and fragments were put together from parts or are virtual.
 Not ready to be relied on for the way up and the centromere: chromosome 1 is mostly turned the wrong way (two in three), and of the short chromosomes (13 to 15, 19, 21, 22, Y) a fifth to two thirds of the centromeres lie farther than
 5 % of the length from the fitted place, which is itself unsure by a pixel. `thresholds.mask` suits G-band; on M-FISH 0.5 gives a median IoU of 0.913 on validation."""))
 
