@@ -34,7 +34,7 @@ def parser() -> argparse.ArgumentParser:
     for name in ("train", "train-all"):
         t = sub.add_parser(name, help="one network" if name == "train" else "all three networks in one time budget")
         if name == "train":
-            t.add_argument("what", choices=["detector", "metaphase", "single"])
+            t.add_argument("what", choices=["detector", "metaphase", "single", "anatomy"])
             t.add_argument("--start", type=Path, help="weights to start from: a file of checkpoints/")
             t.add_argument("--rate", type=float, help="peak learning rate; about half of a fresh run's does for --start")
         t.add_argument("--minutes", type=float, required=True, help="wall-clock budget; the same command resumes")
@@ -42,6 +42,14 @@ def parser() -> argparse.ArgumentParser:
         t.add_argument("--workers", type=int, default=0, help="processes that augment; 0 (inline) is best on a CPU")
         t.add_argument("--seed", type=int, default=1)
         t.add_argument("--steps", type=int, help="stop after so many steps (tests)")
+    f = sub.add_parser("outlines", help="figures of `anatomy`: masks, centromeres, way up")
+    f.add_argument("--weights", type=Path, help="a file of checkpoints/; default: the run")
+    f.add_argument("--split", default="validation", choices=["validation", "test"])
+    f.add_argument("--cells", type=int, default=24, help="composed cells; default %(default)s")
+    m = sub.add_parser("compose", help="write composed cells with their masks, laid out as `metaphased simulate` does")
+    m.add_argument("out", type=Path)
+    m.add_argument("--split", default="validation", choices=["train", "validation", "test"])
+    m.add_argument("--cells", type=int, default=24)
     c = sub.add_parser("compare", help="a network of the literature")
     c.add_argument("what", choices=["vgg19", "tiny-yolo", "yolov2-resnet50"])
     c.add_argument("--minutes", type=float, required=True)
@@ -58,7 +66,7 @@ def parser() -> argparse.ArgumentParser:
     k.add_argument("--scale", type=float, default=0.7)
     k.add_argument("--quality", type=int, default=60)
     e = sub.add_parser("export", help="model folders from finished runs, thresholds frozen on validation")
-    e.add_argument("what", nargs="+", choices=["detector", "metaphase", "single"])
+    e.add_argument("what", nargs="+", choices=["detector", "metaphase", "single", "anatomy"])
     e.add_argument("--models", type=Path, default=HERE.parents[2], help="where the model folders lie; default %(default)s")
     e.add_argument("--version", default="0.2.0")
     e.add_argument("--test", action="store_true", help="also measure the development test split (once, at the end)")
@@ -95,6 +103,10 @@ def main(argv=None):
         more |= dict(rate=a.rate) if getattr(a, "rate", None) else {}
         train = recipes.train_all if a.command == "train-all" else recipes.TASKS[a.what][0]
         train(a.data, a.cache, a.runs, a.minutes, **more)
+    elif a.command == "outlines":
+        print(json.dumps(recipes.outline_figures(a.data, a.cache, a.runs, a.split, a.cells, a.weights), indent=1))
+    elif a.command == "compose":
+        recipes.compose(a.data, a.cache, a.out, a.split, a.cells)
     elif a.command == "compare":
         run = a.runs / a.what
         if a.what == "vgg19":
@@ -108,7 +120,8 @@ def main(argv=None):
     elif a.command == "pack":
         pack.write(a.data, a.out, a.scale, a.quality)
     elif a.int8:
-        quantise.export(a.what, a.models, a.int8, recipes.caches(a.data, a.cache), a.data, a.signed)
+        places = recipes.anatomy_paths(a.data, a.cache, "validation") if a.what == ["anatomy"] else recipes.caches(a.data, a.cache)
+        quantise.export(a.what, a.models, a.int8, places, a.data, a.signed)
     else:
         release.export(a.what, a.data, a.cache, a.runs, a.models, a.version, a.test)
 

@@ -24,14 +24,19 @@ def sizes(w: float, h: float, median: float) -> np.ndarray:
     return np.log(np.array([np.hypot(w, h), w, h], np.float32) / np.float32(median))
 
 
-def cut(grey: np.ndarray, box, side: float, pad: int = BACKGROUND, stretch=(1.0, 1.0)) -> np.ndarray:
-    """Bilinear samples on a 192 x 192 lattice over the square, averaged two by two: [96,96] uint8."""
+def lattice(box, side: float, stretch=(1.0, 1.0)) -> np.ndarray:
+    """The matrix [2,3] from pixels of the source (a whole number is a pixel's middle) to the 192 x 192 places that a crop is sampled at."""
     n = 2 * SIZE
     cx, cy = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
     fx, fy = n / side * stretch[0], n / side * stretch[1]
     # Source index of lattice point i: cx - 0.5 + (i + 0.5 - n / 2) / f.
-    m = np.array([[fx, 0, n / 2 - 0.5 - fx * (cx - 0.5)], [0, fy, n / 2 - 0.5 - fy * (cy - 0.5)]])
-    fine = cv2.warpAffine(grey, m, (n, n), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=pad)
+    return np.array([[fx, 0, n / 2 - 0.5 - fx * (cx - 0.5)], [0, fy, n / 2 - 0.5 - fy * (cy - 0.5)]])
+
+
+def cut(grey: np.ndarray, box, side: float, pad: int = BACKGROUND, stretch=(1.0, 1.0)) -> np.ndarray:
+    """Bilinear samples on a 192 x 192 lattice over the square, averaged two by two: [96,96] uint8."""
+    n = 2 * SIZE
+    fine = cv2.warpAffine(grey, lattice(box, side, stretch), (n, n), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=pad)
     return cv2.resize(fine, (SIZE, SIZE), interpolation=cv2.INTER_AREA)
 
 

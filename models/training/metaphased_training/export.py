@@ -17,7 +17,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from . import CLASSES, cache, crops, readers
 from .classifier import REACH
 from .detector import MEAN, STD
-from .nets import Classifier, Detector, DetectorExport
+from .nets import Anatomy, AnatomyExport, Classifier, Detector, DetectorExport
 
 OPSET = 17
 #: Tensors of at least so many values are kept in half precision.
@@ -235,6 +235,20 @@ def classifier(run: Path, folder: Path, stains: list[str], calibration: dict, fi
         dict(task="classifier", name=folder.name, version=version, description=description), files,
         dict(input=table, output=dict(decoding="logits", tensor="logits", classes=CLASSES, other=True, activation="soft maximum over the first 25 logits", **refinement(net)),
              calibration=calibration, trained=trained(c, notes), figures=figures)))
+
+
+def anatomy(run: Path, folder: Path, thresholds: dict, figures: dict, version: str, notes: dict):
+    """Writes the model folder of the network of outlines (without its card)."""
+    net, c = load(Anatomy, run)
+    torch.manual_seed(0)
+    inputs = dict(chromosome=torch.randn(5, 2, crops.SIZE, crops.SIZE))
+    files = write_files(AnatomyExport(net), inputs, "anatomy", {"chromosome": {0: "n"}, "anatomy": {0: "n"}}, folder, dict(f32=2e-4, f16=0.06))
+    table = dict(tensor="chromosome", **{**COMMON, "channels": 2}, size=crops.SIZE, pad=cache.BACKGROUND, stains=["g-band", "giemsa", "dapi", "q-band"],
+                 crop=dict(**crops.FIELD, supersample=2), mask="box", view="field", background=dict(percentile=cache.BACKGROUND_PERCENTILE, level=cache.BACKGROUND))
+    (folder / "model.toml").write_text(manifest(
+        dict(task="anatomy", name=folder.name, version=version, description="Mask, centromeres and way up of the chromosome in a box of a metaphase"), files,
+        dict(input=table, output=dict(decoding="maps", tensor="anatomy", maps=["mask", "centromere", "short-arm"], subpixel=2, activation="sigmoid of each"),
+             thresholds=thresholds, trained=trained(c, notes), figures=figures)))
 
 
 def refinement(net: Classifier) -> dict:

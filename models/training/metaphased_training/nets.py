@@ -147,3 +147,54 @@ def flops(net: nn.Module, *inputs) -> float:
 def parameters(net: nn.Module) -> int:
     """Number of trainable parameters."""
     return sum(p.numel() for p in net.parameters())
+
+
+class Anatomy(nn.Module):
+    """A small encoder and decoder over the classifier's crop: draws the chromosome of the box in the middle.
+
+    Input `chromosome` [N,2,S,S] (grey, box). Output [N,3,S,S], logits: the chromosome's mask; heat of its centromeres; and, inside the mask, that a
+    pixel lies in the half of the length that ends with the short arm's tip.
+    """
+
+    def __init__(self, widths=(16, 32, 48, 96), deep: int = 1, blocks: int = 1, wide: bool = False):
+        super().__init__()
+        self.config = dict(widths=list(widths), deep=deep, blocks=blocks, wide=wide)
+        a, b, c, d = widths
+        self.s2 = conv_bn(2, a, 4, 2, p=1)
+        self.s4 = conv_bn(a, b, 3, 2)
+        self.s8 = nn.Sequential(conv_bn(b, c, 3, 2), *[conv_bn(c, c) for _ in range(blocks)])
+        self.s16 = nn.Sequential(conv_bn(c, d, 3, 2), *[Block(d) for _ in range(deep)])
+        self.lat8 = conv_bn(d, c, 1, act=False)
+        self.mix8 = conv_bn(c, c) if wide else nn.Identity()
+        self.lat4 = conv_bn(c, b, 1, act=False)
+        self.mix4 = conv_bn(b, b)
+        self.lat2 = conv_bn(b, a, 1, act=False)
+        self.mix2 = nn.Sequential(nn.Conv2d(a, a, 3, 1, 1, groups=a, bias=False), nn.BatchNorm2d(a), nn.ReLU(inplace=True), conv_bn(a, a, 1))
+        self.out = nn.Conv2d(a, 12, 1)
+        with torch.no_grad():
+            self.out.bias[4:8] = -4.0
+
+    def forward(self, chromosome):
+        return F.pixel_shuffle(self.maps(chromosome), 2)
+
+    def maps(self, chromosome):
+        """The same with the pixels of each two by two as channels: [N,12,S/2,S/2], channel 4 k + 2 (row) + column of map k."""
+        up = lambda x: F.interpolate(x, scale_factor=2.0, mode="nearest")
+        x2 = self.s2(chromosome)
+        x4 = self.s4(x2)
+        x8 = self.s8(x4)
+        y8 = self.mix8(F.relu(x8 + up(self.lat8(self.s16(x8)))))
+        y4 = self.mix4(F.relu(x4 + up(self.lat4(y8))))
+        y2 = self.mix2(F.relu(x2 + up(self.lat2(y4))))
+        return self.out(y2)
+
+
+class AnatomyExport(nn.Module):
+    """The network as shipped: four channels a map, which spares engines the reordering."""
+
+    def __init__(self, net: Anatomy):
+        super().__init__()
+        self.net = net
+
+    def forward(self, chromosome):
+        return self.net.maps(chromosome)

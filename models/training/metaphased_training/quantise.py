@@ -82,7 +82,7 @@ class Session:
     def __call__(self, *inputs: torch.Tensor) -> torch.Tensor:
         out = self.session.run(None, {k: np.ascontiguousarray(v.float().numpy()) for k, v in zip(self.names, inputs)})[0]
         raw = torch.from_numpy(out)
-        if raw.ndim == 4:  # exported detectors give distances in pixels, the trainer's decoding takes logarithms of cells
+        if raw.ndim == 4 and self.names == ["image"]:  # exported detectors give distances in pixels, the trainer's decoding takes logarithms of cells
             raw = torch.cat([torch.log(raw[:, :4] / self.stride), raw[:, 4:]], 1)
         return raw
 
@@ -91,6 +91,8 @@ def feeds_and_measure(what: str, places: dict[str, Path], data: Path, cells: int
     """Inputs of real training cells for a model's ranges, and a function that measures a `Session` on validation."""
     from . import cache, classifier, detector, readers, release
     rows = lambda images, split, n: images.select(split)[:: max(1, len(images.select(split)) // n)]
+    if what == "anatomy":
+        return anatomy_feeds_and_measure(places, data, cells)
     if what == "detector":
         coarse = cache.Cache(places["coarse"])
         feeds = [dict(image=detector.to_input(detector.pad_to(coarse[i].pixels)[None]).contiguous().numpy()) for i in rows(coarse, "train", cells)]
@@ -106,6 +108,24 @@ def feeds_and_measure(what: str, places: dict[str, Path], data: Path, cells: int
         views = classifier.singles_views([s for s in sets if s.split == "validation"])
     feeds = [dict(chromosome=classifier.to_input(g, m).contiguous().numpy(), size=s.astype(np.float32)) for g, m, s in given]
     return feeds, lambda net: dict(accuracy=classifier.accuracy(classifier.logits(net, *views[:3]), views[3]))
+
+
+def anatomy_feeds_and_measure(places: dict[str, Path], data: Path, cells: int):
+    """The same of the network of outlines, whose examples are composed."""
+    from . import anatomy, anatomy_data, classifier
+    made = anatomy_data.source(places, data, "train")
+    rng = np.random.default_rng(7)
+    feeds = [dict(chromosome=classifier.to_input(*made.draw(rng, 24)[:2]).contiguous().numpy()) for _ in range(cells)]
+    held = anatomy_data.held_batches(places, data)
+
+    def measure(net) -> dict:
+        out = {}
+        for name, batch in held.items():
+            z = anatomy.answers(net, *batch[:2])
+            iou, up = anatomy.overlap(z, batch[2]), anatomy.upward(z, batch[3])
+            out |= {f"{name}_iou": np.median(iou), f"{name}_p10": np.percentile(iou, 10)} | ({f"{name}_up": np.mean(up[np.isfinite(up)] > 0)} if np.isfinite(up).any() else {})
+        return out
+    return feeds, measure
 
 
 def export(what: list[str], models: Path, out: Path, places: dict[str, Path], data: Path, signed: bool = False) -> dict:

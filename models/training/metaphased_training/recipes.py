@@ -3,8 +3,10 @@
 import time
 from pathlib import Path
 
-from . import audit, cache, candidates, classifier, detector, pack, readers
-from .nets import Classifier, Detector
+import torch
+
+from . import anatomy, anatomy_data, audit, cache, candidates, classifier, detector, pack, readers
+from .nets import Anatomy, Classifier, Detector
 from .run import CHECKPOINTS, read_small, save_small
 
 #: Scale of the detector's input against cil's frames, and the median box diagonal that this gives.
@@ -75,13 +77,45 @@ def cross_validate(what: str, data: Path, folder: Path, runs: Path, minutes: flo
     return folds.cross_validate(lambda p: folds.singles_source(items, what, p, parts), runs / f"folds-{what}", minutes, parts, **more)
 
 
-TASKS = {"detector": (train_detector, 0.5), "metaphase": (train_metaphase, 0.35), "single": (train_single, 0.15)}
+def train_anatomy(data: Path, folder: Path, runs: Path, minutes: float, **more):
+    """The network that draws a box's chromosome. Virtual slides take part that lie in `anatomy/virtual` of the cache (held ones in folders that end in -held)."""
+    paths = anatomy_data.build(data, folder)
+    return anatomy.train(anatomy_data.source(paths, data, "train"), anatomy_data.held_batches(paths, data), runs / "anatomy", minutes, **more)
+
+
+def anatomy_paths(data: Path, folder: Path, split: str) -> dict[str, Path]:
+    """Caches and libraries that hold a split's chromosomes."""
+    paths = anatomy_data.build(data, folder)
+    return anatomy_data.build_test(data, folder) if split == "test" else paths
+
+
+def outline_figures(data: Path, folder: Path, runs: Path, split: str, cells: int, weights: Path | None = None) -> dict:
+    """Figures of the network of outlines: of a small checkpoint or of the run."""
+    from . import anatomy_figures, export
+    net = read_small(Anatomy, weights) if weights else export.load(Anatomy, runs / "anatomy")[0]
+    net = net.to(memory_format=torch.channels_last)
+    paths = anatomy_data.build(data, folder)
+    frozen = dict(least=anatomy_figures.freeze_centromere(net, paths, data), inside=anatomy_figures.freeze_mask(net, paths))
+    return frozen | anatomy_figures.figures(net, anatomy_paths(data, folder, split), data, split, cells, **frozen)
+
+
+def compose(data: Path, folder: Path, out: Path, split: str, cells: int):
+    """Composed cells of one split as a folder that `metaphased evaluate` reads."""
+    from . import anatomy_figures, pieces
+    paths = anatomy_paths(data, folder, split)
+    fields = anatomy.Fields(cache.Cache(paths["cil"]), pieces.Pieces(paths["cil-pieces"]), split)
+    anatomy_figures.write_composed(fields, out, cells)
+
+
+TASKS = {"detector": (train_detector, 0.5), "metaphase": (train_metaphase, 0.35), "single": (train_single, 0.15), "anatomy": (train_anatomy, 0.0)}
 
 
 def train_all(data: Path, folder: Path, runs: Path, minutes: float, **more):
     """All three, one after the other, in shares of the minutes; the same command goes on where it was cut off."""
     started, bands = time.monotonic(), runs / "bands.pt"
     for name, (train, share) in TASKS.items():
+        if not share:
+            continue
         print(f"{name}: {minutes * share:.1f} minutes ({(time.monotonic() - started) / 60:.1f} used)", flush=True)
         train(data, folder, runs, minutes * share, start=bands if name == "single" else None, **more)
         if name == "metaphase":

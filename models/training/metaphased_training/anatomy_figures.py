@@ -1,0 +1,254 @@
+"""Figures of the network of outlines in pixels of the picture, as its users get them: masks of composed and of M-FISH cells, centromeres, way up."""
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from . import anatomy, anatomy_data as ad, cache, crops, outlines, pieces as pc, scenes
+
+#: Share of a composed cell's chromosomes that are laid across, beside or against another.
+CROWDED = 0.45
+#: Side of a composed cell in median box diagonals, and how many chromosomes it has.
+SIDE, MANY = 7.0, 46
+#: Least score of a centromere that is looked at when the least one told is chosen.
+LOWEST = 0.1
+#: A centromere is right within this share of the length.
+NEAR = 0.05
+
+
+def real_ground(grey: np.ndarray, side: int) -> np.ndarray:
+    """The ground of a metaphase without its chromosomes: what is dark is filled from around it, with the grain of the rest."""
+    clear = cv2.erode((grey > 205).astype(np.uint8), outlines.disc(5)).astype(np.float32)
+    smooth = cv2.GaussianBlur(grey * clear, (0, 0), 25) / np.maximum(cv2.GaussianBlur(clear, (0, 0), 25), 1e-3)
+    smooth = np.where(cv2.GaussianBlur(clear, (0, 0), 25) > 0.02, smooth, cache.BACKGROUND)
+    grain = np.where(clear > 0, grey - smooth, 0)
+    grain += np.where(clear > 0, 0, np.roll(grain, grain.shape[1] // 3, axis=1))
+    out = np.clip(smooth + grain, 0, 255).astype(np.uint8)
+    return cv2.resize(out, (side, side), interpolation=cv2.INTER_LINEAR)
+
+
+def composed_cell(rng, field: scenes.Field) -> scenes.Scene:
+    """A cell of the single chromosomes of one real cell, on its ground, as crowded as real ones are."""
+    side = int(SIDE * field.median)
+    made = scenes.Scene(real_ground(field.pixels, side), field.median, depth=np.zeros((side, side), np.uint8), group=field.group)
+    for n in range(MANY):
+        scenes.lay(rng, made, field.pieces[n % len(field.pieces)], 0.05, apart=rng.random() > CROWDED)
+    return made
+
+
+def composed_cells(fields, many: int, seed: int = 11) -> list[scenes.Scene]:
+    """Composed cells of the fields that have the most single chromosomes."""
+    rng = np.random.default_rng(seed)
+    rich = [k for k in range(len(fields)) if len(fields[k].pieces) >= 12]
+    step = max(1, len(rich) // many)
+    return [composed_cell(rng, fields[k]) for k in rich[::step][:many]]
+
+
+def in_picture(own: scenes.Target, shape) -> np.ndarray:
+    """A target's mask in its scene."""
+    return cv2.warpAffine(own.mask, own.to, shape[::-1], flags=cv2.INTER_LINEAR) > 127
+
+
+def field_targets(field: scenes.Field) -> list[scenes.Target]:
+    """The known chromosomes of a field where they lie."""
+    return [scenes.target_of(p, np.array([[1.0, 0, p.corner[0]], [0, 1.0, p.corner[1]]])) for p in field.pieces]
+
+
+def drawn(net, pixels: np.ndarray, boxes: np.ndarray, median: float):
+    """For each box the logits and the matrix from the picture's pixels to those of the crop."""
+    grey, inside, ways = [], [], []
+    half = np.array([[0.5, 0, -0.25], [0, 0.5, -0.25]])
+    for b in boxes:
+        w, h = b[2] - b[0], b[3] - b[1]
+        side = crops.square_side(w, h, median, crops.FIELD)
+        grey.append(crops.cut(pixels, b, side)), inside.append(crops.mask(w, h, side)), ways.append(scenes.chained(half, crops.lattice(b, side)))
+    return anatomy.answers(net, np.stack(grey), np.stack(inside)), ways
+
+
+def level_of(least: float) -> float:
+    """The logit of a probability."""
+    return float(np.log(least / (1 - least)))
+
+
+def mask_of(logit: np.ndarray, way: np.ndarray, shape, least: float = 0.5) -> np.ndarray:
+    """A drawn mask in the picture: the logits between the crop's pixels, above that of the probability `least`; the largest connected piece."""
+    logit = logit - level_of(least)
+    full = cv2.warpAffine(logit, way, shape[::-1], flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_CONSTANT, borderValue=-9)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats((full > 0).astype(np.uint8), connectivity=8)
+    return labels == 1 + stats[1:, cv2.CC_STAT_AREA].argmax() if len(stats) > 1 else full > 0
+
+
+def compared(net, pixels, median, targets, rng, margin: float = 6 / 18.4, occupied: np.ndarray | None = None, inside: float = 0.5) -> list[dict]:
+    """How each target is drawn from a box as a detector gives it: iou, kept, foreign, touching."""
+    masks = [in_picture(t, pixels.shape) for t in targets]
+    total = np.sum(masks, axis=0)
+    wide = pc.WIDTH * median
+    boxes = np.stack([t.bounds + np.array([-1, -1, 1, 1]) * margin * wide for t in targets])
+    boxes = boxes + rng.normal(0, 0.02, boxes.shape) * np.tile(boxes[:, 2:] - boxes[:, :2], 2)
+    logits, ways = drawn(net, pixels, boxes, median)
+    rows = []
+    for z, way, mask in zip(logits, ways, masks):
+        got = mask_of(z[0], way, pixels.shape, inside)
+        others = (total - mask) > 0 if occupied is None else occupied & ~mask
+        near = cv2.dilate(mask.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+        rows.append(dict(iou=(got & mask).sum() / max((got | mask).sum(), 1), kept=(got & mask).sum() / max(mask.sum(), 1),
+                         foreign=(got & others & ~mask).sum() / max(got.sum(), 1), touching=bool((near & others).any())))
+    return rows
+
+
+def with_interval(rows: list[dict], measure) -> list[float]:
+    """A figure over rows with its 95 % interval over groups (patients), where there are some."""
+    from .release import interval
+    if len({r["group"] for r in rows}) < 3:
+        return [round(float(measure(rows)), 4)]
+    low, high = interval([r["group"] for r in rows], lambda i: measure([rows[k] for k in i]), 200)
+    return [round(float(v), 4) for v in (measure(rows), low, high)]
+
+
+def summary(rows: list[dict], prefix: str) -> dict:
+    """Medians, tenth percentiles and means of compared masks; of all and of those that touch or cross."""
+    out = {}
+    for name, part in ((prefix, rows), (f"{prefix}_touching", [r for r in rows if r["touching"]])):
+        if part:
+            out |= {f"{name}_iou": with_interval(part, lambda v: np.median([r["iou"] for r in v])), f"{name}_p10": with_interval(part, lambda v: np.percentile([r["iou"] for r in v], 10)),
+                    f"{name}_kept": with_interval(part, lambda v: np.mean([r["kept"] for r in v])), f"{name}_foreign": with_interval(part, lambda v: np.mean([r["foreign"] for r in v])), f"{name}_n": len(part)}
+    return out
+
+
+def outline_rows(net, scenes_or_fields, seed: int = 3, margin: float = 6 / 18.4, inside: float = 0.5) -> list[dict]:
+    """Masks of composed cells or of fields, compared."""
+    rng, rows = np.random.default_rng(seed), []
+    for s in scenes_or_fields:
+        made = isinstance(s, scenes.Scene)
+        pixels, targets = (s.image, s.targets) if made else (s.pixels, field_targets(s))
+        rows += [r | dict(group=s.group) for r in compared(net, pixels, s.median, targets, rng, margin, None if made else s.occupied, inside)]
+    return rows
+
+
+def short_arm_up(z: np.ndarray) -> tuple[np.ndarray, float] | None:
+    """Middle line of a drawn mask in the crop, turned so that the short arm comes first, and how sure that is (0 to 1)."""
+    mask = z[0] > 0
+    if mask.sum() < 30:
+        return None
+    line = outlines.axis(mask)
+    if line is None:
+        m = outlines.principal_turn(mask)
+        ys, xs = np.nonzero(mask)
+        along = (m @ np.stack([xs, ys, np.ones_like(xs)]))[1]
+        line = (np.array([[0, along.min()], [0, along.max()]]) - m[:, 2]) @ m[:, :2]
+        line = outlines.resampled(line.astype(np.float32), 24)
+    ys, xs = np.nonzero(mask)
+    t = ((np.stack([xs, ys], 1)[:, None] - line[None]) ** 2).sum(2).argmin(1) / (len(line) - 1)
+    tip = 1 / (1 + np.exp(-z[2][mask]))
+    lean = -np.cov(tip, t)[0, 1] / max(t.var(), 1e-6)
+    return (line if lean > 0 else line[::-1]), min(abs(float(lean)) / 2, 1.0)
+
+
+def landmark_rows(net, pixels, boxes, median, truths, least: float = 0.3) -> list[dict]:
+    """Centromeres and way up against the truth; `truths`: (line in the picture, upright, places of the centromeres [k,2])."""
+    rows = []
+    for z, way, (line, upright, spots) in zip(*drawn(net, pixels, boxes, median), truths):
+        every = anatomy.peaks(z[1], z[0], LOWEST)
+        found = [f for f in every if f[2] >= least]
+        row = dict(found=len(found), true=len(spots), scores=[f[2] for f in every])
+        line = None if line is None else scenes.moved(line, way)
+        if line is not None and len(spots) == 1:
+            fine = pc.along(line, np.linspace(0, 1, 201))
+            share = lambda p: ((fine - np.array(p)) ** 2).sum(1).argmin() / 200
+            row["error"] = abs(share(found[0][:2]) - share(scenes.moved(spots, way)[0])) if found else 1.0
+        if upright and line is not None:
+            told = short_arm_up(z)
+            row["up"] = bool(told and ((told[0][-1] - told[0][0]) * (line[-1] - line[0])).sum() > 0)
+            row["sure"] = told[1] if told else 0.0
+        rows.append(row)
+    return rows
+
+
+def single_rows(net, library: pc.Pieces, indices, least: float = 0.3) -> list[dict]:
+    """Landmarks of cut chromosomes, each alone on ground."""
+    rows = []
+    for i in indices:
+        p = library[i]
+        if p.centromeres is None:
+            continue
+        pad = 8
+        grey = np.pad(np.rint(p.clear * (cache.BACKGROUND / 255)).astype(np.uint8), pad, constant_values=cache.BACKGROUND)
+        own = scenes.target_of(p, np.array([[1.0, 0, pad], [0, 1.0, pad]]))
+        one = landmark_rows(net, grey, own.bounds[None], p.median, [(own.line, True, own.centromeres)], least)[0]
+        rows.append(one | dict(label=p.label, group=str(library.index["group"][i]), index=int(i)))
+    return rows
+
+
+def virtual_rows(net, fields, least: float = 0.3) -> list[dict]:
+    """Landmarks of virtual cells."""
+    rows = []
+    for f in fields:
+        targets = field_targets(f)
+        found = landmark_rows(net, f.pixels, np.stack([t.bounds for t in targets]), f.median, [(t.line, t.upright, t.centromeres) for t in targets], least)
+        rows += [r | dict(group=f.group) for r in found]
+    return rows
+
+
+def landmark_figures(rows: list[dict], prefix: str) -> dict:
+    """Share of centromeres within NEAR of the length, of right counts and of right ways up."""
+    placed, known = [r for r in rows if "error" in r], [r for r in rows if "up" in r]
+    out = {f"{prefix}_centromere": with_interval(placed, lambda v: np.mean([r["error"] <= NEAR for r in v])), f"{prefix}_centromere_n": len(placed),
+           f"{prefix}_count": with_interval(rows, lambda v: np.mean([r["found"] == r["true"] for r in v]))}
+    for k in (0, 1, 2):
+        part = [r["found"] for r in rows if r["true"] == k]
+        if part and prefix == "virtual":
+            out |= {f"{prefix}_count_of_{k}": [round(float(np.mean([f == k for f in part])), 4)], f"{prefix}_count_of_{k}_n": len(part)}
+    if known:
+        out |= {f"{prefix}_up": with_interval(known, lambda v: np.mean([r["up"] for r in v])), f"{prefix}_up_n": len(known)}
+    return out
+
+
+def freeze_centromere(net, paths: dict, data: Path) -> float:
+    """The least score of a centromere: by which most held virtual and pki3 chromosomes have their right number."""
+    singles = pc.Pieces(paths["pki3"])
+    sets = [single_rows(net, singles, singles.select("validation")), virtual_rows(net, [f for p in sorted(paths["virtual"].glob("*-held")) for f in ad.virtual_fields(p)])]
+    right = lambda rows, least: np.mean([sum(s >= least for s in r["scores"]) == r["true"] for r in rows]) if rows else 0.0
+    return max((round(float(v), 2) for v in np.arange(LOWEST, 0.61, 0.05)), key=lambda least: sum(right(rows, least) for rows in sets))
+
+
+def freeze_mask(net, paths: dict) -> float:
+    """The probability from which a pixel is inside: by the mean IoU on composed validation cells."""
+    fields = anatomy.Fields(cache.Cache(paths["cil"]), pc.Pieces(paths["cil-pieces"]), "validation")
+    cells = composed_cells(fields, 8)
+    mean = {p: np.mean([r["iou"] for r in outline_rows(net, cells, inside=p)]) for p in (0.5, 0.55, 0.6, 0.65, 0.7)}
+    return max(mean, key=mean.get)
+
+
+def figures(net, paths: dict, data: Path, split: str, many: int = 24, least: float = 0.3, inside: float = 0.5) -> dict:
+    """All figures of one split; of virtual slides with validation."""
+    fields = anatomy.Fields(cache.Cache(paths["cil"]), pc.Pieces(paths["cil-pieces"]), split)
+    out = summary(outline_rows(net, composed_cells(fields, many), inside=inside), f"{split}_composed")
+    out |= summary(outline_rows(net, ad.class_map_fields(data, split), margin=0.1, inside=inside), f"{split}_mfish")
+    singles = pc.Pieces(paths["pki3"])
+    out |= landmark_figures(single_rows(net, singles, singles.select(split), least), f"{split}_pki3")
+    held = [f for p in sorted(paths["virtual"].glob("*-held")) for f in ad.virtual_fields(p)] if split == "validation" else []
+    if held:
+        out |= summary(outline_rows(net, held, margin=0.1, inside=inside), "virtual") | landmark_figures(virtual_rows(net, held, least), "virtual")
+    return out
+
+
+def write_composed(fields, folder: Path, many: int):
+    """Composed cells as `metaphased simulate` writes its own: pictures, masks (index + 1, 65535 where chromosomes cross), truth.jsonl."""
+    (folder / "masks").mkdir(parents=True, exist_ok=True)
+    lines = []
+    for n, made in enumerate(composed_cells(fields, many)):
+        masks = [in_picture(t, made.image.shape) for t in made.targets]
+        labels = np.zeros(made.image.shape, np.uint16)
+        for k, m in enumerate(masks):
+            labels[m] = k + 1
+        labels[np.sum(masks, axis=0) > 1] = 65535
+        name = f"cell{n:05}.png"
+        cv2.imwrite(str(folder / name), made.image), cv2.imwrite(str(folder / "masks" / name), labels)
+        numbers = lambda v: [[round(float(x), 1) for x in p] for p in v]
+        known = [dict(index=k, box=[round(float(v), 1) for v in (*t.bounds[:2], *(t.bounds[2:] - t.bounds[:2]))], cut=False) |
+                 ({} if t.line is None else dict(axis=numbers(t.line + 0.5))) | ({} if t.centromeres is None else dict(centromeres=numbers(t.centromeres + 0.5)))
+                 for k, t in enumerate(made.targets)]
+        lines.append(json.dumps(dict(image=name, mask=f"masks/{name}", stain="g-band", size=list(made.image.shape[::-1]), cells=[dict(cell=0, group=made.group, chromosomes=known)])))
+    (folder / "truth.jsonl").write_text("\n".join(lines) + "\n")

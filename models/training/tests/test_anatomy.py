@@ -1,0 +1,250 @@
+"""Outlines, composed pictures, landmarks, the network that draws. Everything on synthetic chromosomes."""
+
+import json
+import tomllib
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from metaphased_training import anatomy, anatomy_data as ad, anatomy_figures as af, cache, classifier, crops, export, landmarks, nets, outlines, pieces as pc, readers, release, scenes
+from metaphased_training.run import Run, read_small, save_small
+
+WIDTH = 18
+TINY = dict(widths=(8, 8, 16, 16))
+
+
+def bar(length: int = 80, angle: float = 0.0, waist: float = 0.35, pad: int = 16) -> np.ndarray:
+    """A banded chromosome on ground 220, its constriction at `waist` of the length from the upper end; dark bands near that end only."""
+    y = np.linspace(0, 1, length)[:, None]
+    half = (WIDTH / 2) * (1 - 0.45 * np.exp(-(((y - waist) / 0.04) ** 2)))
+    x = np.abs(np.arange(WIDTH + 6)[None] - (WIDTH + 5) / 2)
+    tone = np.where(y < 0.5, 70 + 40 * np.sin(y * 40), 120)
+    picture = np.where(x <= half, tone, 220).astype(np.uint8)
+    side = length + 2 * pad
+    big = np.full((side, side), 220, np.uint8)
+    big[pad : pad + length, (side - WIDTH - 6) // 2 :][:, : WIDTH + 6] = picture
+    turn = cv2.getRotationMatrix2D(((side - 1) / 2, (side - 1) / 2), angle, 1.0)
+    return cv2.GaussianBlur(cv2.warpAffine(big, turn, (side, side), borderValue=220), (0, 0), 0.8)
+
+
+def piece(length: int = 80, upright: bool = True) -> pc.Piece:
+    """A piece cut out of `bar`."""
+    grey = bar(length)
+    own, level = outlines.outline(grey, WIDTH, (12, 12, grey.shape[1] - 12, grey.shape[0] - 12))
+    return pc.Piece(np.rint(255 * np.minimum(grey / level, 1)).astype(np.uint8), own.astype(np.uint8) * 255, 3, 100.0, outlines.axis(own, pc.POINTS), upright, 0.35, (0, 0))
+
+
+@pytest.fixture
+def library(tmp_path):
+    """Upright chromosomes of two classes that differ in where the constriction lies; some for validation."""
+    rows = []
+    for n in range(24):
+        p = piece(60 + n)
+        p.label, p.centromere = 3, np.nan
+        rows.append((p, str(n), f"g{n % 6}", "validation" if n % 6 == 5 else "train", n // 6))
+    return pc.write(rows, tmp_path / "library")
+
+
+def test_an_outline_lies_half_way_up_the_edge_and_leaves_a_neighbour_out():
+    grey = bar(80)
+    grey[:, :12] = np.minimum(grey[:, :12], 90)
+    own, level = outlines.outline(grey, WIDTH, (30, 14, 84, 98))
+    wide = own[60:90].sum(1).mean()
+    assert level == 220 and abs(wide - WIDTH) < 1.6 and not own[:, :20].any()
+    assert outlines.clean(own, WIDTH, (42, 11, 70, 101), 5)
+    assert not outlines.clean(own, WIDTH, (0, 0, 112, 112), 5)
+
+
+def test_a_middle_line_goes_from_tip_to_tip_downwards():
+    own, _ = outlines.outline(bar(90, 30), WIDTH, (5, 5, 117, 117))
+    line = outlines.axis(own)
+    length = np.hypot(*np.diff(line, axis=0).T).sum()
+    assert line[0, 1] < line[-1, 1] and abs(length - 90) < 5
+    corner = np.zeros((80, 80), bool)
+    corner[10:70, 10:26] = corner[54:70, 10:70] = True
+    corner[10:26, 10:70] = True
+    assert outlines.axis(corner) is None
+
+
+def test_the_constriction_is_found_where_the_class_has_it():
+    p = piece()
+    wide, _ = outlines.profiles(p.clear, p.mask > 127, p.line, WIDTH)
+    shape = (wide / np.median(wide))[None]
+    near = landmarks.constrictions(shape, np.array([3]), np.full(24, 0.33))
+    far = landmarks.constrictions(shape, np.array([3]), np.full(24, 0.7))
+    assert abs(near[0] - 0.35) < 0.03 and abs(far[0] - 0.7) < 0.1
+
+
+def test_the_way_up_is_told_by_the_likeness_of_the_class(library):
+    shapes, _ = landmarks.measured(library)
+    like = np.repeat(np.nanmean(shapes, 0)[None], 24, 0)
+    over = np.arange(24) % 2 == 0
+    line = library.index["line"].copy()
+    line[over] = line[over][:, ::-1]
+    library.say(np.zeros(24, bool), line, np.full(24, np.nan))
+    landmarks.fit_unknown(library, like, np.full(24, 0.35))
+    assert library.index["upright"].all()
+    assert (library.index["line"][:, 0, 1] < library.index["line"][:, -1, 1]).all()
+    assert np.abs(library.index["centromere"] - 0.35).max() < 0.05
+
+
+@pytest.mark.parametrize("light", [False, True])
+def test_absorbances_multiply_and_light_adds(light):
+    rng = np.random.default_rng(1)
+    scene = scenes.Scene(np.full((200, 200), 110, np.uint8), 100.0, light=light)
+    half = np.full((20, 20), 128, np.uint8)
+    scenes.over(rng, scene, half, np.array([[1.0, 0, 90], [0, 1, 90]]), np.array([90, 90, 110, 110]), 0.0)
+    assert scene.image[100, 100] == pytest.approx(110 - 220 * (1 - 128 / 255) if light else 110 * 128 / 255, abs=1.5)
+    assert scene.image[50, 50] == 110
+
+
+def test_a_target_lies_where_its_picture_was_laid():
+    rng = np.random.default_rng(2)
+    for apart in (False, True):
+        scene = scenes.Scene(np.full((340, 340), 220, np.uint8), 100.0, depth=np.zeros((340, 340), np.uint8))
+        for _ in range(3):
+            scenes.lay(rng, scene, scenes.bowed(rng, piece()), apart=apart)
+        masks = [af.in_picture(t, scene.image.shape) for t in scene.targets]
+        dark = scene.image < 175
+        union = np.any(masks, axis=0)
+        assert len(masks) == 3 and (dark & union).sum() / (dark | union).sum() > 0.9
+        assert not apart or np.sum(masks, axis=0).max() == 1
+        for t, m in zip(scene.targets, masks):
+            ys, xs = np.nonzero(m)
+            assert np.abs(t.bounds - [xs.min(), ys.min(), xs.max() + 1, ys.max() + 1]).max() < 2
+            spot = t.centromeres[0].round().astype(int)
+            assert m[spot[1], spot[0]]
+
+
+def test_truths_of_an_example_agree_with_its_crop_in_every_orientation():
+    scene = scenes.Scene(np.full((200, 200), 220, np.uint8), 100.0)
+    p = piece()
+    to = np.array([[1.0, 0, 40], [0, 1, 40]])
+    own = scenes.target_of(p, to)
+    scenes.over(np.random.default_rng(0), scene, p.clear, to, own.bounds, 0.0)
+    made = scenes.example(scene, own, own.bounds + np.array([-5, -5, 5, 5]), 100.0)
+    for k in range(8):
+        grey, box, cover, way, heat = anatomy.flipped(made, k)
+        dark, inside = grey < 170, cover > 127
+        assert (dark & inside).sum() / (dark | inside).sum() > 0.9 and box[inside].all()
+        y, x = np.unravel_index(heat.argmax(), heat.shape)
+        assert inside[y, x]
+        known = ~np.isnan(way)
+        assert abs(float(way[y // 2, x // 2]) - 0.35) < 0.06 and known.sum() > 50
+        # The dark bands lie in the short arm's half.
+        small = grey.reshape(48, 2, 48, 2).mean((1, 3))
+        assert small[known & (way < 0.45)].mean() < small[known & (way > 0.55)].mean() - 10
+        assert [round(v) for f in anatomy.peaks(np.log(np.clip(heat, 1e-4, 0.999) / (1 - np.clip(heat, 1e-4, 0.999))), np.where(inside, 5.0, -5.0)) for v in f[:2]] == [x, y]
+
+
+def test_joined_chromosomes_have_as_many_centromeres_as_centric_parts():
+    rng = np.random.default_rng(4)
+    for kind, many in (("dicentric", 2), ("rejoined", 1), ("fragment", 0)):
+        made = [m for m in (scenes.joined(rng, piece(), piece(70), kind) for _ in range(12)) if m is not None]
+        assert len(made) >= 5 and all(len(m.centromeres) == many and not m.upright for m in made)
+        for m in made:
+            assert cv2.connectedComponents((m.mask > 127).astype(np.uint8))[0] == 2
+            assert all(m.mask[int(round(y)), int(round(x))] > 127 for x, y in m.centromeres)
+
+
+def test_a_map_of_classes_gives_overlaps_to_both_and_leaves_touching_homologues_out():
+    m = np.zeros((120, 120), np.uint8)
+    m[20:28, 10:60], m[5:50, 30:38] = 1, 2
+    m[20:28, 30:38] = 255
+    m[80:90, 10:60], m[60:110, 90:100] = 1, 2
+    m[110:118, 10:70] = 3
+    found = {(v, int(mask.sum())) for mask, v in pc.class_map_masks(m)}
+    assert (0, 50 * 8) in found and (1, 45 * 8) in found and not any(v == 2 for v, _ in found)
+
+
+def test_losses_fall_on_one_batch_and_unknown_landmarks_cost_nothing(library):
+    rng = np.random.default_rng(0)
+    landmarks_of(library)
+    source = anatomy.Source({}, dict(pki3=(library, library.select("train"))))
+    batch = source.draw(rng, 24)
+    x, cover, way, heat = anatomy.tensors(batch, "cpu")
+    torch.manual_seed(0)
+    net = nets.Anatomy(**TINY)
+    blind = anatomy.losses(net(x), cover, torch.full_like(way, np.nan), torch.full_like(heat, np.nan))
+    assert blind["heat"] == 0 and blind["way"] == 0
+    optimiser, values = torch.optim.AdamW(net.parameters(), 5e-3), []
+    for _ in range(30):
+        loss = sum(anatomy.losses(net(x), cover, way, heat).values())
+        optimiser.zero_grad(), loss.backward(), optimiser.step()
+        values.append(float(loss.detach()))
+    assert values[-1] < 0.7 * values[0]
+
+
+def landmarks_of(library):
+    """Gives the pieces of a library the landmarks that `bar` draws."""
+    n = len(library)
+    library.say(np.ones(n, bool), library.index["line"], np.full(n, 0.35))
+
+
+def test_the_training_resumes_and_is_exported_as_its_card_says(library, tmp_path):
+    landmarks_of(library)
+    make = lambda split: anatomy.Source({}, dict(pki3=(library, library.select(split))))
+    held = dict(ground=anatomy.held_out(make("validation"), 12))
+    first = anatomy.train(make("train"), held, tmp_path / "anatomy", 5, batch=8, max_steps=2, **TINY)
+    again = anatomy.train(make("train"), held, tmp_path / "anatomy", 5, batch=8, max_steps=4, **TINY)
+    assert first.step == 2 and again.step == 4 and {"ground_iou", "ground_up"} <= set(again.rows[-1])
+    thresholds = dict(mask=0.5, centromere=0.3, centromere_apart=3)
+    export.anatomy(tmp_path / "anatomy", tmp_path / "model", thresholds, dict(a=[0.5]), "0.1.0", dict(data=["pki3"], licences={}))
+    toml = tomllib.loads((tmp_path / "model/model.toml").read_text())
+    assert toml["task"] == "anatomy" and toml["input"]["crop"] == dict(margin=1.3, floor=0.9, supersample=2) and toml["output"]["maps"][0] == "mask"
+    import onnxruntime
+    net, _ = export.load(nets.Anatomy, tmp_path / "anatomy")
+    x = torch.randn(3, 2, crops.SIZE, crops.SIZE)
+    got = onnxruntime.InferenceSession(str(tmp_path / "model/model.onnx"), providers=["CPUExecutionProvider"]).run(None, dict(chromosome=x.numpy()))[0]
+    with torch.no_grad():
+        want = net(x).numpy()
+    assert got.shape == (3, 12, 48, 48)
+    for k, y, c in ((0, 10, 33), (1, 47, 2), (2, 94, 95)):
+        assert np.allclose(got[:, 4 * k + 2 * (y % 2) + c % 2, y // 2, c // 2], want[:, k, y, c], atol=2e-2)
+
+
+def test_a_drawn_mask_comes_back_to_its_place_in_the_picture():
+    """The network is stood in for: it answers with what is dark in the crop."""
+    grey = np.full((300, 260), 220, np.uint8)
+    grey[90:170, 100:118] = 90
+
+    class Dark(torch.nn.Module):
+        def forward(self, x):
+            dark = -x[:, :1] * 4 - 2
+            return torch.cat([dark, dark * 0 - 9, dark * 0], 1)
+    logits, ways = af.drawn(Dark(), grey, np.array([[95.0, 85, 123, 175]]), 100.0)
+    got = af.mask_of(logits[0, 0], ways[0], grey.shape)
+    want = grey < 150
+    assert af.mask_of(logits[0, 0], ways[0], grey.shape, 0.9).sum() < got.sum() < af.mask_of(logits[0, 0], ways[0], grey.shape, 0.1).sum()
+    assert (got & want).sum() / (got | want).sum() > 0.93
+    target = scenes.Target(want.astype(np.uint8) * 255, np.eye(2, 3), scenes.hull_of(want.astype(np.uint8) * 255), None, False, None)
+    row = af.compared(Dark(), grey, 100.0, [target], np.random.default_rng(0))[0]
+    assert row["iou"] > 0.93 and row["foreign"] == 0 and not row["touching"]
+
+
+def test_composed_cells_are_written_with_their_truth(library, tmp_path):
+    landmarks_of(library)
+    grey = np.full((500, 500), 220, np.uint8)
+    own = [library[i] for i in range(14)]
+    field = scenes.Field(grey, 100.0, np.zeros((0, 4), np.float32), own, group="g1")
+    af.write_composed([field], tmp_path / "cells", 1)
+    row = json.loads((tmp_path / "cells/truth.jsonl").read_text())
+    labels = cv2.imread(str(tmp_path / "cells/masks/cell00000.png"), cv2.IMREAD_UNCHANGED)
+    known = row["cells"][0]["chromosomes"]
+    assert labels.dtype == np.uint16 and len(known) > 30 and set(np.unique(labels)) - {0, 65535} <= set(range(1, len(known) + 1))
+    back = ad.virtual_chromosome(dict(known[0], ring=False, dicentric=False, fragment=False, **{"class": "1"}), labels, 100.0)
+    x, y, w, h = known[0]["box"]
+    assert back is not None and abs(back.mask.shape[0] - h) < 9 and abs(back.mask.shape[1] - w) < 9
+
+
+def test_what_the_audit_doubts_and_whose_colour_is_drawn_in_is_left_out(tmp_path, monkeypatch):
+    from metaphased_training import audit
+    rows = [dict(image="a", group="a", split="train", box="", classes="", reason="colour in the shipped file (arrows drawn in)")]
+    (tmp_path / "cil.csv").write_text(",".join(audit.HEADER) + "\n" + "\n".join(",".join(r[k] for k in audit.HEADER) for r in rows) + "\n")
+    monkeypatch.setattr(audit, "AUDIT", tmp_path)
+    cells = [readers.Cell(n, n, s, lambda: bar(), [[10.0, 10, 90, 100]] * 12, [1] * 12) for n, s in (("a", "train"), ("b", "train"), ("c", "test"), ("d", "validation"))]
+    monkeypatch.setattr(readers, "cil", lambda _: iter(cells))
+    made = ad.cil_cells(tmp_path, tmp_path / "cache", "train", "validation")
+    assert set(made.names) == {"b", "d"}
