@@ -137,6 +137,7 @@ impl Daemon {
         for case in contexts.iter().filter_map(|context| context.sample().case) {
             records.reopen_configured(&case, &Timestamp::now().to_string())?;
         }
+        records.catch_up(&Timestamp::now().to_string())?;
         let pipeline = Pipeline::start(parts)?;
         let (outbox, commands) = command_channel(COMMAND_CAPACITY);
         let session =

@@ -140,6 +140,8 @@ struct Entry {
     cells: Vec<Cell>,
     /// Index of each in `cells`.
     places: HashMap<Uuid, usize>,
+    /// Revision of each cell of the case, of whatever assay.
+    revisions: HashMap<Uuid, u32>,
     tally: DoseTally,
     records: HashMap<Uuid, DicentricRecord>,
     subject: Subject,
@@ -154,6 +156,12 @@ struct Entry {
 impl Entry {
     fn put(&mut self, cell: &Cell, assay: Assay) {
         self.changed += 1;
+        let known = self.revisions.entry(cell.cell).or_default();
+        if *known >= cell.revision {
+            // The store has it in a later revision, which is here already.
+            return;
+        }
+        *known = cell.revision;
         if assay == Assay::Dicentric {
             if let Some(before) = self.records.remove(&cell.cell) {
                 self.tally.remove(&before);
@@ -196,6 +204,16 @@ pub struct Acknowledged {
     pub follow: FrameCommit,
 }
 
+impl Entry {
+    /// Whether there is a cell that `assay` can say something of.
+    fn speaks_of(&self, assay: Assay) -> bool {
+        match assay {
+            Assay::Karyotype => self.cells.iter().any(|cell| cell.dicentric.is_none()),
+            Assay::Dicentric => !self.records.is_empty(),
+        }
+    }
+}
+
 /// The open cases. Cloning shares them.
 #[derive(Debug, Clone)]
 pub struct CaseBook {
@@ -220,6 +238,8 @@ impl CaseBook {
         for row in reader.cells_of_case(case)? {
             entry.put(&row.cell()?, self.settings.assay);
         }
+        // That it was read is no change.
+        entry.changed = 0;
         if let Some(text) = reader.case(case)?.and_then(|record| record.subject) {
             // Written by `set_subject` from the same struct; what another version wrote must not stop the dose.
             entry.subject = serde_json::from_str(&text).unwrap_or_else(|error| {
@@ -271,9 +291,24 @@ impl CaseBook {
         self.entries().remove(case);
     }
 
-    /// Opens a case that is in the store, so that its documents are made again with the present settings.
-    pub fn refresh(&self, case: &str) {
-        self.open(&mut self.entries(), case).changed += 1;
+    /// Opens every case whose documents do not rest on all of its cells as the store has them: a crash came between
+    /// the cells and the documents. They are made again with the next [`Self::changes`].
+    ///
+    /// # Errors
+    /// What the store said.
+    pub fn catch_up(&self) -> Result<(), StoreError> {
+        for case in self.store.reader().cases_behind()? {
+            let mut entries = self.entries();
+            let entry = self.open(&mut entries, &case);
+            if entry.speaks_of(self.settings.assay) {
+                tracing::info!(case, "the documents of the case are older than its cells: they are made again");
+                entry.changed += 1;
+            } else {
+                // The cells of another assay: the documents of then are right.
+                entries.remove(&case);
+            }
+        }
+        Ok(())
     }
 
     /// Documents of the cases that changed since they were last published, and what becomes of their alarms. Nothing
@@ -301,6 +336,7 @@ impl CaseBook {
             Assay::Dicentric => self.dose(entry, time, &mut change),
         };
         change.commit.latest.extend(latest);
+        change.commit.values.push((Store::documents_key(case), entry.revisions.len().to_string()));
         change
     }
 

@@ -172,6 +172,16 @@ impl RecordService {
         }
     }
 
+    /// Stores and publishes the cases that a crash left behind their cells; called at the start.
+    ///
+    /// # Errors
+    /// What the store said.
+    pub fn catch_up(&self, time: &str) -> Result<(), StoreError> {
+        self.cases.catch_up()?;
+        self.publish_cases(time);
+        Ok(())
+    }
+
     /// Stores and publishes the cases that changed. What the store does not take stays as it was and is tried again with
     /// the next call.
     pub fn publish_cases(&self, time: &str) {

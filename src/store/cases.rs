@@ -66,6 +66,9 @@ pub struct Erased {
     pub images: u64,
 }
 
+/// Begins the name of the value of [`Store::documents_key`].
+const DOCUMENTS: &str = "documents/";
+
 impl Store {
     /// Writes a review: the audit line, the cell at its new revision (when a cell was changed) and the messages that
     /// follow, in one transaction. `follow.cells` stays empty.
@@ -84,6 +87,7 @@ impl Store {
                     }
                     Some(_) => put_cell(transaction, cell, None)?,
                 };
+                forget_documents(transaction, cell.case.as_deref())?;
             }
             insert_review(transaction, review)?;
             put_follow(transaction, follow)?;
@@ -107,8 +111,14 @@ impl Store {
                     params![case, subject],
                 )
                 .map_err(StoreError::sql("keep the subject data of a case"))?;
-            Ok(())
+            forget_documents(transaction, Some(case))
         })
+    }
+
+    /// Name of the value that says on how many cells the documents of a case rest, all at their latest revision. A
+    /// review of a cell and new subject data take it away, the next documents set it again; it goes with the case.
+    pub fn documents_key(case: &str) -> String {
+        format!("{DOCUMENTS}{case}")
     }
 
     /// Name of the value that keeps the alarm of a case; it goes with the case.
@@ -175,6 +185,7 @@ impl Store {
         run("DELETE FROM set_aside WHERE case_id = ?1")?;
         run("DELETE FROM reviews WHERE case_id = ?1")?;
         transaction.execute("DELETE FROM meta WHERE key = ?1", [Self::alarm_key(case)]).map_err(&sql)?;
+        forget_documents(transaction, Some(case))?;
         let cells = run("DELETE FROM cells WHERE case_id = ?1")?;
         run("DELETE FROM cases WHERE id = ?1")?;
         self.0.depth.fetch_sub(waiting as u64, std::sync::atomic::Ordering::Relaxed);
@@ -201,6 +212,16 @@ fn revision(transaction: &Transaction<'_>, cell: Uuid) -> Result<Option<u32>, St
         .query_row("SELECT revision FROM cells WHERE id = ?1", [cell.to_string()], |row| row.get(0))
         .optional()
         .map_err(StoreError::sql("read a cell"))
+}
+
+/// The documents of a case no longer rest on what the store has.
+fn forget_documents(transaction: &Transaction<'_>, case: Option<&str>) -> Result<(), StoreError> {
+    if let Some(case) = case {
+        transaction
+            .execute("DELETE FROM meta WHERE key = ?1", [Store::documents_key(case)])
+            .map_err(StoreError::sql("note that a case has changed"))?;
+    }
+    Ok(())
 }
 
 fn insert_review(transaction: &Transaction<'_>, review: &ReviewRecord) -> Result<(), StoreError> {
@@ -274,6 +295,20 @@ impl StoreReader {
     /// What SQLite said.
     pub fn case(&self, id: &str) -> Result<Option<CaseRecord>, StoreError> {
         self.one("read a case", &format!("{CASE_COLUMNS} WHERE id = ?1"), [id], case_record)
+    }
+
+    /// Cases whose documents do not rest on all of their cells (see [`Store::documents_key`]).
+    ///
+    /// # Errors
+    /// What SQLite said.
+    pub fn cases_behind(&self) -> Result<Vec<String>, StoreError> {
+        self.rows(
+            "compare the cases with their cells",
+            "SELECT case_id FROM cells WHERE case_id IS NOT NULL GROUP BY case_id
+             HAVING CAST(count(*) AS TEXT) IS NOT (SELECT value FROM meta WHERE key = ?1 || case_id)",
+            [DOCUMENTS],
+            |row| row.get(0),
+        )
     }
 
     /// The audit of a case with those of its cells, oldest first.

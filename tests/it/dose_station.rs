@@ -18,7 +18,7 @@ use metaphased::{
     config::{Config, DoseConfig},
     records::{CaseBook, CaseBookSettings, RecordService},
     station::{CommandError, RecordCommand, ReviewAction},
-    store::{CellCommit, DATABASE, FrameCommit, Message, Store, StoreError, StoreOptions},
+    store::{CellCommit, DATABASE, FrameCommit, Message, ReviewRecord, Store, StoreError, StoreOptions},
     web::{EventKind, LiveHub},
 };
 use rand::SeedableRng;
@@ -222,6 +222,61 @@ fn a_restart_neither_raises_an_alarm_again_nor_forgets_it() {
     let dose = station.tick();
     assert_eq!((dose.alarm, dose.cells.counted), (AlarmState::Acknowledged, 110));
     assert_eq!(station.alarms(), ["raised", "acknowledged"]);
+}
+
+#[test]
+fn a_crash_between_the_cells_and_their_case_is_mended_at_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut station = Station::open(folder.path(), alarm_at(0.5, false));
+    let cells = station.exposed(2.0, 100);
+    station.store(&cells);
+    let document = |station: &Station| station.records.store.reader().case(CASE).unwrap().unwrap().dose;
+    assert_eq!(document(&station), None, "the process ends before the case is published");
+
+    // Neither cell nor command comes.
+    drop(station);
+    let station = Station::open(folder.path(), alarm_at(0.5, false));
+    station.records.catch_up("2026-11-22T12:00:00Z").unwrap();
+    assert_eq!((station.dose().alarm, station.dose().cells.seen), (AlarmState::Raised, 100));
+    assert_eq!(station.alarms(), ["raised"]);
+
+    // What is up to date is left alone.
+    let changes = || station.records.store.reader().latest_after(0, 100).unwrap();
+    let before = changes();
+    station.records.catch_up("2026-11-22T12:00:01Z").unwrap();
+    assert_eq!((changes(), station.alarms().len()), (before, 1));
+
+    // A review whose consequences the crash took away.
+    let mut corrected = cells[0].clone();
+    corrected.revision += 1;
+    corrected.dicentric = None;
+    let review = ReviewRecord { by: "ana".into(), case: Some(CASE.into()), ..ReviewRecord::default() };
+    station.records.store.review(&review, Some(&corrected), &FrameCommit::default()).unwrap();
+    drop(station);
+    let station = Station::open(folder.path(), alarm_at(0.5, false));
+    station.records.catch_up("2026-11-22T12:00:02Z").unwrap();
+    assert_eq!(station.dose().cells.seen, 99);
+}
+
+#[test]
+fn a_crash_leaves_no_karyotyped_case_behind_its_cells() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path(), StoreOptions::default()).unwrap();
+    let commit = |number| {
+        let cell = sample_cell(number, Some("K/1"), Verdict::Normal);
+        let cells = vec![CellCommit { cell, crops: Vec::new(), thumbnail: None, image: None }];
+        FrameCommit { cells, ..FrameCommit::default() }
+    };
+    store.commit(&(0..5).map(commit).collect::<Vec<_>>()).unwrap();
+    let settings = CaseBookSettings::from_config(&Config::default()).unwrap();
+    let cases = CaseBook::new(settings, store.clone());
+    let records =
+        RecordService { store: store.clone(), cases, karyotype: KaryotypeSettings::default(), hub: LiveHub::new([]) };
+    records.catch_up("2026-11-22T12:00:00Z").unwrap();
+    let state = store.reader().case("K/1").unwrap().unwrap().state.expect("a document");
+    assert_eq!(serde_json::from_str::<Value>(&state).unwrap()["cells"]["seen"], 5);
+    let retained = store.reader().latest_after(0, 10).unwrap();
+    assert_eq!(retained.iter().map(|row| row.topic.as_str()).collect::<Vec<_>>(), ["case/K%2F1"]);
 }
 
 #[test]
