@@ -24,7 +24,7 @@ pub fn print(text: &str) -> Result<(), Failure> {
 /// Writes `value` to stdout as JSON on one line.
 ///
 /// # Errors
-/// As [`print`]; exit code 70 when the value cannot be written as JSON.
+/// As [`print()`]; exit code 70 when the value cannot be written as JSON.
 pub fn print_json(value: &impl Serialize) -> Result<(), Failure> {
     let text = serde_json::to_string(value)
         .map_err(|error| Failure::new(Exit::Internal, format!("the result cannot be written as JSON: {error}")))?;

@@ -6,7 +6,7 @@
 //! width, straightened picture). Grey levels of a prepared plane mean the same for every stain: chromosomes are dark on
 //! [`BACKGROUND`].
 //!
-//! From a detector's boxes: [`Crop`] -> [`ChromosomeMask`] (the chromosome without its surroundings; [`isolate`] without
+//! From a detector's boxes: [`Crop`] -> [`ChromosomeMask`] (the chromosome without its surroundings; [`isolate()`] without
 //! its neighbours, too) -> [`ChromosomeProfile`] (length, bands and widths along its axis).
 
 mod axis;

@@ -1,6 +1,6 @@
 //! The karyotype of whole cells against what is known of them, on real and on edited cells.
 //!
-//! The networks run once ([`gather`]); what they gave is interpreted as the daemon does it ([`outcome`]).
+//! The networks run once ([`gather()`]); what they gave is interpreted as the daemon does it ([`outcome`]).
 //! What is public here serves the fit of the settings in `tools/fit`.
 
 mod cases;
