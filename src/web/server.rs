@@ -171,7 +171,7 @@ impl Bound {
     /// When the socket fails.
     pub async fn serve(self, parts: WebParts, stop: impl Future<Output = ()> + Send) -> Result<(), WebError> {
         let listener = tokio::net::TcpListener::from_std(self.listener)?;
-        let (tell_stop, stopping) = watch::channel(false);
+        let (stop_sender, stopping) = watch::channel(false);
         let app = App {
             guard: Arc::new(guard::Guard::new(self.address, &self.options.hosts, self.options.token.as_deref())),
             metrics: Arc::new(metrics::Metrics::new(parts.health.clone())),
@@ -184,13 +184,13 @@ impl Bound {
         tokio::select! {
             () = &mut server => {}
             () = stop => {
-                tell_stop.send_replace(true);
+                stop_sender.send_replace(true);
                 // Someone who will not hang up does not hold the daemon.
                 let _ = tokio::time::timeout(DRAIN_TIMEOUT, server).await;
             }
         }
-        for teller in publishers {
-            teller.abort();
+        for publisher in publishers {
+            publisher.abort();
         }
         Ok(())
     }

@@ -1,5 +1,5 @@
-//! What each class looks like, in the order 1 to 22, X, Y. Written by `cargo run --release -p metaphased-fit -- profiles DATA
-//! --write`; do not edit.
+//! What each class looks like, in the order 1 to 22, X, Y. Converted from an earlier run; `cargo run --release -p
+//! metaphased-fit -- profiles DATA --write` writes new ones.
 
 use crate::structure_screen::ClassProfile;
 

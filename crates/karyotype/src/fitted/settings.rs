@@ -1,6 +1,6 @@
 //! How cells are interpreted. Fitted on validation persons with classifier-metaphase@4aae869023df and
-//! detector-metaphase@4485b7e85a6b, and kept for classifier-metaphase@9a49e0d6b807. Written by `cargo run --release -p
-//! metaphased-fit -- karyotype DATA --write`; do not edit.
+//! detector-metaphase@4485b7e85a6b, and kept for classifier-metaphase@9a49e0d6b807. Converted from that fit;
+//! `cargo run --release -p metaphased-fit -- karyotype DATA --write` fits and writes new ones.
 
 use domain::SexDisclosure;
 
