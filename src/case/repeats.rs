@@ -18,7 +18,7 @@ const MIN_COMMON_BOXES: usize = 15;
 const PROPOSING: usize = 4;
 
 /// Cells that a new one is compared with box by box: the latest that repeat no other. A usual case has fewer.
-const COMPARED: usize = 500;
+const COMPARED: usize = 200;
 /// Older cells of overlapping fields, and older cells whose largest chromosomes lie alike, that are compared as well.
 const COMPARED_OLDER: usize = 16;
 /// Largest chromosomes whose triples an older cell is found by.
@@ -401,23 +401,23 @@ mod tests {
 
     #[test]
     fn a_metaphase_is_known_again_after_hundreds_of_others() {
-        let mut cells: Vec<Cell> = (0..560).map(|n| strewn(n + 1, (0.0, 0.0))).collect();
+        let mut cells: Vec<Cell> = (0..300).map(|n| strewn(n + 1, (0.0, 0.0))).collect();
         let first: Vec<usize> = (0..40).map(|n| n * 2).collect();
         let seen: Vec<Cell> = first.iter().map(|&n| again(&cells[n], n as u32, 2, n % 3)).collect();
         cells.extend(seen);
         let found = repeats(&cells);
-        assert!(found[..560].iter().all(Option::is_none), "no two of them are alike");
-        let known = found[560..].iter().zip(&first).filter(|(found, first)| **found == Some(**first)).count();
+        assert!(found[..300].iter().all(Option::is_none), "no two of them are alike");
+        let known = found[300..].iter().zip(&first).filter(|(found, first)| **found == Some(**first)).count();
         assert!(known >= 39, "{known} of 40");
 
         // Where the stage is known, the field decides, however much of the cell lies outside.
-        let mut cells: Vec<Cell> = (0..560).map(|n| at(strewn(n + 1, (0.0, 0.0)), f64::from(n) * 150.0)).collect();
+        let mut cells: Vec<Cell> = (0..300).map(|n| at(strewn(n + 1, (0.0, 0.0)), f64::from(n) * 150.0)).collect();
         let seen: Vec<Cell> = first.iter().map(|&n| again(&cells[n], n as u32, 6, 9)).collect();
         cells.extend(seen);
         let found = repeats(&cells);
         let wanted: Vec<Option<usize>> = first.iter().map(|n| Some(*n)).collect();
-        let far = each_with_each(&cells[..])[560..].to_vec();
-        assert_eq!(found[560..].to_vec(), far);
+        let far = each_with_each(&cells[..])[300..].to_vec();
+        assert_eq!(found[300..].to_vec(), far);
         assert!(far.iter().zip(&wanted).filter(|(a, b)| a == b).count() > 30, "most are alike at all: {far:?}");
     }
 
