@@ -29,6 +29,19 @@ const TRIES_BEFORE_REPORT: u32 = 3;
 /// Whether a file (path within the folder, its page behind `#`) was processed before.
 pub type IsDone = Box<dyn Fn(&str, FileStamp) -> bool + Send>;
 
+/// Attempts at a file whose reading has ended the process each time, after which it is not read any more.
+const FATAL_ATTEMPTS: u32 = 2;
+
+/// Keeps over a crash which file was being read, so that one that ends the process is not read for ever.
+pub trait Attempts: Send {
+    /// Notes that a file (path within the folder, its page behind `#`) is read from now on. Gives how often that was
+    /// noted before and not followed by [`Self::end`].
+    fn begin(&mut self, file: &str, stamp: FileStamp) -> u32;
+
+    /// Notes that it has been read, or set aside.
+    fn end(&mut self, file: &str);
+}
+
 /// What a folder source needs to know.
 pub struct FolderSettings {
     /// Name of the source.
@@ -47,6 +60,10 @@ pub struct FolderSettings {
     pub settle: Duration,
     /// Measures that time; times of files are compared with each other only, never with a clock.
     pub clock: Arc<dyn Clock>,
+    /// Most memory that a picture may take while it is read, in bytes.
+    pub picture_bytes: u64,
+    /// Which files are being read.
+    pub attempts: Box<dyn Attempts>,
     /// What outlives the loss of the folder.
     pub memory: Arc<Mutex<FolderMemory>>,
 }
@@ -113,9 +130,10 @@ impl FolderSource {
     /// When it is not there or is no folder.
     pub fn open(settings: FolderSettings) -> Result<Self, SourceError> {
         check_folder(&settings.path)?;
+        let most = settings.picture_bytes;
         let source = Self {
             settings,
-            open_file: Box::new(ImageFile::open),
+            open_file: Box::new(move |path| ImageFile::open_within(path, most)),
             waiting: VecDeque::new(),
             looks: HashMap::new(),
             retries: BTreeMap::new(),
@@ -308,7 +326,22 @@ impl FolderSource {
             return None;
         }
         let file = self.open.as_mut()?;
-        match file.image.read(page, |bytes| buffers.take(bytes).ok()) {
+        let attempts = &mut self.settings.attempts;
+        let mut before = None;
+        // Waiting for a buffer is no attempt: only what follows can end the process.
+        let read = file.image.read(page, |bytes| {
+            let buffer = buffers.take(bytes).ok()?;
+            let failed = *before.insert(attempts.begin(&name, stamp));
+            (failed < FATAL_ATTEMPTS).then_some(buffer)
+        });
+        if before.is_some() {
+            attempts.end(&name);
+        }
+        if let Some(failed @ FATAL_ATTEMPTS..) = before {
+            let text = format!("reading it has ended the process {failed} times: it is not read any more");
+            return Some(self.bad(&name, stamp, RejectReason::Unreadable, text));
+        }
+        match read {
             Ok(page) => Some(self.frame(page, name, stamp)),
             Err(FileError::NoBuffer) => Some(Capture::NoBuffer),
             // Its other pages wait with this one: those handed on are not read again.
@@ -341,7 +374,8 @@ impl FolderSource {
             stage_um: page.facts.stage_um,
             um_per_px: page.facts.um_per_px.or(self.settings.um_per_px),
             file: Some(name.into()),
-            stamp: Some(stamp),
+            // In a loop each reading counts.
+            stamp: (self.settings.repeat != Repeat::Loop).then_some(stamp),
             truth: None,
             flags: FrameFlags::default(),
         };

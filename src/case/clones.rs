@@ -5,11 +5,15 @@
 //! in-situ culture descend from one: there a change must be seen in two colonies as well (Cheung et al. 1990 and
 //! Featherstone et al. 1994 count colonies as independent).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashSet},
+    sync::Arc,
+};
 
 use uuid::Uuid;
 
-use domain::{Cell, Sample};
+use super::CellFacts;
+use domain::Sample;
 use karyotype::iscn::{
     Base, Body, CellLine, Cells, Item, Karyotype, Origin, SexChromosomes, SexComplement, Sign, Span, sort_items,
 };
@@ -19,7 +23,7 @@ use karyotype::iscn::{
 pub(super) struct Counted {
     pub cell: Uuid,
     /// Colony of an in-situ culture; cells without one count as one colony, since nothing distinguishes them.
-    colony: Option<String>,
+    colony: Option<Arc<str>>,
     ploidy: u32,
     sex: SexChromosomes,
     items: Vec<Item>,
@@ -27,7 +31,7 @@ pub(super) struct Counted {
 
 impl Counted {
     /// None when the cell has no readable karyotype.
-    pub fn of(cell: &Cell) -> Option<Self> {
+    pub fn of(cell: &CellFacts) -> Option<Self> {
         let karyotype: Karyotype = cell.karyotype.iscn.as_deref()?.parse().ok()?;
         let line = karyotype.lines.into_iter().next()?;
         let Base::Sex(sex) = line.base else { return None };
@@ -186,6 +190,7 @@ pub(super) fn lines(cells: &[Counted], sample: Sample) -> (Vec<Line>, Vec<Chance
         }
     }
     let independent = |of: &[Uuid]| {
+        let of: HashSet<&Uuid> = of.iter().collect();
         sample != Sample::InSitu || colonies(cells.iter().filter(|c| of.contains(&c.cell))) >= COLONIES_NEEDED
     };
     let clonal: BTreeSet<&str> = bearers
@@ -213,20 +218,29 @@ pub(super) fn lines(cells: &[Counted], sample: Sample) -> (Vec<Line>, Vec<Chance
         .iter()
         .map(|own| own.keys().map(String::as_str).filter(|name| clonal.contains(name)).collect())
         .collect();
-    loop {
-        let size = |set: &BTreeSet<&str>| sets.iter().filter(|other| *other == set).count();
-        let enough = |set: &BTreeSet<&str>| {
-            let all_losses = set.iter().all(|name| bearers[name].1.is_loss());
-            set.is_empty() || size(set) >= if all_losses { 3 } else { 2 }
+    // How many cells have each combination, and the last of them. Those that are enough stay so: they only gain.
+    let mut sizes: BTreeMap<BTreeSet<&str>, (usize, usize)> = BTreeMap::new();
+    for (number, set) in sets.iter().enumerate() {
+        let (size, last) = sizes.entry(set.clone()).or_default();
+        (*size, *last) = (*size + 1, number);
+    }
+    let enough = |set: &BTreeSet<&str>, size: usize| {
+        let all_losses = set.iter().all(|name| bearers[name].1.is_loss());
+        set.is_empty() || size >= if all_losses { 3 } else { 2 }
+    };
+    sizes.retain(|set, (size, _)| enough(set, *size));
+    for (number, set) in sets.iter_mut().enumerate().filter(|(_, set)| !set.is_empty()) {
+        if sizes.contains_key(set) {
+            continue;
+        }
+        let contained = sizes.iter_mut().filter(|(other, _)| other.len() < set.len() && other.is_subset(set));
+        *set = match contained.max_by_key(|(other, (_, last))| (other.len(), *last)) {
+            Some((other, (_, last))) => {
+                *last = number.max(*last);
+                other.clone()
+            }
+            None => BTreeSet::new(),
         };
-        let Some(odd) = sets.iter().position(|set| !enough(set)) else { break };
-        let fallback = sets
-            .iter()
-            .filter(|set| set.len() < sets[odd].len() && set.is_subset(&sets[odd]) && enough(set))
-            .max_by_key(|set| set.len())
-            .cloned()
-            .unwrap_or_default();
-        sets[odd] = fallback;
     }
     let usual = usual_sex(cells);
     let mut lines: Vec<(BTreeSet<&str>, SexChromosomes, Line)> = Vec::new();

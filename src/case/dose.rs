@@ -81,33 +81,55 @@ pub struct DoseTally {
     by_machine: u64,
 }
 
+/// What a cell adds to a tally.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Scored {
+    counted: Result<(), NotCounted>,
+    dicentrics: u32,
+    rings: u32,
+    fragments: u32,
+    by: ScoredBy,
+}
+
+impl From<&DicentricRecord> for Scored {
+    fn from(record: &DicentricRecord) -> Self {
+        Self {
+            counted: counted(record),
+            dicentrics: record.counts.dicentric_equivalents(),
+            rings: record.counts.rings,
+            fragments: record.counts.fragments,
+            by: record.scored_by,
+        }
+    }
+}
+
 impl DoseTally {
     /// Adds a cell.
-    pub fn add(&mut self, record: &DicentricRecord) {
-        self.change(record, |count| *count += 1, |sum, n| *sum += n);
+    pub fn add(&mut self, cell: impl Into<Scored>) {
+        self.change(cell.into(), |count| *count += 1, |sum, n| *sum += n);
     }
 
     /// Takes out a cell that was added before, as it was then.
-    pub fn remove(&mut self, record: &DicentricRecord) {
-        self.change(record, |count| *count = count.saturating_sub(1), |sum, n| *sum = sum.saturating_sub(n));
+    pub fn remove(&mut self, cell: impl Into<Scored>) {
+        self.change(cell.into(), |count| *count = count.saturating_sub(1), |sum, n| *sum = sum.saturating_sub(n));
     }
 
-    fn change(&mut self, record: &DicentricRecord, one: impl Fn(&mut u64), many: impl Fn(&mut u64, u64)) {
+    fn change(&mut self, cell: Scored, one: impl Fn(&mut u64), many: impl Fn(&mut u64, u64)) {
         one(&mut self.cells.seen);
-        match counted(record) {
+        match cell.counted {
             Err(NotCounted::Incomplete) => one(&mut self.cells.incomplete),
             Err(NotCounted::SecondDivision) => one(&mut self.cells.second_division),
             Err(NotCounted::Unclear) => one(&mut self.cells.unclear),
             Ok(()) => {
                 one(&mut self.cells.counted);
-                let k = record.counts.dicentric_equivalents() as usize;
+                let k = cell.dicentrics as usize;
                 if self.histogram.len() <= k {
                     self.histogram.resize(k + 1, 0);
                 }
                 one(&mut self.histogram[k]);
-                many(&mut self.rings, u64::from(record.counts.rings));
-                many(&mut self.fragments, u64::from(record.counts.fragments));
-                match record.scored_by {
+                many(&mut self.rings, u64::from(cell.rings));
+                many(&mut self.fragments, u64::from(cell.fragments));
+                match cell.by {
                     ScoredBy::Review => one(&mut self.cells.reviewed),
                     ScoredBy::Machine => {
                         one(&mut self.by_machine);

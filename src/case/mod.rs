@@ -3,12 +3,15 @@
 mod alarm;
 mod clones;
 mod dose;
+mod facts;
 mod repeats;
 pub mod report;
 mod state;
 
 pub use alarm::{AcknowledgeError, Alarm, AlarmEvent, AlarmMessage, AlarmSettings, AlarmState};
-pub use dose::{CaseDose, CellsNeeded, DoseCells, DoseSettings, DoseTally, Progress, with_earlier};
+pub use dose::{CaseDose, CellsNeeded, DoseCells, DoseSettings, DoseTally, Progress, Scored, with_earlier};
+pub use facts::CellFacts;
+pub use repeats::Repeats;
 pub use state::{
     CaseCells, CaseClone, CaseSettings, CaseState, ChanceFinding, Excluded, ReviewRequest, mosaicism_excluded,
 };

@@ -1,11 +1,14 @@
 //! The `case/1` document: the summary of the karyotyped cells of a case. A pure function of its cells, so that
 //! a review of one cell changes the case at once.
 
+use std::{collections::BTreeSet, sync::Arc};
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{
+    CellFacts,
     clones::{self, Chance, Counted},
     repeats::repeats,
 };
@@ -145,10 +148,20 @@ impl CaseState {
 
     /// What the cells of `case`, in the order in which they were taken, say together.
     pub fn of(station: &str, case: &str, cells: &[Cell], settings: &CaseSettings) -> Self {
-        let all: Vec<&Cell> = cells.iter().collect();
-        let repeated = repeats(&all);
-        let unique: Vec<&Cell> =
-            all.iter().zip(&repeated).filter(|(_, of)| of.is_none()).map(|(cell, _)| *cell).collect();
+        let facts: Vec<_> = cells.iter().map(|cell| Arc::new(CellFacts::of(cell, None))).collect();
+        Self::over(station, case, &facts, &repeats(cells), settings)
+    }
+
+    /// The same of what a case keeps of its cells; `repeated`: for each the earlier one that it repeats.
+    pub fn over(
+        station: &str,
+        case: &str,
+        cells: &[Arc<CellFacts>],
+        repeated: &[Option<usize>],
+        settings: &CaseSettings,
+    ) -> Self {
+        let unique: Vec<&CellFacts> =
+            cells.iter().zip(repeated).filter(|(_, of)| of.is_none()).map(|(cell, _)| &**cell).collect();
         let counted: Vec<Counted> = unique
             .iter()
             .filter(|c| c.karyotype.verdict != Verdict::NotAssessable)
@@ -164,9 +177,8 @@ impl CaseState {
         let (target, extended) = target(settings.cells, independent, &chances, lines.len() > 1);
         let only_normal = !lines.is_empty() && lines.iter().all(|line| line.normal) && chances.is_empty();
         let excluded = only_normal.then(|| mosaicism_excluded(independent, CONFIDENCE));
-        let mut slides: Vec<String> = cells.iter().filter_map(|c| c.slide.clone()).collect();
-        slides.sort();
-        slides.dedup();
+        let slides: BTreeSet<&str> = cells.iter().filter_map(|c| c.slide.as_deref()).collect();
+        let slides = slides.into_iter().map(str::to_owned).collect();
         let clones = lines
             .iter()
             .zip(consensus.iter().flat_map(|k| &k.lines))
@@ -191,7 +203,7 @@ impl CaseState {
                 normal: number(Verdict::Normal),
                 abnormal: number(Verdict::Abnormal),
                 not_assessable: unique.len() as u32 - assessable,
-                reviewed: unique.iter().filter(|c| c.review.is_some()).count() as u32,
+                reviewed: unique.iter().filter(|c| c.reviewed).count() as u32,
                 colonies,
             },
             cells_target: target,
@@ -253,9 +265,9 @@ fn target(usual: u32, scored: u32, chances: &[Chance], mosaic: bool) -> (u32, Op
     (usual, None)
 }
 
-fn review_queue(cells: &[&Cell], chances: &[Chance]) -> Vec<ReviewRequest> {
+fn review_queue(cells: &[&CellFacts], chances: &[Chance]) -> Vec<ReviewRequest> {
     let mut queue: Vec<(u32, ReviewRequest)> = Vec::new();
-    for cell in cells.iter().filter(|c| c.review.is_none()) {
+    for cell in cells.iter().filter(|c| !c.reviewed) {
         let mut ask = |urgency: u32, reason: String| queue.push((urgency, ReviewRequest { cell: cell.cell, reason }));
         let karyotype = &cell.karyotype;
         if let Some(chance) = chances.iter().find(|c| c.members.contains(&cell.cell)) {
@@ -282,7 +294,7 @@ fn review_queue(cells: &[&Cell], chances: &[Chance]) -> Vec<ReviewRequest> {
             Verdict::Abnormal if weakest < CONFIDENT_POSTERIOR => {
                 ask(1, format!("a finding is not sure ({:.0} %)", 100.0 * weakest));
             }
-            Verdict::NotAssessable if (42..=50).contains(&cell.counts.detected) => ask(2, karyotype.reason.clone()),
+            Verdict::NotAssessable if (42..=50).contains(&cell.detected) => ask(2, karyotype.reason.clone()),
             Verdict::Normal if karyotype.posterior.is_some_and(|p| p < CONFIDENT_POSTERIOR) => ask(
                 3,
                 format!("called normal, but not surely ({:.0} %)", 100.0 * karyotype.posterior.unwrap_or_default()),

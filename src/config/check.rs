@@ -236,7 +236,7 @@ impl Walk<'_> {
 fn pattern_in_words(path: &str) -> Option<&'static str> {
     Some(match path {
         "station" => "expected 1 to 32 of a-z, 0-9 and '-'",
-        "store.quota" => "expected a size such as \"20 GiB\" or \"500 MB\"",
+        "store.quota" | "memory.picture" | "memory.frames" => "expected a size such as \"20 GiB\" or \"500 MB\"",
         "mqtt.url" => "expected \"embedded\", \"off\", \"mqtt://host:1883\" or \"mqtts://host:8883\"",
         "mqtt.prefix" => "expected topic levels of letters, digits, '.', '_' and '-', joined by '/'",
         "web.listen" => "expected an address and a port such as \"127.0.0.1:8080\", or \"off\"",
@@ -310,6 +310,14 @@ impl Combinations<'_> {
         }
         if config.store.quota_bytes().is_none_or(|bytes| bytes < 1 << 20) {
             self.problem("store.quota", format!("found \"{}\"", config.store.quota), "expected at least \"1 MiB\"");
+        }
+        let memory = &config.memory;
+        let limits = [
+            ("memory.picture", &memory.picture, memory.picture_bytes()),
+            ("memory.frames", &memory.frames, memory.frames_bytes()),
+        ];
+        for (key, found, _) in limits.into_iter().filter(|(_, _, bytes)| *bytes < 1 << 26) {
+            self.problem(key, format!("found \"{found}\""), "expected at least \"64 MiB\"");
         }
         self.problems
     }

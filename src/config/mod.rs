@@ -7,6 +7,7 @@
 
 mod check;
 mod layers;
+mod memory;
 mod model;
 mod paths;
 mod print;
@@ -15,6 +16,7 @@ mod source;
 
 pub use check::Mistake;
 pub use layers::{ENVIRONMENT_PREFIX, Layers, Origin};
+pub use memory::MemoryConfig;
 pub use model::*;
 pub use print::print;
 pub use scoring::*;

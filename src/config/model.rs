@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    memory::MemoryConfig,
     scoring::{DicentricConfig, DoseConfig, KaryotypeConfig},
     source::{SourceConfig, TriageConfig},
 };
@@ -48,22 +49,7 @@ impl Default for StoreConfig {
 impl StoreConfig {
     /// The quota in bytes.
     pub fn quota_bytes(&self) -> Option<u64> {
-        let text = self.quota.trim();
-        let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-        let number: f64 = text[..digits].parse().ok()?;
-        let factor = match text[digits..].trim() {
-            "B" => 1.0,
-            "KB" => 1e3,
-            "MB" => 1e6,
-            "GB" => 1e9,
-            "TB" => 1e12,
-            "KiB" => 1024.0,
-            "MiB" => 1024.0 * 1024.0,
-            "GiB" => 1024.0 * 1024.0 * 1024.0,
-            "TiB" => 1024.0 * 1024.0 * 1024.0 * 1024.0,
-            _ => return None,
-        };
-        Some((number * factor) as u64)
+        super::memory::bytes(&self.quota)
     }
 }
 
@@ -252,6 +238,8 @@ pub struct Config {
     pub dicentric: DicentricConfig,
     /// Dose of a case.
     pub dose: DoseConfig,
+    /// Memory for pictures.
+    pub memory: MemoryConfig,
     /// The database and the images.
     pub store: StoreConfig,
     /// The broker.
@@ -275,6 +263,7 @@ impl Default for Config {
             karyotype: KaryotypeConfig::default(),
             dicentric: DicentricConfig::default(),
             dose: DoseConfig::default(),
+            memory: MemoryConfig::default(),
             store: StoreConfig::default(),
             mqtt: MqttConfig::default(),
             web: WebConfig::default(),

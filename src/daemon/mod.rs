@@ -7,6 +7,7 @@ mod banner;
 mod broker;
 mod error;
 mod facts;
+mod records;
 mod signals;
 mod sources;
 mod stop;
@@ -26,6 +27,7 @@ pub use self::{banner::Progress, error::StartError, signals::Signals};
 use self::{
     banner::banner,
     broker::{BrokerChoice, start_broker},
+    records::Records,
 };
 use crate::{
     config::{Config, Loaded},
@@ -38,7 +40,7 @@ use crate::{
     records::RecordService,
     shutdown::ShutdownReceiver,
     station::{
-        Answer, Command, CommandError, CommandInbox, CommandOutbox, Health, Level, RecordCommand, SourceCommand,
+        Command, CommandError, CommandInbox, CommandOutbox, Envelope, Health, Level, RecordCommand, SourceCommand,
         command_channel,
     },
     store::{Store, StoreOptions},
@@ -74,7 +76,7 @@ pub struct Daemon {
     /// Keeps the inbox open where neither page nor broker can send commands.
     _outbox: CommandOutbox,
     sources: SourceControl,
-    records: RecordService,
+    records: Records,
     progress: Progress,
     runtime: Handle,
     started: Instant,
@@ -137,7 +139,7 @@ impl Daemon {
         for case in contexts.iter().filter_map(|context| context.sample().case) {
             records.reopen_configured(&case, &Timestamp::now().to_string())?;
         }
-        records.catch_up(&Timestamp::now().to_string())?;
+        let records = Records::start(records, health.clone()).map_err(StartError::of(ErrorKind::Internal))?;
         let pipeline = Pipeline::start(parts)?;
         let (outbox, commands) = command_channel(COMMAND_CAPACITY);
         let session =
@@ -185,8 +187,7 @@ impl Daemon {
             select! {
                 recv(asked) -> _ => return Ending::Asked,
                 recv(self.commands) -> envelope => if let Ok(envelope) = envelope {
-                    let (command, reply) = envelope.split();
-                    reply(self.execute(&command));
+                    self.execute(envelope);
                 },
                 recv(ticks) -> _ => {
                     supervisions += 1;
@@ -212,30 +213,35 @@ impl Daemon {
             let stats = self.health.stats(Timestamp::now().to_string(), self.started.elapsed());
             self.progress.report(&stats, &self.health);
         }
-        self.records.publish_cases(&Timestamp::now().to_string());
+        if !self.records.supervise() {
+            tracing::error!("the records panic again and again: the daemon ends");
+            return false;
+        }
         if number.is_multiple_of(ENFORCE_QUOTA_EVERY) {
             self.enforce_quota();
         }
         true
     }
 
-    /// Carries out a command.
-    fn execute(&self, command: &Command) -> Answer {
+    /// Carries out a command, or hands it to the records.
+    fn execute(&self, envelope: Envelope) {
+        let (command, reply) = envelope.split();
         match command {
             Command::Record(RecordCommand::Erase { case, .. } | RecordCommand::Close { case, .. })
-                if self.sources.adds_to(case) =>
+                if self.sources.adds_to(&case) =>
             {
-                Err(CommandError::Refused(format!(
+                reply(Err(CommandError::Refused(format!(
                     "case '{case}' takes cells at this moment: end it first (command `case`, or \"End case\" on the page)"
-                )))
+                ))));
             }
+            Command::Record(command) => self.records.execute(command, reply),
             Command::Source(command) => {
-                if let SourceCommand::Case { case: Some(case), .. } = command {
-                    self.records.check_open(case)?;
-                }
-                self.sources.execute(command)
+                let open = match &command {
+                    SourceCommand::Case { case: Some(case), .. } => self.records.check_open(case),
+                    _ => Ok(()),
+                };
+                reply(open.and_then(|()| self.sources.execute(&command)));
             }
-            Command::Record(command) => self.records.execute(command, &Timestamp::now().to_string()),
         }
     }
 

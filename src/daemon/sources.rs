@@ -59,7 +59,7 @@ pub fn prepare(
     contexts
         .iter()
         .map(|context| {
-            let open = sources::opener(context, config.assay, store.reader())?;
+            let open = sources::opener(context, config.assay, store, config.memory.picture_bytes())?;
             let (triage, stain) = (config.triage.clone(), context.config.stain);
             let recognition = Recognition::configured(&config.inference, stain);
             let parts = SourceParts::new(

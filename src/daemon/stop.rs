@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
 use sd_notify::NotifyState;
 
 use super::{Daemon, notify};
@@ -20,7 +19,7 @@ impl Daemon {
         if !self.pipeline.stop(Duration::from_secs_f64(self.config.shutdown.timeout)) {
             tracing::warn!("not everything could be finished in time; lossless sources read it again next time");
         }
-        self.records.publish_cases(&Timestamp::now().to_string());
+        self.records.stop();
         if let Some(session) = self.session.take() {
             session.stop(BROKER_GOODBYE);
         }

@@ -79,6 +79,8 @@ pub struct Parts {
     pub store: Store,
     /// The open cases.
     pub cases: CaseBook,
+    /// Most memory that the frames of one source take together, in bytes.
+    pub frames_bytes: u64,
     /// The state of the daemon.
     pub health: Health,
     /// The live view, where the page is served.
@@ -95,6 +97,7 @@ impl Parts {
     pub fn new(config: &Config, store: Store, health: Health) -> Result<Self, CaseBookError> {
         Ok(Self {
             sources: Vec::new(),
+            frames_bytes: config.memory.frames_bytes(),
             interpret: InterpretSettings::from_config(config),
             cases: CaseBook::new(CaseBookSettings::from_config(config)?, store.clone()),
             store,
@@ -132,6 +135,7 @@ struct Starter {
     health: Health,
     shutdown: ShutdownReceiver,
     monitors: Vec<Arc<StageMonitor>>,
+    frames_bytes: u64,
     /// Every thread holds a copy for as long as it runs.
     running: Sender<Infallible>,
 }
@@ -174,7 +178,7 @@ impl Starter {
             hub,
         };
         self.spawn(&format!("triage-{name}"), move || triage.run())?;
-        let pool = FramePool::new(edges::pool_size());
+        let pool = FramePool::within(edges::pool_size(), usize::try_from(self.frames_bytes).unwrap_or(usize::MAX));
         let capture = CaptureStage {
             context: self.context(format!("capture/{name}")),
             buffers: Buffers::new(pool, !source.is_live(), self.shutdown.clone()),
@@ -194,12 +198,18 @@ impl Pipeline {
     /// # Errors
     /// When the system gives no thread.
     pub fn start(parts: Parts) -> Result<Self, StartError> {
-        let Parts { sources, interpret, store, cases, health, hub, clock } = parts;
+        let Parts { sources, interpret, frames_bytes, store, cases, health, hub, clock } = parts;
         let shutdown = Shutdown::default();
         let (running, ended) = bounded(0);
         let receiver = shutdown.receiver();
-        let mut starter =
-            Starter { clock: clock.clone(), health, shutdown: receiver.clone(), monitors: Vec::new(), running };
+        let mut starter = Starter {
+            clock: clock.clone(),
+            health,
+            shutdown: receiver.clone(),
+            monitors: Vec::new(),
+            frames_bytes,
+            running,
+        };
         let (outcomes, finished) = edges::edge(INTERPRET_COMMIT, receiver.clone());
         let (recognised, for_interpret) = edges::edge(RECOGNISE_INTERPRET, receiver);
         let lanes = sources

@@ -8,27 +8,33 @@ use std::{
 use super::{job::SourceContext, stages::capture::OpenSource};
 use crate::{
     camera::{
-        Demosaiced, FlatFielded, FolderMemory, FolderSettings, FolderSource, SimulatorSettings, SimulatorSource,
-        SourceError, load_flat_field,
+        Attempts, Demosaiced, FlatFielded, FolderMemory, FolderSettings, FolderSource, SimulatorSettings,
+        SimulatorSource, SourceError, load_flat_field,
     },
     clock::SystemClock,
     config::{Mode, Repeat, SourceConfig, SourceKind},
-    store::StoreReader,
+    store::Store,
 };
-use domain::Assay;
+use domain::{Assay, frame::FileStamp};
 use slide::{Exposure, SlideSettings};
 
 /// Frames per second of a simulated live camera without a configured rate.
 const SIMULATOR_RATE_HZ: f64 = 10.0;
 
-/// How to open the source; `store` knows which files were processed before.
+/// How to open the source; `store` knows which files were processed before. Reading a picture of a file takes at most
+/// `picture_bytes` bytes of memory.
 ///
 /// # Errors
 /// When this build or this version cannot drive such a source, or its flat field cannot be read.
-pub fn opener(context: &Arc<SourceContext>, assay: Assay, store: StoreReader) -> Result<OpenSource, SourceError> {
+pub fn opener(
+    context: &Arc<SourceContext>,
+    assay: Assay,
+    store: &Store,
+    picture_bytes: u64,
+) -> Result<OpenSource, SourceError> {
     let config = &context.config;
     let mut open = match config.kind {
-        SourceKind::Folder => unfiltered(config, folder(context, store)),
+        SourceKind::Folder => unfiltered(config, folder(context, store.clone(), picture_bytes)),
         _ => camera(&context.name, config, assay)?,
     };
     if let Some(path) = &config.flat_field {
@@ -44,7 +50,29 @@ fn unfiltered(config: &SourceConfig, mut open: OpenSource) -> OpenSource {
     Box::new(move || Ok(Box::new(Demosaiced::new(open()?, pattern)) as _))
 }
 
-fn folder(context: &Arc<SourceContext>, store: StoreReader) -> OpenSource {
+/// Keeps in the store which file is being read.
+struct Noted {
+    store: Store,
+    source: Arc<str>,
+}
+
+impl Attempts for Noted {
+    fn begin(&mut self, file: &str, stamp: FileStamp) -> u32 {
+        // A disk that is full must not stop the reading: the commit reports it.
+        self.store.begin_attempt(&self.source, file, stamp).unwrap_or_else(|error| {
+            tracing::debug!(source = %self.source, file, %error, "not noted that the file is read");
+            0
+        })
+    }
+
+    fn end(&mut self, file: &str) {
+        if let Err(error) = self.store.end_attempt(&self.source, file) {
+            tracing::debug!(source = %self.source, file, %error, "not noted that the file has been read");
+        }
+    }
+}
+
+fn folder(context: &Arc<SourceContext>, store: Store, picture_bytes: u64) -> OpenSource {
     let config = context.config.clone();
     let name = context.name.clone();
     let path = config.path.clone().unwrap_or_default();
@@ -52,6 +80,7 @@ fn folder(context: &Arc<SourceContext>, store: StoreReader) -> OpenSource {
     let memory = Arc::new(Mutex::new(FolderMemory::default()));
     Box::new(move || {
         let marks = store
+            .reader()
             .marks(&name)
             .map_err(|error| SourceError::Device(format!("cannot read which files were processed: {error}")))?;
         let source = FolderSource::open(FolderSettings {
@@ -60,6 +89,8 @@ fn folder(context: &Arc<SourceContext>, store: StoreReader) -> OpenSource {
             repeat: config.repeat.unwrap_or(Repeat::Once),
             settle: config.settle_ms.map_or(FolderSettings::SETTLE, Duration::from_millis),
             clock: Arc::new(SystemClock),
+            picture_bytes,
+            attempts: Box::new(Noted { store: store.clone(), source: name.clone() }),
             memory: memory.clone(),
             rate_hz: config.rate_hz,
             um_per_px: config.um_per_px,

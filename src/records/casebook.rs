@@ -2,25 +2,43 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use uuid::Uuid;
 
 use crate::{
-    case::{Alarm, AlarmMessage, AlarmSettings, CaseSettings, CaseState, DoseSettings, DoseTally},
+    case::{
+        Alarm, AlarmMessage, AlarmSettings, CaseSettings, CaseState, CellFacts, DoseSettings, DoseTally, Repeats,
+        Scored,
+    },
+    clock::{Clock, SystemClock},
     config::Config,
     curve_files,
     mqtt::{case_topic, dose_topic},
     station::CommandError,
-    store::{ALARM_TOPIC, FrameCommit, Latest, Message, Store, StoreError},
+    store::{ALARM_TOPIC, CellQuery, FrameCommit, Latest, Message, Store, StoreError, StoreReader},
 };
-use domain::{Assay, Cell, DicentricRecord, ErrorKind, HasKind};
+use domain::{Assay, Cell, ErrorKind, HasKind};
 use dosimetry::Subject;
 use dosimetry::{self, DosimetryError, Gray, Method, Protraction, Settings};
 
 /// Hours in which half of the sublethal damage is repaired (IAEA 2011 uses 2 h for dicentrics).
 const REPAIR_HOURS: f64 = 2.0;
+/// Cells that are read from the store at once.
+const READ_AT_ONCE: usize = 200;
+/// Pause before a case that could not be read is tried again; it doubles with each try.
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+/// Longest such pause.
+const LAST_RETRY: Duration = Duration::from_secs(60);
+/// Documents that are made and stored in less time are made whenever something has changed.
+const CHEAP: Duration = Duration::from_millis(50);
+/// Others rest so many times as long as they took.
+const REST: u32 = 20;
 
 /// How cells become cases.
 #[derive(Debug, Clone)]
@@ -134,16 +152,26 @@ impl CaseBookSettings {
     }
 }
 
+/// What the book knows of a cell.
+#[derive(Debug)]
+struct Known {
+    revision: u32,
+    /// Its place among the karyotyped cells, in the order of commits.
+    place: Option<usize>,
+    scored: Option<Scored>,
+}
+
 #[derive(Debug, Default)]
 struct Entry {
-    /// Karyotyped cells in the order of capture.
-    cells: Vec<Cell>,
-    /// Index of each in `cells`.
-    places: HashMap<Uuid, usize>,
-    /// Revision of each cell of the case, of whatever assay.
-    revisions: HashMap<Uuid, u32>,
+    /// Karyotyped cells in the order of commits.
+    cells: Vec<Arc<CellFacts>>,
+    /// What each repeats.
+    repeats: Repeats,
+    /// Whether one of them was scored for the karyotype.
+    karyotyped: bool,
     tally: DoseTally,
-    records: HashMap<Uuid, DicentricRecord>,
+    /// Each cell of the case, of whatever assay.
+    known: HashMap<Uuid, Known>,
     subject: Subject,
     alarm: Alarm,
     lower_limit: Option<f64>,
@@ -151,34 +179,83 @@ struct Entry {
     changed: u64,
     /// `changed` as of the documents that are in the store.
     published: u64,
+    /// The documents are not made again before.
+    rests_until: Option<Instant>,
 }
 
 impl Entry {
-    fn put(&mut self, cell: &Cell, assay: Assay) {
+    fn put(&mut self, cell: &Cell, assay: Assay, reader: &StoreReader) -> Result<(), StoreError> {
         self.changed += 1;
-        let known = self.revisions.entry(cell.cell).or_default();
-        if *known >= cell.revision {
+        let before = self.known.get(&cell.cell);
+        if before.is_some_and(|known| known.revision >= cell.revision) {
             // The store has it in a later revision, which is here already.
-            return;
+            return Ok(());
         }
-        *known = cell.revision;
-        if assay == Assay::Dicentric {
-            if let Some(before) = self.records.remove(&cell.cell) {
-                self.tally.remove(&before);
+        let (mut place, mut scored) = before.map_or((None, None), |known| (known.place, known.scored));
+        match assay {
+            Assay::Dicentric => {
+                if let Some(before) = scored.take() {
+                    self.tally.remove(before);
+                }
+                scored = cell.dicentric.as_ref().map(Scored::from);
+                if let Some(now) = scored {
+                    self.tally.add(now);
+                }
             }
-            if let Some(record) = &cell.dicentric {
-                self.tally.add(record);
-                self.records.insert(cell.cell, record.clone());
+            Assay::Karyotype => {
+                let facts = Arc::new(CellFacts::of(cell, self.cells.last().map(|last| &**last)));
+                match place {
+                    // A person corrects what is seen in a cell, not where it lies: it repeats what it repeated.
+                    Some(place) => self.cells[place] = facts,
+                    None => {
+                        let cells = &self.cells;
+                        let fetch = |older: usize| match cells.get(older) {
+                            Some(older) => reader.cell(older.cell)?.map(|row| row.cell()).transpose(),
+                            None => Ok(None),
+                        };
+                        self.repeats.add::<StoreError>(cell, fetch)?;
+                        place = Some(self.cells.len());
+                        self.cells.push(facts);
+                    }
+                }
+                self.karyotyped |= cell.dicentric.is_none();
             }
-            return;
         }
-        match self.places.get(&cell.cell) {
-            Some(place) => self.cells[*place] = cell.clone(),
-            None => {
-                self.places.insert(cell.cell, self.cells.len());
-                self.cells.push(cell.clone());
-            }
+        self.known.insert(cell.cell, Known { revision: cell.revision, place, scored });
+        Ok(())
+    }
+
+    /// Whether there is a cell that `assay` can say something of.
+    fn speaks_of(&self, assay: Assay) -> bool {
+        match assay {
+            Assay::Karyotype => self.karyotyped,
+            Assay::Dicentric => self.tally.cells().seen > 0,
         }
+    }
+}
+
+/// A case that is to be read from the store.
+#[derive(Debug, Default)]
+struct Unread {
+    /// Who reads it now, and what came for it in the meantime.
+    reading: Option<u64>,
+    missed: Vec<Cell>,
+    subject: Option<Subject>,
+    /// Whether its documents are to be made when it has been read: something in it is new.
+    touched: bool,
+    /// Why it could not be read, how often, and when it is tried again.
+    failed: Option<(String, u32, Instant)>,
+}
+
+#[derive(Debug)]
+enum Slot {
+    Unread(Unread),
+    Open(Box<Entry>),
+}
+
+impl Default for Slot {
+    fn default() -> Self {
+        Self::Unread(Unread::default())
     }
 }
 
@@ -190,6 +267,7 @@ pub struct CaseChange {
     of: u64,
     alarm: Alarm,
     lower_limit: Option<f64>,
+    began: Instant,
     /// Its documents, the message of its alarm and the alarm's state.
     pub commit: FrameCommit,
 }
@@ -204,39 +282,60 @@ pub struct Acknowledged {
     pub follow: FrameCommit,
 }
 
-impl Entry {
-    /// Whether there is a cell that `assay` can say something of.
-    fn speaks_of(&self, assay: Assay) -> bool {
-        match assay {
-            Assay::Karyotype => self.cells.iter().any(|cell| cell.dicentric.is_none()),
-            Assay::Dicentric => !self.records.is_empty(),
-        }
-    }
-}
-
 /// The open cases. Cloning shares them.
+///
+/// Everything in a case comes from what is committed: it is read from the store when its first cell comes, and later
+/// cells enter it once they are on the disk. A case that cannot be read is tried again, less and less often; nothing is
+/// published of it until then.
 #[derive(Debug, Clone)]
 pub struct CaseBook {
     settings: Arc<CaseBookSettings>,
     store: Store,
-    entries: Arc<Mutex<BTreeMap<String, Entry>>>,
+    clock: Arc<dyn Clock>,
+    slots: Arc<Mutex<BTreeMap<String, Slot>>>,
+    readings: Arc<AtomicU64>,
+}
+
+/// A case as it was at one moment, to make its documents from.
+struct Snapshot {
+    change: CaseChange,
+    cells: usize,
+    of: Content,
+}
+
+enum Content {
+    Karyotype { cells: Vec<Arc<CellFacts>>, repeated: Vec<Option<usize>> },
+    Dose { tally: DoseTally, subject: Subject },
 }
 
 impl CaseBook {
-    /// A book over the store; a case is read from it when its first cell comes.
+    /// A book over the store.
     pub fn new(settings: CaseBookSettings, store: Store) -> Self {
-        Self { settings: Arc::new(settings), store, entries: Arc::default() }
+        Self::with_clock(settings, store, Arc::new(SystemClock))
     }
 
-    fn entries(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Entry>> {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The same with another clock: it says when a case that could not be read is tried again.
+    pub fn with_clock(settings: CaseBookSettings, store: Store, clock: Arc<dyn Clock>) -> Self {
+        Self { settings: Arc::new(settings), store, clock, slots: Arc::default(), readings: Arc::default() }
+    }
+
+    fn slots(&self) -> MutexGuard<'_, BTreeMap<String, Slot>> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn load(&self, case: &str) -> Result<Entry, StoreError> {
         let reader = self.store.reader();
         let mut entry = Entry::default();
-        for row in reader.cells_of_case(case)? {
-            entry.put(&row.cell()?, self.settings.assay);
+        let mut query = CellQuery { case: Some(case.to_owned()), limit: READ_AT_ONCE, ..CellQuery::default() };
+        loop {
+            let rows = reader.cells(&query)?;
+            for row in &rows {
+                entry.put(&row.cell()?, self.settings.assay, &reader)?;
+            }
+            match rows.last() {
+                Some(last) if rows.len() == READ_AT_ONCE => query.after = Some(last.seq),
+                _ => break,
+            }
         }
         // That it was read is no change.
         entry.changed = 0;
@@ -259,36 +358,120 @@ impl CaseBook {
         &self.settings
     }
 
-    /// The open case; read from the store when it was not open. One that cannot be read is logged and begins empty.
-    fn open<'e>(&self, entries: &'e mut BTreeMap<String, Entry>, case: &str) -> &'e mut Entry {
-        if !entries.contains_key(case) {
-            let entry = self.load(case).unwrap_or_else(|error| {
-                tracing::error!(case, %error, "the case cannot be read from the store");
-                Entry::default()
-            });
-            entries.insert(case.to_owned(), entry);
-        }
-        entries.entry(case.to_owned()).or_default()
+    /// Reads the cases that wait for it, without holding up whoever brings cells.
+    pub fn read_waiting(&self) {
+        let now = self.clock.now();
+        let is_due =
+            |unread: &Unread| unread.reading.is_none() && unread.failed.as_ref().is_none_or(|(_, _, due)| *due <= now);
+        let waiting: Vec<String> = {
+            let slots = self.slots();
+            let due = slots.iter().filter(|(_, slot)| matches!(slot, Slot::Unread(unread) if is_due(unread)));
+            due.map(|(case, _)| case.clone()).collect()
+        };
+        waiting.iter().for_each(|case| self.read(case));
     }
 
-    /// Takes a new or corrected cell into its case.
+    fn read(&self, case: &str) {
+        let reading = self.readings.fetch_add(1, Ordering::Relaxed);
+        match self.slots().get_mut(case) {
+            Some(Slot::Unread(unread)) if unread.reading.is_none() => unread.reading = Some(reading),
+            _ => return,
+        }
+        let loaded = self.load(case);
+        let mut slots = self.slots();
+        // It may have been erased in the meantime, and begun again.
+        let Some(Slot::Unread(unread)) = slots.get_mut(case) else { return };
+        if unread.reading != Some(reading) {
+            return;
+        }
+        let missed = std::mem::take(&mut unread.missed);
+        let reader = self.store.reader();
+        let read = loaded.and_then(|mut entry| {
+            missed.iter().try_for_each(|cell| entry.put(cell, self.settings.assay, &reader))?;
+            Ok(entry)
+        });
+        match read {
+            Ok(mut entry) => {
+                entry.changed += u64::from(unread.touched);
+                if let Some(subject) = unread.subject.take() {
+                    entry.subject = subject;
+                }
+                if unread.failed.is_some() {
+                    tracing::info!(case, "the case can be read again");
+                }
+                slots.insert(case.to_owned(), Slot::Open(Box::new(entry)));
+            }
+            Err(error) => {
+                unread.reading = None;
+                self.put_off(case, unread, &error);
+            }
+        }
+    }
+
+    fn put_off(&self, case: &str, unread: &mut Unread, error: &StoreError) {
+        let tries = unread.failed.as_ref().map_or(0, |(_, tries, _)| *tries);
+        let pause = FIRST_RETRY.saturating_mul(1 << tries.min(10)).min(LAST_RETRY);
+        if tries == 0 {
+            tracing::error!(case, %error, "the case cannot be read from the store: nothing is published of it");
+        }
+        unread.failed = Some((error.to_string(), tries + 1, self.clock.now() + pause));
+    }
+
+    /// Why cases cannot be read from the store, where there are such.
+    pub fn unreadable(&self) -> Option<String> {
+        let slots = self.slots();
+        let mut failed = slots.iter().filter_map(|(case, slot)| match slot {
+            Slot::Unread(Unread { failed: Some((reason, ..)), .. }) => Some((case, reason)),
+            _ => None,
+        });
+        let (case, reason) = failed.next()?;
+        let others = match failed.count() {
+            0 => String::new(),
+            n => format!(" and {n} more"),
+        };
+        Some(format!("case '{case}'{others}: {reason}"))
+    }
+
+    /// Takes a new or corrected cell, which is in the store already, into its case.
     pub fn put(&self, cell: &Cell) {
-        if let Some(case) = &cell.case {
-            self.open(&mut self.entries(), case).put(cell, self.settings.assay);
+        let Some(case) = &cell.case else { return };
+        let mut slots = self.slots();
+        let slot = match slots.get_mut(case) {
+            Some(slot) => slot,
+            None => slots.entry(case.clone()).or_default(),
+        };
+        match slot {
+            Slot::Open(entry) => {
+                if let Err(error) = entry.put(cell, self.settings.assay, &self.store.reader()) {
+                    let mut unread = Unread { touched: true, ..Unread::default() };
+                    self.put_off(case, &mut unread, &error);
+                    *slot = Slot::Unread(unread);
+                }
+            }
+            Slot::Unread(unread) => {
+                unread.touched = true;
+                if unread.reading.is_some() {
+                    unread.missed.push(cell.clone());
+                }
+            }
         }
     }
 
     /// Uses these subject data for the dose from now on; they are in the store already.
     pub fn set_subject(&self, case: &str, subject: Subject) {
-        let mut entries = self.entries();
-        let entry = self.open(&mut entries, case);
-        entry.subject = subject;
-        entry.changed += 1;
+        let mut slots = self.slots();
+        match slots.entry(case.to_owned()).or_default() {
+            Slot::Open(entry) => {
+                entry.subject = subject;
+                entry.changed += 1;
+            }
+            Slot::Unread(unread) => (unread.touched, unread.subject) = (true, Some(subject)),
+        }
     }
 
     /// Forgets a case that was erased.
     pub fn forget(&self, case: &str) {
-        self.entries().remove(case);
+        self.slots().remove(case);
     }
 
     /// Opens every case whose documents do not rest on all of its cells as the store has them: a crash came between
@@ -298,14 +481,21 @@ impl CaseBook {
     /// What the store said.
     pub fn catch_up(&self) -> Result<(), StoreError> {
         for case in self.store.reader().cases_behind()? {
-            let mut entries = self.entries();
-            let entry = self.open(&mut entries, &case);
-            if entry.speaks_of(self.settings.assay) {
-                tracing::info!(case, "the documents of the case are older than its cells: they are made again");
-                entry.changed += 1;
-            } else {
+            let is_new = self.slots().get(&case).is_none();
+            self.slots().entry(case.clone()).or_default();
+            self.read(&case);
+            let mut slots = self.slots();
+            match slots.get_mut(&case) {
+                Some(Slot::Open(entry)) if entry.speaks_of(self.settings.assay) => {
+                    tracing::info!(case, "the documents of the case are older than its cells: they are made again");
+                    entry.changed += 1;
+                }
                 // The cells of another assay: the documents of then are right.
-                entries.remove(&case);
+                Some(Slot::Open(entry)) if is_new && entry.changed == 0 => {
+                    slots.remove(&case);
+                }
+                Some(Slot::Unread(unread)) => unread.touched = true,
+                _ => {}
             }
         }
         Ok(())
@@ -315,42 +505,78 @@ impl CaseBook {
     /// counts as published, and no alarm has moved, before [`Self::settle`] says that the store has it; one thread
     /// makes, stores and settles changes. `time` is RFC 3339.
     pub fn changes(&self, time: &str) -> Vec<CaseChange> {
-        let entries = self.entries();
-        let changed = entries.iter().filter(|(_, entry)| entry.changed != entry.published);
-        changed.map(|(case, entry)| self.change(case, entry, time)).collect()
+        self.read_waiting();
+        self.documents(time, |_| true)
     }
 
-    fn change(&self, case: &str, entry: &Entry, time: &str) -> CaseChange {
-        let mut change = CaseChange {
+    /// The same without those whose documents were made a moment ago: making them takes at most a twentieth of the
+    /// time, however many cells a case has.
+    pub fn due_changes(&self, time: &str) -> Vec<CaseChange> {
+        let now = Instant::now();
+        self.read_waiting();
+        self.documents(time, |entry| entry.rests_until.is_none_or(|until| until <= now))
+    }
+
+    fn documents(&self, time: &str, is_due: impl Fn(&Entry) -> bool) -> Vec<CaseChange> {
+        let snapshots: Vec<Snapshot> = self
+            .slots()
+            .iter()
+            .filter_map(|(case, slot)| match slot {
+                Slot::Open(entry) if entry.changed != entry.published && is_due(entry) => {
+                    Some(self.snapshot(case, entry))
+                }
+                _ => None,
+            })
+            .collect();
+        // Cells go on entering their cases while the documents are made.
+        snapshots.into_iter().map(|snapshot| self.change(snapshot, time)).collect()
+    }
+
+    fn snapshot(&self, case: &str, entry: &Entry) -> Snapshot {
+        let of = match self.settings.assay {
+            Assay::Karyotype => {
+                Content::Karyotype { cells: entry.cells.clone(), repeated: entry.repeats.of().to_vec() }
+            }
+            Assay::Dicentric => Content::Dose { tally: entry.tally.clone(), subject: entry.subject },
+        };
+        let change = CaseChange {
             case: case.to_owned(),
             of: entry.changed,
             alarm: entry.alarm.clone(),
             lower_limit: entry.lower_limit,
+            began: Instant::now(),
             commit: FrameCommit::default(),
         };
-        let latest = match self.settings.assay {
-            Assay::Karyotype => {
-                let state = CaseState::of(&self.settings.station, case, &entry.cells, &self.settings.case);
-                latest(case_topic(case), &state, case)
+        Snapshot { change, cells: entry.known.len(), of }
+    }
+
+    fn change(&self, Snapshot { mut change, cells: count, of }: Snapshot, time: &str) -> CaseChange {
+        change.began = Instant::now();
+        let case = change.case.clone();
+        let latest = match of {
+            Content::Karyotype { cells, repeated } => {
+                let state = CaseState::over(&self.settings.station, &case, &cells, &repeated, &self.settings.case);
+                latest(case_topic(&case), &state, &case)
             }
-            Assay::Dicentric => self.dose(entry, time, &mut change),
+            Content::Dose { tally, subject } => self.dose(&tally, &subject, time, &mut change),
         };
         change.commit.latest.extend(latest);
-        change.commit.values.push((Store::documents_key(case), entry.revisions.len().to_string()));
+        change.commit.values.push((Store::documents_key(&case), count.to_string()));
         change
     }
 
-    fn dose(&self, entry: &Entry, time: &str, change: &mut CaseChange) -> Option<Latest> {
+    fn dose(&self, tally: &DoseTally, subject: &Subject, time: &str, change: &mut CaseChange) -> Option<Latest> {
         let settings = &self.settings;
         let CaseChange { case, alarm, lower_limit, commit, .. } = change;
         let place = (settings.station.as_str(), case.as_str());
-        let mut dose = entry.tally.dose(place, alarm.state(), &settings.dose, &entry.subject);
+        let mut dose = tally.dose(place, alarm.state(), &settings.dose, subject);
         *lower_limit = dose.lower_limit();
         if let Some(of_alarm) = &settings.alarm {
-            let message = alarm.update(place, of_alarm, *lower_limit, entry.tally.reviewed(), time);
+            let before = alarm.clone();
+            let message = alarm.update(place, of_alarm, *lower_limit, tally.reviewed(), time);
             dose.alarm = alarm.state();
             commit.messages.extend(message.as_ref().and_then(alarm_message));
-            if *alarm != entry.alarm {
+            if *alarm != before {
                 commit.values.extend(kept_alarm(case, alarm));
             }
         }
@@ -359,17 +585,26 @@ impl CaseBook {
 
     /// The store has `change`: its documents are published and its alarm stands.
     pub fn settle(&self, change: CaseChange) {
-        if let Some(entry) = self.entries().get_mut(&change.case) {
+        if let Some(Slot::Open(entry)) = self.slots().get_mut(&change.case) {
             (entry.alarm, entry.lower_limit, entry.published) = (change.alarm, change.lower_limit, change.of);
+            let took = change.began.elapsed();
+            entry.rests_until = (took >= CHEAP).then(|| Instant::now() + took * REST);
         }
     }
 
     /// The store has the answer to the alarm of a case.
     pub fn settle_acknowledged(&self, answer: Acknowledged) {
-        if let Some(entry) = self.entries().get_mut(&answer.case) {
+        if let Some(Slot::Open(entry)) = self.slots().get_mut(&answer.case) {
             entry.alarm = answer.alarm;
             entry.changed += 1;
         }
+    }
+
+    /// Opens a case now. Whether it is open then.
+    fn open_now(&self, case: &str) -> bool {
+        self.slots().entry(case.to_owned()).or_default();
+        self.read_waiting();
+        matches!(self.slots().get(case), Some(Slot::Open(_)))
     }
 
     /// A person acknowledges an alarm: of the named case, or of the only one that is raised. Gives what to store; the
@@ -381,19 +616,24 @@ impl CaseBook {
         let Some(settings) = &self.settings.alarm else {
             return Err(CommandError::Refused("no alarm is configured (dose.alarm_gy)".into()));
         };
-        let mut entries = self.entries();
+        // A case of an earlier run is open no more, and its alarm may still stand.
+        if let Some(case) = case
+            && self.store.reader().case(case).is_ok_and(|found| found.is_some())
+            && !self.open_now(case)
+        {
+            let reason = self.unreadable().unwrap_or_else(|| format!("case '{case}' is being read"));
+            return Err(CommandError::Unavailable(reason));
+        }
+        let slots = self.slots();
+        let open = |case: &str| match slots.get(case) {
+            Some(Slot::Open(entry)) => Some(entry),
+            _ => None,
+        };
+        let is_raised =
+            |case: &&String| open(case).is_some_and(|entry| entry.alarm.state() == crate::case::AlarmState::Raised);
         let named: Vec<String> = match case {
-            // A case of an earlier run is open no more, and its alarm may still stand.
-            Some(case) if self.store.reader().case(case).is_ok_and(|found| found.is_some()) => {
-                self.open(&mut entries, case);
-                vec![case.to_owned()]
-            }
             Some(case) => vec![case.to_owned()],
-            None => entries
-                .iter()
-                .filter(|(_, e)| e.alarm.state() == crate::case::AlarmState::Raised)
-                .map(|(case, _)| case.clone())
-                .collect(),
+            None => slots.keys().filter(is_raised).cloned().collect(),
         };
         let [case] = &named[..] else {
             return Err(match named.len() {
@@ -401,7 +641,7 @@ impl CaseBook {
                 _ => CommandError::Refused(format!("several alarms are raised, name the case: {}", named.join(", "))),
             });
         };
-        let entry = entries.get(case).ok_or_else(|| CommandError::NotFound(format!("no case '{case}'")))?;
+        let entry = open(case).ok_or_else(|| CommandError::NotFound(format!("no case '{case}'")))?;
         let place = (self.settings.station.as_str(), case.as_str());
         let mut alarm = entry.alarm.clone();
         let message = alarm

@@ -14,7 +14,9 @@ use domain::{Assay, Cell};
 use dosimetry::Subject;
 use karyotype::KaryotypeSettings;
 
-/// Carries out what concerns cells and cases, for the daemon and for commands that have the store to themselves.
+/// Carries out what concerns cells and cases, for the daemon and for commands that have the store to themselves. One
+/// thread uses it at a time; clones share the store and the cases.
+#[derive(Clone)]
 pub struct RecordService {
     /// The store.
     pub store: Store,
@@ -83,7 +85,7 @@ impl RecordService {
         self.store.review(&record, Some(&new), &follow).map_err(unavailable)?;
         self.cases.put(&new);
         self.hub.publish(EventKind::Cell, &new);
-        self.publish_cases(time);
+        self.publish_due(time);
         Ok(json!({ "cell": id, "revision": new.revision }))
     }
 
@@ -95,7 +97,7 @@ impl RecordService {
         self.store.review(&record, None, &answer.follow).map_err(unavailable)?;
         self.show(&answer.follow);
         self.cases.settle_acknowledged(answer);
-        self.publish_cases(time);
+        self.publish_due(time);
         Ok(json!({ "by": record.by, "case": case }))
     }
 
@@ -111,7 +113,7 @@ impl RecordService {
         let record = ReviewRecord { change: change.into(), old, new, ..self.line(&by, Some(case.into()), time) };
         self.store.review(&record, None, &FrameCommit::default()).map_err(unavailable)?;
         self.cases.set_subject(case, subject.unwrap_or_default());
-        self.publish_cases(time);
+        self.publish_due(time);
         Ok(json!({ "case": case }))
     }
 
@@ -185,7 +187,15 @@ impl RecordService {
     /// Stores and publishes the cases that changed. What the store does not take stays as it was and is tried again with
     /// the next call.
     pub fn publish_cases(&self, time: &str) {
-        let changes = self.cases.changes(time);
+        self.store_changes(self.cases.changes(time));
+    }
+
+    /// The same without cases that are large and were published a moment ago: to be called every second.
+    pub fn publish_due(&self, time: &str) {
+        self.store_changes(self.cases.due_changes(time));
+    }
+
+    fn store_changes(&self, changes: Vec<CaseChange>) {
         if changes.is_empty() {
             return;
         }

@@ -65,6 +65,8 @@ pub enum DropReason {
     Shutdown,
     /// The outbox was full (freshest mode).
     OutboxFull,
+    /// The store has a reading of its file already.
+    ReadBefore,
     /// A stage dropped the frame without a reason: a fault of the program.
     Lost,
 }
@@ -77,6 +79,7 @@ impl DropReason {
             Self::PoolEmpty => "pool_empty",
             Self::Shutdown => "shutdown",
             Self::OutboxFull => "outbox_full",
+            Self::ReadBefore => "read_before",
             Self::Lost => "lost",
         }
     }

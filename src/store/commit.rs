@@ -104,10 +104,12 @@ pub struct FileMark {
 }
 
 /// What a commit did.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Committed {
     /// Cells now on disk.
     pub cells: u64,
+    /// Frames of the batch, by their places in it, that were left out: the store has a reading of their file already.
+    pub read_before: Vec<usize>,
     /// Older messages that the full outbox let go for new ones.
     pub dropped: u64,
 }
@@ -132,7 +134,7 @@ impl FileOutcome {
 
 impl Store {
     /// Writes a batch in one transaction; when it returns the batch is on the disk. The caller gathers the batch:
-    /// at most 20 ms or 100 frames.
+    /// at most 20 ms or 100 frames. A frame of a file that is marked already, with the same size and time, is left out.
     ///
     /// # Errors
     /// [`StoreError::OutboxFull`] when the messages do not fit and some may not be dropped: nothing was written,
@@ -140,17 +142,21 @@ impl Store {
     pub fn commit(&self, batch: &[FrameCommit]) -> Result<Committed, StoreError> {
         let done = self.write("commit cells", Durability::Full, |transaction| {
             let mut done = Committed::default();
-            for frame in batch {
+            for (number, frame) in batch.iter().enumerate() {
+                if let Some(mark) = &frame.mark
+                    && !put_mark(transaction, mark)?
+                {
+                    done.read_before.push(number);
+                    continue;
+                }
                 for cell in &frame.cells {
                     insert_cell(transaction, cell)?;
                     done.cells += 1;
                 }
-                if let Some(mark) = &frame.mark {
-                    put_mark(transaction, mark)?;
-                }
                 put_follow(transaction, frame)?;
             }
-            done.dropped = self.put_messages(transaction, batch.iter().flat_map(|frame| &frame.messages))?;
+            let taken = batch.iter().enumerate().filter(|(number, _)| !done.read_before.contains(number));
+            done.dropped = self.put_messages(transaction, taken.flat_map(|(_, frame)| &frame.messages))?;
             Ok(done)
         })?;
         if batch.iter().any(|frame| !frame.messages.is_empty() || !frame.latest.is_empty()) {
@@ -301,11 +307,16 @@ pub(super) fn put_cell(transaction: &Transaction<'_>, cell: &Cell, image: Option
         })
 }
 
-fn put_mark(transaction: &Transaction<'_>, mark: &FileMark) -> Result<(), StoreError> {
-    transaction
+/// Marks a file as done. False when it is marked already, as it stands now: one file has one reading.
+fn put_mark(transaction: &Transaction<'_>, mark: &FileMark) -> Result<bool, StoreError> {
+    let marked = transaction
         .prepare_cached(
-            "INSERT OR REPLACE INTO file_marks (source, path, bytes, mtime_ns, outcome, reason)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            "INSERT INTO file_marks (source, path, bytes, mtime_ns, outcome, reason)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+             ON CONFLICT DO UPDATE SET bytes = excluded.bytes, mtime_ns = excluded.mtime_ns,
+                 outcome = excluded.outcome, reason = excluded.reason,
+                 marked = strftime('%Y-%m-%dT%H:%M:%fZ', 'now')
+             WHERE bytes IS NOT excluded.bytes OR mtime_ns IS NOT excluded.mtime_ns",
         )
         .and_then(|mut statement| {
             statement.execute(params![
@@ -318,7 +329,7 @@ fn put_mark(transaction: &Transaction<'_>, mark: &FileMark) -> Result<(), StoreE
             ])
         })
         .map_err(StoreError::sql("mark a file as done"))?;
-    Ok(())
+    Ok(marked > 0)
 }
 
 /// Writes the latest values of topics and the single values of `frame`.

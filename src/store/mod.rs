@@ -6,6 +6,7 @@
 //! disk (synchronous FULL); acknowledged messages go with less care, since a row that comes back is only sent twice.
 //! docs/reference/store.md describes the tables for people with a `sqlite3` shell.
 
+mod attempts;
 mod cases;
 mod commit;
 mod error;

@@ -10,8 +10,11 @@ use super::StoreError;
 pub(super) const APPLICATION_ID: i64 = 0x6d70_6173;
 
 /// In order; a landed file never changes, a new schema is a new file.
-const MIGRATIONS: &[&str] =
-    &[include_str!("migrations/0001_cells_and_outbox.sql"), include_str!("migrations/0002_messages_set_aside.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001_cells_and_outbox.sql"),
+    include_str!("migrations/0002_messages_set_aside.sql"),
+    include_str!("migrations/0003_files_being_read.sql"),
+];
 
 /// Schema version that this build writes.
 pub const SCHEMA_VERSION: i64 = MIGRATIONS.len() as i64;

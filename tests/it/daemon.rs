@@ -187,6 +187,48 @@ fn every_file_of_a_folder_ends_as_a_cell_or_a_rejection_and_is_not_read_twice() 
 }
 
 #[test]
+fn a_file_that_ends_the_process_each_time_is_set_aside_and_the_others_are_read() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let slides = folder.path().join("slides");
+    fs::create_dir(&slides).expect("a folder");
+    // Large enough that its reading takes a while.
+    image::GrayImage::new(16_000, 12_000).save(slides.join("a.png")).expect("a picture");
+    image::GrayImage::new(64, 64).save(slides.join("b.png")).expect("a picture");
+    let config = format!(
+        "[source.scope]\nkind = \"folder\"\npath = \"slides\"\num_per_px = 0.1\n[mqtt]\nembedded_port = {}\n",
+        free_port()
+    );
+    let database = folder.path().join("state/metaphased").join(metaphased::store::DATABASE);
+    for attempt in 1..=2 {
+        let mut child = Daemon::command(folder.path(), &config).stderr(Stdio::null()).spawn().expect("it starts");
+        let until = Instant::now() + Duration::from_secs(60);
+        loop {
+            let reading = rusqlite::Connection::open_with_flags(&database, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY)
+                .and_then(|store| {
+                    store.query_row("SELECT number FROM attempts WHERE path = 'a.png'", [], |row| row.get::<_, u32>(0))
+                });
+            if reading == Ok(attempt) {
+                break;
+            }
+            assert!(Instant::now() < until, "it is not being read: {reading:?}");
+            std::thread::yield_now();
+        }
+        child.kill().expect("it runs");
+        child.wait().expect("it ends");
+    }
+    let daemon = Daemon::start(folder.path(), &config);
+    let stats = daemon.wait("the end", |source| {
+        source["stats"]["accepted"].as_u64() == Some(2) && source["stats"]["in_flight"].as_u64() == Some(0)
+    });
+    assert_eq!(stats["rejected"]["unreadable"].as_u64(), Some(1), "{stats:#}");
+    let marks = metaphased::store::StoreReader::open(&folder.path().join("state/metaphased"))
+        .and_then(|store| store.marks("scope"))
+        .expect("marks");
+    assert!(marks["a.png"].reason.as_deref().is_some_and(|why| why.contains("ended the process 2 times")), "{marks:?}");
+    assert_eq!(marks.len(), 2, "the one behind it was read");
+}
+
+#[test]
 fn a_second_signal_does_not_wait_for_what_is_in_the_queues() {
     let folder = tempfile::tempdir().expect("a folder");
     let slides = folder.path().join("slides");

@@ -28,6 +28,7 @@ mod pipeline_support;
 mod simulate;
 mod status_command;
 mod store;
+mod survival;
 mod triage_frames;
 mod web;
 mod web_page;

@@ -15,7 +15,7 @@ use metaphased::{
     config::Mode,
     pipeline::supervisor::{Finding, HANGS_AFTER, supervise},
     station::Level,
-    store::{CellQuery, FileOutcome, Store, StoreOptions},
+    store::{CellQuery, FileMark, FileOutcome, FrameCommit, Store, StoreOptions},
 };
 
 #[test]
@@ -203,6 +203,31 @@ fn a_lost_source_is_opened_again_after_its_pause_and_a_stop_does_not_wait_for_it
     let reasons = bench.health.state(String::new()).reasons;
     assert_eq!(reasons, ["source camera: the cable is loose; trying again every 2 s"]);
     assert!(bench.pipeline.stop(Duration::from_secs(60)), "nobody turns the clock: the pause is cut short");
+}
+
+#[test]
+fn a_file_that_has_a_reading_already_gives_no_second_one() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mark = FileMark {
+        source: "folder".into(),
+        path: "0004.png".into(),
+        bytes: 1,
+        mtime_ns: 1,
+        outcome: FileOutcome::Cells,
+        reason: None,
+    };
+    let store = Store::open(folder.path(), StoreOptions::default()).expect("a store");
+    store.commit(&[FrameCommit { mark: Some(mark), ..FrameCommit::default() }]).expect("a mark");
+    drop(store);
+    let source = Scripted::new("folder", Mode::Lossless, frames(10));
+    let bench = Bench::start_in(folder, vec![source], SystemClock);
+    bench.until("the end", |b| b.pipeline.is_finished());
+    let counts = bench.counts("folder");
+    assert_eq!((counts.accepted, counts.stored, counts.dropped.get("read_before")), (10, 9, Some(&1)), "{counts:?}");
+    assert_eq!(bench.store.outbox_depth(), 9);
+    let changes = bench.cases.changes("2026-11-22T12:00:00Z");
+    let document = changes[0].commit.latest[0].payload.as_deref().expect("a document");
+    assert!(document.contains(r#""seen":9"#), "{document}");
 }
 
 /// A store in which SQLite refuses every cell of the file `name`.

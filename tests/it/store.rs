@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use domain::{Cell, Verdict};
+use domain::{Cell, Verdict, frame::FileStamp};
 use metaphased::store::{
     CellCommit, CellQuery, Crop, DATABASE, FileMark, FileOutcome, FrameCommit, Latest, Message, ReviewRecord, Store,
     StoreError, StoreOptions, StoreReader,
@@ -96,6 +96,40 @@ fn a_frame_comes_back_as_it_was_committed() {
     let stats = reader.stats().unwrap();
     assert_eq!((stats.cells, stats.outbox, stats.images), ([1, 1, 0], 2, 1));
     assert_eq!(store.outbox_depth(), 2);
+}
+
+#[test]
+fn one_file_has_one_reading() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    store.commit(&[frame(1, Some("K-17"), Verdict::Normal)]).unwrap();
+    // The same file again, as another frame with another cell, beside one that is new.
+    let again = FrameCommit { mark: frame(1, None, Verdict::Normal).mark, ..frame(5, Some("K-17"), Verdict::Abnormal) };
+    let done = store.commit(&[again.clone(), frame(2, None, Verdict::Normal)]).unwrap();
+    assert_eq!((done.cells, &done.read_before[..]), (1, &[0][..]));
+    let stats = store.reader().stats().unwrap();
+    assert_eq!((stats.cells, store.outbox_depth()), ([2, 0, 0], 2));
+    // A file that has changed is another one.
+    let mut changed = again;
+    changed.mark.as_mut().unwrap().mtime_ns += 1;
+    assert_eq!(store.commit(&[changed]).unwrap().read_before, [0; 0]);
+    assert_eq!(store.reader().stats().unwrap().cells, [2, 1, 0]);
+}
+
+#[test]
+fn attempts_that_do_not_end_are_counted_over_restarts_for_the_same_file_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let stamp = |mtime_ns| FileStamp { bytes: 10, mtime_ns };
+    for before in 0..3 {
+        let store = open(folder.path());
+        assert_eq!(store.begin_attempt("scope", "a.png", stamp(1)).unwrap(), before);
+        assert_eq!(store.begin_attempt("other", "a.png", stamp(1)).unwrap(), 0);
+        store.end_attempt("other", "a.png").unwrap();
+    }
+    let store = open(folder.path());
+    assert_eq!(store.begin_attempt("scope", "a.png", stamp(2)).unwrap(), 0, "it has changed");
+    store.end_attempt("scope", "a.png").unwrap();
+    assert_eq!(store.begin_attempt("scope", "a.png", stamp(2)).unwrap(), 0);
 }
 
 #[test]
@@ -274,6 +308,8 @@ fn a_review_makes_a_revision_and_an_audit_line_that_stays() {
     store.review(&review, Some(&cell), &follow).unwrap();
     let again = store.review(&review, Some(&cell), &follow);
     assert!(matches!(again, Err(StoreError::Conflict { found: 2, expected: 1, .. })), "{again:?}");
+    assert_eq!(store.commit(std::slice::from_ref(&first)).unwrap().read_before, [0], "its file has a reading");
+    let first = FrameCommit { mark: None, ..first };
     assert!(matches!(store.commit(&[first]), Err(StoreError::Stale { .. })), "an old revision overwrites nothing");
 
     let reader = store.reader();

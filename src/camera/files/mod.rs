@@ -21,8 +21,8 @@ use domain::{
 
 /// Largest picture that is read: 2^28 pixels.
 const MAX_PIXELS: u64 = 1 << 28;
-/// Largest file of one picture that is read, in bytes; a TIFF file is read page by page and may be larger.
-const MAX_RASTER_BYTES: u64 = 1 << 30;
+/// Most memory that a picture may take while it is read, unless configured.
+pub const PICTURE_BYTES: u64 = 1 << 30;
 /// Longest companion document of an OME-TIFF, in bytes.
 const MAX_COMPANION_BYTES: u64 = 64 << 20;
 
@@ -45,6 +45,20 @@ pub enum FileError {
         width: u64,
         /// Height found.
         height: u64,
+    },
+    /// Reading it would take more memory than a picture may have.
+    #[error(
+        "reading {width} x {height} pixels takes {bytes} bytes of memory; at most {most} are used (memory.picture)"
+    )]
+    TooMuchMemory {
+        /// Width found.
+        width: usize,
+        /// Height found.
+        height: usize,
+        /// Bytes of the file in memory, of the decoded samples and of the picture.
+        bytes: u64,
+        /// Most bytes.
+        most: u64,
     },
     /// No buffer is free for it.
     #[error("no buffer is free")]
@@ -72,7 +86,7 @@ impl FileError {
     /// The reason that a file is rejected with.
     pub fn reason(&self) -> RejectReason {
         match self {
-            Self::Unsupported(_) => RejectReason::Unsupported,
+            Self::Unsupported(_) | Self::TooMuchMemory { .. } => RejectReason::Unsupported,
             _ => RejectReason::Unreadable,
         }
     }
@@ -82,7 +96,9 @@ impl HasKind for FileError {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::Io(error) => error.into(),
-            Self::Unsupported(_) | Self::Broken(_) | Self::TooLarge { .. } => ErrorKind::BadData,
+            Self::Unsupported(_) | Self::Broken(_) | Self::TooLarge { .. } | Self::TooMuchMemory { .. } => {
+                ErrorKind::BadData
+            }
             Self::NoBuffer => ErrorKind::Unavailable,
         }
     }
@@ -125,6 +141,8 @@ impl PageFacts {
 /// A file whose pictures are read one after another.
 pub struct ImageFile {
     kind: Kind,
+    /// Most memory that one of its pictures may take while it is read, in bytes.
+    most: u64,
 }
 
 enum Kind {
@@ -147,6 +165,14 @@ impl ImageFile {
     /// # Errors
     /// When it cannot be read or is no image.
     pub fn open(path: &Path) -> Result<Self, FileError> {
+        Self::open_within(path, PICTURE_BYTES)
+    }
+
+    /// The same with another limit for the memory that one picture may take while it is read, in bytes.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_within(path: &Path, most: u64) -> Result<Self, FileError> {
         let mut file = File::open(path)?;
         let mut head = [0; 16];
         let mut known = 0;
@@ -161,18 +187,18 @@ impl ImageFile {
             let name = path.file_name().and_then(|name| name.to_str()).map(str::to_owned);
             let companion = |named: &str| companion(path, named);
             let tiff = tiff::TiffFile::new(Box::new(BufReader::with_capacity(1 << 16, file)), name, companion)?;
-            return Ok(Self { kind: Kind::Tiff(Box::new(tiff)) });
+            return Ok(Self { kind: Kind::Tiff(Box::new(tiff)), most });
         }
         let format = raster::format_of(&head[..known])?;
         let length = file.metadata()?.len();
-        if length > MAX_RASTER_BYTES {
-            return Err(FileError::Broken(format!(
-                "{length} bytes are more than the {MAX_RASTER_BYTES} that are read"
+        if length > most {
+            return Err(FileError::Unsupported(format!(
+                "a file of {length} bytes; at most {most} are read (memory.picture)"
             )));
         }
         let mut bytes = Vec::with_capacity(length as usize);
-        file.take(MAX_RASTER_BYTES).read_to_end(&mut bytes)?;
-        Ok(Self { kind: Kind::Raster(Some(raster::Raster::new(bytes, format))) })
+        file.take(most).read_to_end(&mut bytes)?;
+        Ok(Self { kind: Kind::Raster(Some(raster::Raster::new(bytes, format))), most })
     }
 
     /// Opens a file's bytes.
@@ -186,7 +212,7 @@ impl ImageFile {
             let format = raster::format_of(&bytes)?;
             Kind::Raster(Some(raster::Raster::new(bytes, format)))
         };
-        Ok(Self { kind })
+        Ok(Self { kind, most: PICTURE_BYTES })
     }
 
     /// How many pictures it holds.
@@ -197,7 +223,8 @@ impl ImageFile {
         }
     }
 
-    /// Reads the picture `page` (from 0) into a buffer that `take` gives.
+    /// Reads the picture `page` (from 0) into a buffer that `take` gives. It is asked for once the size is known and
+    /// before anything is decoded.
     ///
     /// # Errors
     /// When it is broken, too large or of an unsupported layout.
@@ -205,10 +232,10 @@ impl ImageFile {
         match &mut self.kind {
             Kind::Raster(raster) => {
                 let raster = raster.take().ok_or_else(|| FileError::Broken("it has been read already".into()))?;
-                let (pixels, declared_bits) = raster.read(take)?;
+                let (pixels, declared_bits) = raster.read(self.most, take)?;
                 Ok(Page { pixels, facts: PageFacts { declared_bits, ..PageFacts::default() } })
             }
-            Kind::Tiff(tiff) => tiff.read(page, take),
+            Kind::Tiff(tiff) => tiff.read(page, self.most, take),
         }
     }
 }
@@ -241,6 +268,11 @@ fn check_size(width: u64, height: u64) -> Result<(usize, usize), FileError> {
         Some(pixels) if pixels <= MAX_PIXELS => Ok((width as usize, height as usize)),
         _ => Err(FileError::TooLarge { width, height }),
     }
+}
+
+/// Refuses a picture for whose reading `bytes` bytes are needed.
+fn check_memory(width: usize, height: usize, bytes: u64, most: u64) -> Result<(), FileError> {
+    if bytes > most { Err(FileError::TooMuchMemory { width, height, bytes, most }) } else { Ok(()) }
 }
 
 fn buffer(

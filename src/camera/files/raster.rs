@@ -2,13 +2,10 @@
 
 use std::io::Cursor;
 
-use image::{ColorType, DynamicImage, ImageDecoder, ImageFormat, ImageReader};
+use image::{ColorType, ImageDecoder, ImageFormat, ImageReader};
 
-use super::{FileError, buffer, check_size, finish, finish_deep};
+use super::{FileError, buffer, check_memory, check_size, finish, finish_deep};
 use domain::frame::{PixelBuffer, PixelFormat, Pixels};
-
-/// Most bytes that a picture may take that is converted after it was decoded.
-const MAX_CONVERTED_BYTES: u64 = 512 << 20;
 
 /// What a file's first bytes say it is.
 pub(super) fn format_of(head: &[u8]) -> Result<ImageFormat, FileError> {
@@ -69,80 +66,72 @@ impl Raster {
     /// The picture, and the valid bits of a deep sample where the file says them.
     pub(super) fn read(
         self,
+        most: u64,
         take: impl FnOnce(usize) -> Option<PixelBuffer>,
     ) -> Result<(Pixels, Option<u8>), FileError> {
         let declared = if self.format == ImageFormat::Png { significant_bits(&self.bytes) } else { None };
         if self.format == ImageFormat::Jpeg && !is_whole_jpeg(&self.bytes) {
             return Err(FileError::Broken("broken Jpeg: it ends before its end marker".into()));
         }
-        self.decode(declared, take).map(|pixels| (pixels, declared))
+        self.decode(declared, most, take).map(|pixels| (pixels, declared))
     }
 
     fn decode(
         self,
         declared: Option<u8>,
+        most: u64,
         take: impl FnOnce(usize) -> Option<PixelBuffer>,
     ) -> Result<Pixels, FileError> {
         let broken = |error: image::ImageError| FileError::Broken(format!("broken {:?}: {error}", self.format));
         let decoder = ImageReader::with_format(Cursor::new(&self.bytes), self.format).into_decoder().map_err(broken)?;
         let (width, height) = decoder.dimensions();
         let (width, height) = check_size(width.into(), height.into())?;
-        match decoder.color_type() {
-            ColorType::L8 => {
-                let mut pixels = buffer(take, PixelFormat::Mono8, width, height)?;
-                decoder.read_image(pixels.bytes_mut()).map_err(broken)?;
-                finish(pixels, PixelFormat::Mono8, width, height, 8)
-            }
-            ColorType::Rgb8 => {
-                let mut pixels = buffer(take, PixelFormat::Rgb8, width, height)?;
-                decoder.read_image(pixels.bytes_mut()).map_err(broken)?;
-                finish(pixels, PixelFormat::Rgb8, width, height, 8)
-            }
-            ColorType::L16 => {
-                let mut pixels = buffer(take, PixelFormat::Mono16, width, height)?;
-                // `read_image` writes samples in the machine's byte order.
-                decoder.read_image(pixels.bytes_mut()).map_err(broken)?;
-                finish_deep(pixels, width, height, declared)
-            }
-            ColorType::La8 | ColorType::La16 | ColorType::Rgba8 | ColorType::Rgb16 | ColorType::Rgba16 => {
-                // Eight bytes a pixel, and a copy: such pictures may be smaller.
-                let bytes = decoder.total_bytes();
-                if bytes > MAX_CONVERTED_BYTES {
-                    return Err(FileError::Unsupported(format!(
-                        "{width} x {height} pixels with transparency or deep colour take {bytes} bytes; \
-                         at most {MAX_CONVERTED_BYTES} are decoded"
-                    )));
-                }
-                let image = DynamicImage::from_decoder(decoder).map_err(broken)?;
-                converted(image, take, width, height)
-            }
-            other => Err(FileError::Unsupported(format!("pixels of type {other:?} are not supported"))),
+        let color = decoder.color_type();
+        let format = match color {
+            ColorType::L8 | ColorType::La8 => PixelFormat::Mono8,
+            ColorType::Rgb8 | ColorType::Rgba8 => PixelFormat::Rgb8,
+            ColorType::L16 | ColorType::La16 | ColorType::Rgb16 | ColorType::Rgba16 => PixelFormat::Mono16,
+            other => return Err(FileError::Unsupported(format!("pixels of type {other:?} are not supported"))),
+        };
+        let is_direct = matches!(color, ColorType::L8 | ColorType::Rgb8 | ColorType::L16);
+        let own = (width * height * format.bytes_per_pixel()) as u64;
+        let decoded = if is_direct { 0 } else { decoder.total_bytes() };
+        let bytes = own.saturating_add(decoded).saturating_add(self.bytes.len() as u64);
+        check_memory(width, height, bytes, most)?;
+        let mut pixels = buffer(take, format, width, height)?;
+        if is_direct {
+            // `read_image` writes samples in the machine's byte order.
+            decoder.read_image(pixels.bytes_mut()).map_err(broken)?;
+        } else {
+            let mut samples = PixelBuffer::unpooled(decoded as usize);
+            decoder.read_image(samples.bytes_mut()).map_err(broken)?;
+            convert(color, &samples, &mut pixels);
+        }
+        match format {
+            PixelFormat::Mono16 if is_direct => finish_deep(pixels, width, height, declared),
+            PixelFormat::Mono16 => finish(pixels, format, width, height, 16),
+            _ => finish(pixels, format, width, height, 8),
         }
     }
 }
 
 /// Layouts with transparency or deep colour: transparency is left out, deep colour becomes deep grey.
-fn converted(
-    image: DynamicImage,
-    take: impl FnOnce(usize) -> Option<PixelBuffer>,
-    width: usize,
-    height: usize,
-) -> Result<Pixels, FileError> {
-    match image {
-        DynamicImage::ImageLumaA8(_) => {
-            let mut pixels = buffer(take, PixelFormat::Mono8, width, height)?;
-            pixels.bytes_mut().copy_from_slice(image.into_luma8().as_raw());
-            finish(pixels, PixelFormat::Mono8, width, height, 8)
+fn convert(color: ColorType, from: &PixelBuffer, to: &mut PixelBuffer) {
+    match color {
+        ColorType::La8 => {
+            to.bytes_mut().iter_mut().zip(from.bytes().chunks_exact(2)).for_each(|(to, from)| *to = from[0]);
         }
-        DynamicImage::ImageRgba8(_) => {
-            let mut pixels = buffer(take, PixelFormat::Rgb8, width, height)?;
-            pixels.bytes_mut().copy_from_slice(image.into_rgb8().as_raw());
-            finish(pixels, PixelFormat::Rgb8, width, height, 8)
+        ColorType::Rgba8 => {
+            let pixels = to.bytes_mut().chunks_exact_mut(3).zip(from.bytes().chunks_exact(4));
+            pixels.for_each(|(to, from)| to.copy_from_slice(&from[..3]));
         }
-        deep => {
-            let mut pixels = buffer(take, PixelFormat::Mono16, width, height)?;
-            pixels.words_mut().copy_from_slice(deep.into_luma16().as_raw());
-            finish(pixels, PixelFormat::Mono16, width, height, 16)
+        ColorType::La16 => {
+            to.words_mut().iter_mut().zip(from.words().chunks_exact(2)).for_each(|(to, from)| *to = from[0]);
+        }
+        _ => {
+            let samples = if color == ColorType::Rgba16 { 4 } else { 3 };
+            let pixels = to.words_mut().iter_mut().zip(from.words().chunks_exact(samples));
+            pixels.for_each(|(to, from)| *to = imaging::luma16([from[0], from[1], from[2]]));
         }
     }
 }

@@ -88,6 +88,29 @@ fn broken_files_say_what_is_wrong() {
     }
 }
 
+#[test]
+fn a_picture_that_would_take_too_much_memory_is_refused_with_the_number_before_it_is_decoded() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("x.png");
+    DynamicImage::new_rgba16(400, 300).save(&path).expect("a file");
+    let length = std::fs::metadata(&path).expect("a file").len();
+    // Eight bytes decoded and two of the frame, for each pixel, beside the file itself.
+    let needed = 400 * 300 * 10 + length;
+    let read = |most| ImageFile::open_within(&path, most).and_then(|mut file| file.read(0, unpooled));
+    read(needed).expect("just enough");
+    let mut asked = false;
+    let refused = ImageFile::open_within(&path, needed - 1).and_then(|mut file| {
+        file.read(0, |bytes| {
+            asked = true;
+            unpooled(bytes)
+        })
+    });
+    let text = refused.expect_err("one byte too much").to_string();
+    assert!(text.contains(&format!("takes {needed} bytes of memory; at most {}", needed - 1)), "{text}");
+    assert!(!asked, "no buffer was asked for");
+    assert!(read(length - 1).expect_err("the file alone is too much").to_string().contains("memory.picture"));
+}
+
 proptest::proptest! {
     #[test]
     fn no_bytes_make_it_panic(mut bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..300), head in 0usize..5) {

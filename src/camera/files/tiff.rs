@@ -10,8 +10,8 @@ use tiff::{
 };
 
 use super::{
-    FileError, Page, PageFacts, buffer, check_size, finish, finish_deep, imagej::ImageJ, micromanager, ome::Ome,
-    overlay::Overlay,
+    FileError, Page, PageFacts, buffer, check_memory, check_size, finish, finish_deep, imagej::ImageJ, micromanager,
+    ome::Ome, overlay::Overlay,
 };
 use domain::frame::{PixelBuffer, PixelFormat, Pixels};
 
@@ -57,6 +57,10 @@ fn broken(error: tiff::TiffError) -> FileError {
         tiff::TiffError::IoError(error) => FileError::from_read(error, "broken TIFF"),
         other => FileError::Broken(format!("broken TIFF: {other}")),
     }
+}
+
+fn unsupported(color: ColorType) -> FileError {
+    FileError::Unsupported(format!("TIFF with pixels of type {color:?} is not supported"))
 }
 
 impl TiffFile {
@@ -162,6 +166,7 @@ impl TiffFile {
     pub(super) fn read(
         &mut self,
         page: usize,
+        most: u64,
         take: impl FnOnce(usize) -> Option<PixelBuffer>,
     ) -> Result<Page, FileError> {
         let place = self.pages.get(page).cloned();
@@ -171,12 +176,12 @@ impl TiffFile {
             Place::Directory(ifd) => {
                 self.decoder.seek_to_image(ifd).map_err(broken)?;
                 let facts = self.facts(ifd);
-                let pixels = self.pixels(ifd, &facts, take)?;
+                let pixels = self.pixels(ifd, &facts, most, take)?;
                 Ok(Page { pixels, facts })
             }
             Place::Stacked { index } => {
                 let facts = self.facts(0);
-                let pixels = self.stacked(index, &facts, take)?;
+                let pixels = self.stacked(index, &facts, most, take)?;
                 Ok(Page { pixels, facts })
             }
         }
@@ -219,6 +224,7 @@ impl TiffFile {
         &mut self,
         ifd: usize,
         facts: &PageFacts,
+        most: u64,
         take: impl FnOnce(usize) -> Option<PixelBuffer>,
     ) -> Result<Pixels, FileError> {
         let (width, height) = self.decoder.dimensions().map_err(broken)?;
@@ -227,30 +233,48 @@ impl TiffFile {
         let photometric: u16 =
             self.decoder.find_tag_unsigned(Tag::PhotometricInterpretation).map_err(broken)?.unwrap_or(1);
         if photometric == PhotometricInterpretation::RGBPalette.to_u16() {
-            return self.palette(ifd, width, height, take);
+            return self.palette(ifd, (width, height), most, take);
         }
         let color = self.decoder.colortype().map_err(broken)?;
         let planar = self.decoder.find_tag_unsigned::<u16>(Tag::PlanarConfiguration).map_err(broken)?
             == Some(PlanarConfiguration::Planar.to_u16());
-        let mut result = DecodingResult::U8(Vec::new());
-        self.decoder.read_image_to_buffer(&mut result).map_err(broken)?;
         let white_is_zero = photometric == PhotometricInterpretation::WhiteIsZero.to_u16();
         let samples = usize::from(color.num_samples());
         let at = Layout { width, height, samples, planar };
-        match (color, result) {
-            (
-                ColorType::Gray(8) | ColorType::GrayA(8) | ColorType::Multiband { bit_depth: 8, .. },
-                DecodingResult::U8(from),
-            ) => {
-                let mut pixels = buffer(take, PixelFormat::Mono8, width, height)?;
-                at.first_channel(&from, pixels.bytes_mut())?;
-                finish(pixels, PixelFormat::Mono8, width, height, 8)
+        let (format, sample_bytes) = match color {
+            ColorType::Gray(8) | ColorType::GrayA(8) | ColorType::Multiband { bit_depth: 8, .. } => {
+                (PixelFormat::Mono8, 1)
             }
-            (
-                ColorType::Gray(16) | ColorType::GrayA(16) | ColorType::Multiband { bit_depth: 16, .. },
-                DecodingResult::U16(from),
-            ) => {
-                let mut pixels = buffer(take, PixelFormat::Mono16, width, height)?;
+            ColorType::Gray(16) | ColorType::GrayA(16) | ColorType::Multiband { bit_depth: 16, .. } => {
+                (PixelFormat::Mono16, 2)
+            }
+            ColorType::RGB(8) | ColorType::RGBA(8) | ColorType::YCbCr(8) => (PixelFormat::Rgb8, 1),
+            ColorType::RGB(16) | ColorType::RGBA(16) => (PixelFormat::Mono16, 2),
+            _ => return Err(unsupported(color)),
+        };
+        let bytes = (width * height * (samples * sample_bytes + format.bytes_per_pixel())) as u64;
+        check_memory(width, height, bytes, most)?;
+        let mut pixels = buffer(take, format, width, height)?;
+        let mut result = DecodingResult::U8(Vec::new());
+        self.decoder.read_image_to_buffer(&mut result).map_err(broken)?;
+        match (color, result) {
+            (ColorType::RGB(8) | ColorType::RGBA(8), DecodingResult::U8(from)) => {
+                at.colour(&from, |i, rgb| pixels.bytes_mut()[3 * i..3 * i + 3].copy_from_slice(&rgb))?;
+                finish(pixels, format, width, height, 8)
+            }
+            (ColorType::YCbCr(8), DecodingResult::U8(from)) => {
+                at.colour(&from, |i, ycc| pixels.bytes_mut()[3 * i..3 * i + 3].copy_from_slice(&rgb_of(ycc)))?;
+                finish(pixels, format, width, height, 8)
+            }
+            (ColorType::RGB(16) | ColorType::RGBA(16), DecodingResult::U16(from)) => {
+                at.colour(&from, |i, rgb| pixels.words_mut()[i] = imaging::luma16(rgb))?;
+                finish_deep(pixels, width, height, facts.declared_bits)
+            }
+            (_, DecodingResult::U8(from)) => {
+                at.first_channel(&from, pixels.bytes_mut())?;
+                finish(pixels, format, width, height, 8)
+            }
+            (_, DecodingResult::U16(from)) => {
                 at.first_channel(&from, pixels.words_mut())?;
                 if let Some(bits) = facts.declared_bits.filter(|bits| white_is_zero && *bits < 16) {
                     // The library has inverted over 16 bits; the samples have fewer.
@@ -259,22 +283,7 @@ impl TiffFile {
                 }
                 finish_deep(pixels, width, height, facts.declared_bits)
             }
-            (ColorType::RGB(8) | ColorType::RGBA(8), DecodingResult::U8(from)) => {
-                let mut pixels = buffer(take, PixelFormat::Rgb8, width, height)?;
-                at.colour(&from, |i, rgb| pixels.bytes_mut()[3 * i..3 * i + 3].copy_from_slice(&rgb))?;
-                finish(pixels, PixelFormat::Rgb8, width, height, 8)
-            }
-            (ColorType::YCbCr(8), DecodingResult::U8(from)) => {
-                let mut pixels = buffer(take, PixelFormat::Rgb8, width, height)?;
-                at.colour(&from, |i, ycc| pixels.bytes_mut()[3 * i..3 * i + 3].copy_from_slice(&rgb_of(ycc)))?;
-                finish(pixels, PixelFormat::Rgb8, width, height, 8)
-            }
-            (ColorType::RGB(16) | ColorType::RGBA(16), DecodingResult::U16(from)) => {
-                let mut pixels = buffer(take, PixelFormat::Mono16, width, height)?;
-                at.colour(&from, |i, rgb| pixels.words_mut()[i] = imaging::luma16(rgb))?;
-                finish_deep(pixels, width, height, facts.declared_bits)
-            }
-            _ => Err(FileError::Unsupported(format!("TIFF with pixels of type {color:?} is not supported"))),
+            _ => Err(unsupported(color)),
         }
     }
 
@@ -302,8 +311,8 @@ impl TiffFile {
     fn palette(
         &mut self,
         ifd: usize,
-        width: usize,
-        height: usize,
+        (width, height): (usize, usize),
+        most: u64,
         take: impl FnOnce(usize) -> Option<PixelBuffer>,
     ) -> Result<Pixels, FileError> {
         let map: Vec<u16> = self.decoder.find_tag_unsigned_vec(Tag::ColorMap).map_err(broken)?.unwrap_or_default();
@@ -315,6 +324,8 @@ impl TiffFile {
         if red != &rest[..256] || red != &rest[256..] {
             return Err(FileError::Unsupported("TIFF with a palette of colours; expected greys, or no palette".into()));
         }
+        check_memory(width, height, 2 * (width * height) as u64, most)?;
+        let mut pixels = buffer(take, PixelFormat::Mono8, width, height)?;
         // The library reads no palettes: it is shown the indices as grey.
         let offset = self.photometric_offset()?;
         self.decoder.inner().show_palette_as_grey(offset);
@@ -325,7 +336,6 @@ impl TiffFile {
         let DecodingResult::U8(indices) = result else {
             return Err(FileError::Unsupported("TIFF with a palette of more than 8 bits".into()));
         };
-        let mut pixels = buffer(take, PixelFormat::Mono8, width, height)?;
         let at = Layout { width, height, samples: 1, planar: false };
         at.first_channel(&indices, pixels.bytes_mut())?;
         pixels.bytes_mut().iter_mut().for_each(|v| *v = (red[usize::from(*v)] >> 8) as u8);
@@ -365,6 +375,7 @@ impl TiffFile {
         &mut self,
         index: usize,
         facts: &PageFacts,
+        most: u64,
         take: impl FnOnce(usize) -> Option<PixelBuffer>,
     ) -> Result<Pixels, FileError> {
         let (width, height) = self.decoder.dimensions().map_err(broken)?;
@@ -375,6 +386,7 @@ impl TiffFile {
             self.decoder.find_tag_unsigned::<u16>(Tag::PhotometricInterpretation).map_err(broken)? == Some(0);
         let big_endian = self.decoder.byte_order() == ByteOrder::BigEndian;
         let format = if deep { PixelFormat::Mono16 } else { PixelFormat::Mono8 };
+        check_memory(width, height, (width * height * format.bytes_per_pixel()) as u64, most)?;
         let mut pixels = buffer(take, format, width, height)?;
         let bytes = pixels.bytes_mut();
         let input = self.decoder.inner();

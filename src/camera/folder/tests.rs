@@ -1,7 +1,7 @@
 use std::{ffi::OsStr, os::unix::ffi::OsStrExt, time::SystemTime};
 
 use super::*;
-use crate::{clock::ManualClock, shutdown::Shutdown};
+use crate::{camera::files, clock::ManualClock, shutdown::Shutdown};
 use domain::frame::FramePool;
 
 fn picture(path: &Path) {
@@ -17,6 +17,17 @@ fn folder() -> tempfile::TempDir {
     fs::write(dir.path().join("notes.txt"), "text").expect("a file");
     fs::write(dir.path().join(".hidden.png"), "").expect("a file");
     dir
+}
+
+/// Keeps nothing.
+struct Unmarked;
+
+impl Attempts for Unmarked {
+    fn begin(&mut self, _: &str, _: FileStamp) -> u32 {
+        0
+    }
+
+    fn end(&mut self, _: &str) {}
 }
 
 /// A folder source whose clock is turned by hand.
@@ -37,6 +48,8 @@ fn settings(path: &Path, repeat: Repeat, clock: &ManualClock) -> FolderSettings 
         is_done: Box::new(|_, _| false),
         settle: Duration::from_millis(20),
         clock: Arc::new(clock.clone()),
+        picture_bytes: files::PICTURE_BYTES,
+        attempts: Box::new(Unmarked),
         memory: Arc::default(),
     }
 }

@@ -220,10 +220,7 @@ impl CommitStage {
     /// Writes a batch, however long it takes: nothing is given up before the pipeline is abandoned. Leaves both empty.
     fn write(&self, frames: &mut Vec<FrameCommit>, pending: &mut Vec<Pending>) {
         match self.commit(frames) {
-            Written::Stored => {
-                self.hand_on(frames);
-                pending.drain(..).for_each(settle);
-            }
+            Written::Stored(read_before) => self.finish(frames, pending.drain(..), &read_before),
             Written::Abandoned => pending.drain(..).for_each(|frame| frame.ticket.dropped(DropReason::Shutdown)),
             // Which of them it was shows when they are tried singly.
             Written::Impossible(why) if frames.len() > 1 => {
@@ -252,9 +249,8 @@ impl CommitStage {
             None => self.commit(std::slice::from_ref(&frame)),
         };
         match written {
-            Written::Stored => {
-                self.hand_on(std::slice::from_ref(&frame));
-                settle(pending);
+            Written::Stored(read_before) => {
+                self.finish(std::slice::from_ref(&frame), std::iter::once(pending), &read_before);
             }
             Written::Abandoned => pending.ticket.dropped(DropReason::Shutdown),
             Written::Impossible(why) => {
@@ -286,7 +282,7 @@ impl CommitStage {
                         tracing::warn!(messages = done.dropped, "the outbox is full: messages went unsent");
                     }
                     self.context.health.count_stored(done.cells);
-                    return Written::Stored;
+                    return Written::Stored(done.read_before);
                 }
                 Ok(Err(error)) if error.is_transient() => error,
                 Ok(Err(error)) => {
@@ -324,22 +320,31 @@ impl CommitStage {
         self.context.health.store(|store| (store.level, store.reason) = (level, reason));
     }
 
-    /// What is on the disk enters its case and is shown.
-    fn hand_on(&self, frames: &[FrameCommit]) {
-        for cell in frames.iter().flat_map(|frame| &frame.cells) {
-            self.cases.put(&cell.cell);
-        }
-        let Some(hub) = self.hub.as_ref().filter(|hub| hub.has_listeners()) else { return };
-        for cell in frames.iter().flat_map(|frame| &frame.cells) {
-            hub.publish_cell(&cell.cell);
+    /// What is on the disk enters its case, is shown and is counted; so is what the store had already.
+    fn finish(&self, frames: &[FrameCommit], pending: impl Iterator<Item = Pending>, read_before: &[usize]) {
+        let hub = self.hub.as_ref().filter(|hub| hub.has_listeners());
+        for (number, (frame, pending)) in frames.iter().zip(pending).enumerate() {
+            if read_before.contains(&number) {
+                let file = frame.mark.as_ref().map(|mark| mark.path.as_str());
+                tracing::warn!(source = %pending.context.name, file, "the file has a reading already: this one is dropped");
+                pending.ticket.dropped(DropReason::ReadBefore);
+                continue;
+            }
+            for cell in &frame.cells {
+                self.cases.put(&cell.cell);
+                if let Some(hub) = hub {
+                    hub.publish_cell(&cell.cell);
+                }
+            }
+            settle(pending);
         }
     }
 }
 
 /// How a transaction ended.
 enum Written {
-    /// It is on the disk.
-    Stored,
+    /// It is on the disk, but for the frames at these places, whose files had a reading already.
+    Stored(Vec<usize>),
     /// It can never succeed, and why.
     Impossible(String),
     /// The pipeline is abandoned.

@@ -1,0 +1,173 @@
+//! What damaged disks, killed processes and very long cases do to the records, with a real store.
+
+use std::{
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use domain::{AberrationCounts, Assay, BoundingBox, Cell, ScoredBy, Verdict};
+use karyotype::KaryotypeSettings;
+use metaphased::{
+    clock::ManualClock,
+    config::Config,
+    records::{CaseBook, CaseBookSettings, RecordService},
+    store::{CellCommit, DATABASE, FrameCommit, Store, StoreOptions},
+    web::LiveHub,
+};
+use serde_json::Value;
+use testing::sample_cell;
+
+const CASE: &str = "K1";
+const NOON: &str = "2026-11-22T12:00:00Z";
+
+/// A cell of the case whose chromosomes lie as in no other.
+fn cell(number: u64) -> Cell {
+    let mut cell = sample_cell(number, Some(CASE), Verdict::Normal);
+    let mut seed = number as u32 + 1;
+    let mut next = |range: u32| {
+        seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        ((seed >> 8) % range) as f32
+    };
+    for c in &mut cell.chromosomes {
+        c.bounds = BoundingBox { x: next(900), y: next(900), width: 10.0 + next(30), height: 15.0 + next(50) };
+    }
+    let counts = AberrationCounts { monocentrics: 45, dicentrics: u32::from(number % 3 == 0), ..Default::default() };
+    cell.dicentric = Some(counts.record([46, 46], Some(true), ScoredBy::Truth));
+    cell
+}
+
+fn commit(store: &Store, cells: &[Cell]) {
+    let whole = |cell: &Cell| CellCommit { cell: cell.clone(), crops: Vec::new(), thumbnail: None, image: None };
+    let cells = cells.iter().map(whole).collect();
+    store.commit(&[FrameCommit { cells, ..FrameCommit::default() }]).unwrap();
+}
+
+fn records(folder: &Path, assay: Assay, clock: &ManualClock) -> RecordService {
+    let store = Store::open(folder, StoreOptions::default()).unwrap();
+    let settings = CaseBookSettings::from_config(&Config { assay, ..Config::default() }).unwrap();
+    let cases = CaseBook::with_clock(settings, store.clone(), Arc::new(clock.clone()));
+    RecordService { store, cases, karyotype: KaryotypeSettings::default(), hub: LiveHub::new([]) }
+}
+
+impl Bench {
+    fn seen(&self) -> Option<u64> {
+        let case = self.records.store.reader().case(CASE).unwrap()?;
+        let text = if self.assay == Assay::Dicentric { case.dose? } else { case.state? };
+        serde_json::from_str::<Value>(&text).unwrap()["cells"]["seen"].as_u64()
+    }
+
+    fn take(&self, cells: &[Cell]) {
+        commit(&self.records.store, cells);
+        cells.iter().for_each(|cell| self.records.cases.put(cell));
+        self.records.publish_cases(NOON);
+    }
+}
+
+struct Bench {
+    records: RecordService,
+    assay: Assay,
+}
+
+#[test]
+fn nothing_is_published_of_a_case_of_which_the_disk_gives_only_a_part() {
+    for assay in [Assay::Karyotype, Assay::Dicentric] {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = ManualClock::default();
+        let bench = Bench { records: records(folder.path(), assay, &clock), assay };
+        bench.take(&(0..50).map(cell).collect::<Vec<_>>());
+        assert_eq!(bench.seen(), Some(50));
+        bench.records.store.checkpoint().unwrap();
+        drop(bench);
+
+        // The pages of a few cells in the middle, overwritten by something else.
+        let database = folder.path().join(DATABASE);
+        let whole = std::fs::read(&database).unwrap();
+        let mark = b"\"file\":\"000025.png\"";
+        let place = whole.windows(mark.len()).position(|bytes| bytes == mark).unwrap() / 4096 * 4096;
+        let mut broken = whole.clone();
+        broken[place - 6 * 4096..place + 6 * 4096].fill(0xa5);
+        std::fs::write(&database, &broken).unwrap();
+
+        let bench = Bench { records: records(folder.path(), assay, &clock), assay };
+        bench.take(&[cell(50)]);
+        assert_eq!(bench.seen(), Some(50), "{assay:?}: the document of before stands");
+        let reason = bench.records.cases.unreadable().expect("it is reported");
+        assert!(reason.contains("case 'K1'") && reason.contains("list cells"), "{reason}");
+        let stored: i64 = rusqlite::Connection::open(&database)
+            .unwrap()
+            .query_row("SELECT count(*) FROM cells", [], |row| row.get(0))
+            .unwrap();
+        assert_eq!(stored, 51, "the new cell is kept");
+        assert!(bench.records.cases.acknowledge(Some(CASE), "ana", NOON).is_err());
+
+        // The disk gives them again.
+        let mended = std::fs::OpenOptions::new().write(true).open(&database).unwrap();
+        std::os::unix::fs::FileExt::write_all_at(
+            &mended,
+            &whole[place - 6 * 4096..place + 6 * 4096],
+            (place - 6 * 4096) as u64,
+        )
+        .unwrap();
+        bench.take(&[cell(51)]);
+        assert_eq!(bench.seen(), Some(50), "{assay:?}: it is not tried all the time");
+        clock.advance(Duration::from_secs(60));
+        bench.records.publish_cases(NOON);
+        assert_eq!((bench.seen(), bench.records.cases.unreadable()), (Some(52), None), "{assay:?}");
+    }
+}
+
+/// Resident memory of this process in MiB.
+fn resident() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1024.0
+}
+
+/// A measurement, not a test: docs/reference/reliability.md has the figures.
+#[test]
+#[ignore = "a measurement of some minutes that writes 1.5 GB; run it with --ignored --nocapture"]
+fn measure_the_work_per_cell_of_a_long_case() {
+    for assay in [Assay::Karyotype, Assay::Dicentric] {
+        let folder = tempfile::tempdir().unwrap();
+        let bench = Bench { records: records(folder.path(), assay, &ManualClock::default()), assay };
+        let (mut next, mut published) = (0, Instant::now());
+        for target in [1_000_u64, 10_000, 100_000] {
+            let (mut put, mut documents, mut last) = (Duration::ZERO, Duration::ZERO, Duration::ZERO);
+            while next < target {
+                let cells: Vec<Cell> = (next..next + 100).map(cell).collect();
+                next += 100;
+                commit(&bench.records.store, &cells);
+                // Only the last thousand are measured: what a new cell costs when the case is so long.
+                let is_measured = next + 1_000 > target;
+                let began = Instant::now();
+                cells.iter().for_each(|cell| bench.records.cases.put(cell));
+                put += if is_measured { began.elapsed() } else { Duration::ZERO };
+                if is_measured || published.elapsed() > Duration::from_secs(1) {
+                    published = Instant::now();
+                    bench.records.publish_due(NOON);
+                    documents += if is_measured { published.elapsed() } else { Duration::ZERO };
+                }
+            }
+            let began = Instant::now();
+            bench.records.publish_cases(NOON);
+            last += began.elapsed();
+            println!(
+                "{assay:?}, {target} cells: {:.3} ms a cell to enter it, {:.3} ms a cell for documents, one document \
+                 {:.0} ms, {:.0} MiB",
+                put.as_secs_f64(),
+                documents.as_secs_f64(),
+                last.as_secs_f64() * 1e3,
+                resident()
+            );
+        }
+        let store = bench.records.store.folder().to_owned();
+        drop(bench);
+        let began = Instant::now();
+        let bench = Bench { records: records(&store, assay, &ManualClock::default()), assay };
+        bench.records.cases.put(&cell(0));
+        bench.records.publish_cases(NOON);
+        assert_eq!(bench.seen(), Some(100_000));
+        println!("{assay:?}: read again in {:.1} s, {:.0} MiB", began.elapsed().as_secs_f64(), resident());
+    }
+}
