@@ -4,7 +4,6 @@ use std::{
     fs::File,
     io::{self, IsTerminal, Write},
     os::fd::AsFd,
-    str::FromStr,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -15,18 +14,18 @@ use std::{
 };
 
 use indicatif::ProgressBar;
-use tracing_subscriber::{filter::Targets, fmt::MakeWriter, layer::SubscriberExt, util::SubscriberInitExt};
+use tracing_subscriber::{fmt::MakeWriter, layer::SubscriberExt, util::SubscriberInitExt};
 
 use crate::config::{LogConfig, LogFormat};
 
 /// A filter that cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "log.level \"{filter}\": {source}; expected a level such as \"info\" or a filter such as \"info,metaphased::mqtt=debug\""
+    "invalid log.level '{filter}': {reason}; expected a level such as \"info\" or a filter such as \"info,metaphased::mqtt=debug\""
 )]
 pub struct FilterError {
     filter: String,
-    source: tracing_subscriber::filter::ParseError,
+    reason: String,
 }
 
 /// Lines that wait for a slow reader of stderr; what comes beyond them is left out.
@@ -55,7 +54,7 @@ impl Drop for Log {
 /// # Errors
 /// When the filter cannot be read.
 pub fn start(log: &LogConfig, bar: Option<ProgressBar>) -> Result<Log, FilterError> {
-    let filter = Targets::from_str(&log.level).map_err(|source| FilterError { filter: log.level.clone(), source })?;
+    let filter = log.filter().map_err(|reason| FilterError { filter: log.level.clone(), reason })?;
     let format = match log.format {
         LogFormat::Auto if std::env::var_os("JOURNAL_STREAM").is_some() => LogFormat::Journald,
         LogFormat::Auto if io::stderr().is_terminal() => LogFormat::Pretty,

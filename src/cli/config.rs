@@ -8,7 +8,10 @@ use std::{
 use clap::Args;
 
 use super::{Exit, Failure, Global};
-use crate::config::{self, Loaded};
+use crate::{
+    config::{self, ConfigError, Loaded},
+    daemon,
+};
 
 /// Arguments of `check-config`.
 #[derive(Debug, Args)]
@@ -26,6 +29,14 @@ pub struct PrintConfig {
 
 /// Reads the configuration that the command line and the environment name.
 pub fn load(global: &Global, file: Option<&Path>) -> Result<Loaded, Failure> {
+    let (environment, flags) = above_the_file(global)?;
+    Ok(config::load(file.or(global.config.as_deref()), environment, &flags)?)
+}
+
+type Flags = Vec<(&'static str, String)>;
+
+/// The layers above the file: environment and options.
+fn above_the_file(global: &Global) -> Result<(Vec<(String, String)>, Flags), Failure> {
     let mut flags = Vec::new();
     if let Some(engine) = &global.engine {
         flags.push(("inference.engine", engine.clone()));
@@ -36,8 +47,7 @@ pub fn load(global: &Global, file: Option<&Path>) -> Result<Loaded, Failure> {
     if let Some(level) = &global.log {
         flags.push(("log.level", level.clone()));
     }
-    let file = file.or(global.config.as_deref());
-    Ok(config::load(file, environment(std::env::vars_os())?, &flags)?)
+    Ok((environment(std::env::vars_os())?, flags))
 }
 
 /// The variables that carry configuration. Others may hold anything, also what is no UTF-8.
@@ -55,11 +65,20 @@ fn environment(all: impl Iterator<Item = (OsString, OsString)>) -> Result<Vec<(S
 }
 
 impl CheckConfig {
-    /// Checks the file and says what is wrong with it.
+    /// Checks the file and what it names, and reports all that the start would refuse.
     pub fn run(self, global: &Global) -> Result<Exit, Failure> {
-        load(global, Some(&self.file))?;
-        eprintln!("{}: OK", self.file.display());
-        Ok(Exit::Done)
+        let (environment, flags) = above_the_file(global)?;
+        let checked = daemon::check_start(config::examine(Some(&self.file), environment, &flags)?);
+        for note in &checked.notes {
+            eprintln!("note: {note}");
+        }
+        match checked.kind {
+            None => {
+                eprintln!("{}: OK", self.file.display());
+                Ok(Exit::Done)
+            }
+            Some(kind) => Err(Failure::new(kind.into(), ConfigError::Wrong(checked.mistakes))),
+        }
     }
 }
 

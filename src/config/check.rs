@@ -1,7 +1,6 @@
-//! Finds every mistake of a configuration: first by its schema, then by what goes together.
+//! Finds every mistake of a configuration: by its schema and, for all that its schema lets pass, by what goes together.
 
-use domain::Assay;
-use std::{fmt, net::SocketAddr};
+use std::fmt;
 
 use regex_lite::Regex;
 use schemars::schema_for;
@@ -10,7 +9,7 @@ use serde_json::Value;
 use super::{
     layers::{Layers, Origin},
     model::Config,
-    source::{Mode, SourceConfig, SourceKind},
+    sense::Sense,
 };
 
 /// One mistake: where, which key, what was found and what would be right.
@@ -39,50 +38,74 @@ impl fmt::Display for Mistake {
         if !self.key.is_empty() {
             write!(f, "{}: ", self.key)?;
         }
-        write!(f, "{}; {}", self.message, self.remedy)
+        f.write_str(&self.message)?;
+        if self.remedy.is_empty() { Ok(()) } else { write!(f, "; {}", self.remedy) }
     }
 }
 
-/// Turns merged layers into a typed configuration.
-///
-/// # Errors
-/// Every mistake, in the order of the file.
-pub fn check(layers: &Layers) -> Result<Config, Vec<Mistake>> {
-    let schema = schema_for!(Config).to_value();
-    let mut walk = Walk { layers, schema: &schema, problems: Vec::new() };
-    let mut values = layers.values.clone();
-    walk.value(&mut values, &schema, "");
-    let mut problems = walk.problems;
-    let mut config = None;
-    if problems.is_empty() {
-        match serde_json::from_value::<Config>(values) {
-            Ok(typed) => {
-                problems = Combinations { layers, problems: Vec::new() }.check(&typed);
-                config = Some(typed);
-            }
-            // The schema is made from the same types, so this is a gap in the walk above: said, not hidden.
-            Err(error) => problems.push(Mistake::new(Origin::Default, "", error.to_string(), "correct the value")),
-        }
-    }
-    problems.sort_by_key(|p| match &p.origin {
+/// Puts mistakes in the order of the file; those of other layers follow.
+pub fn in_order(mistakes: &mut [Mistake]) {
+    mistakes.sort_by_key(|mistake| match &mistake.origin {
         Origin::File { line, column, .. } => (*line, *column),
         _ => (usize::MAX, 0),
     });
-    match config {
-        Some(config) if problems.is_empty() => Ok(config),
-        _ => Err(problems),
+}
+
+/// Turns merged layers into a typed configuration, with every mistake in the order of the file. Keys that the schema
+/// does not let pass are left out of it; none where the rest cannot be read at all.
+pub fn check(layers: &Layers) -> (Option<Config>, Vec<Mistake>) {
+    let schema = schema_for!(Config).to_value();
+    let mut walk = Walk { layers, schema: &schema, mistakes: Vec::new(), broken: Vec::new() };
+    let mut values = layers.values.clone();
+    walk.value(&mut values, &schema, "");
+    let Walk { mut mistakes, broken, .. } = walk;
+    broken.iter().for_each(|path| remove(&mut values, path));
+    let config = match serde_json::from_value::<Config>(values) {
+        Ok(config) => {
+            mistakes.extend(Sense::of(&config, layers, &broken));
+            Some(config)
+        }
+        Err(error) => {
+            // The schema is made from the same types, so this is a gap in the walk above: said, not hidden.
+            if mistakes.is_empty() {
+                mistakes.push(Mistake::new(Origin::Default, "", error.to_string(), "correct the value"));
+            }
+            None
+        }
+    };
+    in_order(&mut mistakes);
+    (config, mistakes)
+}
+
+/// Takes the value at `path` out; a source without its kind goes as a whole.
+fn remove(values: &mut Value, path: &str) {
+    let Value::Object(map) = values else { return };
+    map.remove(path);
+    // Names of sources may hold dots.
+    for (key, inner) in map.iter_mut() {
+        if let Some(below) = path.strip_prefix(key.as_str()).and_then(|rest| rest.strip_prefix('.')) {
+            remove(inner, below);
+        }
+    }
+    if let Some(source) = path.strip_prefix("source.").and_then(|rest| rest.strip_suffix(".kind"))
+        && let Some(Value::Object(sources)) = map.get_mut("source")
+    {
+        sources.remove(source);
     }
 }
 
 struct Walk<'a> {
     layers: &'a Layers,
     schema: &'a Value,
-    problems: Vec<Mistake>,
+    mistakes: Vec<Mistake>,
+    /// Keys whose values cannot be used.
+    broken: Vec<String>,
 }
 
 impl Walk<'_> {
     fn problem(&mut self, path: &str, message: String, remedy: String) {
-        self.problems.push(Mistake::new(self.layers.origin(path), path, message, remedy));
+        self.mistakes.push(Mistake::new(self.layers.origin(path), path, message, remedy));
+        self.broken.push(path.to_owned());
     }
 
     /// Follows references and the null alternative of optional values.
@@ -134,7 +157,11 @@ impl Walk<'_> {
     }
 
     fn wrong_type(&mut self, value: &Value, expected: &str, path: &str) {
-        self.problem(path, format!("found {}", describe(value)), format!("expected {expected}"));
+        let found = match self.layers.date(path) {
+            Some(date) => format!("the date {date}"),
+            None => describe(value),
+        };
+        self.problem(path, format!("found {found}"), format!("expected {expected}"));
     }
 
     fn one_of(&mut self, value: &mut Value, names: &[String], path: &str) {
@@ -281,162 +308,5 @@ fn describe(value: &Value) -> String {
         Value::String(text) => format!("the text \"{text}\""),
         Value::Array(_) => "a list".into(),
         Value::Object(_) => "a table".into(),
-    }
-}
-
-struct Combinations<'a> {
-    layers: &'a Layers,
-    problems: Vec<Mistake>,
-}
-
-impl Combinations<'_> {
-    fn problem(&mut self, key: &str, message: impl Into<String>, remedy: impl Into<String>) {
-        self.problems.push(Mistake::new(self.layers.origin(key), key, message, remedy));
-    }
-
-    fn check(mut self, config: &Config) -> Vec<Mistake> {
-        for (name, source) in &config.source {
-            self.source(name, source, config.assay);
-        }
-        self.broker(config);
-        self.web(config);
-        let [low, high] = config.dicentric.accepted_centromeres;
-        if low > high || low == 0 {
-            self.problem(
-                "dicentric.accepted_centromeres",
-                format!("found [{low}, {high}]"),
-                "expected [lowest, highest], such as [45, 46]",
-            );
-        }
-        if config.store.quota_bytes().is_none_or(|bytes| bytes < 1 << 20) {
-            self.problem("store.quota", format!("found \"{}\"", config.store.quota), "expected at least \"1 MiB\"");
-        }
-        let memory = &config.memory;
-        let limits = [
-            ("memory.picture", &memory.picture, memory.picture_bytes()),
-            ("memory.frames", &memory.frames, memory.frames_bytes()),
-        ];
-        for (key, found, _) in limits.into_iter().filter(|(_, _, bytes)| *bytes < 1 << 26) {
-            self.problem(key, format!("found \"{found}\""), "expected at least \"64 MiB\"");
-        }
-        self.problems
-    }
-
-    fn source(&mut self, name: &str, source: &SourceConfig, assay: Assay) {
-        use SourceKind::{Folder, Genicam, Mjpeg, Simulator, V4l2, Webcam};
-        let kind = source.kind;
-        let at = |key: &str| format!("source.{name}.{key}");
-        let given: [(&str, bool, &[SourceKind]); 12] = [
-            ("path", source.path.is_some(), &[Folder]),
-            ("repeat", source.repeat.is_some(), &[Folder]),
-            ("settle_ms", source.settle_ms.is_some(), &[Folder]),
-            ("rate_hz", source.rate_hz.is_some(), &[Folder, Simulator, Webcam, V4l2, Genicam]),
-            ("device", source.device.is_some(), &[V4l2, Webcam, Genicam]),
-            ("size", source.size.is_some(), &[Simulator, V4l2, Webcam, Genicam]),
-            ("url", source.url.is_some(), &[Mjpeg]),
-            ("seed", source.seed.is_some(), &[Simulator]),
-            ("cells", source.cells.is_some(), &[Simulator]),
-            ("karyotype", source.karyotype.is_some(), &[Simulator]),
-            ("stage", source.stage.is_some(), &[Simulator]),
-            ("dose_gy", source.dose_gy.is_some() || source.fraction.is_some(), &[Simulator]),
-        ];
-        for (key, is_given, kinds) in given {
-            if is_given && !kinds.contains(&kind) {
-                let list = kinds.iter().map(|k| k.name()).collect::<Vec<_>>().join(", ");
-                self.problem(
-                    &at(key),
-                    format!("has no effect on a source of kind \"{}\"", kind.name()),
-                    format!("remove it, or use kind {list}"),
-                );
-            }
-        }
-        if kind == Folder && source.path.is_none() {
-            self.problem(&at("kind"), "a folder source requires a path", "add 'path = \"...\"'");
-        }
-        if kind == Folder && source.settle_ms.is_some() && source.repeat != Some(super::Repeat::Watch) {
-            self.problem(
-                &at("settle_ms"),
-                "has an effect on a watched folder only",
-                "remove it, or use repeat = \"watch\"",
-            );
-        }
-        if kind == Mjpeg && source.url.is_none() {
-            self.problem(&at("kind"), "a stream source requires an address", "add 'url = \"http://...\"'");
-        }
-        if let Some([width, height]) = source.size
-            && (!(64..=16384).contains(&width) || !(64..=16384).contains(&height))
-        {
-            self.problem(&at("size"), format!("found {width} x {height}"), "expected 64 to 16384 pixels per side");
-        }
-        if source.mode() == Mode::Lossless && matches!(kind, Webcam | Mjpeg | V4l2) {
-            self.problem(
-                &at("mode"),
-                format!("a source of kind \"{}\" cannot wait, so it cannot be lossless", kind.name()),
-                "use mode = \"freshest\"",
-            );
-        }
-        if source.repeat == Some(super::Repeat::Loop) && source.mode() == Mode::Freshest && source.rate_hz.is_none() {
-            self.problem(
-                &at("repeat"),
-                "an endless loop over a folder that drops frames only wastes processor time",
-                "add 'rate_hz', or use mode = \"lossless\"",
-            );
-        }
-        if source.dose_gy.is_some() && assay != Assay::Dicentric {
-            self.problem(&at("dose_gy"), "a dose requires the dicentric assay", "set assay = \"dicentric\"");
-        }
-    }
-
-    fn broker(&mut self, config: &Config) {
-        let mqtt = &config.mqtt;
-        if mqtt.password.is_some() && mqtt.password_file.is_some() {
-            self.problem("mqtt.password", "both password and password_file are given", "keep password_file");
-        }
-        if (mqtt.password.is_some() || mqtt.password_file.is_some()) && mqtt.username.is_none() {
-            self.problem("mqtt.password", "a password requires a username", "add 'username = \"...\"'");
-        }
-        if mqtt.cert_file.is_some() != mqtt.key_file.is_some() {
-            self.problem(
-                "mqtt.cert_file",
-                "a certificate and its key are required together",
-                "give both cert_file and key_file",
-            );
-        }
-        let tls = mqtt.ca_file.is_some() || mqtt.cert_file.is_some();
-        if tls && !mqtt.url.starts_with("mqtts://") {
-            self.problem("mqtt.url", "certificates are given but the connection is not encrypted", "use mqtts://");
-        }
-        let remote = mqtt.url.starts_with("mqtt");
-        let credentials = mqtt.username.is_some() || mqtt.cert_file.is_some();
-        if mqtt.commands == Some(true) && remote && !credentials {
-            self.problem(
-                "mqtt.commands",
-                "commands from a remote broker without credentials would allow anybody to stop the station",
-                "add username and password_file, or a client certificate",
-            );
-        }
-        if mqtt.embedded_port.is_some() && mqtt.url != "embedded" {
-            self.problem("mqtt.embedded_port", "there is no embedded broker", "remove it, or use url = \"embedded\"");
-        }
-        if cfg!(not(feature = "embedded-broker")) && mqtt.url == "embedded" {
-            self.problem(
-                "mqtt.url",
-                "this build has no embedded broker",
-                "name a broker, use \"off\", or build with the feature embedded-broker",
-            );
-        }
-    }
-
-    fn web(&mut self, config: &Config) {
-        let Some(listen) = config.web.listen.as_deref().filter(|l| *l != "off") else { return };
-        match listen.parse::<SocketAddr>() {
-            Err(_) => self.problem("web.listen", format!("found \"{listen}\""), "expected address:port"),
-            Ok(address) if !address.ip().is_loopback() && config.web.token_file.is_none() => self.problem(
-                "web.listen",
-                format!("{address} can be reached from outside without a token"),
-                "add 'token_file = \"...\"', or listen on 127.0.0.1",
-            ),
-            Ok(_) => {}
-        }
     }
 }

@@ -47,6 +47,8 @@ pub struct Layers {
     /// The merged values as JSON.
     pub values: Value,
     origins: BTreeMap<String, Origin>,
+    /// Dates of the file by path: no key takes one, so their value is null.
+    dates: BTreeMap<String, String>,
 }
 
 impl Layers {
@@ -60,7 +62,7 @@ impl Layers {
         environment: impl IntoIterator<Item = (String, String)>,
         flags: &[(&str, String)],
     ) -> Result<Self, Vec<Mistake>> {
-        let mut layers = Self { values: Value::Object(Map::new()), origins: BTreeMap::new() };
+        let mut layers = Self { values: Value::Object(Map::new()), ..Self::default() };
         if let Some((name, text)) = file {
             let lines = Lines::new(name, text);
             let document = toml_edit::Document::parse(text).map_err(|error| {
@@ -102,6 +104,11 @@ impl Layers {
                 None => return Origin::Default,
             }
         }
+    }
+
+    /// The date that the file has at `path`, as it is written.
+    pub fn date(&self, path: &str) -> Option<&str> {
+        self.dates.get(path).map(String::as_str)
     }
 
     /// Origin of exactly the value at `path`; [`Origin::Default`] when no layer named it.
@@ -156,7 +163,10 @@ impl Layers {
             toml_edit::Value::Integer(number) => Value::from(*number.value()),
             toml_edit::Value::Float(number) => Value::from(*number.value()),
             toml_edit::Value::Boolean(flag) => Value::from(*flag.value()),
-            toml_edit::Value::Datetime(time) => Value::String(time.value().to_string()),
+            toml_edit::Value::Datetime(time) => {
+                self.dates.insert(path.to_owned(), time.value().to_string());
+                Value::Null
+            }
             toml_edit::Value::Array(items) => {
                 Value::Array(items.iter().map(|item| self.value(item, path, lines)).collect())
             }

@@ -9,15 +9,19 @@ mod check;
 mod layers;
 mod memory;
 mod model;
+mod names;
 mod paths;
 mod print;
 mod scoring;
+mod sense;
 mod source;
 
-pub use check::Mistake;
+pub use check::{Mistake, in_order};
 pub use layers::{ENVIRONMENT_PREFIX, Layers, Origin};
 pub use memory::MemoryConfig;
 pub use model::*;
+pub use names::{MAX_NAME, check_name};
+pub use paths::credential;
 pub use print::print;
 pub use scoring::*;
 pub use source::*;
@@ -77,8 +81,46 @@ impl HasKind for ConfigError {
     }
 }
 
+/// What was found in the layers: as much of the configuration as could be read, and every mistake.
+#[derive(Debug)]
+pub struct Examined {
+    /// Without the keys that could not be used; none where nothing can be said of the rest.
+    pub loaded: Option<Loaded>,
+    /// In the order of the file.
+    pub mistakes: Vec<Mistake>,
+}
+
 /// Reads the layers and checks all of them. `environment` are the process's variables, `flags` pairs of key path and
 /// value from the command line.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn examine(
+    file: Option<&Path>,
+    environment: impl IntoIterator<Item = (String, String)>,
+    flags: &[(&str, String)],
+) -> Result<Examined, ConfigError> {
+    let text = match file {
+        Some(path) => std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Read { path: path.to_owned(), source })
+            .map(Some)?,
+        None => None,
+    };
+    let named = file.map(|path| path.display().to_string());
+    let layers = match Layers::read(named.as_deref().zip(text.as_deref()), environment, flags) {
+        Ok(layers) => layers,
+        Err(mistakes) => return Ok(Examined { loaded: None, mistakes }),
+    };
+    let (mut config, mistakes) = check::check(&layers);
+    if let (Some(config), Some(folder)) = (&mut config, file.and_then(Path::parent)) {
+        let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").is_some();
+        paths::anchor(config, &layers, folder, credentials);
+    }
+    let loaded = config.map(|config| Loaded { config, layers, file: file.map(Path::to_owned) });
+    Ok(Examined { loaded, mistakes })
+}
+
+/// A configuration without mistakes, from the layers as [`examine`] takes them.
 ///
 /// # Errors
 /// When the file cannot be read, or with every mistake in it.
@@ -87,20 +129,10 @@ pub fn load(
     environment: impl IntoIterator<Item = (String, String)>,
     flags: &[(&str, String)],
 ) -> Result<Loaded, ConfigError> {
-    let text = match file {
-        Some(path) => std::fs::read_to_string(path)
-            .map_err(|source| ConfigError::Read { path: path.to_owned(), source })
-            .map(Some)?,
-        None => None,
-    };
-    let named = file.map(|path| path.display().to_string());
-    let layers = Layers::read(named.as_deref().zip(text.as_deref()), environment, flags).map_err(ConfigError::Wrong)?;
-    let mut config = check::check(&layers).map_err(ConfigError::Wrong)?;
-    if let Some(folder) = file.and_then(Path::parent) {
-        let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").is_some();
-        paths::anchor(&mut config, &layers, folder, credentials);
+    match examine(file, environment, flags)? {
+        Examined { loaded: Some(loaded), mistakes } if mistakes.is_empty() => Ok(loaded),
+        Examined { mistakes, .. } => Err(ConfigError::Wrong(mistakes)),
     }
-    Ok(Loaded { config, layers, file: file.map(Path::to_owned) })
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use domain::Assay;
 use recognition::inference::InferenceConfig;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use tracing_subscriber::filter::{LevelFilter, ParseError, Targets};
 
 use super::{
     memory::MemoryConfig,
@@ -155,6 +156,39 @@ impl Default for MqttConfig {
     }
 }
 
+impl MqttConfig {
+    /// Whether the broker is named by its address.
+    pub fn is_remote(&self) -> bool {
+        self.url.starts_with("mqtt")
+    }
+
+    /// Host, port and whether encrypted, of a broker that is named by its address; none where the address is wrong.
+    pub fn address(&self) -> Option<(String, u16, bool)> {
+        let (scheme, rest) = self.url.split_once("://")?;
+        let (secure, usual_port) = match scheme {
+            "mqtt" => (false, 1883),
+            "mqtts" => (true, 8883),
+            _ => return None,
+        };
+        let rest = rest.strip_suffix('/').unwrap_or(rest);
+        let (host, port) = match rest.strip_prefix('[') {
+            Some(rest) => {
+                let (host, after) = rest.split_once(']')?;
+                if after.is_empty() { (host, None) } else { (host, Some(after.strip_prefix(':')?)) }
+            }
+            None => match rest.split_once(':') {
+                Some((host, port)) => (host, Some(port)),
+                None => (rest, None),
+            },
+        };
+        let port = match port {
+            Some(port) => port.parse().ok().filter(|port| *port > 0)?,
+            None => usual_port,
+        };
+        (!host.is_empty()).then(|| (host.to_owned(), port, secure))
+    }
+}
+
 /// Live page and HTTP API.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -169,6 +203,55 @@ pub struct WebConfig {
     /// Host names under which the page may be requested, besides its address and localhost.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub hosts: Vec<String>,
+    /// Address under which browsers reach the page through a reverse proxy, such as `https://scope.lab/` or `https://lab.example/scope/`; unset: there is no proxy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub public_url: Option<String>,
+}
+
+/// The address that a browser shows, taken apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublicAddress {
+    /// As a browser writes it in `Origin`: lower case, without the scheme's usual port.
+    pub origin: String,
+    /// Its host alone, lower case.
+    pub host: String,
+    /// Its path, with a slash at both ends.
+    pub path: String,
+}
+
+impl WebConfig {
+    /// `public_url` taken apart; as an error what was found, in words.
+    pub fn public_address(&self) -> Option<Result<PublicAddress, String>> {
+        let url = self.public_url.as_deref()?;
+        Some(public_address(url).ok_or_else(|| format!("found \"{url}\"")))
+    }
+}
+
+fn public_address(url: &str) -> Option<PublicAddress> {
+    let (scheme, rest) = url.split_once("://")?;
+    let scheme = scheme.to_ascii_lowercase();
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let authority = without_usual_port(&scheme, &authority.to_ascii_lowercase()).to_owned();
+    let host = match authority.rfind(':') {
+        Some(colon) if !authority[colon..].contains(']') => {
+            authority[colon + 1..].parse::<u16>().ok().filter(|port| *port > 0)?;
+            &authority[..colon]
+        }
+        _ => &*authority,
+    };
+    let is_host = !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._[]:".contains(&b));
+    let is_path = path.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~/".contains(&b)) && !path.contains("//");
+    if !matches!(&*scheme, "http" | "https") || !is_host || !is_path {
+        return None;
+    }
+    let path = format!("{}/", path.trim_end_matches('/'));
+    Some(PublicAddress { origin: format!("{scheme}://{authority}"), host: host.to_owned(), path })
+}
+
+/// `host` of `host:80` with http, and of `host:443` with https: browsers leave these ports out.
+pub fn without_usual_port<'a>(scheme: &str, authority: &'a str) -> &'a str {
+    let port = if scheme == "https" { ":443" } else { ":80" };
+    authority.strip_suffix(port).unwrap_or(authority)
 }
 
 /// Form of the log.
@@ -199,6 +282,20 @@ pub struct LogConfig {
 impl Default for LogConfig {
     fn default() -> Self {
         Self { level: "info".into(), format: LogFormat::Auto }
+    }
+}
+
+impl LogConfig {
+    /// The level as a filter. A word that is no level is refused: as the name of a module it would hide everything else.
+    ///
+    /// # Errors
+    /// What cannot be read, in words.
+    pub fn filter(&self) -> Result<Targets, String> {
+        for part in self.level.split(',') {
+            let level = part.rsplit('=').next().unwrap_or(part).trim();
+            level.parse::<LevelFilter>().map_err(|_| format!("\"{level}\" is no level"))?;
+        }
+        self.level.parse().map_err(|error: ParseError| error.to_string())
     }
 }
 

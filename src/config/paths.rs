@@ -5,8 +5,19 @@ use std::path::{Path, PathBuf};
 
 use super::{Config, Layers, Origin};
 
+/// The file that holds a secret: a name without a slash is sought among systemd's credentials first.
+pub fn credential(file: &Path) -> PathBuf {
+    let folder = std::env::var_os("CREDENTIALS_DIRECTORY").filter(|_| is_bare(file));
+    let credential = folder.map(|folder| Path::new(&folder).join(file)).filter(|path| path.is_file());
+    credential.unwrap_or_else(|| file.to_owned())
+}
+
+fn is_bare(file: &Path) -> bool {
+    file.components().count() == 1
+}
+
 /// Puts `folder` before the relative paths that were written in the configuration file. With `credentials`, a bare
-/// `mqtt.password_file` stays bare: it names one of systemd's credentials.
+/// `mqtt.password_file` or `web.token_file` stays bare: it names one of systemd's credentials.
 pub fn anchor(config: &mut Config, layers: &Layers, folder: &Path, credentials: bool) {
     let from_file = |key: &str| matches!(layers.origin_of_value(key), Origin::File { .. });
     let put = |key: &str, path: &mut Option<PathBuf>| {
@@ -24,10 +35,12 @@ pub fn anchor(config: &mut Config, layers: &Layers, folder: &Path, credentials: 
     put("mqtt.ca_file", &mut config.mqtt.ca_file);
     put("mqtt.cert_file", &mut config.mqtt.cert_file);
     put("mqtt.key_file", &mut config.mqtt.key_file);
-    put("web.token_file", &mut config.web.token_file);
-    let bare = config.mqtt.password_file.as_deref().is_some_and(|path| path.components().count() == 1);
-    if !(bare && credentials) {
-        put("mqtt.password_file", &mut config.mqtt.password_file);
+    for (key, file) in
+        [("mqtt.password_file", &mut config.mqtt.password_file), ("web.token_file", &mut config.web.token_file)]
+    {
+        if !(credentials && file.as_deref().is_some_and(is_bare)) {
+            put(key, file);
+        }
     }
     // A curve is a name of the list, unless it looks like a file.
     let curve = Path::new(&config.dose.curve);

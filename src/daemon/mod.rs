@@ -7,6 +7,7 @@ mod banner;
 mod broker;
 mod error;
 mod facts;
+mod preflight;
 mod records;
 mod signals;
 mod sources;
@@ -23,10 +24,16 @@ use jiff::Timestamp;
 use sd_notify::NotifyState;
 use tokio::{runtime::Handle, task::JoinHandle};
 
-pub use self::{banner::Progress, error::StartError, signals::Signals};
+pub use self::{
+    banner::Progress,
+    error::StartError,
+    preflight::{Checked, check_start},
+    signals::Signals,
+};
 use self::{
     banner::banner,
     broker::{BrokerChoice, start_broker},
+    preflight::Preflight,
     records::Records,
 };
 use crate::{
@@ -117,6 +124,7 @@ impl Daemon {
     /// What cannot be had, with its kind.
     pub fn start(loaded: &Loaded, runtime: &Handle, progress: Progress) -> Result<Self, StartError> {
         let config = loaded.config.clone();
+        let engine = Preflight::of(loaded).passed()?;
         let Claims { folder, store, page, broker } = Claims::take(&config)?;
         let health = Health::new(facts::birth(loaded));
         let contexts = sources::register(&config, &health);
@@ -128,7 +136,7 @@ impl Daemon {
             }));
         let mut parts =
             Parts::new(&config, store.clone(), health.clone()).map_err(StartError::of(ErrorKind::Config))?;
-        parts.sources = sources::prepare(loaded, &contexts, &store, &health)?;
+        parts.sources = sources::prepare(loaded, engine, &contexts, &store, &health)?;
         parts.hub = Some(hub.clone());
         let records = RecordService {
             store: store.clone(),

@@ -41,18 +41,20 @@ pub fn register(config: &Config, health: &Health) -> Vec<Arc<SourceContext>> {
     contexts
 }
 
-/// Everything that the sources need, engines and models included.
+/// Everything that the sources need, models on `engine` included.
 ///
 /// # Errors
 /// When a source cannot be driven or a recognizer cannot be made.
 pub fn prepare(
     loaded: &Loaded,
+    engine: Option<ChosenEngine>,
     contexts: &[Arc<SourceContext>],
     store: &Store,
     health: &Health,
 ) -> Result<Vec<SourceParts>, StartError> {
     let config = &loaded.config;
-    let engine = inference::choose(&config.inference).map_err(StartError::of(ErrorKind::Unavailable))?;
+    let engine = engine.map_or_else(|| inference::choose(&config.inference), Ok);
+    let engine = engine.map_err(StartError::of(ErrorKind::Unavailable))?;
     tracing::info!(engine = engine.engine.name(), why = engine.why, "engine chosen");
     let library = ModelLibrary::find(config.inference.models.as_deref(), loaded.file.as_deref());
     let _more_time = MoreTime::ask();

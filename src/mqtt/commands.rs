@@ -7,6 +7,7 @@ use super::{
     link::{Publish, Received},
     topics::Topics,
 };
+use crate::config::check_name;
 use crate::station::{Answer, Command, CommandError, CommandOutbox, CommandResult};
 
 /// Takes commands and puts their results on `results`.
@@ -52,6 +53,9 @@ impl Commands {
     }
 }
 
+/// What an id can be.
+const ID: &str = "a number, or text of 1 to 200 characters without control characters";
+
 type Parsed = Result<(Option<String>, Command), (Option<String>, String)>;
 
 /// The payload is an object with the command's own values and, if wished, an `id` (text or number); empty is `{}`.
@@ -62,12 +66,14 @@ fn parse(name: &str, payload: &[u8]) -> Parsed {
     let mut object = object.map_err(|error| (None, format!("invalid payload: expected a JSON object ({error})")))?;
     let id = match object.remove("id") {
         None | Some(Value::Null) => None,
-        Some(Value::String(id)) => Some(id),
+        Some(Value::String(id)) => match check_name(&id) {
+            Ok(()) => Some(id),
+            Err(found) => return Err((None, format!("invalid id: {found}; expected {ID}"))),
+        },
         Some(number @ Value::Number(_)) => Some(number.to_string()),
-        Some(other) => return Err((None, format!("id is {other}; expected text or a number"))),
+        Some(_) => return Err((None, format!("invalid id: expected {ID}"))),
     };
-    object.insert("name".into(), Value::String(name.to_owned()));
-    match serde_json::from_value(Value::Object(object)) {
+    match Command::named(name, object) {
         Ok(command) => Ok((id, command)),
         Err(error) => Err((id, format!("the command cannot be read: {error}"))),
     }

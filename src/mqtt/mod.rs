@@ -24,5 +24,5 @@ mod topics;
 pub use embedded::{EmbeddedBroker, EmbeddedError};
 pub use messages::{CellMessage, CommandMessage, Rejected, schema, schema_names};
 pub use session::MqttSession;
-pub use settings::{BrokerSettings, SettingsError, Tls};
+pub use settings::{BrokerSettings, SettingsError, Tls, unreadable_files};
 pub use topics::{Topics, case_topic, dose_topic, encode_level};

@@ -1,10 +1,6 @@
 //! Where the broker is and how to get in, from the configuration.
 
-use std::{
-    fmt, fs, io,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{fmt, fs, io, path::PathBuf, time::Duration};
 
 use crate::config::{MqttConfig, MqttVersion};
 use domain::{ErrorKind, HasKind};
@@ -94,7 +90,7 @@ impl BrokerSettings {
     pub fn new(config: &MqttConfig, station: &str, embedded: Option<u16>) -> Result<Self, SettingsError> {
         let (host, port, secure) = match embedded {
             Some(port) => ("127.0.0.1".to_owned(), port, false),
-            None => address(&config.url).ok_or_else(|| SettingsError::Url(config.url.clone()))?,
+            None => config.address().ok_or_else(|| SettingsError::Url(config.url.clone()))?,
         };
         let read = |key: &'static str, path: &Option<PathBuf>| match path {
             None => Ok(None),
@@ -148,51 +144,38 @@ impl BrokerSettings {
     }
 }
 
-/// Host, port and whether encrypted.
-fn address(url: &str) -> Option<(String, u16, bool)> {
-    let (scheme, rest) = url.split_once("://")?;
-    let secure = match scheme {
-        "mqtt" => false,
-        "mqtts" => true,
-        _ => return None,
-    };
-    let rest = rest.strip_suffix('/').unwrap_or(rest);
-    let (host, port) = match rest.strip_prefix('[') {
-        Some(rest) => {
-            let (host, after) = rest.split_once(']')?;
-            (host, after.strip_prefix(':'))
-        }
-        None => match rest.split_once(':') {
-            Some((host, port)) => (host, Some(port)),
-            None => (rest, None),
-        },
-    };
-    let port = match port {
-        Some(port) => port.parse().ok().filter(|port| *port > 0)?,
-        None => {
-            if secure {
-                8883
-            } else {
-                1883
-            }
-        }
-    };
-    (!host.is_empty()).then(|| (host.to_owned(), port, secure))
-}
-
-/// From its file (a bare name is sought among systemd's credentials first), else from the configuration itself.
+/// From its file, else from the configuration itself.
 fn password(config: &MqttConfig) -> Result<String, SettingsError> {
-    let Some(file) = &config.password_file else {
+    let Some(path) = password_file(config) else {
         return Ok(config.password.clone().unwrap_or_default());
     };
-    let bare = file.components().count() == 1;
-    let credential = std::env::var_os("CREDENTIALS_DIRECTORY").map(|folder| Path::new(&folder).join(file));
-    let path = credential.filter(|path| bare && path.is_file()).unwrap_or_else(|| file.clone());
     match fs::read_to_string(&path) {
         // Editors end a file with a newline; no password does.
         Ok(text) => Ok(text.trim_end_matches(['\r', '\n']).to_owned()),
         Err(source) => Err(SettingsError::File { key: "mqtt.password_file", path, source }),
     }
+}
+
+fn password_file(config: &MqttConfig) -> Option<PathBuf> {
+    config.password_file.as_deref().map(crate::config::credential)
+}
+
+/// Every file that the configuration names for the broker and that cannot be read.
+pub fn unreadable_files(config: &MqttConfig) -> Vec<SettingsError> {
+    let files = [
+        ("mqtt.ca_file", config.ca_file.clone()),
+        ("mqtt.cert_file", config.cert_file.clone()),
+        ("mqtt.key_file", config.key_file.clone()),
+        ("mqtt.password_file", password_file(config)),
+    ];
+    files
+        .into_iter()
+        .filter_map(|(key, path)| Some((key, path?)))
+        .filter_map(|(key, path)| {
+            let source = fs::read(&path).err()?;
+            Some(SettingsError::File { key, path, source })
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -201,6 +184,7 @@ mod tests {
 
     #[test]
     fn urls_name_a_broker() {
+        let address = |url: &str| MqttConfig { url: url.into(), ..MqttConfig::default() }.address();
         let own = |host: &str, port, secure| Some((host.to_owned(), port, secure));
         assert_eq!(address("mqtt://broker"), own("broker", 1883, false));
         assert_eq!(address("mqtts://broker.lab/"), own("broker.lab", 8883, true));

@@ -7,9 +7,6 @@ use serde_json::json;
 use super::job::{FrameRequest, SampleContext, SourceContext};
 use crate::station::{Answer, CommandError, Health, SourceCommand};
 
-/// Longest name of a case, slide or colony in bytes.
-const MAX_NAME_LENGTH: usize = 200;
-
 /// Carries out commands to the sources.
 #[derive(Debug, Clone)]
 pub struct SourceControl {
@@ -33,6 +30,7 @@ impl SourceControl {
     /// # Errors
     /// When it names a source that does not exist, or cannot be done now.
     pub fn execute(&self, command: &SourceCommand) -> Answer {
+        command.check()?;
         match command {
             SourceCommand::Start { source } => self.set_paused(source.as_deref(), false),
             SourceCommand::Stop { source } => self.set_paused(source.as_deref(), true),
@@ -83,13 +81,6 @@ impl SourceControl {
     }
 
     fn set_sample(&self, names: [Option<&str>; 3]) -> Answer {
-        let unusable =
-            |name: &str| name.is_empty() || name.len() > MAX_NAME_LENGTH || name.chars().any(char::is_control);
-        if names.into_iter().flatten().any(unusable) {
-            return Err(CommandError::Refused(
-                "a case, slide or colony is named by 1 to 200 characters without control characters".into(),
-            ));
-        }
         let [case, slide, colony] = names.map(|name| name.map(Arc::from));
         let sample = SampleContext { case, slide, colony };
         self.sources.iter().for_each(|source| source.set_sample(sample.clone()));

@@ -16,9 +16,6 @@ pub fn reviewed(
     settings: &KaryotypeSettings,
     time: &str,
 ) -> Result<Cell, CommandError> {
-    if by.trim().is_empty() {
-        return Err(CommandError::Refused("`by` is empty: expected the name of the person".into()));
-    }
     let mut next = cell.clone();
     let place = |index: u32| {
         cell.chromosomes

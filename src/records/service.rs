@@ -36,19 +36,13 @@ fn unavailable(error: StoreError) -> CommandError {
     }
 }
 
-fn person(by: &str) -> Result<String, CommandError> {
-    match by.trim() {
-        "" => Err(CommandError::Refused("`by` is empty: expected the name of the person".into())),
-        by => Ok(by.to_owned()),
-    }
-}
-
 impl RecordService {
     /// Carries out a command. `time` is RFC 3339.
     ///
     /// # Errors
     /// When it names a cell or case that does not exist, or cannot be done.
     pub fn execute(&self, command: &RecordCommand, time: &str) -> Answer {
+        command.check()?;
         match command {
             RecordCommand::Review { by, cell, revision, change } => self.review(by, *cell, *revision, change, time),
             RecordCommand::Acknowledge { by, case } => self.acknowledge(by, case.as_deref(), time),
@@ -102,7 +96,7 @@ impl RecordService {
     }
 
     fn subject(&self, by: &str, case: &str, subject: Option<Subject>, time: &str) -> Answer {
-        let by = person(by)?;
+        let by = by.trim();
         let found = self.store.reader().case(case).map_err(unavailable)?;
         let old = found.ok_or_else(|| unavailable(StoreError::NoSuchCase(case.into())))?.subject;
         let subject = subject.filter(|subject| !subject.is_empty());
@@ -110,7 +104,7 @@ impl RecordService {
         let new = subject.and_then(|subject| serde_json::to_string(&subject).ok());
         self.store.set_subject(case, new.as_deref()).map_err(unavailable)?;
         let change = if new.is_some() { "subject data set" } else { "subject data removed" };
-        let record = ReviewRecord { change: change.into(), old, new, ..self.line(&by, Some(case.into()), time) };
+        let record = ReviewRecord { change: change.into(), old, new, ..self.line(by, Some(case.into()), time) };
         self.store.review(&record, None, &FrameCommit::default()).map_err(unavailable)?;
         self.cases.set_subject(case, subject.unwrap_or_default());
         self.publish_due(time);
@@ -119,9 +113,9 @@ impl RecordService {
 
     /// Closes a case as of `closed`, or reopens it with none.
     fn set_closed(&self, by: &str, case: &str, closed: Option<&str>, time: &str) -> Answer {
-        let by = person(by)?;
+        let by = by.trim();
         let action = if closed.is_some() { "closed" } else { "reopened" };
-        let line = ReviewRecord { change: format!("case {action}"), ..self.line(&by, Some(case.into()), time) };
+        let line = ReviewRecord { change: format!("case {action}"), ..self.line(by, Some(case.into()), time) };
         self.store.close_case(case, closed, &line).map_err(unavailable)?;
         Ok(json!({ "case": case, "closed": closed }))
     }
@@ -154,8 +148,8 @@ impl RecordService {
     }
 
     fn erase(&self, by: &str, case: &str) -> Answer {
-        let by = person(by)?;
-        let erased = self.store.erase_case(case, &by).map_err(unavailable)?;
+        let by = by.trim();
+        let erased = self.store.erase_case(case, by).map_err(unavailable)?;
         self.cases.forget(case);
         Ok(json!({ "case": case, "cells": erased.cells, "images": erased.images }))
     }

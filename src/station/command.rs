@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+use crate::config::{MAX_NAME, check_name};
 use domain::{ErrorKind, HasKind, StagePosition};
 
 /// A correction of one cell by a person.
@@ -177,6 +178,77 @@ impl<'de> Deserialize<'de> for Command {
     }
 }
 
+impl Command {
+    /// The command called `name` with its fields. A field `name` is none of them: it would do something else than was
+    /// asked for, or nothing.
+    ///
+    /// # Errors
+    /// In words, what cannot be read.
+    pub fn named(name: &str, mut fields: Map<String, Value>) -> Result<Self, String> {
+        if fields.insert("name".into(), name.into()).is_some() {
+            return Err("unknown field `name`: the command is named by its topic or route".into());
+        }
+        serde_json::from_value(Value::Object(fields)).map_err(|error| error.to_string())
+    }
+}
+
+impl Command {
+    /// Refuses unusable names of persons, cases, slides, colonies and events.
+    ///
+    /// # Errors
+    /// [`CommandError::Refused`] with the field.
+    pub fn check(&self) -> Result<(), CommandError> {
+        match self {
+            Self::Source(command) => command.check(),
+            Self::Record(command) => command.check(),
+        }
+    }
+}
+
+/// Refuses names that messages, topics and logs should not carry.
+fn check_names<'a>(names: impl IntoIterator<Item = (&'a str, Option<&'a str>)>) -> Result<(), CommandError> {
+    for (field, text) in names {
+        if let Some(Err(found)) = text.map(check_name) {
+            return Err(CommandError::Refused(format!(
+                "invalid `{field}`: {found}; expected 1 to {MAX_NAME} characters without control characters"
+            )));
+        }
+    }
+    Ok(())
+}
+
+impl SourceCommand {
+    /// Refuses unusable names of a case, slide, colony or event.
+    ///
+    /// # Errors
+    /// [`CommandError::Refused`] with the field.
+    pub fn check(&self) -> Result<(), CommandError> {
+        match self {
+            Self::Case { case, slide, colony } => {
+                check_names([("case", case.as_deref()), ("slide", slide.as_deref()), ("colony", colony.as_deref())])
+            }
+            Self::Trigger { trigger, .. } => check_names([("trigger", Some(&**trigger))]),
+            Self::Start { .. } | Self::Stop { .. } | Self::Snapshot { .. } => Ok(()),
+        }
+    }
+}
+
+impl RecordCommand {
+    /// Refuses an unusable name of the person.
+    ///
+    /// # Errors
+    /// [`CommandError::Refused`] with the field.
+    pub fn check(&self) -> Result<(), CommandError> {
+        let (Self::Acknowledge { by, .. }
+        | Self::Review { by, .. }
+        | Self::Subject { by, .. }
+        | Self::Close { by, .. }
+        | Self::Reopen { by, .. }
+        | Self::Erase { by, .. }) = self;
+        check_names([("by", Some(&**by))])
+    }
+}
+
 impl JsonSchema for Command {
     fn schema_name() -> Cow<'static, str> {
         "Command".into()
@@ -327,6 +399,26 @@ mod tests {
         let cell = "0192b0d0-0000-7000-8000-000000000001".parse().expect("an id");
         let review = RecordCommand::Review { by: "kb".into(), cell, revision: None, change };
         assert_eq!(command, Command::Record(review));
+    }
+
+    #[test]
+    fn a_name_among_the_fields_does_not_turn_one_command_into_another() {
+        let fields = |text: &str| serde_json::from_str::<Map<String, Value>>(text).expect("an object");
+        let stop = SourceCommand::Stop { source: None };
+        assert_eq!(Command::named("stop", fields("{}")), Ok(Command::Source(stop)));
+        let error = Command::named("case", fields(r#"{"name": "stop"}"#)).expect_err("it is ambiguous");
+        assert!(error.contains("unknown field `name`"), "{error}");
+    }
+
+    #[test]
+    fn names_are_bounded() {
+        let close = |by: String| RecordCommand::Close { by, case: "K".into() };
+        assert_eq!(close("kb".into()).check(), Ok(()));
+        for by in [String::new(), "a\0b".into(), "x".repeat(10_000)] {
+            assert!(matches!(close(by).check(), Err(CommandError::Refused(why)) if why.contains("`by`")));
+        }
+        let trigger = SourceCommand::Trigger { source: None, trigger: "e\n1".into(), stage_um: None };
+        assert!(matches!(trigger.check(), Err(CommandError::Refused(why)) if why.contains("`trigger`")));
     }
 
     #[test]

@@ -90,14 +90,13 @@ pub async fn trigger(State(app): State<App>, Json(body): Json<Trigger>) -> Resul
 pub async fn command(
     State(app): State<App>,
     Path(name): Path<String>,
-    Json(mut body): Json<Value>,
+    Json(body): Json<Value>,
 ) -> Result<Json<Value>, Problem> {
-    let Some(fields) = body.as_object_mut() else {
+    let Value::Object(fields) = body else {
         return Err(Problem::bad_request("A command's body is a JSON object with its fields; {} when it has none."));
     };
-    fields.insert("name".to_owned(), Value::String(name.clone()));
-    let command: Command =
-        serde_json::from_value(body).map_err(|error| Problem::bad_request(format!("command '{name}': {error}")))?;
+    let command =
+        Command::named(&name, fields).map_err(|error| Problem::bad_request(format!("command '{name}': {error}")))?;
     Ok(Json(send(&app, command).await?))
 }
 
@@ -108,9 +107,6 @@ pub async fn review(
     Json(body): Json<CellReview>,
 ) -> Result<Json<Value>, Problem> {
     let CellReview { by, revision, change } = body;
-    if by.trim().is_empty() {
-        return Err(Problem::bad_request("A review carries the name of the person in 'by'."));
-    }
     Ok(Json(send(&app, RecordCommand::Review { by, cell, revision, change }).await?))
 }
 
@@ -152,6 +148,8 @@ pub async fn erase(
 }
 
 async fn send(app: &App, command: impl Into<Command>) -> Result<Value, Problem> {
+    let command = command.into();
+    command.check().map_err(|error| Problem::bad_request(error.to_string()))?;
     let (reply, answer) = oneshot::channel();
     app.parts.commands.send(command, move |result| {
         // Nobody waits any more: the command was done all the same.

@@ -112,7 +112,8 @@ impl WebOptions {
     }
 }
 
-fn read_token(path: &Path) -> Result<String, WebError> {
+fn read_token(file: &Path) -> Result<String, WebError> {
+    let path = &*crate::config::credential(file);
     let text = std::fs::read_to_string(path).map_err(|source| WebError::Token { path: path.into(), source })?;
     let token = text.trim();
     if token.chars().count() < 16 {

@@ -5,6 +5,7 @@
 mod analyze;
 mod broker;
 mod case_command;
+mod check_config;
 mod daemon;
 mod datasets;
 mod dose_cases;
