@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from metaphased import Client, models
 
 from daemon import Daemon
+from metaphased import Client, models
 
 ROOT = Path(__file__).resolve().parents[2]
 CASE = "K 1/b"

@@ -6,11 +6,11 @@ from typing import Any
 
 import httpx
 import pytest
+
 from conftest import CASE
+from daemon import Daemon
 from metaphased import Busy, Client, Conflict, NotFound, Refused, Unreachable, models
 from metaphased import client as implementation
-
-from daemon import Daemon
 
 
 def test_a_station_says_what_it_is_and_how_it_is(client: Client) -> None:

@@ -7,9 +7,10 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from PIL import Image
+
 from metaphased import Client, models
 from metaphased.export import CATEGORIES, export
-from PIL import Image
 
 
 def test_reviewed_cells_become_training_data(client: Client, cells: list[models.Cell], tmp_path: Path) -> None:

@@ -8,12 +8,12 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import CASE, ROOT
 from fhir.resources.R4B.observation import Observation
-from metaphased import Client, models
 from pydantic import ValidationError
 
+from conftest import CASE, ROOT
 from daemon import Daemon
+from metaphased import Client, models
 
 EXAMPLE = ROOT / "examples/fhir/observation.py"
 

@@ -8,10 +8,10 @@ from collections import defaultdict
 
 import pytest
 import yaml
-from conftest import ROOT
-from metaphased import models
 
+from conftest import ROOT
 from daemon import Daemon
+from metaphased import models
 
 GRAFANA = ROOT / "clients/grafana"
 # What Prometheus itself adds to every series.

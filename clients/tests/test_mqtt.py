@@ -4,11 +4,11 @@ import base64
 from collections.abc import Iterator
 
 import pytest
+
 from conftest import CASE
+from daemon import Daemon
 from metaphased import CommandFailed, Unreachable, models
 from metaphased.mqtt import Station
-
-from daemon import Daemon
 
 
 @pytest.fixture(scope="module")

@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
-from metaphased import models
 
+from conftest import ROOT
 from daemon import Daemon
+from metaphased import models
 
 README = ROOT / "clients/python/README.md"
 EXAMPLES = re.findall(r"## ([^\n]+)\n\n```python\n(.*?)```", README.read_text(), re.DOTALL)
