@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from metaphased import Client, models
-from metaphased.export import CATEGORIES, export
+from metaphased.export import CATEGORIES, export, mask
 
 
 def test_reviewed_cells_become_training_data(client: Client, cells: list[models.Cell], tmp_path: Path) -> None:
@@ -43,3 +43,34 @@ def test_a_cell_without_its_frame_is_left_out(client: Client, cells: list[models
     gone = cells[0].model_copy(update={"cell": "01a22be1-5ab7-7805-b4ea-4611fb3003cd"})
     done = export(client, [gone], tmp_path / "set", reviewed_only=False)
     assert done.left_out == [(str(gone.cell), "its frame was not kept (store.keep_images)")]
+
+
+def outlined(cell: models.Cell, *outlines: list[list[list[float]]]) -> models.Cell:
+    """The cell with as many of its chromosomes as there are outlines."""
+    document = cell.document()
+    document["captured"]["size"] = [12, 10]
+    document["chromosomes"] = document["chromosomes"][: len(outlines)]
+    for index, rings in enumerate(outlines):
+        document["chromosomes"][index] |= {"index": index, "box": [0, 0, 12, 10]}
+        document["chromosomes"][index]["outline"] = {"source": "network", "score": 0.9, "rings": rings}
+    return models.Cell.model_validate(document)
+
+
+def test_a_mask_holds_every_chromosome_its_holes_and_where_two_cross(cells: list[models.Cell]) -> None:
+    around, hole = [[1, 1], [7, 1], [7, 7], [1, 7]], [[3, 3], [5, 3], [5, 5], [3, 5]]
+    crossing = [[6, 0], [10, 0], [10, 4], [6, 4]]
+    rows = mask(outlined(cells[0], [around, hole], [crossing]))
+    assert (rows[0][0], rows[1][1], rows[6][6], rows[7][7]) == (0, 1, 1, 0)
+    assert (rows[3][3], rows[4][4], rows[2][2]) == (0, 0, 1), "a hole is no part of it"
+    assert (rows[0][6], rows[2][6], rows[2][7], rows[3][9]) == (2, 65535, 2, 2)
+    assert sum(value == 1 for row in rows for value in row) == 36 - 4 - 3
+
+
+def test_outlines_are_exported_as_polygons_and_masks(client: Client, cells: list[models.Cell], tmp_path: Path) -> None:
+    cell = outlined(cells[0], [[[1, 1], [7, 1], [7, 7]]])
+    export(client, [cell], tmp_path / "set", reviewed_only=False)
+    coco = json.loads((tmp_path / "set/coco.json").read_text())
+    assert coco["annotations"][0]["segmentation"] == [[1, 1, 7, 1, 7, 7]]
+    with Image.open(tmp_path / f"set/masks/{cell.cell}.png") as image:
+        assert image.mode.startswith("I;16") and image.size == (12, 10)
+        assert [image.getpixel((x, 2)) for x in range(8)] == [list(row) for row in mask(cell)][2][:8]

@@ -1,9 +1,11 @@
-"""Cells as training data: pictures with COCO and Pascal VOC annotations.
+"""Cells as training data: pictures with COCO and Pascal VOC annotations, and masks where chromosomes have outlines.
 
     python -m metaphased.export FOLDER --case K-17            # cells that a person has reviewed
     python -m metaphased.export FOLDER --all --url http://127.0.0.1:8080
 
-Layout: `images/CELL.png`, `coco.json`, `voc/CELL.xml`, and `left_out.csv` with every cell that is not exported and why.
+Layout: `images/CELL.png`, `coco.json`, `voc/CELL.xml`, `masks/CELL.png` (16 bits: index of the chromosome + 1, 65535
+where two overlap; only for cells whose every chromosome has an outline), and `left_out.csv` with every cell that is not
+exported and why.
 The classes are those after all corrections. A cell is exported whole or not at all: a picture of which only some
 chromosomes are annotated teaches a detector that the others are none.
 """
@@ -13,8 +15,12 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import math
+import struct
 import sys
-from collections.abc import Iterable
+import zlib
+from array import array
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
@@ -26,6 +32,9 @@ from .errors import MetaphasedError, NotFound
 # Category ids from 1: the classes of human chromosomes, and objects that are no single chromosome of a known class.
 CLASSES = (*map(str, range(1, 23)), "X", "Y")
 UNCLASSED = "unclassed"
+# In a mask: where two chromosomes lie over each other.
+OVERLAP = 65535
+Ring = list[list[float]]
 CATEGORIES = {name: number for number, name in enumerate((*CLASSES, UNCLASSED), start=1)}
 
 
@@ -46,7 +55,7 @@ def export(client: Client, cells: Iterable[models.Cell], folder: Path, reviewed_
     """
     if folder.exists() and any(folder.iterdir()):
         raise FileExistsError(f"{folder} is not empty: an export mixes with nothing")
-    for name in ("images", "voc"):
+    for name in ("images", "voc", "masks"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     images: list[dict[str, object]] = []
     annotations: list[dict[str, object]] = []
@@ -57,6 +66,8 @@ def export(client: Client, cells: Iterable[models.Cell], folder: Path, reviewed_
             number = len(images) + 1
             name = f"{cell.cell}.png"
             (folder / "images" / name).write_bytes(client.image(cell))
+            if all(_rings(chromosome) for chromosome in cell.chromosomes):
+                (folder / "masks" / name).write_bytes(_png(mask(cell), *cell.captured.size))
             width, height = cell.captured.size
             images.append({
                 "id": number, "file_name": name, "width": width, "height": height, "date_captured": cell.captured.time,
@@ -100,9 +111,55 @@ def _coco(cell: models.Cell, image: int, first: int) -> list[dict[str, object]]:
         rows.append({
             "id": first + offset, "image_id": image, "category_id": CATEGORIES[chromosome.class_ or UNCLASSED],
             "bbox": [x0, y0, round(x1 - x0, 2), round(y1 - y0, 2)], "area": round((x1 - x0) * (y1 - y0), 2),
-            "iscrowd": 0, "segmentation": [], "score": chromosome.score,
+            "iscrowd": 0, "segmentation": [[v for at in ring for v in at] for ring in _rings(chromosome)],
+            "score": chromosome.score,
         })
     return rows
+
+
+def _rings(chromosome: models.Chromosome) -> list[Ring]:
+    """The closed lines of a chromosome's outline; none where nothing drew one."""
+    outline = chromosome.document().get("outline")
+    return outline["rings"] if outline else []
+
+
+def mask(cell: models.Cell) -> list[array[int]]:
+    """Rows of a picture as large as the frame: 0, the index of a chromosome + 1, or `OVERLAP`."""
+    width, height = cell.captured.size
+    rows = [array("H", bytes(2 * width)) for _ in range(height)]
+    for chromosome in cell.chromosomes:
+        for y, first, end in _spans(_rings(chromosome), height):
+            for x in range(max(first, 0), min(end, width)):
+                rows[y][x] = OVERLAP if rows[y][x] else chromosome.index + 1
+    return rows
+
+
+def _spans(rings: list[Ring], height: int) -> Iterator[tuple[int, int, int]]:
+    """Pixels `first..end` of each row whose middles lie inside an odd number of the rings."""
+    edges = [(a, b) for ring in rings for a, b in zip(ring, [*ring[1:], *ring[:1]], strict=True) if a[1] != b[1]]
+    if not edges:
+        return
+    ys = [at[1] for edge in edges for at in edge]
+    for y in range(max(math.floor(min(ys)), 0), min(math.ceil(max(ys)), height)):
+        middle = y + 0.5
+        crossed = sorted(
+            a[0] + (middle - a[1]) / (b[1] - a[1]) * (b[0] - a[0])
+            for a, b in edges
+            if min(a[1], b[1]) <= middle < max(a[1], b[1])
+        )
+        for left, right in zip(crossed[::2], crossed[1::2], strict=True):
+            yield y, math.ceil(left - 0.5), math.ceil(right - 0.5)
+
+
+def _png(rows: list[array[int]], width: int, height: int) -> bytes:
+    """A grey PNG of 16 bits (ISO 15948)."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    lines = b"".join(b"\0" + struct.pack(f">{width}H", *row) for row in rows)
+    header = struct.pack(">IIBBBBB", width, height, 16, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(lines)) + chunk(b"IEND", b"")
 
 
 def _voc(cell: models.Cell, name: str) -> ElementTree.ElementTree[ElementTree.Element]:
