@@ -9,14 +9,29 @@ const LIKE_ANYWHERE: f32 = 0.85;
 /// Fewest boxes for which likeness is judged.
 const MIN_COMMON_BOXES: usize = 15;
 
-/// For each cell, the earlier one that it repeats. A cell repeats another of the same slide when their chromosomes
-/// lie alike, and the stage, where both know it, stood near enough for the fields to overlap.
+/// For each cell, the one that it repeats and that counts in its place: of the pictures of one metaphase the one that its
+/// frame cuts least, of equal ones the first. A cell repeats another of the same slide when their chromosomes lie alike,
+/// and the stage, where both know it, stood near enough for the fields to overlap.
 pub(super) fn repeats(cells: &[&Cell]) -> Vec<Option<usize>> {
-    let mut of = vec![None; cells.len()];
+    let mut of: Vec<Option<usize>> = vec![None; cells.len()];
     for later in 1..cells.len() {
-        of[later] = (0..later).find(|earlier| of[*earlier].is_none() && same_metaphase(cells[*earlier], cells[later]));
+        let counted = |at: &usize| of[*at].is_none() && same_metaphase(cells[*at], cells[later]);
+        let Some(counts) = (0..later).find(counted) else { continue };
+        if cut(cells[later]) < cut(cells[counts]) {
+            for place in &mut of[..later] {
+                *place = place.map(|of| if of == counts { later } else { of });
+            }
+            of[counts] = Some(later);
+        } else {
+            of[later] = Some(counts);
+        }
     }
     of
+}
+
+/// Chromosomes of a cell that its frame cuts.
+fn cut(cell: &Cell) -> u32 {
+    cell.frame_edge.map_or(0, |edge| edge.cut)
 }
 
 fn same_metaphase(a: &Cell, b: &Cell) -> bool {
@@ -36,14 +51,15 @@ fn same_metaphase(a: &Cell, b: &Cell) -> bool {
     likeness(a, b) >= wanted
 }
 
-/// Share of the boxes of the larger cell that have a counterpart in the other, both laid over each other: 0 to 1.
-/// The fields may be shifted, not turned.
+/// Share of the boxes of the larger cell that have a counterpart in the other, both laid over each other: 0 to 1. Of a
+/// cell that its frame cuts only the part that is there can have one. The fields may be shifted, not turned.
 fn likeness(a: &Cell, b: &Cell) -> f32 {
+    let either_cut = cut(a) + cut(b) > 0;
     let boxes = |cell: &Cell| -> Vec<BoundingBox> { cell.chromosomes.iter().map(|c| c.bounds).collect() };
     let (a, b) = (boxes(a), boxes(b));
     let most = a.len().max(b.len());
     let fewest = a.len().min(b.len());
-    if fewest < MIN_COMMON_BOXES || most - fewest > most / 4 {
+    if fewest < MIN_COMMON_BOXES || !either_cut && most - fewest > most / 4 {
         return 0.0;
     }
     // The largest boxes are the safest to recognise; each pair of them proposes a shift.
@@ -69,13 +85,13 @@ fn likeness(a: &Cell, b: &Cell) -> f32 {
             best = best.max(b.iter().filter(alike).count());
         }
     }
-    best as f32 / most as f32
+    best as f32 / if either_cut { fewest } else { most } as f32
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use domain::StagePosition;
+    use domain::{FrameEdge, StagePosition};
     use testing::karyotyped_cell;
 
     /// Boxes strewn by a small linear congruence, so that no two cells look alike.
@@ -106,6 +122,23 @@ mod tests {
     fn a_metaphase_in_two_overlapping_fields_is_one() {
         let (a, b) = (at(strewn(1, (0.0, 0.0)), 0.0), at(strewn(1, (300.0, 10.0)), 30.0));
         assert_eq!(repeats(&[&a, &b]), [None, Some(0)]);
+    }
+
+    #[test]
+    fn the_field_that_holds_the_whole_cell_takes_its_place() {
+        let whole = at(strewn(1, (300.0, 10.0)), 30.0);
+        let mut half = at(strewn(1, (0.0, 0.0)), 0.0);
+        half.chromosomes.retain(|c| c.bounds.x + c.bounds.width / 2.0 < 400.0);
+        half.frame_edge = Some(FrameEdge { outline: 0.3, cut: 4, pieces: 0 });
+        let left = half.chromosomes.len();
+        assert!((20..40).contains(&left), "{left}");
+        let mut less = half.clone();
+        less.frame_edge = Some(FrameEdge { outline: 0.3, cut: 2, pieces: 0 });
+        assert_eq!(repeats(&[&half, &whole]), [Some(1), None]);
+        assert_eq!(repeats(&[&whole, &half]), [None, Some(0)]);
+        assert_eq!(repeats(&[&half, &less, &whole]), [Some(2), Some(2), None]);
+        let other = at(strewn(2, (300.0, 10.0)), 30.0);
+        assert_eq!(repeats(&[&half, &other]), [None, None]);
     }
 
     #[test]

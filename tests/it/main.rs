@@ -5,6 +5,7 @@
 mod analyze;
 mod broker;
 mod case_command;
+mod cut_cells;
 mod daemon;
 mod datasets;
 mod dose_cases;
