@@ -13,7 +13,7 @@ use std::{
 use uuid::Uuid;
 
 use super::CellFacts;
-use domain::Sample;
+use domain::{Sample, Verdict};
 use karyotype::iscn::{
     Base, Body, CellLine, Cells, Item, Karyotype, Origin, SexChromosomes, SexComplement, Sign, Span, sort_items,
 };
@@ -27,6 +27,8 @@ pub(super) struct Counted {
     ploidy: u32,
     sex: SexChromosomes,
     items: Vec<Item>,
+    /// Nothing unusual was found in it.
+    normal: bool,
 }
 
 impl Counted {
@@ -39,7 +41,8 @@ impl Counted {
         let mut items = line.items;
         // Doubt about one cell is settled by the others.
         items.iter_mut().for_each(|item| item.uncertain = false);
-        Some(Self { cell: cell.cell, colony: cell.colony.clone(), ploidy, sex: sex.chromosomes, items })
+        let normal = cell.karyotype.verdict == Verdict::Normal;
+        Some(Self { cell: cell.cell, colony: cell.colony.clone(), ploidy, sex: sex.chromosomes, items, normal })
     }
 
     /// What is abnormal about it, each under a name that equal ones share.
@@ -245,6 +248,10 @@ pub(super) fn lines(cells: &[Counted], sample: Sample) -> (Vec<Line>, Vec<Chance
     let usual = usual_sex(cells);
     let mut lines: Vec<(BTreeSet<&str>, SexChromosomes, Line)> = Vec::new();
     for (cell, set) in cells.iter().zip(&sets) {
+        // A cell that is abnormal by chance alone belongs to no line: the normal one counts normal cells.
+        if set.is_empty() && !cell.normal {
+            continue;
+        }
         let mut line = Line { members: vec![cell.cell], normal: true, sex: usual, ploidy: 2, items: Vec::new() };
         for name in set {
             line.normal = false;

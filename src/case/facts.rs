@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use domain::{Cell, Karyotype};
+use domain::{Cell, Doubt, Karyotype};
 
 /// What the document of a case takes from a karyotyped cell: about a fiftieth of the record, so that a case of many
 /// cells stays small in memory. The store has the rest.
@@ -20,6 +20,8 @@ pub struct CellFacts {
     pub karyotype: Karyotype,
     /// Chromosomes found.
     pub detected: u32,
+    /// Whether the edge of its frame cuts it.
+    pub cut_by_frame: bool,
     /// Whether a person has looked at it.
     pub reviewed: bool,
 }
@@ -40,6 +42,7 @@ impl CellFacts {
             colony: shared(&cell.colony, before.and_then(|before| before.colony.as_ref())),
             karyotype,
             detected: cell.counts.detected,
+            cut_by_frame: cell.doubts.contains(&Doubt::CutByFrame),
             reviewed: cell.review.is_some(),
         }
     }

@@ -36,6 +36,8 @@ struct Shape {
     um_per_px: Option<f64>,
     stage_um: Option<StagePosition>,
     size: [u32; 2],
+    /// Chromosomes that the frame cuts.
+    cut: u32,
     /// By their left edges.
     boxes: Vec<BoundingBox>,
     /// The largest boxes are the safest to recognise.
@@ -51,7 +53,8 @@ impl Shape {
         largest.truncate(LANDMARKS);
         boxes.sort_by(|p, q| p.x.total_cmp(&q.x));
         let Captured { um_per_px, stage_um, size, .. } = cell.captured;
-        Self { slide: cell.slide.clone(), um_per_px, stage_um, size, boxes, largest }
+        let cut = cell.frame_edge.map_or(0, |edge| edge.cut);
+        Self { slide: cell.slide.clone(), um_per_px, stage_um, size, cut, boxes, largest }
     }
 
     /// Names slide and scale: cells of others are never compared.
@@ -107,8 +110,9 @@ impl Shape {
     }
 }
 
-/// The cells of a case in their order, with what each repeats. A cell repeats an earlier one of the same slide when
-/// their chromosomes lie alike, and the stage, where both know it, stood near enough for the fields to overlap.
+/// The cells of a case in their order, with what each repeats: of the pictures of one metaphase the one that its frame
+/// cuts least counts, of equal ones the first. A cell repeats another of the same slide when their chromosomes lie
+/// alike, and the stage, where both know it, stood near enough for the fields to overlap.
 ///
 /// The work per new cell does not grow with the case: it is compared with the latest [`COMPARED`] distinct cells, and
 /// of the older ones with those that may be the same metaphase. Up to [`COMPARED`] distinct cells that is the same as
@@ -130,7 +134,7 @@ pub struct Repeats {
 }
 
 impl Repeats {
-    /// For each cell the earlier one that it repeats.
+    /// For each cell the one that it repeats and that counts in its place.
     pub fn of(&self) -> &[Option<usize>] {
         &self.of
     }
@@ -143,25 +147,45 @@ impl Repeats {
         let shape = Shape::of(cell);
         let found = self.find(&shape, fetch)?;
         let number = self.of.len();
-        self.of.push(found);
-        if found.is_none() {
-            self.keep(number, shape);
+        match found {
+            Some((counts, cut)) if shape.cut < cut => {
+                self.replace(counts, number);
+                self.keep(number, shape);
+            }
+            Some((counts, _)) => self.of.push(Some(counts)),
+            None => {
+                self.of.push(None);
+                self.keep(number, shape);
+            }
         }
         Ok(())
     }
 
+    /// Cell `by`, the next, counts in the place of `counts`.
+    fn replace(&mut self, counts: usize, by: usize) {
+        for of in self.of.iter_mut().filter(|of| **of == Some(counts)) {
+            *of = Some(by);
+        }
+        self.of[counts] = Some(by);
+        self.of.push(None);
+        self.latest.retain(|(number, _)| *number != counts);
+    }
+
+    /// The cell that is the same metaphase, and how many chromosomes its frame cuts.
     fn find<E>(
         &self,
         shape: &Shape,
         mut fetch: impl FnMut(usize) -> Result<Option<Cell>, E>,
-    ) -> Result<Option<usize>, E> {
+    ) -> Result<Option<(usize, u32)>, E> {
         let first = self.latest.front().map_or(0, |(number, _)| *number);
-        for older in self.older(shape).into_iter().filter(|older| *older < first) {
-            if fetch(older)?.is_some_and(|cell| same_metaphase(&Shape::of(&cell), shape)) {
-                return Ok(Some(older));
+        for older in self.older(shape).into_iter().filter(|older| *older < first && self.of[*older].is_none()) {
+            let Some(earlier) = fetch(older)?.map(|cell| Shape::of(&cell)) else { continue };
+            if same_metaphase(&earlier, shape) {
+                return Ok(Some((older, earlier.cut)));
             }
         }
-        Ok(self.latest.iter().find(|(_, earlier)| same_metaphase(earlier, shape)).map(|(number, _)| *number))
+        let found = self.latest.iter().find(|(_, earlier)| same_metaphase(earlier, shape));
+        Ok(found.map(|(number, earlier)| (*number, earlier.cut)))
     }
 
     /// Distinct cells that may be the same metaphase, in order.
@@ -221,7 +245,7 @@ fn field(side: i32, stage: &StagePosition) -> (i64, i64) {
     ((stage.x / step).floor() as i64, (stage.y / step).floor() as i64)
 }
 
-/// For each cell of a case that is in memory, the earlier one that it repeats.
+/// For each cell of a case that is in memory, the one that it repeats.
 pub(super) fn repeats(cells: &[Cell]) -> Vec<Option<usize>> {
     let mut found = Repeats::default();
     for cell in cells {
@@ -252,14 +276,17 @@ fn centre(r: &BoundingBox) -> (f32, f32) {
 }
 
 /// Whether a share of at least `wanted` (0 to 1) of the boxes of the larger cell has a counterpart in the other, both
-/// laid over each other. The fields may be shifted, not turned.
+/// laid over each other; of a cell that its frame cuts only the part that is there can have one. The fields may be
+/// shifted, not turned.
 fn are_alike(a: &Shape, b: &Shape, wanted: f32) -> bool {
     let most = a.boxes.len().max(b.boxes.len());
     let fewest = a.boxes.len().min(b.boxes.len());
-    if fewest < MIN_COMMON_BOXES || most - fewest > most / 4 {
+    let either_cut = a.cut + b.cut > 0;
+    if fewest < MIN_COMMON_BOXES || !either_cut && most - fewest > most / 4 {
         return false;
     }
-    let needed = (0..=most).find(|n| *n as f32 / most as f32 >= wanted).unwrap_or(most);
+    let all = if either_cut { fewest } else { most };
+    let needed = (0..=all).find(|n| *n as f32 / all as f32 >= wanted).unwrap_or(all);
     let Some(may_miss) = b.boxes.len().checked_sub(needed) else { return false };
     // Each pair of the largest boxes proposes a shift.
     let pairs = a.largest.iter().take(PROPOSING).flat_map(|p| b.largest.iter().take(PROPOSING).map(move |q| (p, q)));
@@ -287,7 +314,7 @@ fn are_alike(a: &Shape, b: &Shape, wanted: f32) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use domain::StagePosition;
+    use domain::FrameEdge;
     use testing::karyotyped_cell;
 
     /// Boxes strewn by a small linear congruence, so that no two cells look alike.
@@ -319,8 +346,14 @@ mod tests {
         let shapes: Vec<Shape> = cells.iter().map(Shape::of).collect();
         let mut of: Vec<Option<usize>> = vec![None; cells.len()];
         for later in 1..cells.len() {
-            of[later] =
-                (0..later).find(|&earlier| of[earlier].is_none() && was_alike(&shapes[earlier], &shapes[later]));
+            let alike = |earlier: &usize| of[*earlier].is_none() && was_alike(&shapes[*earlier], &shapes[later]);
+            let Some(counts) = (0..later).find(alike) else { continue };
+            if shapes[later].cut < shapes[counts].cut {
+                of.iter_mut().filter(|of| **of == Some(counts)).for_each(|of| *of = Some(later));
+                of[counts] = Some(later);
+            } else {
+                of[later] = Some(counts);
+            }
         }
         of
     }
@@ -341,7 +374,8 @@ mod tests {
             _ => LIKE_ANYWHERE,
         };
         let (most, fewest) = (a.boxes.len().max(b.boxes.len()), a.boxes.len().min(b.boxes.len()));
-        if fewest < MIN_COMMON_BOXES || most - fewest > most / 4 {
+        let either_cut = a.cut + b.cut > 0;
+        if fewest < MIN_COMMON_BOXES || !either_cut && most - fewest > most / 4 {
             return false;
         }
         let mut best = 0;
@@ -355,7 +389,7 @@ mod tests {
                 }
             }
         }
-        best as f32 / most as f32 >= wanted
+        best as f32 / if either_cut { fewest } else { most } as f32 >= wanted
     }
 
     /// The cell as another picture shows it: each box moved and resized by up to `jitter` pixels, some left out.
@@ -383,9 +417,9 @@ mod tests {
         #![proptest_config(proptest::prelude::ProptestConfig::with_cases(10))]
         #[test]
         fn a_small_case_is_as_if_each_cell_were_compared_with_each(
-            plan in proptest::collection::vec((0..25_u32, 0..3_u32, 0..12_u32, 0..4_usize, 0..4_u32), 1..60)
+            plan in proptest::collection::vec((0..25_u32, 0..3_u32, 0..12_u32, 0..4_usize, 0..4_u32, 0..3_u32), 1..60)
         ) {
-            let cells: Vec<Cell> = plan.iter().enumerate().map(|(n, (seed, kind, jitter, lost, field))| {
+            let cells: Vec<Cell> = plan.iter().enumerate().map(|(n, (seed, kind, jitter, lost, field, cut))| {
                 let mut cell = again(&strewn(*seed, (0.0, 0.0)), n as u32, *jitter, *lost);
                 if *kind > 0 {
                     cell = at(cell, f64::from(*field) * 60.0);
@@ -393,6 +427,7 @@ mod tests {
                 if *kind > 1 {
                     cell.captured.stage_um = None;
                 }
+                cell.frame_edge = Some(FrameEdge { outline: 0.1, cut: *cut, pieces: 0 });
                 cell
             }).collect();
             proptest::prop_assert_eq!(repeats(&cells), each_with_each(&cells));
@@ -425,6 +460,23 @@ mod tests {
     fn a_metaphase_in_two_overlapping_fields_is_one() {
         let (a, b) = (at(strewn(1, (0.0, 0.0)), 0.0), at(strewn(1, (300.0, 10.0)), 30.0));
         assert_eq!(repeats(&[a, b]), [None, Some(0)]);
+    }
+
+    #[test]
+    fn the_field_that_holds_the_whole_cell_takes_its_place() {
+        let whole = at(strewn(1, (300.0, 10.0)), 30.0);
+        let mut half = at(strewn(1, (0.0, 0.0)), 0.0);
+        half.chromosomes.retain(|c| c.bounds.x + c.bounds.width / 2.0 < 400.0);
+        half.frame_edge = Some(FrameEdge { outline: 0.3, cut: 4, pieces: 0 });
+        let left = half.chromosomes.len();
+        assert!((20..40).contains(&left), "{left}");
+        let mut less = half.clone();
+        less.frame_edge = Some(FrameEdge { outline: 0.3, cut: 2, pieces: 0 });
+        assert_eq!(repeats(&[half.clone(), whole.clone()]), [Some(1), None]);
+        assert_eq!(repeats(&[whole.clone(), half.clone()]), [None, Some(0)]);
+        assert_eq!(repeats(&[half.clone(), less, whole]), [Some(2), Some(2), None]);
+        let other = at(strewn(2, (300.0, 10.0)), 30.0);
+        assert_eq!(repeats(&[half, other]), [None, None]);
     }
 
     #[test]

@@ -35,7 +35,7 @@ impl Default for CaseSettings {
 pub struct CaseCells {
     /// All, repeats included.
     pub seen: u32,
-    /// Seen before in an overlapping field, and not counted again.
+    /// Seen in another, overlapping field too, which counts: the one that holds the whole cell, else the first.
     pub repeats: u32,
     /// With a karyotype.
     pub assessable: u32,
@@ -45,6 +45,9 @@ pub struct CaseCells {
     pub abnormal: u32,
     /// Without.
     pub not_assessable: u32,
+    /// Of these: cut by the edge of the frame.
+    #[serde(default)]
+    pub cut_by_frame: u32,
     /// Looked at by a person.
     pub reviewed: u32,
     /// Colonies that the cells with a karyotype come from, in an in-situ culture; cells that name none are one together.
@@ -152,7 +155,7 @@ impl CaseState {
         Self::over(station, case, &facts, &repeats(cells), settings)
     }
 
-    /// The same of what a case keeps of its cells; `repeated`: for each the earlier one that it repeats.
+    /// The same of what a case keeps of its cells; `repeated`: for each the one that it repeats.
     pub fn over(
         station: &str,
         case: &str,
@@ -203,6 +206,7 @@ impl CaseState {
                 normal: number(Verdict::Normal),
                 abnormal: number(Verdict::Abnormal),
                 not_assessable: unique.len() as u32 - assessable,
+                cut_by_frame: unique.iter().filter(|c| c.cut_by_frame).count() as u32,
                 reviewed: unique.iter().filter(|c| c.reviewed).count() as u32,
                 colonies,
             },
@@ -387,6 +391,14 @@ mod tests {
         assert_eq!(state.chance_findings[0].iscn, "+8");
         assert_eq!(state.review[0].cell, Uuid::from_u128(20));
         assert_eq!(state.excludes, None, "a possible clone is open");
+        assert_eq!((state.clones.len(), state.clones[0].cells), (1, 19), "the normal line counts normal cells");
+    }
+
+    #[test]
+    fn a_case_without_a_normal_cell_has_no_normal_line() {
+        let state = state(&[(1, &[("8", 3)]), (1, &[("9", 1)])], Sample::Constitutional);
+        assert_eq!((state.iscn, state.clones.len()), (None, 0));
+        assert_eq!((state.cells.normal, state.chance_findings.len()), (0, 2));
     }
 
     #[test]

@@ -141,7 +141,7 @@ impl Daemon {
         let records = RecordService {
             store: store.clone(),
             cases: parts.cases.clone(),
-            karyotype: KaryotypeSettings::with_disclosure(config.karyotype.sex),
+            karyotype: KaryotypeSettings::of(config.karyotype.sex, config.karyotype.sample),
             hub: hub.clone(),
         };
         for case in contexts.iter().filter_map(|context| context.sample().case) {

@@ -54,6 +54,8 @@ pub struct Setup<'a> {
     pub karyotype: KaryotypeSettings,
     /// Cells to edit for the karyotype task.
     pub edited: Option<usize>,
+    /// For the karyotype task: percentages to which the cells are cut; none: they are not.
+    pub cut: &'a [u8],
     /// For the karyotype task: file that keeps what the networks gave; where it exists, it is read instead of running them.
     pub candidates: Option<&'a std::path::Path>,
     /// Folder for what a task writes beside its report.

@@ -1,6 +1,6 @@
 //! The aberration record of a cell in the dicentric assay.
 
-use domain::{BoundingBox, Cell, Chromosome, Counts, Damage, Karyotype, ScoredBy, TrueCell};
+use domain::{BoundingBox, Cell, Chromosome, Counts, Damage, Doubt, Karyotype, ScoredBy, TrueCell};
 use dosimetry::dicentric::count_aberrations;
 
 /// Least overlap with which a chromosome is the one that the simulator drew an aberration on.
@@ -11,7 +11,11 @@ const MIN_ABERRATION_IOU: f32 = 0.5;
 pub(super) fn score(cell: &mut Cell, truth: &[TrueCell], accepted_centromeres: [u32; 2]) {
     let detected = cell.chromosomes.len() as u32;
     cell.counts = Counts { detected, unclear: detected, ..Counts::default() };
-    cell.karyotype = Karyotype { reason: "the dicentric assay names no classes".into(), ..Karyotype::default() };
+    let mut reason = "the dicentric assay names no classes".to_owned();
+    if cell.doubts.contains(&Doubt::CutByFrame) {
+        reason.push_str("; the frame's edge cuts this cell, so that chromosomes may lie outside");
+    }
+    cell.karyotype = Karyotype { reason, ..Karyotype::default() };
     let truth = truth_of(truth, &cell.region);
     match truth.and_then(|truth| truth.dicentric.as_ref()) {
         Some(record) => {

@@ -4,6 +4,7 @@
 //! Pure: a frame, what was recognised on it and settings give a [`Cell`]; no clock, file, network or configuration.
 
 mod dicentric;
+mod edge;
 pub mod pictures;
 mod selection;
 
@@ -11,7 +12,7 @@ pub use selection::SelectedBoxes;
 
 use uuid::Uuid;
 
-use domain::{Assay, Captured, Cell, Chromosome, frame::Frame};
+use domain::{Assay, BoundingBox, Captured, Cell, Chromosome, Doubt, frame::Frame};
 use karyotype::{KaryotypeSettings, measure, screen_structure};
 use recognition::{Provenance, Recognised};
 
@@ -59,6 +60,7 @@ pub fn interpret(
         Assay::Karyotype => karyotyped(&mut cell, frame, recognised, &settings.karyotype),
         Assay::Dicentric => {
             cell.chromosomes = selection::accepted(recognised);
+            at_edge(&mut cell, frame, recognised);
             measured(&mut cell, frame);
             dicentric::score(&mut cell, frame.info.truth.as_deref().unwrap_or_default(), settings.accepted_centromeres);
         }
@@ -93,6 +95,7 @@ fn unmarked(frame: &Frame, recognised: &Recognised, provenance: &Provenance, lab
 fn karyotyped(cell: &mut Cell, frame: &Frame, recognised: &Recognised, settings: &KaryotypeSettings) {
     let selected = SelectedBoxes::of(recognised, settings);
     cell.chromosomes = selected.chromosomes.clone();
+    at_edge(cell, frame, recognised);
     let shapes = measured(cell, frame);
     karyotype::interpret(cell, selected.evidence.as_deref().unwrap_or_default(), &selected.unselected, settings);
     measure::orient(cell, &shapes);
@@ -100,6 +103,14 @@ fn karyotyped(cell: &mut Cell, frame: &Frame, recognised: &Recognised, settings:
     if cell.models.is_empty() {
         cell.karyotype.reason = "no model was found: chromosomes are segmented and counted, not classified".into();
     }
+}
+
+/// Enters how the cell lies at the edge of its frame, and that it is not whole where that cuts it.
+fn at_edge(cell: &mut Cell, frame: &Frame, recognised: &Recognised) {
+    let spread: Vec<BoundingBox> = cell.chromosomes.iter().map(|chromosome| chromosome.bounds).collect();
+    let edge = edge::frame_edge(&frame.pixels, recognised, &spread);
+    cell.frame_edge = Some(edge);
+    cell.doubts = edge.is_cut().then_some(Doubt::CutByFrame).into_iter().collect();
 }
 
 /// Enters the lengths of the chromosomes; their shapes come back.

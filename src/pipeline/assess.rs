@@ -54,6 +54,7 @@ impl Assess for FrameTriage {
             bounds: s.bounds,
             quality: s.quality,
             thickness_px: Some(s.features.thickness),
+            edge: s.edge,
         }));
         let reason = match seen.verdict {
             TriageVerdict::Metaphase => None,

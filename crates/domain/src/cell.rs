@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{BoundingBox, Captured, Chromosome, DicentricRecord, Karyotype, Quality};
+use crate::{BoundingBox, Captured, Chromosome, DicentricRecord, Doubt, FrameEdge, Karyotype, Quality};
 
 /// Said in every message: results are for research, no diagnosis.
 pub const NOTICE: &str = "Research use only; not a diagnosis.";
@@ -68,6 +68,12 @@ pub struct Cell {
     pub region: BoundingBox,
     /// Scores of triage.
     pub quality: Quality,
+    /// How it lies at the edge of the frame; none where that was not looked at.
+    #[serde(default)]
+    pub frame_edge: Option<FrameEdge>,
+    /// Why it may be incomplete.
+    #[serde(default)]
+    pub doubts: Vec<Doubt>,
     /// Its chromosomes.
     pub chromosomes: Vec<Chromosome>,
     /// Counts over them.
@@ -108,6 +114,8 @@ impl Cell {
             captured,
             region: BoundingBox { x: 0.0, y: 0.0, width, height },
             quality: Quality::default(),
+            frame_edge: None,
+            doubts: Vec::new(),
             chromosomes: Vec::new(),
             counts: Counts::default(),
             karyotype: Karyotype::default(),

@@ -1,8 +1,8 @@
 //! From the assignment to findings, a verdict and a written karyotype: completes the record of a cell.
 
 use domain::{
-    Cell, Chromosome, ChromosomeClass, ChromosomeEvidence, Counts, Damage, Finding, FindingKind, Karyotype,
-    ScoredClass, SexDisclosure, Verdict,
+    Cell, Chromosome, ChromosomeClass, ChromosomeEvidence, Counts, Damage, Doubt, Finding, FindingKind, Karyotype,
+    Sample, ScoredClass, SexDisclosure, Verdict,
 };
 
 use super::{
@@ -104,6 +104,12 @@ fn complete(cell: &mut Cell, assignment: &Assignment, settings: &KaryotypeSettin
     findings.extend(structural.iter().map(|s| s.finding.clone()));
     findings.extend(damage(&cell.chromosomes, false));
     let (verdict, reason) = judge(cell, assignment, &findings, settings);
+    let outside = beyond_the_frame(cell, &findings, settings);
+    let (verdict, reason) = outside.clone().map_or((verdict, reason), |reason| (Verdict::NotAssessable, reason));
+    doubt(cell, outside.is_some());
+    if outside.is_some() || is_haploid(assignment, settings) {
+        findings.retain(|f| !claims_a_loss(f) && (assignment.ploidy == 2 || f.kind == FindingKind::Damage));
+    }
     findings.retain(|f| is_sure(f, settings) || in_karyotype(f, assignment));
     let iscn = (verdict != Verdict::NotAssessable).then(|| written(assignment, &findings, &structural, settings));
     cell.karyotype = Karyotype { iscn, posterior: Some(assignment.posterior), verdict, reason, findings };
@@ -123,6 +129,46 @@ pub(super) fn report_candidates(cell: &mut Cell) {
         cell.karyotype.findings.extend(candidates);
     }
     cell.counts = counts(cell);
+}
+
+/// Enters or takes back that the frame's edge puts the cell's completeness in doubt.
+fn doubt(cell: &mut Cell, cut: bool) {
+    cell.doubts.retain(|doubt| *doubt != Doubt::CutByFrame);
+    if cut {
+        cell.doubts.push(Doubt::CutByFrame);
+    }
+}
+
+/// Why nothing can be said of a cell at the edge of its frame; none where the edge matters nothing. A cell that the edge
+/// cuts is not whole. One that only reaches it may be: what was found counts, a fusion included, and what was not may lie
+/// outside.
+fn beyond_the_frame(cell: &Cell, findings: &[Finding], settings: &KaryotypeSettings) -> Option<String> {
+    let edge = cell.frame_edge?;
+    if edge.is_cut() {
+        let cut = if edge.cut == 1 { "a chromosome".to_owned() } else { format!("{} chromosomes", edge.cut) };
+        return Some(format!("cut by the frame: its edge runs through {cut}, and others may lie outside"));
+    }
+    let lost: Vec<&str> = findings
+        .iter()
+        .filter(|f| f.kind == FindingKind::Loss && is_sure(f, settings))
+        .map(|f| f.text.as_str())
+        .collect();
+    (edge.is_reached() && !lost.is_empty()).then(|| {
+        format!(
+            "cut by the frame, perhaps: the spread reaches its edge, so this may lie beyond it: {}",
+            lost.join("; ")
+        )
+    })
+}
+
+/// Whether a finding rests on a chromosome that was not seen: a loss, or a fusion that explains one.
+fn claims_a_loss(finding: &Finding) -> bool {
+    matches!(finding.kind, FindingKind::Loss | FindingKind::Structural)
+}
+
+/// A haploid or near-haploid reading of a sample in which there are no haploid cells: the rest was not found.
+fn is_haploid(assignment: &Assignment, settings: &KaryotypeSettings) -> bool {
+    assignment.ploidy == 1 && settings.sample != Sample::Neoplastic
 }
 
 /// Whether a finding is sure enough to be reported.
@@ -296,6 +342,11 @@ fn judge(
     let expected: u32 = assignment.copy_numbers.iter().map(|n| u32::from(*n)).sum();
     if (found as usize) < MIN_CHROMOSOMES {
         return not_assessable(format!("only {found} chromosomes were found: part of a cell"));
+    }
+    if is_haploid(assignment, settings) {
+        return not_assessable(format!(
+            "only {found} chromosomes were found: part of a cell, for a haploid one does not live"
+        ));
     }
     let losses: u32 = findings
         .iter()

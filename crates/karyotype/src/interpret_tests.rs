@@ -2,7 +2,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::assign::tests::cell as objects;
-use domain::{BoundingBox, Captured, Status};
+use domain::{BoundingBox, Captured, FrameEdge, Status};
 
 /// A cell whose chromosomes are the given objects.
 pub(crate) fn record(evidence: &[Evidence]) -> Cell {
@@ -130,4 +130,76 @@ fn a_person_who_moves_a_chromosome_changes_the_karyotype() {
     recount(&mut cell, &settings);
     assert_eq!(cell.karyotype.iscn.as_deref(), Some("46,XX"));
     assert_eq!(cell.karyotype.verdict, Verdict::Normal);
+}
+
+/// The cell at the edge of its frame.
+fn at_edge(numbers: &[(&str, usize)], edge: FrameEdge, settings: &KaryotypeSettings) -> Cell {
+    let evidence = objects(numbers, 0.0001);
+    let mut cell = record(&evidence);
+    cell.frame_edge = Some(edge);
+    interpret(&mut cell, &evidence, &Unselected::default(), settings);
+    cell
+}
+
+#[test]
+fn a_cell_that_the_frame_cuts_is_not_assessable_and_lacks_nothing() {
+    let settings = KaryotypeSettings::default();
+    let cut = FrameEdge { outline: 0.2, cut: 2, pieces: 0 };
+    for numbers in [vec![], vec![("18", 1)], vec![("21", 1), ("X", 1)], vec![("X", 1), ("Y", 1)]] {
+        let cell = at_edge(&numbers, cut, &settings);
+        assert_eq!((cell.karyotype.verdict, cell.karyotype.iscn.as_deref()), (Verdict::NotAssessable, None));
+        assert_eq!(cell.doubts, [Doubt::CutByFrame]);
+        assert!(cell.karyotype.reason.contains("cut by the frame"), "{}", cell.karyotype.reason);
+        assert!(cell.karyotype.findings.is_empty(), "{:?}", cell.karyotype.findings);
+    }
+    // What is there too often is there.
+    let gained = at_edge(&[("21", 3)], cut, &settings);
+    assert_eq!(gained.karyotype.findings.len(), 1);
+    assert_eq!(gained.karyotype.verdict, Verdict::NotAssessable);
+}
+
+#[test]
+fn a_spread_that_reaches_the_edge_may_be_normal_but_lacks_nothing() {
+    let settings = KaryotypeSettings::default();
+    for edge in [FrameEdge { outline: 0.05, ..FrameEdge::default() }, FrameEdge { pieces: 1, ..FrameEdge::default() }] {
+        let whole = at_edge(&[], edge, &settings);
+        assert_eq!((whole.karyotype.verdict, whole.doubts.len()), (Verdict::Normal, 0));
+        let gained = at_edge(&[("21", 3)], edge, &settings);
+        assert_eq!(gained.karyotype.verdict, Verdict::Abnormal);
+        let mut lacking = at_edge(&[("18", 1)], edge, &settings);
+        assert_eq!(
+            (lacking.karyotype.verdict, &lacking.doubts[..]),
+            (Verdict::NotAssessable, &[Doubt::CutByFrame][..])
+        );
+        assert!(lacking.karyotype.findings.is_empty() && lacking.karyotype.reason.contains("loss of chromosome 18"));
+        // A person who finds the second 18 lifts the doubt.
+        let of_17 = lacking.chromosomes.iter().position(|c| c.class.is_some_and(|c| c.name() == "17")).unwrap();
+        lacking
+            .chromosomes
+            .push(Chromosome { class: ChromosomeClass::autosome(18), ..lacking.chromosomes[of_17].clone() });
+        recount(&mut lacking, &settings);
+        assert_eq!((lacking.karyotype.verdict, lacking.doubts.len()), (Verdict::Normal, 0));
+    }
+    let away = at_edge(&[("18", 1)], FrameEdge::default(), &settings);
+    assert_eq!(away.karyotype.iscn.as_deref(), Some("45,XX,-18"));
+}
+
+#[test]
+fn a_haploid_reading_is_an_abnormality_of_a_neoplasm_alone() {
+    let names: Vec<&str> = ChromosomeClass::all().map(|c| c.name()).collect();
+    for sample in [Sample::Constitutional, Sample::InSitu, Sample::Neoplastic] {
+        let settings = KaryotypeSettings { sample, ..KaryotypeSettings::default() };
+        for extra in [None, Some("8")] {
+            let number = |name: &&str| usize::from(*name != "Y") + usize::from(Some(*name) == extra);
+            let numbers: Vec<(&str, usize)> = names.iter().map(|name| (*name, number(name))).collect();
+            let cell = interpreted(&numbers, &settings);
+            if sample == Sample::Neoplastic {
+                assert_eq!(cell.karyotype.verdict, Verdict::Abnormal, "{:?}", cell.karyotype);
+            } else {
+                assert_eq!(cell.karyotype.verdict, Verdict::NotAssessable, "{:?}", cell.karyotype);
+                assert!(cell.karyotype.findings.is_empty(), "{:?}", cell.karyotype.findings);
+                assert!(cell.karyotype.reason.contains("part of a cell"), "{}", cell.karyotype.reason);
+            }
+        }
+    }
 }

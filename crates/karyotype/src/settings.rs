@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use domain::SexDisclosure;
+use domain::{Sample, SexDisclosure};
 
 use super::{evidence::Unselected, fitted::settings::FITTED};
 
@@ -49,6 +49,9 @@ pub struct KaryotypeSettings {
     /// Whether sex chromosomes are reported.
     #[serde(skip)]
     pub sex: SexDisclosure,
+    /// Kind of sample: only a neoplasm may be haploid.
+    #[serde(skip)]
+    pub sample: Sample,
     /// Divides the classifier's evidence; above 1 for a classifier that is too sure of itself.
     pub class_temperature: f64,
     /// Divides differences between whole karyotypes, so that posteriors are calibrated.
@@ -69,9 +72,9 @@ pub struct KaryotypeSettings {
 }
 
 impl KaryotypeSettings {
-    /// The fitted ones, with sex chromosomes shown or withheld.
-    pub fn with_disclosure(sex: SexDisclosure) -> Self {
-        Self { sex, ..Self::default() }
+    /// The fitted ones for such samples, with sex chromosomes shown or withheld.
+    pub fn of(sex: SexDisclosure, sample: Sample) -> Self {
+        Self { sex, sample, ..Self::default() }
     }
 }
 

@@ -70,7 +70,8 @@ fn join_parts(mut parts: Vec<(Region, Vec<Detection>)>, width: f32, height: f32)
         let (quality, thickness_px) = (parts[larger].0.quality, parts[larger].0.thickness_px);
         let (other, more) = parts.remove(j);
         let (region, group) = &mut parts[i];
-        *region = Region { bounds: region.bounds.union(&other.bounds), quality, thickness_px };
+        let (bounds, edge) = (region.bounds.union(&other.bounds), region.edge.joined(&other.edge));
+        *region = Region { bounds, quality, thickness_px, edge };
         group.extend(more);
         group.sort_by(|a, b| b.score.total_cmp(&a.score));
     }
@@ -112,7 +113,7 @@ mod tests {
             let quality = domain::Quality { focus: chromosomes as f32, ..Default::default() };
             let detection =
                 |k: usize| Detection { bounds, score: 0.95 - 0.01 * k as f32, classes: None, accepted: true };
-            (Region { bounds, quality, thickness_px: None }, (0..chromosomes).map(detection).collect::<Vec<_>>())
+            (Region { quality, bounds, ..Region::whole(1, 1) }, (0..chromosomes).map(detection).collect::<Vec<_>>())
         };
         let cells = |parts: &[(Region, Vec<Detection>)]| join_parts(parts.to_vec(), 2000.0, 500.0);
         let counts = |parts: &[(Region, Vec<Detection>)]| cells(parts).iter().map(|c| c.1.len()).collect::<Vec<_>>();

@@ -38,7 +38,7 @@ pub use spreads::SpreadFeatures;
 pub use triage::{Assessment, Spread, Triage, TriageOptions, TriageVerdict};
 
 use crate::inference::{EngineError, ModelError};
-use domain::{BoundingBox, ChromosomeClass, ErrorKind, HasKind, Quality, Status, frame::Frame};
+use domain::{BoundingBox, ChromosomeClass, ErrorKind, FrameEdge, HasKind, Quality, Status, frame::Frame};
 
 /// A part of a frame that holds one cell, by triage.
 #[derive(Debug, Clone, PartialEq)]
@@ -49,6 +49,8 @@ pub struct Region {
     pub quality: Quality,
     /// Typical thickness of its chromosomes in pixels of the frame, as triage measures it; none where it has not looked.
     pub thickness_px: Option<f32>,
+    /// How the cell lies at the edge of the frame, by triage.
+    pub edge: FrameEdge,
 }
 
 impl Region {
@@ -58,6 +60,7 @@ impl Region {
             bounds: BoundingBox::from_corners(0.0, 0.0, width as f32, height as f32),
             quality: Quality::default(),
             thickness_px: None,
+            edge: FrameEdge::default(),
         }
     }
 }

@@ -37,6 +37,8 @@ pub(super) struct Object {
     thickness: f32,
     darkness: f32,
     group: u32,
+    /// Pixels of the plane's outermost rows or columns that it takes, on the side where it takes most.
+    contact: u32,
     /// Place along the axis on which two cells lie farthest apart.
     along: f32,
 }
@@ -53,6 +55,14 @@ impl Object {
         let gap = |l: usize, r: usize, l2: usize, r2: usize| l.saturating_sub(r2).max(l2.saturating_sub(r));
         gap(a.left, a.right, b.left, b.right).max(gap(a.top, a.bottom, b.top, b.bottom)) as f32
     }
+}
+
+/// An object that takes this share of the chromosomes' thickness of the plane's edge is cut by it.
+const CUT_CONTACT: f32 = 0.6;
+
+/// Objects of a cell that the plane's edge cuts.
+pub(super) fn cut_objects(cell: &[Object], thickness: f32) -> u32 {
+    cell.iter().filter(|o| o.contact as f32 >= CUT_CONTACT * thickness).count() as u32
 }
 
 /// Groups that are gathered to one cell lie at most so many times the chromosomes' thickness apart.
@@ -120,9 +130,14 @@ impl Objects {
                 continue;
             }
             let (mut border, mut dark) = (0u32, 0u64);
+            let mut contact = [0u32; 4];
             for run in components.runs(i) {
                 let (y, from, to) = (run.y as usize, run.start as usize, run.end as usize);
                 border += 2.min(run.end - run.start);
+                contact[0] += u32::from(from == 0);
+                contact[1] += u32::from(to == w);
+                contact[2] += if y == 0 { run.end - run.start } else { 0 };
+                contact[3] += if y + 1 == h { run.end - run.start } else { 0 };
                 dark += plane.data[y * w + from..y * w + to]
                     .iter()
                     .map(|&v| u64::from(BACKGROUND.saturating_sub(v)))
@@ -139,6 +154,7 @@ impl Objects {
                 area: area as f32,
                 thickness: 2.0 * area as f32 / border as f32,
                 darkness: dark as f32 / area as f32,
+                contact: contact.into_iter().max().unwrap_or(0),
                 ..Object::default()
             });
         }

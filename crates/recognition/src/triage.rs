@@ -5,13 +5,13 @@
 
 use std::fmt;
 
-use domain::{BoundingBox, Quality};
+use domain::{BoundingBox, FrameEdge, Quality};
 use imaging::{
-    BACKGROUND, Components, EdgeWidths, Exposure, GrayImage, GrayView, Histogram, ImagingError, Polarity,
+    BACKGROUND, Components, EdgeWidths, Exposure, GrayImage, GrayView, Histogram, ImagingError, Outline, Polarity,
     PrepareOptions, Preparer, Rect, downscale, focus_score, sharpness,
 };
 
-use super::spreads::{Objects, SpreadFeatures};
+use super::spreads::{Objects, SpreadFeatures, cut_objects};
 
 /// What triage decides, and why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -99,6 +99,8 @@ pub struct Spread {
     pub bounds: BoundingBox,
     /// Its scores.
     pub quality: Quality,
+    /// How it lies at the edge of the frame, by its dark objects.
+    pub edge: FrameEdge,
     /// Chromosomes it seems to hold, by area.
     pub chromosomes: f32,
     /// What was measured: the input of the score.
@@ -130,6 +132,7 @@ pub struct Triage {
     mask: Vec<u8>,
     components: Components,
     objects: Objects,
+    outline: Outline,
     assessment: Assessment,
 }
 
@@ -141,6 +144,17 @@ const CLUMPED_SINGLE_SHARE: f32 = 0.5;
 
 /// One or two objects are a cell in one heap from this many chromosomes' area on; below, a torn nucleus.
 const MIN_CHROMOSOMES_OF_HEAP: f32 = 12.0;
+
+/// Share of a plane's pixels that are dark at least where anything is there; of a plane larger than usual, one of a larger
+/// frame, so many pixels: a spread is no larger there.
+const LEAST_DARK: (f64, usize) = (0.002, 150);
+/// Pixels of the largest usual plane.
+const USUAL_PLANE: usize = 750 * 750;
+
+fn least_dark_share(pixels: usize) -> f64 {
+    let (share, dark) = LEAST_DARK;
+    if pixels > USUAL_PLANE { share.min(dark as f64 / pixels as f64) } else { share }
+}
 
 /// Edges wider than this many pixels, or than this share of the thickness of objects where a camera samples more finely,
 /// are out of focus. Of 22 Giemsa frames the one that its makers call out of focus has 13.3 px, the others 5.2 to 11.3.
@@ -198,7 +212,7 @@ impl Triage {
         let limit = histogram.otsu(0).unwrap_or(0);
         let noise = prepared.noise;
         // Between background and objects at least six times the noise and 24 levels must lie.
-        let contrast = BACKGROUND.saturating_sub(histogram.percentile(0.002));
+        let contrast = BACKGROUND.saturating_sub(histogram.percentile(least_dark_share(prepared.plane.data.len())));
         if f32::from(contrast) < (6.0 * noise).max(24.0) {
             return Ok(match prepared.exposure.hint(prepared.polarity) {
                 Some(hint) if hint.starts_with("under") => TriageVerdict::Underexposed,
@@ -271,9 +285,20 @@ impl Triage {
             let width = thickness * scale;
             let focus = focus_score(sharp, width) * edges.median().map_or(1.0, |edge| edge_score(edge, width));
             let quality = Quality { focus, metaphase, spread: features.single_share };
+            let boxes = cell.iter().map(|object| {
+                let b = object.bounds;
+                BoundingBox::from_corners(b.left as f32, b.top as f32, b.right as f32, b.bottom as f32)
+            });
+            let (columns, rows) = (self.small.width as f32, self.small.height as f32);
+            let edge = FrameEdge {
+                outline: self.outline.on_edge(boxes, columns, rows, 0.0),
+                cut: cut_objects(cell, thickness),
+                pieces: 0,
+            };
             self.assessment.spreads.push(Spread {
                 bounds: place,
                 quality,
+                edge,
                 chromosomes: features.chromosomes,
                 features,
             });
@@ -317,6 +342,28 @@ mod tests {
         let nuclei = field(800, 600, &[(200.0, 200.0, 60.0), (500.0, 300.0, 70.0)], &[]);
         let a = triage.assess(nuclei.view().unwrap(), &TriageOptions::default());
         assert_eq!(a.verdict, TriageVerdict::NoMetaphase, "{a:?}");
+    }
+
+    #[test]
+    fn a_spread_that_leaves_the_frame_is_known_to() {
+        let mut triage = Triage::default();
+        let mut edge_of = |left: usize| {
+            let image = field(800, 600, &[], &spread(left, 120, 42));
+            triage.assess(image.view().unwrap(), &TriageOptions::default()).spreads[0].edge
+        };
+        assert_eq!(edge_of(150), FrameEdge::default());
+        // The first column of bars lies on the edge.
+        let cut = edge_of(0);
+        assert!(cut.cut >= 3 && cut.outline > 0.1, "{cut:?}");
+    }
+
+    #[test]
+    fn a_small_spread_on_a_very_large_frame_is_found() {
+        let image = field(8000, 8000, &[], &spread(5200, 3100, 42));
+        let mut triage = Triage::default();
+        let a = triage.assess(image.view().unwrap(), &TriageOptions::default());
+        assert_eq!((a.verdict, a.spreads.len()), (TriageVerdict::Metaphase, 1), "{a:?}");
+        assert!((a.spreads[0].bounds.x - 5200.0).abs() < 60.0, "{a:?}");
     }
 
     #[test]

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use domain::{
-    BoundingBox, Captured, Cell, Chromosome, ChromosomeClass, Counts, Karyotype, Quality, ScoredClass, Status, Verdict,
+    BoundingBox, Captured, Cell, Chromosome, ChromosomeClass, Counts, FrameEdge, Karyotype, Quality, ScoredClass,
+    Status, Verdict,
 };
 use karyotype::{Evidence, KaryotypeSettings, Unselected, interpret};
 use uuid::Uuid;
@@ -50,6 +51,7 @@ pub fn sample_cell(number: u64, case: Option<&str>, verdict: Verdict) -> Cell {
         case: case.map(str::to_owned),
         region: BoundingBox { x: 10.0, y: 20.0, width: 1000.0, height: 900.0 },
         quality: Quality { focus: 0.9, metaphase: 0.95, spread: 0.8 },
+        frame_edge: Some(FrameEdge::default()),
         chromosomes,
         counts: Counts { detected: 46, normal: 46, undamaged: 46, ..Counts::default() },
         karyotype: Karyotype {

@@ -38,8 +38,8 @@ enum Form {
     Table(Box<Table>),
 }
 
-const COLUMNS: [&str; 9] =
-    ["file", "cell", "chromosomes", "iscn", "verdict", "posterior", "focus", "metaphase", "reason"];
+const COLUMNS: [&str; 10] =
+    ["file", "cell", "chromosomes", "iscn", "verdict", "posterior", "focus", "metaphase", "reason", "cut"];
 
 impl Results {
     /// Standard output, or a file in `folder`, which is made where it is missing.
@@ -91,6 +91,7 @@ impl Results {
             format!("{:.2}", cell.quality.focus),
             format!("{:.2}", cell.quality.metaphase),
             k.reason.clone(),
+            cell.frame_edge.map(|edge| edge.cut.to_string()).unwrap_or_default(),
         ])
     }
 

@@ -278,7 +278,7 @@ impl Place {
         match Store::open(folder, options) {
             Ok(store) => {
                 let settings = CaseBookSettings::from_config(config)?;
-                let karyotype = KaryotypeSettings::with_disclosure(config.karyotype.sex);
+                let karyotype = KaryotypeSettings::of(config.karyotype.sex, config.karyotype.sample);
                 let cases = CaseBook::new(settings, store.clone());
                 Ok(Self::Here(Box::new(RecordService { store, cases, karyotype, hub: LiveHub::new([]) })))
             }

@@ -43,6 +43,10 @@ pub struct Evaluate {
     /// Measure on so many cells whose karyotype was changed by taking chromosomes away or adding some (karyotype only).
     #[arg(long, value_name = "N")]
     pub edited: Option<usize>,
+    /// Cut the cells to these percentages of width or height, at each side and at all, and count what is reported of them
+    /// (karyotype only).
+    #[arg(long, value_name = "PERCENT,...", value_delimiter = ',', conflicts_with = "edited", value_parser = clap::value_parser!(u8).range(1..100))]
+    pub cut: Vec<u8>,
     /// Keep what the networks gave in this file; where it exists, read it instead of running them (karyotype only).
     #[arg(long, value_name = "FILE")]
     pub candidates: Option<PathBuf>,
@@ -91,8 +95,9 @@ impl Evaluate {
             model: self.model.as_deref(),
             precision: self.precision,
             stain: self.stain,
-            karyotype: KaryotypeSettings::with_disclosure(loaded.config.karyotype.sex),
+            karyotype: KaryotypeSettings::of(loaded.config.karyotype.sex, loaded.config.karyotype.sample),
             edited: self.edited,
+            cut: &self.cut,
             candidates: self.candidates.as_deref(),
             out: self.out.as_deref(),
             progress: &progress,

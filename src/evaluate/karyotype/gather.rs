@@ -20,7 +20,10 @@ use recognition::{
     Candidate, ComposedRecognizer, LogProbs, Provenance, Recognised, Recognizer, Region, inference::Calibration,
 };
 
-use super::changes::{self, Changes};
+use super::{
+    changes::{self, Changes},
+    cut::AppliedCut,
+};
 
 /// A cell after the networks.
 pub struct RecognisedCell {
@@ -30,6 +33,8 @@ pub struct RecognisedCell {
     pub patient: String,
     /// How it was changed; none: as it is.
     pub edit: Option<AppliedEdit>,
+    /// How its picture was cut, and the largest share of a chromosome's box that this took; none: not at all.
+    pub cut: Option<(AppliedCut, f32)>,
     /// What is known of its numbers.
     pub truth: Changes,
     /// The boxes that a person drew, changed with the cell.
@@ -47,6 +52,9 @@ impl RecognisedCell {
         let fields = setup.data.fields().map_err(|error| error.to_string())?;
         let field = fields.iter().find(|f| f.name == self.name).ok_or("the set has no such field any more")?;
         let frame = frame_of(&field.path)?;
+        if let Some((cut, _)) = self.cut {
+            return cut.frame(&frame).ok_or_else(|| "the picture cannot be cut as before".into());
+        }
         let Some(applied) = self.edit else { return Ok(frame) };
         let changed = edit(frame, &field.truth, applied.edit, is_bright(setup), applied.seed);
         Ok(changed.ok_or("the picture cannot be changed as before")?.frame)
@@ -71,19 +79,22 @@ pub struct Gathered {
 }
 
 /// Which cells a run needs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RequestedCells {
     /// The cells as they are.
     pub real: bool,
     /// So many changed ones.
     pub edited: usize,
+    /// The cells as they are cut to each of these percentages, at each side and at all of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cuts: Vec<u8>,
 }
 
 /// Runs the networks over the cells, or reads what they gave from the file that the set-up names.
 ///
 /// # Errors
 /// When there is no model, nothing is left to measure, or the file does not fit.
-pub fn gather(setup: &Setup<'_>, requested: RequestedCells) -> Result<Gathered, EvaluateError> {
+pub fn gather(setup: &Setup<'_>, requested: &RequestedCells) -> Result<Gathered, EvaluateError> {
     let mut recognizer = open(setup, setup.model, None)?;
     let Some(calibration) = recognizer.detector().map(|detector| detector.manifest().calibration) else {
         return Err(no_model("karyotype", &recognizer));
@@ -101,8 +112,8 @@ pub fn gather(setup: &Setup<'_>, requested: RequestedCells) -> Result<Gathered, 
     let all = fields.len() + requested.edited;
     for (done, field) in fields.iter().enumerate() {
         (setup.progress)(done, all);
-        match as_it_is(&mut recognizer, setup, field) {
-            Ok(cell) => gathered.cells.push(cell),
+        match as_it_is(&mut recognizer, setup, field, &requested.cuts) {
+            Ok(cells) => gathered.cells.extend(cells),
             Err(reason) => gathered.skipped.push(Skipped { item: field.name.clone(), reason }),
         }
     }
@@ -175,19 +186,40 @@ fn usable<'a>(setup: &'a Setup<'_>) -> Result<Vec<&'a Field>, EvaluateError> {
     if usable.is_empty() { Err(setup.data.empty().into()) } else { Ok(usable) }
 }
 
-fn as_it_is(recognizer: &mut ComposedRecognizer, setup: &Setup<'_>, field: &Field) -> Result<RecognisedCell, String> {
+/// A cell, and what the cuts leave of it.
+fn as_it_is(
+    recognizer: &mut ComposedRecognizer,
+    setup: &Setup<'_>,
+    field: &Field,
+    cuts: &[u8],
+) -> Result<Vec<RecognisedCell>, String> {
     if let Some(reason) = exclusion_reason(setup, &field.name) {
         return Err(reason);
     }
     let frame = frame_of(&field.path)?;
-    Ok(RecognisedCell {
+    let mut cells = vec![RecognisedCell {
         name: field.name.clone(),
         patient: field.patient.clone(),
         edit: None,
+        cut: None,
         truth: truth_of(setup, field),
         boxes: field.truth.clone(),
         recognised: recognised(recognizer, &frame)?,
-    })
+    }];
+    for cut in cuts.iter().flat_map(|kept| AppliedCut::to(*kept)) {
+        let (boxes, lost) = cut.boxes(&field.truth, frame.pixels.width(), frame.pixels.height());
+        let left = cut.frame(&frame).ok_or("the picture cannot be cut")?;
+        cells.push(RecognisedCell {
+            name: field.name.clone(),
+            patient: field.patient.clone(),
+            edit: None,
+            cut: Some((cut, lost)),
+            truth: truth_of(setup, field),
+            boxes,
+            recognised: recognised(recognizer, &left)?,
+        });
+    }
+    Ok(cells)
 }
 
 /// None where no chromosome or no place is free for the change.
@@ -208,6 +240,7 @@ fn edited(
         name: field.name.clone(),
         patient: field.patient.clone(),
         edit: Some(AppliedEdit { edit: what, class: changed.class, seed }),
+        cut: None,
         truth: extra.map(|n| (changed.class, n)).into_iter().collect(),
         boxes: changed.truth,
         recognised: recognised(recognizer, &changed.frame)?,
@@ -233,9 +266,15 @@ struct Head {
 }
 
 impl Head {
-    fn of(setup: &Setup<'_>, requested: RequestedCells, models: &std::collections::BTreeMap<String, String>) -> Self {
+    fn of(setup: &Setup<'_>, requested: &RequestedCells, models: &std::collections::BTreeMap<String, String>) -> Self {
         let data = setup.data.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        Self { schema: "candidates/3".into(), data, cells: setup.data.len(), models: models.clone(), requested }
+        Self {
+            schema: "candidates/3".into(),
+            data,
+            cells: setup.data.len(),
+            models: models.clone(),
+            requested: requested.clone(),
+        }
     }
 }
 
@@ -246,6 +285,8 @@ struct Line {
     name: String,
     patient: String,
     edit: Option<AppliedEdit>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    cut: Option<(AppliedCut, f32)>,
     truth: Changes,
     boxes: Vec<TruthBox>,
     region: BoundingBox,
@@ -254,7 +295,7 @@ struct Line {
 
 type KeptCandidate = (BoundingBox, f32, f32, f32, Option<LogProbs>, Status);
 
-fn write(path: &Path, setup: &Setup<'_>, requested: RequestedCells, gathered: &Gathered) -> std::io::Result<()> {
+fn write(path: &Path, setup: &Setup<'_>, requested: &RequestedCells, gathered: &Gathered) -> std::io::Result<()> {
     let mut file = BufWriter::new(fs::File::create(path)?);
     serde_json::to_writer(&mut file, &Head::of(setup, requested, &gathered.provenance.models))?;
     for cell in &gathered.cells {
@@ -264,6 +305,7 @@ fn write(path: &Path, setup: &Setup<'_>, requested: RequestedCells, gathered: &G
             name: cell.name.clone(),
             patient: cell.patient.clone(),
             edit: cell.edit,
+            cut: cell.cut,
             truth: cell.truth.clone(),
             boxes: cell.boxes.clone(),
             region: cell.recognised.region,
@@ -284,7 +326,7 @@ fn file_error(path: &Path, reason: String) -> EvaluateError {
 fn read(
     path: &Path,
     setup: &Setup<'_>,
-    requested: RequestedCells,
+    requested: &RequestedCells,
     gathered: &mut Gathered,
 ) -> Result<(), EvaluateError> {
     let file = fs::File::open(path).map_err(|error| file_error(path, error.to_string()))?;
@@ -314,6 +356,7 @@ fn read(
             name: line.name,
             patient: line.patient,
             edit: line.edit,
+            cut: line.cut,
             truth: line.truth,
             boxes: line.boxes,
             recognised: Recognised {

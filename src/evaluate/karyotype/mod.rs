@@ -5,10 +5,12 @@
 
 mod cases;
 mod changes;
+mod cut;
 mod faults;
 mod gather;
 
 pub use changes::{Changes, reported};
+pub use cut::{AppliedCut, CutSide};
 pub use faults::Faults;
 pub use gather::{Gathered, RecognisedCell, RequestedCells, gather};
 
@@ -56,8 +58,12 @@ pub struct StatedProbabilities {
 
 /// `evaluate karyotype`.
 pub fn run(setup: &Setup<'_>) -> Result<Report, EvaluateError> {
-    let requested = RequestedCells { real: setup.edited.is_none(), edited: setup.edited.unwrap_or(0) };
-    let gathered = gather(setup, requested)?;
+    if !setup.cut.is_empty() {
+        return cut::run(setup, setup.cut);
+    }
+    let requested =
+        RequestedCells { real: setup.edited.is_none(), edited: setup.edited.unwrap_or(0), cuts: Vec::new() };
+    let gathered = gather(setup, &requested)?;
     let mut report = Report::new("karyotype", setup);
     report.models = gathered.provenance.models.clone();
     report.data.skipped.extend(gathered.skipped);

@@ -38,7 +38,7 @@ impl InterpretSettings {
             station: config.station.clone(),
             interpretation: InterpretationSettings {
                 assay: config.assay,
-                karyotype: KaryotypeSettings::with_disclosure(config.karyotype.sex),
+                karyotype: KaryotypeSettings::of(config.karyotype.sex, config.karyotype.sample),
                 accepted_centromeres: config.dicentric.accepted_centromeres,
             },
             keep_images: config.store.keep_images,

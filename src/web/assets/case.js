@@ -143,6 +143,7 @@ function cellParts(state) {
     state.iscn && h("p", { class: "headline" }, state.iscn),
     h("p", {}, h("strong", {}, plural(done, ...unit)), ` of ${count(state.cells_target)}, ${words}`),
     h("progress", { max: state.cells_target || 1, value: Math.min(done, state.cells_target), "aria-label": `${done} of ${state.cells_target}` }),
+    state.cells.cut_by_frame > 0 && h("p", { class: "muted small" }, `${plural(state.cells.cut_by_frame, "cell")} cut by the frame: not counted`),
     state.extended && h("p", { class: "muted small" }, state.extended),
     h("ul", { class: "findings" },
       state.clones.filter((clone) => !clone.normal).map((clone) =>

@@ -190,6 +190,8 @@ fn record(seed: u64, chromosomes: Vec<Chromosome>, more: &[ChromosomeClass], ver
             file: None,
         },
         region: BoundingBox { x: 60.0, y: 20.0, width: 1240.0, height: 984.0 },
+        frame_edge: None,
+        doubts: Vec::new(),
         quality: Quality { focus: 0.82, metaphase: 0.96, spread: 0.74 },
         counts: Counts {
             detected,

@@ -2,12 +2,13 @@
 //! detector-metaphase@4485b7e85a6b, and kept for classifier-metaphase@9a49e0d6b807. Converted from that fit;
 //! `cargo run --release -p metaphased-fit -- karyotype DATA --write` fits and writes new ones.
 
-use domain::SexDisclosure;
+use domain::{Sample, SexDisclosure};
 
 use crate::{KaryotypeSettings, Penalties};
 
 pub(crate) const FITTED: KaryotypeSettings = KaryotypeSettings {
     sex: SexDisclosure::Shown,
+    sample: Sample::Constitutional,
     class_temperature: 1.275,
     temperature: 1.0,
     morphology: 0.0,

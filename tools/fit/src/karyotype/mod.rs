@@ -75,11 +75,12 @@ impl Karyotype {
             stain: None,
             karyotype: KaryotypeSettings::default(),
             edited: Some(self.edited),
+            cut: &[],
             candidates: self.candidates.as_deref(),
             out: None,
             progress: &|_, _| {},
         };
-        let gathered = gather(&setup, RequestedCells { real: true, edited: self.edited })?;
+        let gathered = gather(&setup, &RequestedCells { real: true, edited: self.edited, cuts: Vec::new() })?;
         let cells: Vec<&RecognisedCell> = gathered.cells.iter().filter(|c| !has_doubled_box(&c.boxes)).collect();
         let measure = Measure { setup: &setup, provenance: &gathered.provenance };
         let fold = folds(&cells);
@@ -178,8 +179,9 @@ fn rust(settings: &KaryotypeSettings) -> Result<String, serde_json::Error> {
     };
     let json = serde_json::to_value(settings)?;
     Ok(format!(
-        "use domain::SexDisclosure;\n\nuse crate::{{KaryotypeSettings, Penalties}};\n\n\
-         pub(crate) const FITTED: KaryotypeSettings = KaryotypeSettings {{ sex: SexDisclosure::Shown, {} \
+        "use domain::{{Sample, SexDisclosure}};\n\nuse crate::{{KaryotypeSettings, Penalties}};\n\n\
+         pub(crate) const FITTED: KaryotypeSettings = KaryotypeSettings {{ sex: SexDisclosure::Shown, \
+         sample: Sample::Constitutional, {} \
          penalties: Penalties {{ {} }} }};\n",
         fields(&json),
         fields(&json["penalties"])
