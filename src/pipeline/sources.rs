@@ -15,7 +15,7 @@ use crate::{
     config::{Mode, Repeat, SourceConfig, SourceKind},
     store::StoreReader,
 };
-use domain::Assay;
+use domain::{Assay, frame::FileStamp};
 use slide::{Exposure, SlideSettings};
 
 /// Frames per second of a simulated live camera without a configured rate.
@@ -63,8 +63,9 @@ fn folder(context: &Arc<SourceContext>, store: StoreReader) -> OpenSource {
             memory: memory.clone(),
             rate_hz: config.rate_hz,
             um_per_px: config.um_per_px,
-            is_done: Box::new(move |file, stamp| {
-                marks.get(file).is_some_and(|m| m.bytes == stamp.bytes && m.mtime_ns == stamp.mtime_ns)
+            notices: true,
+            marked: Box::new(move |file| {
+                marks.get(file).map(|mark| FileStamp { bytes: mark.bytes, mtime_ns: mark.mtime_ns })
             }),
         })?;
         Ok(Box::new(source) as _)

@@ -218,6 +218,8 @@ impl Entry {
 #[derive(Debug, Clone)]
 pub struct CaseBook {
     settings: Arc<CaseBookSettings>,
+    /// Of the settings, what may change while cells come.
+    alarm: Arc<Mutex<Option<AlarmSettings>>>,
     store: Store,
     entries: Arc<Mutex<BTreeMap<String, Entry>>>,
 }
@@ -225,7 +227,21 @@ pub struct CaseBook {
 impl CaseBook {
     /// A book over the store; a case is read from it when its first cell comes.
     pub fn new(settings: CaseBookSettings, store: Store) -> Self {
-        Self { settings: Arc::new(settings), store, entries: Arc::default() }
+        let alarm = Arc::new(Mutex::new(settings.alarm));
+        Self { settings: Arc::new(settings), alarm, store, entries: Arc::default() }
+    }
+
+    /// Another alarm from now on; the open cases are judged by it with the next [`Self::changes`].
+    pub fn set_alarm(&self, alarm: Option<AlarmSettings>) {
+        let mut entries = self.entries();
+        let before = std::mem::replace(&mut *self.alarm.lock().unwrap_or_else(PoisonError::into_inner), alarm);
+        if before != alarm {
+            entries.values_mut().for_each(|entry| entry.changed += 1);
+        }
+    }
+
+    fn alarm(&self) -> Option<AlarmSettings> {
+        *self.alarm.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn entries(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Entry>> {
@@ -336,7 +352,8 @@ impl CaseBook {
             Assay::Dicentric => self.dose(entry, time, &mut change),
         };
         change.commit.latest.extend(latest);
-        change.commit.values.push((Store::documents_key(case), entry.revisions.len().to_string()));
+        let revisions: u64 = entry.revisions.values().copied().map(u64::from).sum();
+        change.commit.values.push((Store::documents_key(case), revisions.to_string()));
         change
     }
 
@@ -346,7 +363,7 @@ impl CaseBook {
         let place = (settings.station.as_str(), case.as_str());
         let mut dose = entry.tally.dose(place, alarm.state(), &settings.dose, &entry.subject);
         *lower_limit = dose.lower_limit();
-        if let Some(of_alarm) = &settings.alarm {
+        if let Some(of_alarm) = &self.alarm() {
             let message = alarm.update(place, of_alarm, *lower_limit, entry.tally.reviewed(), time);
             dose.alarm = alarm.state();
             commit.messages.extend(message.as_ref().and_then(alarm_message));
@@ -378,7 +395,7 @@ impl CaseBook {
     /// # Errors
     /// When no such alarm is raised.
     pub fn acknowledge(&self, case: Option<&str>, by: &str, time: &str) -> Result<Acknowledged, CommandError> {
-        let Some(settings) = &self.settings.alarm else {
+        let Some(settings) = &self.alarm() else {
             return Err(CommandError::Refused("no alarm is configured (dose.alarm_gy)".into()));
         };
         let mut entries = self.entries();
