@@ -14,7 +14,9 @@ use std::{
 };
 
 use indicatif::ProgressBar;
-use tracing_subscriber::{fmt::MakeWriter, layer::SubscriberExt, util::SubscriberInitExt};
+use tracing_subscriber::{
+    Registry, filter::Targets, fmt::MakeWriter, layer::SubscriberExt, reload, util::SubscriberInitExt,
+};
 
 use crate::config::{LogConfig, LogFormat};
 
@@ -36,12 +38,24 @@ const LAST_LINES: Duration = Duration::from_millis(300);
 /// A started log: what still waits is written when it is dropped, as far as somebody reads it.
 #[must_use = "the last lines are written when it is dropped"]
 #[derive(Debug)]
-pub struct Log(Lines);
+pub struct Log {
+    lines: Lines,
+    filter: reload::Handle<Targets, Registry>,
+}
+
+impl Log {
+    /// Another filter from now on.
+    pub fn set_filter(&self, filter: Targets) {
+        if let Err(error) = self.filter.reload(filter) {
+            tracing::error!(%error, "the level of the log stays");
+        }
+    }
+}
 
 impl Drop for Log {
     fn drop(&mut self) {
         let (done, written) = sync_channel(1);
-        if self.0.queue.try_send(Entry::Flush(done)).is_ok() {
+        if self.lines.queue.try_send(Entry::Flush(done)).is_ok() {
             // Nobody reads, and the end does not wait for it.
             let _ = written.recv_timeout(LAST_LINES);
         }
@@ -61,9 +75,10 @@ pub fn start(log: &LogConfig, bar: Option<ProgressBar>) -> Result<Log, FilterErr
         LogFormat::Auto => LogFormat::Json,
         chosen => chosen,
     };
+    let (filter, handle) = reload::Layer::new(filter);
     let registry = tracing_subscriber::registry().with(filter);
     let writer = Lines::to(AboveBar::new(bar));
-    let log = Log(writer.clone());
+    let log = Log { lines: writer.clone(), filter: handle };
     // A second start (tests in one process) keeps the first.
     let _ = match format {
         LogFormat::Journald => match tracing_journald::layer() {
@@ -211,7 +226,8 @@ mod tests {
         // One is with the thread already, or not yet.
         let left_out = lines.left_out.load(Ordering::SeqCst);
         assert!((99..=100).contains(&left_out), "{left_out}");
-        drop(Log(lines));
+        let (_, filter) = reload::Layer::new(Targets::new());
+        drop(Log { lines, filter });
         assert!(began.elapsed() < Duration::from_secs(2), "the end does not wait either");
         drop(open);
         let until = Instant::now() + Duration::from_secs(10);

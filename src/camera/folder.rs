@@ -1,7 +1,15 @@
 //! A folder of image files: once, in a loop, or watching for new ones.
+//!
+//! A watched folder is listed at the start; then the system's notices say what changes, where all changes come to its
+//! notice. On network shares and the like the folder is listed again and again, as often as one hundredth of the time
+//! allows.
+
+mod looks;
+mod watch;
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, HashMap, HashSet, VecDeque},
+    ffi::OsStr,
     fs, io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -10,6 +18,7 @@ use std::{
 
 use jiff::Timestamp;
 
+use self::{looks::Looks, watch::FolderWatch};
 use super::{
     BadFrame, Buffers, Capture, MAX_WAIT, MeasuredDepth, Raised, Source, SourceError, file_name,
     files::{FileError, ImageFile, Page},
@@ -17,8 +26,15 @@ use super::{
 use crate::{clock::Clock, config::Repeat, station::RejectReason};
 use domain::frame::{FileStamp, Frame, FrameFlags, FrameId, FrameInfo};
 
-/// Longest time between two listings of a watched folder.
-const LIST_EVERY: Duration = Duration::from_millis(500);
+/// Longest time between two looks at files that are not complete.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// Time between two looks for notices of the system.
+const NOTICE_EVERY: Duration = Duration::from_millis(50);
+/// Time between two listings of a folder whose changes are noticed: what no notice came for is found then.
+const LIST_NOTICED: Duration = Duration::from_secs(60);
+/// Share of the time that listing may take, as its inverse, and the longest time between two listings.
+const LIST_SHARE: u32 = 100;
+const LIST_AT_LEAST: Duration = Duration::from_secs(30);
 /// Pause before a file that could not be read now is tried again; it doubles with each try.
 const FIRST_RETRY: Duration = Duration::from_millis(500);
 /// Longest such pause.
@@ -26,8 +42,8 @@ const LAST_RETRY: Duration = Duration::from_secs(30);
 /// Failed tries of a file after which the source's state reports it.
 const TRIES_BEFORE_REPORT: u32 = 3;
 
-/// Whether a file (path within the folder, its page behind `#`) was processed before.
-pub type IsDone = Box<dyn Fn(&str, FileStamp) -> bool + Send>;
+/// Size and time of a file (path within the folder, its page behind `#`) when it was processed before.
+pub type Marked = Box<dyn Fn(&str) -> Option<FileStamp> + Send>;
 
 /// Attempts at a file whose reading has ended the process each time, after which it is not read any more.
 const FATAL_ATTEMPTS: u32 = 2;
@@ -55,9 +71,12 @@ pub struct FolderSettings {
     /// Pixel size for files that bring none.
     pub um_per_px: Option<f64>,
     /// What was processed before is skipped (not in a loop).
-    pub is_done: IsDone,
-    /// How long size and time of a file in a watched folder must stay unchanged before it is read.
+    pub marked: Marked,
+    /// How long size and time of a file in a watched folder must stay unchanged before it is read, where no notice says
+    /// that it is complete.
     pub settle: Duration,
+    /// Whether the system's notices are used where they can be relied on.
+    pub notices: bool,
     /// Measures that time; times of files are compared with each other only, never with a clock.
     pub clock: Arc<dyn Clock>,
     /// Most memory that a picture may take while it is read, in bytes.
@@ -87,26 +106,22 @@ pub struct FolderSource {
     settings: FolderSettings,
     open_file: OpenImage,
     waiting: VecDeque<PathBuf>,
-    looks: HashMap<PathBuf, Look>,
+    looks: Looks,
+    watch: Option<FolderWatch>,
+    /// Files that were listed before, of a folder that is read once.
+    listed: HashSet<PathBuf>,
     retries: BTreeMap<PathBuf, Retry>,
     open: Option<OpenFile>,
+    last_look: Option<Instant>,
     last_listing: Option<Instant>,
-    /// Whether the next listing waits until its time has come.
+    listing_took: Duration,
+    /// Whether the next look waits until its time has come.
     rests: bool,
     last_frame: Option<Instant>,
     count: u64,
 }
 
 type OpenImage = Box<dyn FnMut(&Path) -> Result<ImageFile, FileError> + Send>;
-
-/// What the listings saw of a file.
-struct Look {
-    stamp: FileStamp,
-    /// Since when it has been so.
-    since: Instant,
-    /// Whether it was queued in this state.
-    is_queued: bool,
-}
 
 /// A file that could not be read now, through no fault of its own.
 struct Retry {
@@ -131,20 +146,26 @@ impl FolderSource {
     pub fn open(settings: FolderSettings) -> Result<Self, SourceError> {
         check_folder(&settings.path)?;
         let most = settings.picture_bytes;
+        let is_noticed = settings.notices && settings.repeat == Repeat::Watch;
+        let watch = if is_noticed { FolderWatch::of(&settings.path) } else { None };
         let source = Self {
+            looks: Looks::new(settings.settle),
+            watch,
             settings,
             open_file: Box::new(move |path| ImageFile::open_within(path, most)),
             waiting: VecDeque::new(),
-            looks: HashMap::new(),
+            listed: HashSet::new(),
             retries: BTreeMap::new(),
             open: None,
+            last_look: None,
             last_listing: None,
+            listing_took: Duration::ZERO,
             rests: false,
             last_frame: None,
             count: 0,
         };
         // What has its mark by now need not be remembered.
-        source.memory().given.retain(|name, stamp| !(source.settings.is_done)(name, *stamp));
+        source.memory().given.retain(|name, stamp| (source.settings.marked)(name) != Some(*stamp));
         Ok(source)
     }
 
@@ -152,65 +173,119 @@ impl FolderSource {
         self.settings.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lists the folder for files to read. Returns false when there is nothing and never will be.
+    /// Looks for files to read. Returns false when there is nothing and never will be.
     fn list(&mut self, buffers: &Buffers) -> Result<bool, SourceError> {
-        // A watched folder, an empty one in a loop, and one whose last files are tried again must not spin.
-        let every = self.settings.settle.min(LIST_EVERY);
-        let passed = self.last_listing.map(|listed| self.settings.clock.now().saturating_duration_since(listed));
-        let rest = passed.map_or(Duration::ZERO, |passed| every.saturating_sub(passed));
-        if self.rests && !rest.is_zero() && !buffers.wait(rest) {
+        if self.rests && !self.rest(buffers) {
             return Ok(true);
         }
         let now = self.settings.clock.now();
-        self.last_listing = Some(now);
-        let files = list(&self.settings.path)
-            .map_err(|e| SourceError::Device(format!("cannot list {}: {e}", self.settings.path.display())))?;
+        self.last_look = Some(now);
+        // A watched folder, an empty one in a loop, and one whose last files are tried again must not spin.
+        self.rests = true;
+        if self.settings.repeat == Repeat::Watch {
+            self.watch(now)?;
+            return Ok(true);
+        }
+        let (files, _) = self.list_all()?;
         let before = self.waiting.len();
         for path in files {
-            if !self.retries.contains_key(&path) && self.is_to_read(&path, now) {
+            let is_new = self.settings.repeat == Repeat::Loop || self.listed.insert(path.clone());
+            if is_new && !self.retries.contains_key(&path) {
                 self.waiting.push_back(path);
             }
         }
         let found = self.waiting.len() > before;
-        self.rests = self.settings.repeat == Repeat::Watch || !found;
-        Ok(found || self.settings.repeat != Repeat::Once || !self.retries.is_empty())
+        self.rests = !found;
+        Ok(found || self.settings.repeat == Repeat::Loop || !self.retries.is_empty())
     }
 
-    /// Whether a listed file is to be queued: in a watched folder once it is complete; in one that is read once when it
-    /// was not there at the listing before.
-    fn is_to_read(&mut self, path: &Path, now: Instant) -> bool {
-        if self.settings.repeat == Repeat::Loop {
-            return true;
+    /// Waits until the next look is due or a notice has come; false when the source should end instead.
+    fn rest(&mut self, buffers: &Buffers) -> bool {
+        let every = if self.looks.has_hasty() { NOTICE_EVERY } else { self.settings.settle.min(LOOK_EVERY) };
+        let passed = self.last_look.map(|last| self.settings.clock.now().saturating_duration_since(last));
+        let mut rest = passed.map_or(Duration::ZERO, |passed| every.saturating_sub(passed));
+        while !rest.is_zero() {
+            let part = if self.watch.is_some() { rest.min(NOTICE_EVERY) } else { rest };
+            if !buffers.wait(part) {
+                return false;
+            }
+            if self.watch.as_mut().is_some_and(FolderWatch::has_news) {
+                break;
+            }
+            rest -= part;
         }
-        let stamp = match stamp_of(path) {
-            Ok(stamp) => stamp,
-            // Opening it will show what is wrong.
-            Err(error) => return error.kind() != io::ErrorKind::NotFound,
+        true
+    }
+
+    /// One look at a watched folder: at what was noticed, at files that are not complete, at all of them when it is time.
+    fn watch(&mut self, now: Instant) -> Result<(), SourceError> {
+        let mut must_list = self.is_listing_due(now);
+        if let Some(watch) = &mut self.watch {
+            watch.has_news();
+            must_list |= watch.takes_listing();
+            for (path, notice) in watch.take() {
+                match stamp_of(&path) {
+                    Ok(stamp) => self.looks.notice(&path, stamp, notice, now),
+                    Err(_) => self.looks.forget(&path),
+                }
+            }
+        }
+        let files = if must_list {
+            let (files, took) = self.list_all()?;
+            self.looks.retain(&files);
+            (self.last_listing, self.listing_took) = (Some(now), took);
+            files
+        } else {
+            self.looks.unsettled()
         };
-        let is_once = self.settings.repeat == Repeat::Once;
-        match self.looks.get_mut(path) {
-            Some(look) if look.stamp == stamp => {
-                let is_complete = now.saturating_duration_since(look.since) >= self.settings.settle;
-                let is_due = is_complete && !look.is_queued;
-                look.is_queued |= is_due;
-                is_due
-            }
-            Some(_) if is_once => false,
-            _ => {
-                self.looks.insert(path.to_owned(), Look { stamp, since: now, is_queued: is_once });
-                is_once
+        for path in files {
+            if !self.retries.contains_key(&path) && self.is_complete(&path, now) {
+                self.waiting.push_back(path);
             }
         }
+        Ok(())
+    }
+
+    fn is_listing_due(&self, now: Instant) -> bool {
+        let every = match self.watch {
+            Some(_) => LIST_NOTICED,
+            None => self.listing_took.saturating_mul(LIST_SHARE).min(LIST_AT_LEAST),
+        };
+        self.last_listing.is_none_or(|last| now.saturating_duration_since(last) >= every)
+    }
+
+    fn is_complete(&mut self, path: &Path, now: Instant) -> bool {
+        match stamp_of(path) {
+            Ok(stamp) => self.looks.look(path, stamp, now),
+            Err(error) => {
+                self.looks.forget(path);
+                // Opening it will show what is wrong.
+                error.kind() != io::ErrorKind::NotFound
+            }
+        }
+    }
+
+    /// All files, and how long it took to list them.
+    fn list_all(&mut self) -> Result<(Vec<PathBuf>, Duration), SourceError> {
+        let began = self.settings.clock.now();
+        let watch = &mut self.watch;
+        let mut refused = None;
+        let files = list_each(&self.settings.path, |folder| {
+            if let Some(Err(error)) = watch.as_mut().map(|watch| watch.add(folder)) {
+                refused = Some(error);
+            }
+        })
+        .map_err(|e| SourceError::Device(format!("cannot list {}: {e}", self.settings.path.display())))?;
+        if let Some(error) = refused {
+            tracing::warn!(source = %self.settings.name, %error, "changes are not noticed: the folder is listed instead");
+            self.watch = None;
+        }
+        Ok((files, self.settings.clock.now().saturating_duration_since(began)))
     }
 
     /// Whether a file of a watched folder is still as it was when it was found complete; otherwise it has to settle again.
     fn is_settled(&mut self, path: &Path, stamp: FileStamp) -> bool {
-        if self.settings.repeat != Repeat::Watch || self.looks.get(path).is_some_and(|look| look.stamp == stamp) {
-            return true;
-        }
-        let since = self.settings.clock.now();
-        self.looks.insert(path.to_owned(), Look { stamp, since, is_queued: false });
-        false
+        self.settings.repeat != Repeat::Watch || self.looks.is_unchanged(path, stamp, self.settings.clock.now())
     }
 
     fn wait_for_turn(&mut self, buffers: &Buffers) -> bool {
@@ -223,7 +298,23 @@ impl FolderSource {
     /// Whether the file was processed in an earlier run, or handed on in this one.
     fn done(&self, name: &str, stamp: FileStamp) -> bool {
         self.settings.repeat != Repeat::Loop
-            && ((self.settings.is_done)(name, stamp) || self.memory().given.get(name) == Some(&stamp))
+            && ((self.settings.marked)(name) == Some(stamp) || self.memory().given.get(name) == Some(&stamp))
+    }
+
+    /// Whether the file was given before, when it was another one.
+    fn was_given(&self, name: &str) -> bool {
+        let known = |name: &str| self.memory().given.contains_key(name) || (self.settings.marked)(name).is_some();
+        self.settings.repeat != Repeat::Loop && same_page(name).iter().any(|name| known(name))
+    }
+
+    /// Whether a file that cannot be read was taken because of a notice; then it settles by two looks before it is
+    /// rejected: writers may close a file more than once.
+    fn was_hasty(&mut self, path: &Path) -> bool {
+        let is_hasty = self.settings.repeat == Repeat::Watch && self.looks.was_hasty(path);
+        if is_hasty {
+            self.looks.settle_again(path, self.settings.clock.now());
+        }
+        is_hasty
     }
 
     fn give(&mut self, name: &str, stamp: FileStamp) -> FrameId {
@@ -262,7 +353,7 @@ impl FolderSource {
     fn gone(&mut self, path: &Path) -> Result<Option<Capture>, SourceError> {
         check_folder(&self.settings.path)?;
         self.retries.remove(path);
-        self.looks.remove(path);
+        self.looks.forget(path);
         Ok(None)
     }
 
@@ -301,6 +392,9 @@ impl FolderSource {
             (FileError::Io(io), _) if io.kind() == io::ErrorKind::NotFound => self.gone(path),
             (error, Some((name, stamp))) if !error.is_passing() => {
                 self.retries.remove(path);
+                if self.was_hasty(path) {
+                    return Ok(None);
+                }
                 Ok(Some(self.bad(name, stamp, error.reason(), error.to_string())))
             }
             _ => {
@@ -350,7 +444,14 @@ impl FolderSource {
                 self.retry_later(&file.path, &error);
                 None
             }
-            Err(error) => Some(self.bad(&name, stamp, error.reason(), error.to_string())),
+            Err(error) => {
+                let path = file.path.clone();
+                if self.was_hasty(&path) {
+                    self.open = None;
+                    return None;
+                }
+                Some(self.bad(&name, stamp, error.reason(), error.to_string()))
+            }
         }
     }
 
@@ -364,6 +465,7 @@ impl FolderSource {
         }
         let now = Instant::now();
         self.last_frame = Some(now);
+        let flags = FrameFlags { reread: self.was_given(&name), ..FrameFlags::default() };
         let info = FrameInfo {
             id: self.give(&name, stamp),
             source: self.settings.name.clone(),
@@ -377,7 +479,7 @@ impl FolderSource {
             // In a loop each reading counts.
             stamp: (self.settings.repeat != Repeat::Loop).then_some(stamp),
             truth: None,
-            flags: FrameFlags::default(),
+            flags,
         };
         Capture::Frame(Frame { info, pixels: page.pixels })
     }
@@ -457,14 +559,35 @@ fn stamp_of(path: &Path) -> io::Result<FileStamp> {
     Ok(FileStamp { bytes: facts.len(), mtime_ns })
 }
 
+/// The names that a page may have had before: a file with one page is called without its number.
+fn same_page(name: &str) -> [String; 2] {
+    let other = match name.strip_suffix("#0") {
+        Some(whole) => whole.to_owned(),
+        None => format!("{name}#0"),
+    };
+    [name.to_owned(), other]
+}
+
+/// Whether a file or folder of that name is left out: hidden ones, and half-written ones as scanners name them.
+fn is_skipped(name: &OsStr) -> bool {
+    let name = name.to_string_lossy();
+    name.starts_with('.') || name.ends_with(".part") || name.ends_with(".tmp")
+}
+
 /// All files below `folder` in the order of their paths; hidden ones (and half-written ones, as scanners name them) left out.
 ///
 /// # Errors
 /// When the folder itself cannot be listed; one below it that cannot is skipped with a warning.
 pub fn list(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    list_each(folder, |_| {})
+}
+
+/// The same; `enter` is called with every folder before it is listed.
+fn list_each(folder: &Path, mut enter: impl FnMut(&Path)) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(next) = folders.pop() {
+        enter(&next);
         let entries = match fs::read_dir(&next) {
             Ok(entries) => entries,
             Err(error) if next == folder => return Err(error),
@@ -474,9 +597,7 @@ pub fn list(folder: &Path) -> io::Result<Vec<PathBuf>> {
             }
         };
         for entry in entries.flatten() {
-            let name = entry.file_name();
-            let name = name.to_string_lossy();
-            if name.starts_with('.') || name.ends_with(".part") || name.ends_with(".tmp") {
+            if is_skipped(&entry.file_name()) {
                 continue;
             }
             let path = entry.path();

@@ -16,7 +16,7 @@ mod webcam;
 pub use depth::{MeasuredDepth, Raised};
 pub use file_name::file_name;
 pub use flat::{FlatFielded, differs as flat_field_differs, load_flat_field};
-pub use folder::{Attempts, FolderMemory, FolderSettings, FolderSource, IsDone, list as list_files};
+pub use folder::{Attempts, FolderMemory, FolderSettings, FolderSource, Marked, list as list_files};
 pub use mosaic::Demosaiced;
 pub use simulator::{SimulatorSettings, SimulatorSource};
 #[cfg(feature = "webcam")]

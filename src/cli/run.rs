@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{Exit, Failure, Global, config};
 use crate::{
     config::Config,
-    daemon::{self, Daemon, Ending, Progress, Signals},
+    daemon::{self, Daemon, Ending, Progress, Reloading, Signals},
     telemetry,
 };
 
@@ -14,14 +14,16 @@ pub fn run(global: &Global) -> Result<Exit, Failure> {
     let loaded = config::load(global, None)?;
     let signals = Signals::watch()?;
     let progress = Progress::on_terminal();
-    let _log = telemetry::start(&loaded.config.log, progress.bar.clone()).map_err(|e| Failure::new(Exit::Config, e))?;
+    let log = telemetry::start(&loaded.config.log, progress.bar.clone()).map_err(|e| Failure::new(Exit::Config, e))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .thread_name("sockets")
         .enable_all()
         .build()
         .map_err(|e| Failure::new(Exit::Internal, format!("cannot start the socket threads: {e}")))?;
-    let ending = Daemon::start(&loaded, runtime.handle(), progress)?.run(&signals);
+    let load = || config::load(global, None).map_err(|failure| failure.to_string());
+    let reloading = Reloading { load: &load, log: &log };
+    let ending = Daemon::start(&loaded, runtime.handle(), progress)?.run(&signals, &reloading);
     runtime.shutdown_timeout(Duration::from_millis(100));
     Ok(match ending {
         Ending::Asked => Exit::Done,

@@ -17,7 +17,7 @@ fn is_bare(file: &Path) -> bool {
 }
 
 /// Puts `folder` before the relative paths that were written in the configuration file. With `credentials`, a bare
-/// `mqtt.password_file` or `web.token_file` stays bare: it names one of systemd's credentials.
+/// name of a file with a secret or a certificate stays bare: it names one of systemd's credentials.
 pub fn anchor(config: &mut Config, layers: &Layers, folder: &Path, credentials: bool) {
     let from_file = |key: &str| matches!(layers.origin_of_value(key), Origin::File { .. });
     let put = |key: &str, path: &mut Option<PathBuf>| {
@@ -32,9 +32,6 @@ pub fn anchor(config: &mut Config, layers: &Layers, folder: &Path, credentials: 
     put("inference.models", &mut config.inference.models);
     put("inference.library", &mut config.inference.library);
     put("store.path", &mut config.store.path);
-    put("mqtt.ca_file", &mut config.mqtt.ca_file);
-    put("mqtt.cert_file", &mut config.mqtt.cert_file);
-    put("mqtt.key_file", &mut config.mqtt.key_file);
     for (key, file) in
         [("mqtt.password_file", &mut config.mqtt.password_file), ("web.token_file", &mut config.web.token_file)]
     {

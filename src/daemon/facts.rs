@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 use crate::{
-    config::Loaded,
+    config::{Config, Loaded},
     pipeline::stages::recognise::engine_state,
     station::{Birth, Health, HostFacts, ModelFacts, SourceFacts},
 };
@@ -31,10 +31,6 @@ pub fn report_models(health: &Health, recognizer: &dyn Recognizer) {
 /// The `birth` message before the engine is known.
 pub fn birth(loaded: &Loaded) -> Birth {
     let config = &loaded.config;
-    let mut shown = config.clone();
-    shown.mqtt.password = None;
-    // The types hold nothing that JSON cannot.
-    let digest = Sha256::digest(serde_json::to_vec(&shown).unwrap_or_default());
     Birth {
         schema: "birth/1".into(),
         station: config.station.clone(),
@@ -60,8 +56,16 @@ pub fn birth(loaded: &Loaded) -> Birth {
                 (name, facts)
             })
             .collect(),
-        configuration: hex(digest),
+        configuration: digest(config),
         notice: NOTICE.into(),
         ..Birth::default()
     }
+}
+
+/// SHA-256 of a configuration without its secrets.
+pub fn digest(config: &Config) -> String {
+    let mut shown = config.clone();
+    shown.mqtt.password = None;
+    // The types hold nothing that JSON cannot.
+    hex(Sha256::digest(serde_json::to_vec(&shown).unwrap_or_default()))
 }

@@ -7,8 +7,10 @@ mod banner;
 mod broker;
 mod error;
 mod facts;
+mod handles;
 mod preflight;
 mod records;
+mod reload;
 mod signals;
 mod sources;
 mod stop;
@@ -18,7 +20,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crossbeam_channel::{Receiver, select, tick};
+use crossbeam_channel::{select, tick};
 use domain::ErrorKind;
 use jiff::Timestamp;
 use sd_notify::NotifyState;
@@ -28,6 +30,7 @@ pub use self::{
     banner::Progress,
     error::StartError,
     preflight::{Checked, check_start},
+    reload::Reloading,
     signals::Signals,
 };
 use self::{
@@ -40,7 +43,7 @@ use crate::{
     config::{Config, Loaded},
     mqtt::MqttSession,
     pipeline::{
-        Parts, Pipeline,
+        Parts, Pipeline, Thresholds,
         control::SourceControl,
         supervisor::{self, Finding},
     },
@@ -48,10 +51,10 @@ use crate::{
     shutdown::ShutdownReceiver,
     station::{
         Command, CommandError, CommandInbox, CommandOutbox, Envelope, Health, Level, RecordCommand, SourceCommand,
-        command_channel,
+        State, command_channel,
     },
     store::{Store, StoreOptions},
-    web::{self, Bound, LiveHub, LiveSource, WebOptions, WebParts},
+    web::{self, Bound, LiveHub, LiveSource, Names, WebOptions, WebParts},
 };
 use karyotype::KaryotypeSettings;
 
@@ -84,6 +87,9 @@ pub struct Daemon {
     _outbox: CommandOutbox,
     sources: SourceControl,
     records: Records,
+    thresholds: Thresholds,
+    /// Names of the page, where it is served.
+    names: Option<Names>,
     progress: Progress,
     runtime: Handle,
     started: Instant,
@@ -108,10 +114,13 @@ struct Claims {
 
 impl Claims {
     fn take(config: &Config) -> Result<Self, StartError> {
+        let connections = handles::claim(config.sources().len())?;
         let folder = state_folder(config)?;
         let options = StoreOptions { outbox_cap: config.mqtt.outbox_cap, quota: config.store.quota_bytes() };
         let store = Store::open(&folder, options)?;
-        let page = WebOptions::from_config(&config.web)?.map(web::bind).transpose()?;
+        let page = WebOptions::from_config(&config.web)?
+            .map(|options| web::bind(WebOptions { connections: Some(connections), ..options }))
+            .transpose()?;
         let broker = start_broker(config)?;
         Ok(Self { folder, store, page, broker })
     }
@@ -136,7 +145,8 @@ impl Daemon {
             }));
         let mut parts =
             Parts::new(&config, store.clone(), health.clone()).map_err(StartError::of(ErrorKind::Config))?;
-        parts.sources = sources::prepare(loaded, engine, &contexts, &store, &health)?;
+        let thresholds = Thresholds::new(&config.triage);
+        parts.sources = sources::prepare(loaded, engine, &thresholds, &contexts, &store, &health)?;
         parts.hub = Some(hub.clone());
         let records = RecordService {
             store: store.clone(),
@@ -158,6 +168,7 @@ impl Daemon {
         if let Err(error) = store.set_meta(PAGE_KEY, &url.unwrap_or_default()) {
             tracing::warn!(%error, "the address of the page is not kept: `metaphased case` will not find it");
         }
+        let names = page.as_ref().map(Bound::names);
         let page = page.map(|bound| {
             let (health, store, commands) = (health.clone(), store.reader(), outbox.clone());
             let parts = WebParts { health, hub, store, commands };
@@ -175,6 +186,8 @@ impl Daemon {
             commands,
             _outbox: outbox,
             records,
+            thresholds,
+            names,
             progress,
             runtime: runtime.clone(),
             started: Instant::now(),
@@ -182,18 +195,19 @@ impl Daemon {
     }
 
     /// Runs until a signal or a broken stage ends it; then everything has been stopped.
-    pub fn run(mut self, signals: &Signals) -> Ending {
-        let ending = self.serve_until_ended(signals.asked());
+    pub fn run(mut self, signals: &Signals, reloading: &Reloading<'_>) -> Ending {
+        let ending = self.serve_until_ended(signals, reloading);
         self.stop();
         ending
     }
 
-    fn serve_until_ended(&self, asked: &Receiver<()>) -> Ending {
+    fn serve_until_ended(&mut self, signals: &Signals, reloading: &Reloading<'_>) -> Ending {
         let ticks = tick(SUPERVISE_EVERY);
         let mut supervisions = 0;
         loop {
             select! {
-                recv(asked) -> _ => return Ending::Asked,
+                recv(signals.asked()) -> _ => return Ending::Asked,
+                recv(signals.reload()) -> _ => self.reload(reloading),
                 recv(self.commands) -> envelope => if let Ok(envelope) = envelope {
                     self.execute(envelope);
                 },
@@ -225,6 +239,7 @@ impl Daemon {
             tracing::error!("the records panic again and again: the daemon ends");
             return false;
         }
+        notify(&[NotifyState::Status(&status_line(&self.health.state(String::new())))]);
         if number.is_multiple_of(ENFORCE_QUOTA_EVERY) {
             self.enforce_quota();
         }
@@ -311,6 +326,19 @@ fn serve(runtime: &Handle, page: Bound, parts: WebParts, shutdown: &ShutdownRece
     })
 }
 
+/// The health in one line, as `systemctl status` shows it.
+fn status_line(state: &State) -> String {
+    let level = match state.level {
+        Level::Ok => "ok",
+        Level::Degraded => "degraded",
+        Level::Failed => "failed",
+    };
+    let line =
+        if state.reasons.is_empty() { level.to_owned() } else { format!("{level}: {}", state.reasons.join("; ")) };
+    // systemd takes one line.
+    line.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).take(500).collect()
+}
+
 /// Notifies systemd, where the daemon runs under it.
 fn notify(states: &[NotifyState<'_>]) {
     // Outside systemd there is no socket to write to.
@@ -335,4 +363,18 @@ pub fn state_folder(config: &Config) -> Result<PathBuf, StartError> {
     named("HOME").map(|home| home.join(".local/state/metaphased")).ok_or_else(|| {
         StartError::new(ErrorKind::Config, "no place for the store: set store.path, STATE_DIRECTORY or XDG_STATE_HOME")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_status_line_says_how_it_is_and_why() {
+        let state = State::default();
+        assert_eq!(status_line(&state), "ok");
+        let reasons = vec!["broker: not\nreachable".to_owned(), "store: full".to_owned()];
+        let state = State { level: Level::Degraded, reasons, ..State::default() };
+        assert_eq!(status_line(&state), "degraded: broker: not reachable; store: full");
+    }
 }

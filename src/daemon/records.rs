@@ -7,6 +7,7 @@ use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, select, tick};
 use jiff::Timestamp;
 
 use crate::{
+    case::AlarmSettings,
     clock::SystemClock,
     pipeline::monitor::StageMonitor,
     records::RecordService,
@@ -50,6 +51,11 @@ impl Records {
     /// [`CommandError::Refused`] when it is closed.
     pub fn check_open(&self, case: &str) -> Result<(), CommandError> {
         self.service.check_open(case)
+    }
+
+    /// Another alarm from now on.
+    pub fn set_alarm(&self, alarm: Option<AlarmSettings>) {
+        self.service.cases.set_alarm(alarm);
     }
 
     /// Hands a command over; `reply` is called once, from the thread of the records or with the refusal.

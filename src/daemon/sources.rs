@@ -12,7 +12,7 @@ use super::{StartError, facts::report_models, notify};
 use crate::{
     config::{Config, Loaded, Mode},
     pipeline::{
-        FrameTriage, SourceParts,
+        FrameTriage, SourceParts, Thresholds,
         job::SourceContext,
         sources,
         stages::recognise::{FallBack, MakeRecognizer},
@@ -48,6 +48,7 @@ pub fn register(config: &Config, health: &Health) -> Vec<Arc<SourceContext>> {
 pub fn prepare(
     loaded: &Loaded,
     engine: Option<ChosenEngine>,
+    thresholds: &Thresholds,
     contexts: &[Arc<SourceContext>],
     store: &Store,
     health: &Health,
@@ -62,12 +63,12 @@ pub fn prepare(
         .iter()
         .map(|context| {
             let open = sources::opener(context, config.assay, store, config.memory.picture_bytes())?;
-            let (triage, stain) = (config.triage.clone(), context.config.stain);
+            let (thresholds, stain) = (thresholds.clone(), context.config.stain);
             let recognition = Recognition::configured(&config.inference, stain);
             let parts = SourceParts::new(
                 context.clone(),
                 open,
-                move || Box::new(FrameTriage::new(&triage, stain)),
+                move || Box::new(FrameTriage::with(thresholds.clone(), stain)),
                 maker(recognition.clone(), library.clone(), engine.clone()),
             )
             .map_err(StartError::of(ErrorKind::Unavailable))?;

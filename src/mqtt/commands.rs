@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::{
-    link::{Publish, Received},
+    link::{MAX_PACKET, Publish, Received},
     topics::Topics,
 };
 use crate::config::check_name;
@@ -28,7 +28,12 @@ impl Commands {
             tracing::warn!(command = name, "a retained command is ignored: it would come again with every connection");
             return;
         }
-        let parsed = parse(name, &received.payload);
+        let parsed = match received.payload.len() {
+            size if size > MAX_PACKET as usize => {
+                Err((None, format!("invalid payload of {size} bytes: expected at most {MAX_PACKET}")))
+            }
+            _ => parse(name, &received.payload),
+        };
         let id = match &parsed {
             Ok((id, _)) | Err((id, _)) => id.clone(),
         };

@@ -13,8 +13,11 @@ use super::{
 };
 use crate::config::MqttVersion;
 
-/// Largest packet we take or send.
+/// Largest packet we send, and largest payload of a command.
 pub(super) const MAX_PACKET: u32 = 1024 * 1024;
+/// Largest packet we take in: a command that is too large is answered with a refusal. One beyond this ends the connection
+/// with MQTT 3.1.1; with MQTT 5 the broker leaves it out.
+pub(super) const MAX_INCOMING: u32 = 16 * MAX_PACKET;
 
 /// A message on its way out.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -80,6 +83,13 @@ pub(super) enum LinkFault {
     Network(String),
     /// The broker has acknowledged nothing for so long.
     Silent(Duration),
+    /// Another client has come with our client id, or must have.
+    TakenOver {
+        /// The id.
+        client_id: String,
+        /// Whether the broker has said so.
+        said: bool,
+    },
 }
 
 impl fmt::Display for LinkFault {
@@ -92,6 +102,17 @@ impl fmt::Display for LinkFault {
                  broker's certificate"
             ),
             Self::Network(reason) => write!(f, "no connection ({reason}): start the broker or correct mqtt.url"),
+            Self::TakenOver { client_id, said: true } => {
+                write!(
+                    f,
+                    "another client has this id ('{client_id}'): set `station` (or mqtt.client_id) to one of its own"
+                )
+            }
+            Self::TakenOver { client_id, said: false } => write!(
+                f,
+                "the broker lets us in and closes the connection, again and again: another client has this id \
+                 ('{client_id}'): set `station` (or mqtt.client_id) to one of its own; the broker's log says more"
+            ),
             Self::Silent(limit) => write!(
                 f,
                 "the broker has not acknowledged a message for {} s: look whether it hangs and whether the network to it \

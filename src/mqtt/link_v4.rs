@@ -8,7 +8,8 @@ use tokio::sync::mpsc;
 
 use super::{
     link::{
-        Ack, Closed, Connection, Link, LinkEvent, LinkFault, MAX_PACKET, Publish, Received, Unacknowledged, refusal,
+        Ack, Closed, Connection, Link, LinkEvent, LinkFault, MAX_INCOMING, MAX_PACKET, Publish, Received,
+        Unacknowledged, refusal,
     },
     settings::{BrokerSettings, SettingsError},
 };
@@ -18,7 +19,7 @@ struct V4(AsyncClient);
 pub(super) fn connect(settings: &BrokerSettings) -> Result<Connection, SettingsError> {
     let mut options = MqttOptions::new(settings.client_id.clone(), (settings.host.clone(), settings.port));
     options.set_keep_alive(settings.keep_alive.as_secs().clamp(1, 3600) as u16);
-    options.set_max_packet_size(MAX_PACKET as usize, MAX_PACKET as usize);
+    options.set_max_packet_size(MAX_INCOMING as usize, MAX_PACKET as usize);
     options.set_inflight(settings.window);
     options.set_last_will(LastWill::new(settings.topics.of("availability"), "offline", QoS::AtLeastOnce, true));
     if let Some((user, password)) = &settings.credentials {

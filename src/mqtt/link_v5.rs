@@ -2,13 +2,14 @@
 
 use rumqttc_v5::{
     AsyncClient, ConnectReturnCode, ConnectionError, Event, EventLoop, Incoming, LastWill, MqttOptions,
-    PublishNoticeError, PublishOptions, PublishProperties, QoS, Transport,
+    PublishNoticeError, PublishOptions, PublishProperties, QoS, StateError, Transport,
+    mqttbytes::v5::DisconnectReasonCode,
 };
 use tokio::sync::mpsc;
 
 use super::{
     link::{
-        Ack, Closed, Connection, Link, LinkEvent, LinkFault, MAX_PACKET, Publish, Received, Unacknowledged, refusal,
+        Ack, Closed, Connection, Link, LinkEvent, LinkFault, MAX_INCOMING, Publish, Received, Unacknowledged, refusal,
     },
     settings::{BrokerSettings, SettingsError},
 };
@@ -18,7 +19,7 @@ struct V5(AsyncClient);
 pub(super) fn connect(settings: &BrokerSettings) -> Result<Connection, SettingsError> {
     let mut options = MqttOptions::new(settings.client_id.clone(), (settings.host.clone(), settings.port));
     options.set_keep_alive(settings.keep_alive.as_secs().clamp(1, 3600) as u16);
-    options.set_max_packet_size(Some(MAX_PACKET));
+    options.set_max_packet_size(Some(MAX_INCOMING));
     options.set_outgoing_inflight_upper_limit(settings.window);
     options.set_last_will(LastWill::new(settings.topics.of("availability"), "offline", QoS::AtLeastOnce, true, None));
     if let Some((user, password)) = &settings.credentials {
@@ -36,11 +37,11 @@ pub(super) fn connect(settings: &BrokerSettings) -> Result<Connection, SettingsE
         .try_build()
         .map_err(|error| SettingsError::Certificates(error.to_string()))?;
     let (sender, receiver) = mpsc::channel(64);
-    let driver = tokio::spawn(drive(events, sender));
+    let driver = tokio::spawn(drive(events, sender, settings.client_id.clone()));
     Ok(Connection::new(Box::new(V5(client)), receiver, driver))
 }
 
-async fn drive(mut events: EventLoop, sender: mpsc::Sender<LinkEvent>) {
+async fn drive(mut events: EventLoop, sender: mpsc::Sender<LinkEvent>, client_id: String) {
     loop {
         let event = match events.poll().await {
             Ok(Event::Incoming(Incoming::ConnAck(connack))) => {
@@ -57,7 +58,7 @@ async fn drive(mut events: EventLoop, sender: mpsc::Sender<LinkEvent>) {
                 })
             }
             Ok(_) => continue,
-            Err(error) => LinkEvent::Lost(fault(error)),
+            Err(error) => LinkEvent::Lost(fault(error, &client_id)),
         };
         let last = matches!(event, LinkEvent::Lost(_));
         if sender.send(event).await.is_err() || last {
@@ -66,8 +67,12 @@ async fn drive(mut events: EventLoop, sender: mpsc::Sender<LinkEvent>) {
     }
 }
 
-fn fault(error: ConnectionError) -> LinkFault {
+fn fault(error: ConnectionError, client_id: &str) -> LinkFault {
     match error {
+        ConnectionError::MqttState(StateError::ServerDisconnect {
+            reason_code: DisconnectReasonCode::SessionTakenOver,
+            ..
+        }) => LinkFault::TakenOver { client_id: client_id.to_owned(), said: true },
         ConnectionError::ConnectionRefused(
             code @ (ConnectReturnCode::ServiceUnavailable
             | ConnectReturnCode::ServerUnavailable

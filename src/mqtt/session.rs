@@ -98,6 +98,7 @@ impl MqttSession {
             answered,
             stopped,
             connected: tell_connected,
+            doubted: false,
         };
         let task = runtime.spawn(session.run(first));
         Ok(Self { runtime: runtime.clone(), task, stop, connected, acknowledged })
@@ -138,6 +139,8 @@ struct Session {
     publisher: OutboxPublisher,
     stopped: watch::Receiver<Option<Instant>>,
     connected: watch::Sender<bool>,
+    /// Another client takes turns with us: that stays reported until a connection has stood.
+    doubted: bool,
 }
 
 /// How a connection ended.
@@ -150,6 +153,7 @@ impl Session {
     async fn run(mut self, first: Connection) {
         let mut next = Some(first);
         let mut pause = BackOff::default();
+        let mut closings = Closings::default();
         loop {
             let connection = match next.take() {
                 Some(connection) => Ok(connection),
@@ -160,8 +164,10 @@ impl Session {
                 // The files were read and used once already, so this does not happen; if it does, it may pass.
                 Err(error) => End::Lost { fault: LinkFault::Tls(error.to_string()), stood: Duration::ZERO },
             };
-            self.connected.send_replace(false);
+            let was_let_in = self.connected.send_replace(false);
             let End::Lost { fault, stood } = end else { return };
+            let fault = closings.judge(fault, was_let_in, stood, &self.settings.client_id);
+            self.doubted = matches!(fault, LinkFault::TakenOver { .. });
             self.publisher.connection_lost().await;
             self.health.broker(|broker| {
                 broker.connected = false;
@@ -191,11 +197,7 @@ impl Session {
             _ => return lost(LinkFault::Network("the broker does not answer".into()), Instant::now()),
         };
         tracing::info!(broker = %self.settings.url(), "connected");
-        self.health.broker(|broker| {
-            broker.connected = true;
-            broker.level = Level::Ok;
-            broker.reason.clear();
-        });
+        self.report_connected();
         self.connected.send_replace(true);
 
         let gone = || LinkFault::Network("the connection was closed".into());
@@ -264,9 +266,24 @@ impl Session {
                     // The word of a commit just before the stop may come after the stop's: look once more.
                     self.publisher.more();
                 }
+                () = sleep(Closings::SOON.saturating_sub(since.elapsed())), if self.doubted => {
+                    self.doubted = false;
+                    self.report_connected();
+                }
                 () = sleep(Duration::from_millis(50)), if stopping.is_some() => {}
             }
         }
+    }
+
+    fn report_connected(&self) {
+        let doubted = self.doubted;
+        self.health.broker(|broker| {
+            broker.connected = true;
+            if !doubted {
+                broker.level = Level::Ok;
+                broker.reason.clear();
+            }
+        });
     }
 
     /// Says `offline`, waits for its PUBACK, and leaves without the last will.
@@ -305,6 +322,28 @@ async fn last_words(connection: &mut Connection) -> Option<LinkFault> {
     timeout(Duration::from_secs(1), search).await.ok().flatten()
 }
 
+/// Connections that the broker has closed soon after it let us in: with MQTT 3.1.1 it does not say why.
+#[derive(Debug, Default)]
+struct Closings(u32);
+
+impl Closings {
+    /// A connection that stood longer was not closed for another client's sake.
+    const SOON: Duration = Duration::from_secs(30);
+    /// So many in a row leave little else.
+    const MANY: u32 = 4;
+
+    fn judge(&mut self, fault: LinkFault, was_let_in: bool, stood: Duration, client_id: &str) -> LinkFault {
+        let is_closing = matches!(fault, LinkFault::Network(_)) && was_let_in && stood < Self::SOON;
+        self.0 = if is_closing { self.0 + 1 } else { 0 };
+        if self.0 < Self::MANY {
+            return fault;
+        }
+        // It stays so until a connection stands.
+        self.0 = Self::MANY;
+        LinkFault::TakenOver { client_id: client_id.to_owned(), said: false }
+    }
+}
+
 /// How long to wait before the next attempt: doubled each time, with some jitter so that stations do not come in step.
 #[derive(Debug, Default)]
 struct BackOff {
@@ -322,6 +361,8 @@ impl BackOff {
         let base = match fault {
             // Only a person can mend these.
             LinkFault::Refused(_) | LinkFault::Tls(_) => Self::LONGEST / 2,
+            // Both would take turns at the broker's cost.
+            LinkFault::TakenOver { .. } => Self::LONGEST / 2,
             LinkFault::Network(_) | LinkFault::Silent(_) => Self::FIRST.saturating_mul(1 << self.failures.min(10)),
         };
         self.failures += 1;
@@ -333,6 +374,23 @@ impl BackOff {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_broker_that_closes_again_and_again_has_another_client_with_our_id() {
+        let mut closings = Closings::default();
+        let network = || LinkFault::Network("closed".into());
+        let soon = Duration::from_millis(300);
+        for _ in 0..3 {
+            assert_eq!(closings.judge(network(), true, soon, "metaphased-lab-1"), network());
+        }
+        let twin = closings.judge(network(), true, soon, "metaphased-lab-1").to_string();
+        assert!(twin.contains("another client has this id ('metaphased-lab-1'): set `station`"), "{twin}");
+        // A broker that is away is not one that closes, nor is one that stood.
+        assert_eq!(closings.judge(network(), false, Duration::ZERO, "x"), network());
+        assert_eq!(closings.judge(network(), true, soon, "x"), network());
+        assert_eq!(closings.judge(network(), true, Duration::from_secs(60), "x"), network());
+        assert_eq!(closings.judge(network(), true, soon, "x"), network());
+    }
 
     #[test]
     fn attempts_become_rarer_until_a_stable_connection_resets_them() {

@@ -95,7 +95,8 @@ impl BrokerSettings {
         let read = |key: &'static str, path: &Option<PathBuf>| match path {
             None => Ok(None),
             Some(path) => {
-                fs::read(path).map(Some).map_err(|source| SettingsError::File { key, path: path.clone(), source })
+                let path = crate::config::credential(path);
+                fs::read(&path).map(Some).map_err(|source| SettingsError::File { key, path, source })
             }
         };
         let tls = if secure {
@@ -146,7 +147,7 @@ impl BrokerSettings {
 
 /// From its file, else from the configuration itself.
 fn password(config: &MqttConfig) -> Result<String, SettingsError> {
-    let Some(path) = password_file(config) else {
+    let Some(path) = config.password_file.as_deref().map(crate::config::credential) else {
         return Ok(config.password.clone().unwrap_or_default());
     };
     match fs::read_to_string(&path) {
@@ -156,21 +157,17 @@ fn password(config: &MqttConfig) -> Result<String, SettingsError> {
     }
 }
 
-fn password_file(config: &MqttConfig) -> Option<PathBuf> {
-    config.password_file.as_deref().map(crate::config::credential)
-}
-
 /// Every file that the configuration names for the broker and that cannot be read.
 pub fn unreadable_files(config: &MqttConfig) -> Vec<SettingsError> {
     let files = [
-        ("mqtt.ca_file", config.ca_file.clone()),
-        ("mqtt.cert_file", config.cert_file.clone()),
-        ("mqtt.key_file", config.key_file.clone()),
-        ("mqtt.password_file", password_file(config)),
+        ("mqtt.ca_file", &config.ca_file),
+        ("mqtt.cert_file", &config.cert_file),
+        ("mqtt.key_file", &config.key_file),
+        ("mqtt.password_file", &config.password_file),
     ];
     files
         .into_iter()
-        .filter_map(|(key, path)| Some((key, path?)))
+        .filter_map(|(key, path)| Some((key, crate::config::credential(path.as_deref()?))))
         .filter_map(|(key, path)| {
             let source = fs::read(&path).err()?;
             Some(SettingsError::File { key, path, source })

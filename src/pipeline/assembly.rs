@@ -223,7 +223,8 @@ impl Pipeline {
             rejections: outcomes.clone(),
         };
         starter.spawn("recognise", move || recognise.run())?;
-        let (station, outbox_full) = (interpret.station.clone(), interpret.outbox_full);
+        let (station, outbox_full, thumbnails) =
+            (interpret.station.clone(), interpret.outbox_full, interpret.thumbnails);
         let interpret = InterpretStage {
             context: starter.context("interpret".into()),
             settings: interpret,
@@ -234,7 +235,7 @@ impl Pipeline {
         };
         starter.spawn("interpret", move || interpret.run())?;
         let context = starter.context("commit".into());
-        let commit = CommitStage { context, station, outbox_full, store, cases, input: finished, hub };
+        let commit = CommitStage { context, station, outbox_full, store, cases, input: finished, hub, thumbnails };
         starter.spawn("commit", move || commit.run())?;
         Ok(Self { monitors: starter.monitors, clock, shutdown, ended })
     }

@@ -1,5 +1,7 @@
 //! The triage of recognition as the pipeline's stage asks for it.
 
+use std::sync::{Arc, PoisonError, RwLock};
+
 use super::stages::triage::{Assess, Assessment};
 use crate::{config::TriageConfig, station::RejectReason};
 use domain::{
@@ -9,10 +11,27 @@ use domain::{
 use imaging::{GrayImage, GrayView, Polarity};
 use recognition::{Region, Regions, Triage, TriageOptions, TriageVerdict};
 
+/// The thresholds of triage in force. Cloning shares them; they may change while frames come.
+#[derive(Debug, Clone)]
+pub struct Thresholds(Arc<RwLock<TriageConfig>>);
+
+impl Thresholds {
+    /// Those of the configuration.
+    pub fn new(config: &TriageConfig) -> Self {
+        Self(Arc::new(RwLock::new(config.clone())))
+    }
+
+    /// Others from now on; the window of select stays.
+    pub fn set(&self, config: &TriageConfig) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).clone_from(config);
+    }
+}
+
 /// Triage of one source's frames.
 pub struct FrameTriage {
     triage: Triage,
-    options: TriageOptions,
+    thresholds: Thresholds,
+    polarity: Polarity,
     /// Grey levels of frames that are not 8-bit grey themselves.
     grey: GrayImage,
 }
@@ -20,20 +39,30 @@ pub struct FrameTriage {
 impl FrameTriage {
     /// With the configured thresholds, for slides of that stain.
     pub fn new(config: &TriageConfig, stain: Stain) -> Self {
+        Self::with(Thresholds::new(config), stain)
+    }
+
+    /// With thresholds that may change, for slides of that stain.
+    pub fn with(thresholds: Thresholds, stain: Stain) -> Self {
         let polarity = if stain.is_fluorescence() { Polarity::BrightOnDark } else { Polarity::DarkOnBright };
-        let options = TriageOptions {
+        Self { triage: Triage::default(), thresholds, polarity, grey: GrayImage::default() }
+    }
+
+    fn options(&self) -> TriageOptions {
+        let config = self.thresholds.0.read().unwrap_or_else(PoisonError::into_inner);
+        TriageOptions {
             metaphase: config.metaphase,
             focus: config.focus,
             spread: config.spread,
-            polarity,
+            polarity: self.polarity,
             ..TriageOptions::default()
-        };
-        Self { triage: Triage::default(), options, grey: GrayImage::default() }
+        }
     }
 }
 
 impl Assess for FrameTriage {
     fn assess(&mut self, frame: &Frame, regions: &mut Regions) -> Assessment {
+        let options = self.options();
         let pixels = &frame.pixels;
         let view = match pixels.view() {
             PixelView::Mono8(samples) => GrayView::new(samples, pixels.width(), pixels.height()),
@@ -49,7 +78,7 @@ impl Assess for FrameTriage {
                 return Assessment { refused, ..Assessment::default() };
             }
         };
-        let seen = self.triage.assess(view, &self.options);
+        let seen = self.triage.assess(view, &options);
         regions.extend(seen.spreads.iter().map(|s| Region {
             bounds: s.bounds,
             quality: s.quality,

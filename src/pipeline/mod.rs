@@ -19,4 +19,4 @@ pub mod stages;
 pub mod supervisor;
 
 pub use assembly::{Parts, Pipeline, SourceParts, StartError};
-pub use assess::FrameTriage;
+pub use assess::{FrameTriage, Thresholds};

@@ -94,8 +94,9 @@ fn folder(context: &Arc<SourceContext>, store: Store, picture_bytes: u64) -> Ope
             memory: memory.clone(),
             rate_hz: config.rate_hz,
             um_per_px: config.um_per_px,
-            is_done: Box::new(move |file, stamp| {
-                marks.get(file).is_some_and(|m| m.bytes == stamp.bytes && m.mtime_ns == stamp.mtime_ns)
+            notices: true,
+            marked: Box::new(move |file| {
+                marks.get(file).map(|mark| FileStamp { bytes: mark.bytes, mtime_ns: mark.mtime_ns })
             }),
         })?;
         Ok(Box::new(source) as _)

@@ -290,6 +290,8 @@ pub struct Acknowledged {
 #[derive(Debug, Clone)]
 pub struct CaseBook {
     settings: Arc<CaseBookSettings>,
+    /// Of the settings, what may change while cells come.
+    alarm: Arc<Mutex<Option<AlarmSettings>>>,
     store: Store,
     clock: Arc<dyn Clock>,
     slots: Arc<Mutex<BTreeMap<String, Slot>>>,
@@ -299,7 +301,8 @@ pub struct CaseBook {
 /// A case as it was at one moment, to make its documents from.
 struct Snapshot {
     change: CaseChange,
-    cells: usize,
+    /// Of all its cells, summed.
+    revisions: u64,
     of: Content,
 }
 
@@ -316,7 +319,26 @@ impl CaseBook {
 
     /// The same with another clock: it says when a case that could not be read is tried again.
     pub fn with_clock(settings: CaseBookSettings, store: Store, clock: Arc<dyn Clock>) -> Self {
-        Self { settings: Arc::new(settings), store, clock, slots: Arc::default(), readings: Arc::default() }
+        let alarm = Arc::new(Mutex::new(settings.alarm));
+        Self { settings: Arc::new(settings), alarm, store, clock, slots: Arc::default(), readings: Arc::default() }
+    }
+
+    /// Another alarm from now on; the open cases are judged by it with the next [`Self::changes`].
+    pub fn set_alarm(&self, alarm: Option<AlarmSettings>) {
+        let mut slots = self.slots();
+        let before = std::mem::replace(&mut *self.alarm.lock().unwrap_or_else(PoisonError::into_inner), alarm);
+        if before != alarm {
+            for slot in slots.values_mut() {
+                match slot {
+                    Slot::Open(entry) => entry.changed += 1,
+                    Slot::Unread(unread) => unread.touched = true,
+                }
+            }
+        }
+    }
+
+    fn alarm(&self) -> Option<AlarmSettings> {
+        *self.alarm.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn slots(&self) -> MutexGuard<'_, BTreeMap<String, Slot>> {
@@ -547,10 +569,11 @@ impl CaseBook {
             began: Instant::now(),
             commit: FrameCommit::default(),
         };
-        Snapshot { change, cells: entry.known.len(), of }
+        let revisions = entry.known.values().map(|known| u64::from(known.revision)).sum();
+        Snapshot { change, revisions, of }
     }
 
-    fn change(&self, Snapshot { mut change, cells: count, of }: Snapshot, time: &str) -> CaseChange {
+    fn change(&self, Snapshot { mut change, revisions, of }: Snapshot, time: &str) -> CaseChange {
         change.began = Instant::now();
         let case = change.case.clone();
         let latest = match of {
@@ -561,7 +584,7 @@ impl CaseBook {
             Content::Dose { tally, subject } => self.dose(&tally, &subject, time, &mut change),
         };
         change.commit.latest.extend(latest);
-        change.commit.values.push((Store::documents_key(&case), count.to_string()));
+        change.commit.values.push((Store::documents_key(&case), revisions.to_string()));
         change
     }
 
@@ -571,7 +594,7 @@ impl CaseBook {
         let place = (settings.station.as_str(), case.as_str());
         let mut dose = tally.dose(place, alarm.state(), &settings.dose, subject);
         *lower_limit = dose.lower_limit();
-        if let Some(of_alarm) = &settings.alarm {
+        if let Some(of_alarm) = &self.alarm() {
             let before = alarm.clone();
             let message = alarm.update(place, of_alarm, *lower_limit, tally.reviewed(), time);
             dose.alarm = alarm.state();
@@ -613,7 +636,7 @@ impl CaseBook {
     /// # Errors
     /// When no such alarm is raised.
     pub fn acknowledge(&self, case: Option<&str>, by: &str, time: &str) -> Result<Acknowledged, CommandError> {
-        let Some(settings) = &self.settings.alarm else {
+        let Some(settings) = &self.alarm() else {
             return Err(CommandError::Refused("no alarm is configured (dose.alarm_gy)".into()));
         };
         // A case of an earlier run is open no more, and its alarm may still stand.

@@ -17,6 +17,9 @@ use super::{
     },
 };
 
+/// Begins the reason in `state` when pictures of frames cannot be written.
+const PICTURE_LOST: &str = "pictures of frames are not kept";
+
 #[derive(Debug, Default)]
 struct Stage {
     state: StageState,
@@ -127,6 +130,22 @@ impl Health {
     /// Changes the state of the store.
     pub fn store(&self, act: impl FnOnce(&mut StoreState)) {
         self.change(|p| &mut p.store, act);
+    }
+
+    /// Counts a picture that could not be written, with the reason, or reports that pictures are kept again.
+    pub fn picture_kept(&self, lost: Option<&str>) {
+        self.store(|store| match lost {
+            Some(reason) => {
+                store.pictures_not_kept += 1;
+                if store.level == Level::Ok {
+                    (store.level, store.reason) = (Level::Degraded, format!("{PICTURE_LOST}: {reason}"));
+                }
+            }
+            None if store.reason.starts_with(PICTURE_LOST) => {
+                (store.level, store.reason) = (Level::Ok, String::new());
+            }
+            None => {}
+        });
     }
 
     /// Sets how many rows wait for the broker; this alone does not count as a change.

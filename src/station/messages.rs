@@ -74,6 +74,9 @@ pub struct StoreState {
     pub reason: String,
     /// Rows that wait for the broker.
     pub outbox_depth: u64,
+    /// Pictures of frames that could not be written since the start; their cells are stored without them.
+    #[serde(default)]
+    pub pictures_not_kept: u64,
 }
 
 /// State of the broker connection.

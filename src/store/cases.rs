@@ -305,7 +305,7 @@ impl StoreReader {
         self.rows(
             "compare the cases with their cells",
             "SELECT case_id FROM cells WHERE case_id IS NOT NULL GROUP BY case_id
-             HAVING CAST(count(*) AS TEXT) IS NOT (SELECT value FROM meta WHERE key = ?1 || case_id)",
+             HAVING CAST(sum(revision) AS TEXT) IS NOT (SELECT value FROM meta WHERE key = ?1 || case_id)",
             [DOCUMENTS],
             |row| row.get(0),
         )

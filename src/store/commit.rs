@@ -243,6 +243,12 @@ fn insert_cell(transaction: &Transaction<'_>, commit: &CellCommit) -> Result<(),
         ),
     };
     let seq = put_cell(transaction, &commit.cell, image)?;
+    if commit.cell.revision > 1 {
+        // Its file was read again: the pictures are those of the new reading.
+        for statement in ["DELETE FROM crops WHERE cell = ?1", "DELETE FROM thumbnails WHERE cell = ?1"] {
+            transaction.prepare_cached(statement).and_then(|mut s| s.execute([seq])).map_err(&sql)?;
+        }
+    }
     for crop in &commit.crops {
         transaction
             .prepare_cached("INSERT INTO crops (cell, chromosome, png) VALUES (?1, ?2, ?3)")
@@ -269,7 +275,8 @@ pub(super) fn put_cell(transaction: &Transaction<'_>, cell: &Cell, image: Option
             "INSERT INTO cells (id, revision, time, station, source, frame, file, case_id, slide, verdict, iscn,
                  detected, abnormal, damaged, centromeres, dicentrics, complete, image, document)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)
-             ON CONFLICT (id) DO UPDATE SET revision = excluded.revision, case_id = excluded.case_id,
+             ON CONFLICT (id) DO UPDATE SET revision = excluded.revision, time = excluded.time,
+                 frame = excluded.frame, file = excluded.file, image = coalesce(excluded.image, cells.image), case_id = excluded.case_id,
                  slide = excluded.slide, verdict = excluded.verdict, iscn = excluded.iscn,
                  detected = excluded.detected, abnormal = excluded.abnormal, damaged = excluded.damaged,
                  centromeres = excluded.centromeres, dicentrics = excluded.dicentrics, complete = excluded.complete,

@@ -213,6 +213,22 @@ impl StoreReader {
         self.one("read a cell", "SELECT seq, id, document FROM cells WHERE id = ?1", [id.to_string()], cell_row)
     }
 
+    /// The cells that a source read from a file (its page behind `#`), in the order of commits. A file with one page may
+    /// have been called with or without the page's number.
+    ///
+    /// # Errors
+    /// What SQLite said, or a record that this version cannot read.
+    pub fn cells_of_file(&self, source: &str, file: &str) -> Result<Vec<Cell>, StoreError> {
+        let other = file.strip_suffix("#0").map_or_else(|| format!("{file}#0"), str::to_owned);
+        let rows = self.rows(
+            "list the cells of a file",
+            "SELECT seq, id, document FROM cells WHERE source = ?1 AND file IN (?2, ?3) ORDER BY seq",
+            [source, file, &other],
+            cell_row,
+        )?;
+        rows.iter().map(CellRow::cell).collect()
+    }
+
     /// All cells of a case in the order of commits.
     ///
     /// # Errors

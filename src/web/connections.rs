@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::{
-    Router,
+    Extension, Router,
     extract::Request,
     http::StatusCode,
     middleware::Next,
@@ -21,7 +21,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::problem::Problem;
+use super::{guard::Peer, problem::Problem};
 
 /// Most connections at once; others wait until one ends. Each takes a handle of the process, which sources and the
 /// store need, too.
@@ -34,8 +34,8 @@ const BODY_WITHIN: Duration = Duration::from_secs(30);
 const ACCEPT_AGAIN: Duration = Duration::from_secs(1);
 
 /// Answers until `stopping` says so, and then what is under way.
-pub(super) async fn serve(listener: TcpListener, router: Router, stopping: watch::Receiver<bool>) {
-    let slots = Arc::new(Semaphore::new(CONNECTIONS));
+pub(super) async fn serve(listener: TcpListener, router: Router, stopping: watch::Receiver<bool>, most: Option<usize>) {
+    let slots = Arc::new(Semaphore::new(most.map_or(CONNECTIONS, |most| most.min(CONNECTIONS))));
     let mut connections = JoinSet::new();
     let mut stop = std::pin::pin!(stopped(stopping.clone()));
     loop {
@@ -43,8 +43,12 @@ pub(super) async fn serve(listener: TcpListener, router: Router, stopping: watch
             next = accept(&listener, &slots) => next,
             () = &mut stop => break,
         };
+        let router = match stream.peer_addr() {
+            Ok(peer) => router.clone().layer(Extension(Peer(peer.ip()))),
+            Err(_) => router.clone(),
+        };
         while connections.try_join_next().is_some() {}
-        connections.spawn(connection(stream, router.clone(), stopped(stopping.clone()), slot));
+        connections.spawn(connection(stream, router, stopped(stopping.clone()), slot));
     }
     drop(listener);
     while connections.join_next().await.is_some() {}

@@ -47,7 +47,9 @@ pub async fn events(State(app): State<App>, Query(query): Query<Listen>) -> Resu
     let (sender, receiver) = mpsc::channel(UNDER_WAY);
     tokio::spawn(forward(app.clone(), names, watches, sender));
     let keep_alive = KeepAlive::new().interval(Duration::from_secs(15));
-    Ok(Sse::new(ReceiverStream::new(receiver)).keep_alive(keep_alive))
+    // A proxy that gathers answers would hold events back.
+    let unbuffered = [("x-accel-buffering", "no")];
+    Ok((unbuffered, Sse::new(ReceiverStream::new(receiver)).keep_alive(keep_alive)))
 }
 
 type Line = Result<Sent, Infallible>;

@@ -1,8 +1,18 @@
 //! `/metrics`: counters for Prometheus, read from the daemon's picture at each scrape.
 
-use std::{collections::BTreeMap, fmt, sync::Mutex};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, Mutex},
+};
 
-use axum::{Router, extract::State, http::header, response::IntoResponse, routing::get};
+use axum::{
+    Router,
+    extract::State,
+    http::{HeaderMap, header},
+    response::IntoResponse,
+    routing::get,
+};
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeMetric, text::encode},
@@ -10,7 +20,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::{App, problem::Problem};
+use super::{App, problem::Problem, tries::Tries};
 use crate::station::{FrameCounts, Health, Level};
 
 /// The registry behind the route.
@@ -18,9 +28,9 @@ pub struct Metrics(Mutex<Registry>);
 
 impl Metrics {
     /// Metrics of this daemon.
-    pub fn new(health: Health) -> Self {
+    pub fn new(health: Health, tries: Arc<Tries>) -> Self {
         let mut registry = Registry::default();
-        registry.register_collector(Box::new(Picture(health)));
+        registry.register_collector(Box::new(Picture { health, tries }));
         Self(Mutex::new(registry))
     }
 
@@ -41,15 +51,49 @@ pub fn routes() -> Router<App> {
     Router::new().route("/metrics", get(metrics))
 }
 
-async fn metrics(State(app): State<App>) -> Result<impl IntoResponse, Problem> {
+async fn metrics(State(app): State<App>, headers: HeaderMap) -> Result<impl IntoResponse, Problem> {
     let text = app.metrics.text().map_err(|_| {
         Problem::new(axum::http::StatusCode::INTERNAL_SERVER_ERROR, "The metrics could not be written as text.")
     })?;
-    Ok(([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text))
+    let (kind, text) = if wants_plain(&headers) {
+        ("text/plain; version=0.0.4; charset=utf-8", plain(&text))
+    } else {
+        ("application/openmetrics-text; version=1.0.0; charset=utf-8", text)
+    };
+    Ok(([(header::CONTENT_TYPE, kind)], text))
+}
+
+/// Whether only plain text is asked for: by collectors that know no OpenMetrics, and by browsers, which would save it.
+fn wants_plain(headers: &HeaderMap) -> bool {
+    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    accept.contains("text/") && !accept.contains("application/openmetrics-text")
+}
+
+/// OpenMetrics as the text format before it, in which counters are declared with their whole name.
+fn plain(text: &str) -> String {
+    let counters: Vec<&str> =
+        text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.strip_suffix(" counter")).collect();
+    let mut plain = String::with_capacity(text.len() + 64);
+    for line in text.lines().filter(|line| *line != "# EOF") {
+        let mut words = line.splitn(4, ' ');
+        match (words.next(), words.next(), words.next(), words.next()) {
+            (Some("#"), Some(kind), Some(name), Some(rest)) if counters.contains(&name) => {
+                plain.push_str(&format!("# {kind} {name}_total {rest}\n"));
+            }
+            _ => {
+                plain.push_str(line);
+                plain.push('\n');
+            }
+        }
+    }
+    plain
 }
 
 #[derive(Debug)]
-struct Picture(Health);
+struct Picture {
+    health: Health,
+    tries: Arc<Tries>,
+}
 
 type Labels<'a> = Vec<(&'static str, &'a str)>;
 
@@ -82,7 +126,7 @@ impl Writer<'_> {
 
 impl Collector for Picture {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        let health = &self.0;
+        let health = &self.health;
         let counts: Vec<(String, FrameCounts)> =
             health.ledgers().into_iter().map(|(name, ledger)| (name, ledger.counts())).collect();
         let stats = health.stats(String::new(), std::time::Duration::ZERO);
@@ -117,6 +161,10 @@ impl Collector for Picture {
         writer.single("metaphased_cells_published", published, counter(stats.cells_published))?;
         let resent = "Messages sent again after a lost connection";
         writer.single("metaphased_messages_resent", resent, counter(stats.resent))?;
+        let pictures = "Pictures of frames that could not be written";
+        writer.single("metaphased_pictures_not_kept", pictures, counter(state.store.pictures_not_kept))?;
+        let tokens = "Requests with a wrong token or cookie";
+        writer.single("metaphased_wrong_tokens", tokens, counter(self.tries.count()))?;
         let depth = ConstGauge::new(stats.outbox_depth as i64);
         writer.single("metaphased_outbox_depth", "Messages that wait for the broker", depth)?;
         let aside = ConstGauge::new(state.broker.set_aside as i64);
@@ -173,7 +221,7 @@ mod tests {
         ledger.accept().stored();
         ledger.accept().merged();
         ledger.accept().rejected(RejectReason::NoMetaphase);
-        let text = Metrics::new(health).text().expect("text");
+        let text = Metrics::new(health, Arc::default()).text().expect("text");
         for line in [
             "metaphased_frames_accepted_total{source=\"scope\"} 4",
             "metaphased_frames_stored_total{source=\"scope\"} 1",
@@ -186,5 +234,24 @@ mod tests {
             assert!(text.lines().any(|l| l == line), "{line}\nin\n{text}");
         }
         drop(under_way);
+        // The older text format declares counters by their whole name.
+        let older = plain(&text);
+        assert!(
+            older.contains("# TYPE metaphased_cells_stored_total counter\n") && !older.contains("# EOF"),
+            "{older}"
+        );
+        assert!(older.contains("# TYPE metaphased_outbox_depth gauge\n"), "{older}");
+    }
+
+    #[test]
+    fn plain_text_is_given_where_only_that_is_asked_for() {
+        let wants = |accept: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::ACCEPT, header::HeaderValue::from_static(accept));
+            wants_plain(&headers)
+        };
+        assert!(wants("text/plain") && wants("text/html,application/xhtml+xml,*/*;q=0.8"));
+        assert!(!wants("*/*") && !wants("application/openmetrics-text;version=1.0.0,text/plain;q=0.5"));
+        assert!(!wants_plain(&HeaderMap::new()));
     }
 }

@@ -21,8 +21,10 @@ mod problem;
 mod server;
 mod sources;
 mod status;
+mod tries;
 
 pub use cells::CellPage;
+pub use guard::Names;
 pub use hints::{Hint, HintKind};
 pub use live::{Event, EventKind, FrameNote, LiveBox, LiveBoxes, LiveFrame, LiveHub, LiveSource, Watch};
 pub use preview::FrameExposure;

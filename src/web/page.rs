@@ -1,18 +1,21 @@
 //! The page and its files, and the way in for a browser when a token is needed.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use axum::{
-    Form, Router,
+    Extension, Form, Router,
     extract::{Query, State},
-    http::{HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{Html, IntoResponse, Redirect, Response},
     routing::{get, post},
 };
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::{App, guard::Guard};
+use super::{
+    App,
+    guard::{Entry, Guard, Peer, WRONG_TOKEN_DELAY, too_many},
+};
 
 /// Where the form of the way in is sent.
 pub const LOGIN: &str = "/login";
@@ -49,25 +52,41 @@ struct Token {
     token: Option<String>,
 }
 
-async fn index(State(guard): State<Arc<Guard>>, Query(Token { token }): Query<Token>) -> Response {
+async fn index(
+    State(guard): State<Arc<Guard>>,
+    peer: Option<Extension<Peer>>,
+    headers: HeaderMap,
+    Query(Token { token }): Query<Token>,
+) -> Response {
     match token {
         // The token leaves the address bar at once.
-        Some(token) => enter(&guard, &token).await,
+        Some(token) => enter(&guard, peer, &headers, &token).await,
         None => Html(INDEX).into_response(),
     }
 }
 
-async fn login(State(guard): State<Arc<Guard>>, Form(Token { token }): Form<Token>) -> Response {
-    enter(&guard, token.unwrap_or_default().trim()).await
+async fn login(
+    State(guard): State<Arc<Guard>>,
+    peer: Option<Extension<Peer>>,
+    headers: HeaderMap,
+    Form(Token { token }): Form<Token>,
+) -> Response {
+    enter(&guard, peer, &headers, token.unwrap_or_default().trim()).await
 }
 
-async fn enter(guard: &Guard, token: &str) -> Response {
-    if !guard.accepts(token) {
-        tokio::time::sleep(Duration::from_millis(400)).await;
-        return login_form(Some("That is not the token."));
+async fn enter(guard: &Guard, peer: Option<Extension<Peer>>, headers: &HeaderMap, token: &str) -> Response {
+    let client = guard.client(peer.as_deref(), headers);
+    match guard.try_token(client, token) {
+        Entry::Right => {}
+        Entry::TooMany => return too_many(),
+        Entry::Wrong => {
+            tokio::time::sleep(WRONG_TOKEN_DELAY).await;
+            return login_form(Some("That is not the token."));
+        }
     }
-    let mut answer = Redirect::to("/").into_response();
-    if let Some(cookie) = guard.cookie() {
+    // Relative, so that it leads back through the path of a proxy.
+    let mut answer = Redirect::to("./").into_response();
+    if let Some(cookie) = guard.cookie(headers) {
         answer.headers_mut().insert(header::SET_COOKIE, cookie);
     }
     answer
@@ -85,10 +104,11 @@ pub fn login_form(wrong: Option<&str>) -> Response {
          input,button{{font:inherit;padding:.6rem .8rem;border-radius:.6rem;border:1px solid #857c96}}\
          button{{background:#5a3e9b;color:#fff;border:0;font-weight:600}}</style></head>\
          <body><h1>metaphased</h1><p>This microscope's page needs the access token of its configuration \
-         (<code>web.token_file</code>).</p>{wrong}<form method=\"post\" action=\"{LOGIN}\">\
+         (<code>web.token_file</code>).</p>{wrong}<form method=\"post\" action=\"{}\">\
          <label for=\"token\">Token</label>\
          <input id=\"token\" name=\"token\" type=\"password\" autocomplete=\"current-password\" required autofocus>\
-         <button>Open the page</button></form></body></html>"
+         <button>Open the page</button></form></body></html>",
+        LOGIN.trim_start_matches('/')
     );
     let policy = format!(
         "default-src 'none'; style-src 'nonce-{nonce}'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"

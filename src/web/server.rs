@@ -18,7 +18,10 @@ use super::{
     App, EventKind, WebParts, cases, cells, commands, connections, events, guard, metrics, openapi, page, probes,
     problem, sources, status,
 };
-use crate::{config::WebConfig, station::Rates};
+use crate::{
+    config::{PublicAddress, WebConfig},
+    station::Rates,
+};
 
 /// First port that is tried when none is configured.
 pub const DEFAULT_PORT: u16 = 8080;
@@ -94,6 +97,10 @@ pub struct WebOptions {
     pub token: Option<String>,
     /// Names it may be asked for as, besides its address and localhost.
     pub hosts: Vec<String>,
+    /// The address that browsers show behind a reverse proxy.
+    pub public: Option<PublicAddress>,
+    /// Most connections at once; none: 256.
+    pub connections: Option<usize>,
 }
 
 impl WebOptions {
@@ -108,7 +115,8 @@ impl WebOptions {
             None => None,
         };
         let token = config.token_file.as_deref().map(read_token).transpose()?;
-        Ok(Some(Self { listen, token, hosts: config.hosts.clone() }))
+        let public = config.public_address().and_then(Result::ok);
+        Ok(Some(Self { listen, token, hosts: config.hosts.clone(), public, connections: None }))
     }
 }
 
@@ -128,6 +136,7 @@ pub struct Bound {
     listener: TcpListener,
     address: SocketAddr,
     options: WebOptions,
+    names: guard::Names,
 }
 
 /// Takes the port, so that a taken one is known before anything else starts.
@@ -148,13 +157,19 @@ pub fn bind(options: WebOptions) -> Result<Bound, WebError> {
     };
     listener.set_nonblocking(true)?;
     let address = listener.local_addr()?;
-    Ok(Bound { listener, address, options })
+    let names = guard::Names::new(&options.hosts, options.public.clone());
+    Ok(Bound { listener, address, options, names })
 }
 
 impl Bound {
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The names under which it is asked for.
+    pub fn names(&self) -> guard::Names {
+        self.names.clone()
     }
 
     /// The page's address for a person at this machine.
@@ -173,15 +188,16 @@ impl Bound {
     pub async fn serve(self, parts: WebParts, stop: impl Future<Output = ()> + Send) -> Result<(), WebError> {
         let listener = tokio::net::TcpListener::from_std(self.listener)?;
         let (stop_sender, stopping) = watch::channel(false);
+        let guard = Arc::new(guard::Guard::new(self.address, self.names, self.options.token.as_deref()));
         let app = App {
-            guard: Arc::new(guard::Guard::new(self.address, &self.options.hosts, self.options.token.as_deref())),
-            metrics: Arc::new(metrics::Metrics::new(parts.health.clone())),
+            metrics: Arc::new(metrics::Metrics::new(parts.health.clone(), guard.tries())),
+            guard,
             stats: Arc::new(Mutex::new(parts.health.stats(now(), Duration::ZERO))),
             stopping: stopping.clone(),
             parts,
         };
         let publishers = [tokio::spawn(publish_stats(app.clone())), tokio::spawn(publish_state(app.clone()))];
-        let mut server = std::pin::pin!(connections::serve(listener, router(app), stopping));
+        let mut server = std::pin::pin!(connections::serve(listener, router(app), stopping, self.options.connections));
         tokio::select! {
             () = &mut server => {}
             () = stop => {

@@ -439,3 +439,143 @@ fn every_configuration_that_ships_starts() {
         assert!(String::from_utf8_lossy(&output.stderr).contains("--features webcam"), "{output:?}");
     }
 }
+
+/// Waits until a line of the log has these words.
+fn log_says(daemon: &Daemon, words: &str) -> String {
+    let until = Instant::now() + Duration::from_secs(30);
+    loop {
+        let rest = until.saturating_duration_since(Instant::now());
+        let line = daemon.lines.recv_timeout(rest).unwrap_or_else(|_| panic!("the log does not say: {words}"));
+        if line.contains(words) {
+            return line;
+        }
+    }
+}
+
+#[test]
+fn a_hang_up_takes_over_what_it_can_or_nothing_and_says_what_needs_a_restart() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let port = free_port();
+    let config = |more: &str| {
+        format!("[mqtt]\nurl = \"off\"\n[log]\nformat = \"json\"\n{more}[web]\nlisten = \"127.0.0.1:{port}\"\n")
+    };
+    let daemon = Daemon::start(folder.path(), &config(""));
+    let write = |text: &str| fs::write(folder.path().join("metaphased.toml"), text).expect("the configuration");
+    let refused = |host: &str| {
+        let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+        agent.get(format!("{}/livez", daemon.page)).header("Host", host).call().expect("an answer").status() == 403
+    };
+    assert!(refused("scope.lab"));
+
+    write(&(config("") + "hosts = [\"scope.lab\"]\n[triage]\nfocus = 0.9\n[shutdown]\ntimeout = 3.0\n"));
+    daemon.signal("-HUP");
+    let line = log_says(&daemon, "the configuration was read again");
+    assert!(line.contains("triage.focus, web.hosts"), "{line}");
+    let line = log_says(&daemon, "these changes require a restart");
+    assert!(line.contains("shutdown.timeout"), "{line}");
+    assert!(!refused("scope.lab"));
+    // At 0.9 the simulator's frames are out of focus.
+    let blurred = |source: &Value| source["stats"]["rejected"]["out_of_focus"].as_u64().is_some_and(|n| n > 0);
+    daemon.wait("frames beyond the new threshold", blurred);
+
+    // One mistake: nothing is taken over, and all of them are in the log.
+    write(&(config("") + "hosts = []\n[triage]\nfocus = 7.0\n[dose]\ncurve = \"co61\"\n"));
+    daemon.signal("-HUP");
+    let line = log_says(&daemon, "everything stays as it was");
+    assert!(line.contains("triage.focus"), "{line}");
+    assert!(!refused("scope.lab"), "the names are still those of before");
+
+    // Signals without a meaning end nothing.
+    for name in ["-USR1", "-USR2", "-ALRM"] {
+        daemon.signal(name);
+    }
+    assert_eq!(daemon.text("/livez").trim(), "ok");
+    daemon.signal("-TERM");
+    assert_eq!(daemon.ends_within(Duration::from_secs(6)).code(), Some(0));
+}
+
+#[test]
+fn too_few_handles_are_reported_with_the_number_that_is_needed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let daemon = Daemon::command(folder.path(), "[mqtt]\nurl = \"off\"\n[web]\nlisten = \"127.0.0.1:0\"\n");
+    let limited = |limit: &str| {
+        let mut command = Command::new("sh");
+        command.arg("-c").arg(format!("ulimit {limit} && exec \"$0\" \"$@\"")).arg(daemon.get_program());
+        command
+            .args(daemon.get_args())
+            .env("XDG_STATE_HOME", folder.path().join("state"))
+            .env_remove("STATE_DIRECTORY");
+        command.current_dir(folder.path()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        command
+    };
+    let output = limited("-n 20").output().expect("it ends");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(69), "{said}");
+    assert!(said.contains("may open 20 files and sockets and needs 52"), "{said}");
+
+    // The soft limit is raised as far as it goes, and with the least number everything works.
+    for limit in ["-Sn 20", "-n 52"] {
+        let daemon = Daemon::of(limited(limit));
+        daemon.wait("a cell", |source| source["stats"]["stored"].as_u64().is_some_and(|n| n > 0));
+        daemon.signal("-TERM");
+        assert_eq!(daemon.ends_within(Duration::from_secs(6)).code(), Some(0), "{limit}");
+    }
+}
+
+#[test]
+fn a_picture_that_cannot_be_kept_is_counted_and_reported() {
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::create_dir_all(folder.path().join("store/images")).expect("a folder");
+    // Files where the folders of the days should be: no account can write into them.
+    let today = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date();
+    for day in [today, today.tomorrow().expect("there is one")] {
+        fs::write(folder.path().join(format!("store/images/{day}")), "in the way").expect("a file");
+    }
+    let config = "[store]\npath = \"store\"\nkeep_images = \"all\"\n[mqtt]\nurl = \"off\"\n\
+                  [web]\nlisten = \"127.0.0.1:0\"\n[source.scope]\nkind = \"simulator\"\ncells = 2\n";
+    let daemon = Daemon::start(folder.path(), config);
+    daemon.wait("a cell", |source| source["stats"]["stored"].as_u64().is_some_and(|n| n > 0));
+    let store = daemon.get("/api/v1/status")["state"]["store"].clone();
+    assert!(store["pictures_not_kept"].as_u64().is_some_and(|n| n > 0), "{store}");
+    assert_eq!(store["level"], "degraded", "{store}");
+    assert!(store["reason"].as_str().is_some_and(|r| r.starts_with("pictures of frames are not kept")), "{store}");
+    assert!(!daemon.text("/metrics").contains("metaphased_pictures_not_kept_total 0"));
+}
+
+#[test]
+fn a_file_that_changes_after_it_was_answered_is_answered_as_the_next_revision_of_its_cell() {
+    let Some(data) = testing::shared_data() else {
+        return testing::skipped("a file that changes after it was answered");
+    };
+    let (folder, slides) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    let cases = data.join("cases");
+    let target = slides.path().join("field.tif");
+    fs::copy(cases.join("01-8bit-same-cell.tif"), &target).expect("a picture");
+    let config = format!(
+        "[source.scope]\nkind = \"folder\"\npath = \"{}\"\nrepeat = \"watch\"\ncase = \"K-1\"\n\
+         [mqtt]\nurl = \"off\"\n[web]\nlisten = \"127.0.0.1:0\"\n",
+        slides.path().display()
+    );
+    let daemon = Daemon::start(folder.path(), &config);
+    daemon.wait("the first answer", |source| source["stats"]["stored"] == 1);
+    let first = daemon.get("/api/v1/cells")["cells"].clone();
+    fs::copy(cases.join("02-miniswhite8.tif"), &target).expect("another picture");
+    daemon.wait("the second answer", |source| source["stats"]["stored"] == 2);
+    let second = daemon.get("/api/v1/cells")["cells"].clone();
+    assert_eq!(second.as_array().expect("cells").len(), 1, "{second:#}");
+    assert_eq!((&second[0]["cell"], &second[0]["revision"]), (&first[0]["cell"], &json!(2)));
+    assert_eq!(daemon.get("/api/v1/cases/K-1")["stored_cells"], 1);
+    assert!(daemon.text("/metrics").contains("metaphased_cells_stored_total 2"));
+    daemon.signal("-TERM");
+    assert_eq!(daemon.ends_within(Duration::from_secs(6)).code(), Some(0));
+    // The same over a restart.
+    let other = cases.join("15-cut-by-the-frame-1.png");
+    fs::copy(other, &target).expect("a third picture");
+    let daemon = Daemon::start(folder.path(), &config);
+    daemon.wait("the third answer", |source| {
+        source["stats"]["stored"] == 1 || source["stats"]["rejected"].as_object().is_some_and(|r| !r.is_empty())
+    });
+    let third = daemon.get("/api/v1/cells")["cells"].clone();
+    assert_eq!(third.as_array().expect("cells").len(), 1, "{third:#}");
+    assert_eq!(third[0]["cell"], first[0]["cell"]);
+}

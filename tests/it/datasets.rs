@@ -242,6 +242,7 @@ fn voc_yolo_and_folders_of_singles_are_told_apart() {
     fs::write(yolo.path().join("labels/a.txt"), "1 0.25 0.375 0.5 0.25\n0 0.5 oops 0.1 0.1\n").unwrap();
     let set = DataSet::open(yolo.path(), None).unwrap();
     assert_eq!((set.layout, set.skipped.len()), (Layout::Yolo, 1));
+    assert!(set.skipped[0].item.ends_with("a.txt:2") && set.skipped[0].reason.contains("'oops'"), "{:?}", set.skipped);
     let truth = &set.fields().unwrap()[0].truth[0];
     assert_eq!((truth.bounds.x, truth.bounds.right(), truth.class), (0.0, 48.0, None));
 
@@ -283,4 +284,41 @@ fn the_published_sets_load_unchanged() {
     assert_eq!((mfish.layout, mfish.len()), (Layout::Mfish, 142));
     let pieces: usize = mfish.fields().unwrap().iter().map(|field| field.truth.len()).sum();
     assert!(pieces.abs_diff(6396) < 100, "{pieces} pieces, the set's own table says 6396");
+}
+
+#[test]
+fn yolo_polygons_give_their_boxes_and_other_lines_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "0 0.1 0.2 0.5 0.2 0.5 0.6 0.1 0.6\n1 0.3 0.4 0.4 0.4\n0 0.1 0.2 0.3 0.4 0.9\n0 0.1 0.2 2 0.3 0.4 2\n0 0.1 0.2\n";
+    fs::write(folder.path().join("classes.txt"), "21\nX\n").unwrap();
+    write_image(&folder.path().join("a.png"));
+    fs::write(folder.path().join("a.txt"), text).unwrap();
+    let set = DataSet::open(folder.path(), None).unwrap();
+    let Content::Fields(fields) = &set.content else { panic!("fields") };
+    let (width, height) = image::image_dimensions(folder.path().join("a.png")).unwrap();
+    let (width, height) = (width as f32, height as f32);
+    let found: Vec<[f32; 4]> = fields[0]
+        .truth
+        .iter()
+        .map(|t| [t.bounds.x / width, t.bounds.y / height, t.bounds.width / width, t.bounds.height / height])
+        .collect();
+    let expected = [[0.1, 0.2, 0.4, 0.4], [0.1, 0.2, 0.4, 0.4]];
+    assert_eq!(found.len(), 2, "{found:?}");
+    for (found, expected) in found.iter().zip(expected) {
+        assert!(found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-5), "{found:?}");
+    }
+    let lines: Vec<&str> = set.skipped.iter().map(|s| s.item.rsplit(':').next().unwrap()).collect();
+    assert_eq!(lines, ["3", "4", "5"], "{:?}", set.skipped);
+}
+
+#[test]
+fn the_polygons_of_a_laboratory_are_read() {
+    let Some(data) = shared_data() else { return skipped("the_polygons_of_a_laboratory_are_read") };
+    let text = fs::read_to_string(data.join("cases/22-yolo-polygons.txt")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    write_image(&folder.path().join("a.png"));
+    fs::write(folder.path().join("a.txt"), &text).unwrap();
+    let set = DataSet::open(folder.path(), None).unwrap();
+    let Content::Fields(fields) = &set.content else { panic!("fields") };
+    assert_eq!((fields[0].truth.len(), set.skipped.len()), (text.lines().count(), 0), "{:?}", set.skipped);
 }

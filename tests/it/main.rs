@@ -27,6 +27,7 @@ mod messages;
 mod mqtt;
 mod pipeline;
 mod pipeline_support;
+mod proxy;
 mod simulate;
 mod status_command;
 mod store;

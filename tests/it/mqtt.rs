@@ -518,3 +518,64 @@ fn a_store_that_cannot_let_go_of_a_row_keeps_the_connection() {
     assert_eq!(subscriber.on_topic("metaphased/lab-1/rejected").len(), 2, "each once");
     assert_eq!(daemon.health.stats(String::new(), Duration::ZERO).resent, 0);
 }
+
+/// Two daemons with one client id: each takes the connection from the other, and both say what to do.
+fn a_second_client_with_our_id_is_named(version: MqttVersion) {
+    let mosquitto = Mosquitto::start("allow_anonymous true");
+    let config = MqttConfig { version, ..plain(mosquitto.port) };
+    let twins = [daemon(&config), daemon(&config)];
+    let names_it = |daemon: &Daemon| {
+        let broker = daemon.health.state(String::new()).broker;
+        broker.reason.contains("another client has this id ('metaphased-lab-1'): set `station`")
+            && broker.level == Level::Degraded
+    };
+    wait_until("one of them names the other", Duration::from_secs(60), || twins.iter().any(names_it));
+}
+
+#[test]
+fn with_mqtt_3_a_second_client_with_our_id_is_named() {
+    if mosquitto_is_missing("with_mqtt_3_a_second_client_with_our_id_is_named") {
+        return;
+    }
+    a_second_client_with_our_id_is_named(MqttVersion::V311);
+}
+
+#[test]
+fn with_mqtt_5_a_second_client_with_our_id_is_named() {
+    if mosquitto_is_missing("with_mqtt_5_a_second_client_with_our_id_is_named") {
+        return;
+    }
+    a_second_client_with_our_id_is_named(MqttVersion::V5);
+}
+
+#[test]
+fn a_command_that_is_too_large_is_refused_and_the_next_one_is_done() {
+    if mosquitto_is_missing("a_command_that_is_too_large_is_refused_and_the_next_one_is_done") {
+        return;
+    }
+    let mosquitto = Mosquitto::start("allow_anonymous true");
+    for version in [MqttVersion::V311, MqttVersion::V5] {
+        let config = MqttConfig { version, commands: Some(true), ..plain(mosquitto.port) };
+        let mut daemon = daemon(&config);
+        assert!(daemon.session.wait_connected(Duration::from_secs(10)));
+        let heard = Subscriber::on(mosquitto.port, &[]);
+        let folder = tempfile::tempdir().unwrap();
+        let large = folder.path().join("large.json");
+        std::fs::write(&large, format!("{{\"case\": \"{}\"}}", "x".repeat(2 * 1024 * 1024))).unwrap();
+        let port = mosquitto.port.to_string();
+        let topic = "metaphased/lab-1/command/case";
+        let sent = Command::new("mosquitto_pub")
+            .args(["-h", "127.0.0.1", "-p", &port, "-q", "1", "-t", topic, "-f"])
+            .arg(&large)
+            .status()
+            .unwrap();
+        assert!(sent.success());
+        crate::broker::publish(mosquitto.port, topic, r#"{"case": "K-1"}"#, &[]);
+        let refused = heard.until_on("metaphased/lab-1/result/case", |_| true).json();
+        assert!(refused["error"].as_str().unwrap().contains("expected at most 1048576"), "{refused}");
+        let envelope = daemon.inbox.recv_timeout(Duration::from_secs(10)).expect("the next command");
+        assert!(format!("{:?}", envelope.command).contains("K-1"));
+        daemon.session.stop(Duration::from_millis(200));
+        drop(daemon.runtime);
+    }
+}

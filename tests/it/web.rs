@@ -22,6 +22,7 @@ fn with_token() -> PageServer {
         listen: Some("127.0.0.1:0".parse().unwrap()),
         token: Some(TOKEN.into()),
         hosts: vec!["scope.lab".into()],
+        ..WebOptions::default()
     })
 }
 
@@ -46,8 +47,8 @@ fn the_page_and_its_files_come_with_headers_that_keep_it_to_itself() {
     // No external asset, no inline script, and everything the page names is there.
     let text = page.text();
     assert!(!text.contains("https://") && !text.contains("<script>"), "{text}");
-    for piece in text.split(['"', '\'']).filter(|piece| piece.starts_with("/assets/")) {
-        assert_eq!(get(&server, piece).status, 200, "{piece}");
+    for piece in text.split(['"', '\'']).filter(|piece| piece.starts_with("assets/")) {
+        assert_eq!(get(&server, &format!("/{piece}")).status, 200, "{piece}");
     }
 }
 
@@ -108,7 +109,7 @@ fn a_browser_comes_in_by_the_form_or_by_a_link_and_keeps_a_cookie_that_is_not_th
     let host = server.address.to_string();
     let form = request(server.address, "GET", "/", &host, &[], "");
     assert_eq!(form.status, 401);
-    assert!(form.text().contains("<form method=\"post\" action=\"/login\""));
+    assert!(form.text().contains("<form method=\"post\" action=\"login\""));
     let send = |token: &str| {
         let lines = ["Content-Type: application/x-www-form-urlencoded", &format!("Origin: http://{host}")];
         request(server.address, "POST", "/login", &host, &lines, &format!("token={}", token.replace(' ', "+")))
@@ -117,7 +118,7 @@ fn a_browser_comes_in_by_the_form_or_by_a_link_and_keeps_a_cookie_that_is_not_th
     assert_eq!(wrong.status, 401);
     assert!(wrong.header("set-cookie").is_none());
     let entered = send(TOKEN);
-    assert_eq!((entered.status, entered.header("location").as_deref()), (303, Some("/")));
+    assert_eq!((entered.status, entered.header("location").as_deref()), (303, Some("./")));
     let cookie = entered.header("set-cookie").unwrap();
     assert!(
         cookie.contains("HttpOnly") && cookie.contains("SameSite=Strict") && !cookie.contains("twenty"),
@@ -127,7 +128,7 @@ fn a_browser_comes_in_by_the_form_or_by_a_link_and_keeps_a_cookie_that_is_not_th
     assert_eq!(request(server.address, "GET", "/api/v1/status", &host, &[&cookie], "").status, 200);
 
     let link = request(server.address, "GET", &format!("/?token={}", TOKEN.replace(' ', "%20")), &host, &[], "");
-    assert_eq!((link.status, link.header("location").as_deref()), (303, Some("/")), "the token leaves the address");
+    assert_eq!((link.status, link.header("location").as_deref()), (303, Some("./")), "the token leaves the address");
     assert!(link.header("set-cookie").is_some());
 }
 
@@ -448,4 +449,101 @@ fn a_half_request_is_ended_and_does_not_keep_others_out() {
         // Its end, with or without an answer (408), or a reset.
         assert!(!stream.read_to_end(&mut Vec::new()).is_err_and(|e| e.kind() == std::io::ErrorKind::WouldBlock));
     }
+}
+
+fn raw(address: SocketAddr, text: &str) -> String {
+    use std::io::Read;
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.write_all(text.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    let _ = stream.read_to_string(&mut answer);
+    answer
+}
+
+#[test]
+fn probes_answer_without_a_host_and_other_routes_do_not() {
+    let server = PageServer::start();
+    for path in ["/livez", "/readyz", "/metrics"] {
+        let answer = raw(server.address, &format!("GET {path} HTTP/1.0\r\n\r\n"));
+        assert!(answer.starts_with("HTTP/1.0 200"), "{path}: {answer}");
+    }
+    let answer = raw(server.address, "GET /api/v1/status HTTP/1.0\r\n\r\n");
+    assert!(answer.starts_with("HTTP/1.0 400") && answer.contains("Host header"), "{answer}");
+}
+
+#[test]
+fn a_refusal_names_the_header_and_what_to_set() {
+    let server = PageServer::start();
+    let host = server.address.to_string();
+    let answer = request(server.address, "GET", "/", "scope.lab:8443", &[], "");
+    let detail = answer.json()["detail"].as_str().unwrap().to_owned();
+    assert!(detail.contains("'scope.lab' of the Host header") && detail.contains("web.public_url"), "{detail}");
+    let lines = ["Content-Type: application/json", "Origin: https://scope.lab:8443"];
+    let answer = request(server.address, "POST", "/api/v1/trigger", &host, &lines, "{}");
+    let detail = answer.json()["detail"].as_str().unwrap().to_owned();
+    assert!(detail.contains("The Origin header 'https://scope.lab:8443'"), "{detail}");
+    assert!(detail.contains(&host) && detail.contains("web.public_url"), "{detail}");
+}
+
+#[test]
+fn metrics_are_plain_text_where_only_that_is_asked_for() {
+    let server = PageServer::start();
+    let host = server.address.to_string();
+    let ask = |accept: &str| request(server.address, "GET", "/metrics", &host, &[&format!("Accept: {accept}")], "");
+    let plain = ask("text/plain");
+    assert_eq!(plain.header("content-type").unwrap(), "text/plain; version=0.0.4; charset=utf-8");
+    assert!(plain.text().contains("# TYPE metaphased_cells_stored_total counter\n") && !plain.text().contains("# EOF"));
+    let open = ask("application/openmetrics-text;version=1.0.0,text/plain;q=0.5");
+    assert!(open.header("content-type").unwrap().starts_with("application/openmetrics-text"));
+}
+
+#[test]
+fn events_are_not_to_be_gathered_by_a_proxy() {
+    let server = PageServer::start();
+    let mut stream = TcpStream::connect(server.address).unwrap();
+    write!(stream, "GET /api/v1/events HTTP/1.1\r\nHost: {}\r\n\r\n", server.address).unwrap();
+    let head: Vec<String> =
+        BufReader::new(stream).lines().map_while(Result::ok).take_while(|line| !line.is_empty()).collect();
+    assert!(head.iter().any(|line| line.eq_ignore_ascii_case("x-accel-buffering: no")), "{head:?}");
+}
+
+#[test]
+fn wrong_tokens_are_counted_and_limited_as_header_cookie_and_form() {
+    let server = with_token();
+    let host = server.address.to_string();
+    let ask = |line: &str| request(server.address, "GET", "/api/v1/status", &host, &[line], "").status;
+    let guesses: Vec<String> = (0..12)
+        .map(
+            |n| if n % 2 == 0 { format!("Authorization: Bearer guess {n}") } else { format!("Cookie: metaphased={n}") },
+        )
+        .collect();
+    let statuses: Vec<u16> = std::thread::scope(|scope| {
+        let asked: Vec<_> = guesses.iter().map(|guess| scope.spawn(|| ask(guess))).collect();
+        asked.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    assert_eq!(statuses.iter().filter(|status| **status == 401).count(), 10, "{statuses:?}");
+    assert_eq!(statuses.iter().filter(|status| **status == 429).count(), 2, "{statuses:?}");
+    let lines = ["Content-Type: application/x-www-form-urlencoded", &format!("Origin: http://{host}")];
+    let form = request(server.address, "POST", "/login", &host, &lines, "token=guess");
+    assert_eq!((form.status, form.header("retry-after").as_deref()), (429, Some("3")));
+    // Three seconds later one more guess is looked at.
+    let right = format!("Authorization: Bearer {TOKEN}");
+    wait_until("one more guess", Duration::from_secs(10), || ask(&right) == 200);
+    let metrics = request(server.address, "GET", "/metrics", &host, &[&format!("Authorization: Bearer {TOKEN}")], "");
+    assert!(metrics.text().contains("metaphased_wrong_tokens_total 10"), "{}", metrics.text());
+}
+
+#[test]
+fn names_are_bounded_over_http() {
+    let server = PageServer::start();
+    for body in [json!({ "by": "x".repeat(10_000) }), json!({ "by": "a\u{0}b" }), json!({ "by": " " })] {
+        let answer = post(&server, "/api/v1/cases/K-1/close", &body);
+        assert_eq!(answer.status, 400, "{}", answer.text());
+        assert!(answer.json()["detail"].as_str().unwrap().contains("`by`"));
+    }
+    let answer = post(&server, "/api/v1/trigger", &json!({ "trigger": "a\nb" }));
+    assert_eq!(answer.status, 400, "{}", answer.text());
+    let answer = post(&server, "/api/v1/commands/case", &json!({ "name": "stop" }));
+    assert_eq!(answer.status, 400, "{}", answer.text());
 }

@@ -57,7 +57,8 @@ def voc(folder: Path, complain: Complain = print) -> Iterator[Cell]:
 
 
 def yolo(folder: Path, names: list[str] | None = None, complain: Complain = print) -> Iterator[Cell]:
-    """YOLO text: `class cx cy w h` relative to the image; `names` maps the numbers (none: the class stays unknown)."""
+    """YOLO text: `class cx cy w h`, or `class x y x y x y ...` of a polygon, relative to the image; `names` maps the
+    numbers (none: the class stays unknown)."""
     for stem, path in images_of(folder).items():
         beside = [path.with_suffix(".txt"), path.parent.parent / "labels" / f"{stem}.txt"]
         text = next((p for p in beside if p.is_file()), None)
@@ -70,11 +71,17 @@ def yolo(folder: Path, names: list[str] | None = None, complain: Complain = prin
             if not parts:
                 continue
             try:
-                k, cx, cy, bw, bh = int(parts[0]), *(float(v) for v in parts[1:5])
-            except (ValueError, IndexError):
-                complain(f"{text}:{n}: expected `class cx cy w h`, found {line!r}")
+                k, *v = int(parts[0]), *(float(part) for part in parts[1:])
+            except ValueError:
+                v = []
+            if len(v) == 4:
+                cx, cy, bw, bh = v
+                box = [(cx - bw / 2) * w, (cy - bh / 2) * h, (cx + bw / 2) * w, (cy + bh / 2) * h]
+            elif len(v) >= 6 and len(v) % 2 == 0 and min(v) >= 0 and max(v) <= 1:
+                box = [min(v[::2]) * w, min(v[1::2]) * h, max(v[::2]) * w, max(v[1::2]) * h]
+            else:
+                complain(f"{text}:{n}: expected `class cx cy w h`, or x and y of a polygon's corners, found {line!r}")
                 continue
-            box = [(cx - bw / 2) * w, (cy - bh / 2) * h, (cx + bw / 2) * w, (cy + bh / 2) * h]
             if usable(box, f"{text}:{n}", complain):
                 boxes.append(box)
                 classes.append(class_index(names[k]) if names and k < len(names) else UNKNOWN)

@@ -85,6 +85,14 @@ def test_yolo_text_is_relative_to_the_image(tmp_path):
     assert np.allclose(cell.boxes, [[54, 40, 66, 60]]) and cell.classes == [23] and len(said) == 2
 
 
+def test_yolo_polygons_give_their_boxes_and_other_lines_are_refused(tmp_path):
+    cv2.imwrite(str(tmp_path / "a.png"), metaphase()[0])
+    (tmp_path / "a.txt").write_text("1 0.45 0.4 0.55 0.4 0.55 0.6 0.45 0.6\n1 0.5 0.5 0.1 0.2 0.9\n0 0.1 0.2 2 0.3 0.4 2\n")
+    said = []
+    (cell,) = layouts.yolo(tmp_path, ["X", "Y"], said.append)
+    assert np.allclose(cell.boxes, [[54, 40, 66, 60]]) and cell.classes == [23] and len(said) == 2
+
+
 def test_simulated_cells_take_their_group_from_the_truth(tmp_path):
     cv2.imwrite(str(tmp_path / "cell1.png"), metaphase()[0])
     (tmp_path / "cell1.xml").write_text("<annotation><object><name>1</name><bndbox><xmin>1</xmin><ymin>1</ymin><xmax>9</xmax><ymax>9</ymax></bndbox></object></annotation>")

@@ -45,8 +45,9 @@ fn settings(path: &Path, repeat: Repeat, clock: &ManualClock) -> FolderSettings 
         repeat,
         rate_hz: None,
         um_per_px: Some(0.1),
-        is_done: Box::new(|_, _| false),
+        marked: Box::new(|_| None),
         settle: Duration::from_millis(20),
+        notices: false,
         clock: Arc::new(clock.clone()),
         picture_bytes: files::PICTURE_BYTES,
         attempts: Box::new(Unmarked),
@@ -75,7 +76,10 @@ impl Bench {
         let mut quiet = 0;
         while quiet < 2 {
             match self.source.next(&self.buffers).expect("it goes on") {
-                Capture::Frame(frame) => given.push(frame.info.file.expect("a file").to_string()),
+                Capture::Frame(frame) => {
+                    let again = if frame.info.flags.reread { " again" } else { "" };
+                    given.push(format!("{}{again}", frame.info.file.expect("a file")));
+                }
                 Capture::Bad(bad) => given.push(format!("{} {}", bad.file.expect("a file"), bad.reason.label())),
                 Capture::Finished => return given,
                 Capture::Nothing | Capture::NoBuffer => quiet += 1,
@@ -113,8 +117,9 @@ fn every_file_is_a_frame_or_a_rejection_with_its_reason() {
 #[test]
 fn what_was_processed_before_is_skipped() {
     let dir = folder();
-    let mut bench =
-        Bench::with(dir.path(), Repeat::Once, |settings| settings.is_done = Box::new(|name, _| name != "b.png"));
+    let path = dir.path().to_owned();
+    let marked = move |name: &str| if name == "b.png" { None } else { stamp_of(&path.join(name)).ok() };
+    let mut bench = Bench::with(dir.path(), Repeat::Once, |settings| settings.marked = Box::new(marked));
     assert_eq!(bench.given(), ["b.png"]);
 }
 
@@ -284,4 +289,124 @@ fn a_missing_folder_is_reported() {
     let settings = settings(Path::new("/no/such/folder"), Repeat::Once, &ManualClock::default());
     let error = FolderSource::open(settings).err().expect("it is not there");
     assert!(error.to_string().contains("/no/such/folder"));
+}
+
+/// A watched folder whose changes the system notices. Two looks would take an hour.
+fn noticed(path: &Path) -> Bench {
+    let mut bench = Bench::with(path, Repeat::Watch, |settings| {
+        (settings.notices, settings.settle) = (true, Duration::from_secs(3600));
+    });
+    assert!(bench.source.watch.is_some(), "the tests run on a local file system");
+    assert!(bench.given().is_empty());
+    bench
+}
+
+/// The time that a file rests after it was closed.
+const CLOSED: Duration = Duration::from_millis(100);
+
+#[test]
+fn a_file_that_is_closed_or_moved_into_place_is_complete_at_once() {
+    let (dir, aside) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    let mut bench = noticed(dir.path());
+    picture(&dir.path().join("closed.png"));
+    picture(&aside.path().join("moved.png"));
+    fs::rename(aside.path().join("moved.png"), dir.path().join("moved.png")).expect("it moves");
+    assert_eq!(bench.given(), ["moved.png"]);
+    // A program sets the times of its copy after it has closed it.
+    let copy = fs::File::options().write(true).open(dir.path().join("closed.png")).expect("the file");
+    copy.set_modified(UNIX_EPOCH + Duration::from_secs(86_400)).expect("a time");
+    drop(copy);
+    assert!(bench.given().is_empty());
+    assert_eq!(bench.after(CLOSED), ["closed.png"]);
+    // A new folder and what lies in it.
+    fs::create_dir(dir.path().join("slide 2")).expect("a folder");
+    picture(&dir.path().join("slide 2/a.png"));
+    assert!(bench.given().is_empty());
+    picture(&dir.path().join("slide 2/a.png"));
+    assert!(bench.given().is_empty());
+    assert_eq!(bench.after(CLOSED), ["slide 2/a.png"]);
+    assert!(bench.after(Duration::from_secs(7200)).is_empty());
+}
+
+#[test]
+fn a_file_whose_writer_pauses_is_complete_when_it_is_closed() {
+    use std::io::Write;
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut bench = Bench::with(dir.path(), Repeat::Watch, |settings| settings.notices = true);
+    let whole = tempfile::NamedTempFile::new().expect("a file");
+    picture(whole.path());
+    let bytes = fs::read(whole.path()).expect("a picture");
+    let mut file = fs::File::create(dir.path().join("slow.png")).expect("a file");
+    assert!(bench.after(Duration::from_secs(3)).is_empty(), "nothing is written yet");
+    file.write_all(&bytes[..30]).expect("the first part");
+    assert!(bench.given().is_empty());
+    assert!(bench.after(Duration::from_secs(3)).is_empty(), "the writer has it open");
+    file.write_all(&bytes[30..]).expect("the rest");
+    drop(file);
+    assert!(bench.given().is_empty());
+    assert_eq!(bench.after(CLOSED), ["slow.png"]);
+}
+
+#[test]
+fn a_file_that_is_closed_after_every_part_is_read_when_it_is_whole() {
+    use std::io::Write;
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut bench = Bench::with(dir.path(), Repeat::Watch, |settings| {
+        (settings.notices, settings.settle) = (true, Duration::from_millis(500));
+    });
+    assert!(bench.given().is_empty());
+    let whole = tempfile::NamedTempFile::new().expect("a file");
+    picture(whole.path());
+    let bytes = fs::read(whole.path()).expect("a picture");
+    let path = dir.path().join("parts.png");
+    for part in bytes.chunks(bytes.len() / 8) {
+        assert_eq!(bench.after(Duration::from_millis(200)), Vec::<String>::new());
+        let mut file = fs::File::options().append(true).create(true).open(&path).expect("the file");
+        file.write_all(part).expect("a part");
+        file.set_modified(SystemTime::now() - Duration::from_secs(86_400)).expect("a time");
+    }
+    assert!(bench.given().is_empty());
+    assert_eq!(bench.after(Duration::from_millis(200)), ["parts.png"]);
+    // What stays broken is rejected after the two looks.
+    fs::write(dir.path().join("broken.png"), &bytes[..30]).expect("a part");
+    assert!(bench.given().is_empty());
+    assert!(bench.after(Duration::from_millis(200)).is_empty());
+    assert!(bench.after(Duration::from_millis(400)).is_empty());
+    assert_eq!(bench.after(Duration::from_millis(100)), ["broken.png unreadable"]);
+}
+
+#[test]
+fn a_file_that_changes_after_it_was_given_is_given_again_as_such() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut bench = noticed(dir.path());
+    let path = dir.path().join("a.png");
+    picture(&path);
+    assert!(bench.given().is_empty());
+    assert_eq!(bench.after(CLOSED), ["a.png"]);
+    image::GrayImage::new(9, 9).save_with_format(&path, image::ImageFormat::Png).expect("a picture");
+    assert!(bench.given().is_empty());
+    assert_eq!(bench.after(CLOSED), ["a.png again"]);
+    // Opened for writing and closed without a change: nothing new.
+    drop(fs::File::options().append(true).open(&path).expect("the file"));
+    assert!(bench.given().is_empty());
+    assert!(bench.after(CLOSED).is_empty());
+    // The same after a restart, by the mark.
+    let marked = |_: &str| Some(FileStamp { bytes: 1, mtime_ns: 1 });
+    let mut next = Bench::with(dir.path(), Repeat::Once, |settings| settings.marked = Box::new(marked));
+    assert_eq!(next.given(), ["a.png again"]);
+}
+
+#[test]
+fn what_no_notice_came_for_is_found_by_listing() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut bench = Bench::with(dir.path(), Repeat::Watch, |settings| settings.notices = true);
+    assert!(bench.given().is_empty());
+    picture(&dir.path().join("a.png"));
+    // As if the queue had run over.
+    let watch = bench.source.watch.as_mut().expect("noticed");
+    watch.has_news();
+    drop(watch.take());
+    assert!(bench.after(Duration::from_secs(59)).is_empty());
+    assert!(bench.after(Duration::from_secs(1)).is_empty());
+    assert_eq!(bench.after(LOOK), ["a.png"]);
 }

@@ -90,7 +90,36 @@ pub fn voc(folder: &Path, cells: &CellTable, skipped: &mut Vec<Skipped>) -> Vec<
     fields(found, cells, skipped)
 }
 
-/// YOLO text: `class cx cy width height`, relative to the image.
+/// Left, top, right and bottom in pixels of what follows the class on a line: a box, or a polygon's corners.
+fn yolo_corners<'a>(parts: impl Iterator<Item = &'a str>, size: (f64, f64)) -> Result<[f64; 4], String> {
+    let numbers: Vec<f64> = parts
+        .map(|part| part.parse().map_err(|_| format!("'{part}' is no number: box left out")))
+        .collect::<Result<_, _>>()?;
+    let [left, top, right, bottom] = match numbers[..] {
+        [cx, cy, w, h] => [cx - w / 2.0, cy - h / 2.0, cx + w / 2.0, cy + h / 2.0],
+        _ if numbers.len() < 6 || !numbers.len().is_multiple_of(2) => {
+            return Err(format!(
+                "{} numbers after the class: expected 4 (a box), or the x and y of 3 or more corners: left out",
+                numbers.len()
+            ));
+        }
+        // Key points carry a word on their visibility, which is no place in the image.
+        _ if numbers.iter().any(|v| !(0.0..=1.0).contains(v)) => {
+            return Err("a corner lies outside the image: expected numbers from 0 to 1: left out".into());
+        }
+        _ => {
+            let extremes = |from: usize| {
+                let values = numbers.iter().skip(from).step_by(2);
+                values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(*v), high.max(*v)))
+            };
+            let ((left, right), (top, bottom)) = (extremes(0), extremes(1));
+            [left, top, right, bottom]
+        }
+    };
+    Ok([left * size.0, top * size.1, right * size.0, bottom * size.1])
+}
+
+/// YOLO text: `class cx cy width height`, or `class x y x y x y ...` of a polygon, relative to the image.
 pub fn yolo(folder: &Path, cells: &CellTable, skipped: &mut Vec<Skipped>) -> Vec<Field> {
     let names: Vec<String> = ["classes.txt", "labels/classes.txt", "obj.names"]
         .iter()
@@ -116,20 +145,18 @@ pub fn yolo(folder: &Path, cells: &CellTable, skipped: &mut Vec<Skipped>) -> Vec
             .lines()
             .enumerate()
             .filter(|(_, line)| !line.trim().is_empty())
-            .map(|(i, line)| {
+            .filter_map(|(i, line)| {
                 let mut parts = line.split_whitespace();
                 let class = parts.next().unwrap_or_default();
                 let class = class.parse().ok().and_then(|n: usize| names.get(n).cloned()).unwrap_or(class.to_owned());
-                let mut number = || parts.next().and_then(|p| p.parse::<f64>().ok()).unwrap_or(f64::NAN);
-                let (cx, cy, w, h) = (number(), number(), number(), number());
-                let (full_w, full_h) = (width as f64, height as f64);
-                let corners = [
-                    (cx - w / 2.0) * full_w,
-                    (cy - h / 2.0) * full_h,
-                    (cx + w / 2.0) * full_w,
-                    (cy + h / 2.0) * full_h,
-                ];
-                RawBox { item: format!("{name}:{}", i + 1), class, corners }
+                let corners = match yolo_corners(parts, (width as f64, height as f64)) {
+                    Ok(corners) => corners,
+                    Err(reason) => {
+                        skipped.push(Skipped { item: format!("{name}:{}", i + 1), reason });
+                        return None;
+                    }
+                };
+                Some(RawBox { item: format!("{name}:{}", i + 1), class, corners })
             })
             .collect();
         let stem = text_path.file_stem().unwrap_or_default().to_string_lossy().into_owned();

@@ -11,7 +11,7 @@ use std::{
 
 use crossbeam_channel::Receiver;
 
-use super::StageContext;
+use super::{StageContext, revise::revise};
 use crate::{
     config::{Mode, OutboxFull},
     mqtt::Rejected,
@@ -46,6 +46,8 @@ pub enum Outcome {
         context: Arc<SourceContext>,
         /// When it arrived.
         arrived: Instant,
+        /// Its file was given before and has changed since.
+        reread: bool,
     },
     /// A frame or file that gave none.
     Refused(Box<Rejection>),
@@ -134,6 +136,8 @@ pub struct CommitStage {
     pub input: Receiver<Outcome>,
     /// The live view, where the page is served.
     pub hub: Option<LiveHub>,
+    /// Whether messages carry small pictures.
+    pub thumbnails: bool,
 }
 
 impl CommitStage {
@@ -157,7 +161,12 @@ impl CommitStage {
 
     fn gather(&self, outcome: Outcome, frames: &mut Vec<FrameCommit>, pending: &mut Vec<Pending>) {
         match outcome {
-            Outcome::Cells { frame, ticket, context, arrived } => {
+            Outcome::Cells { mut frame, ticket, context, arrived, reread } => {
+                if reread {
+                    // What the file gave before may still be among them.
+                    self.write(frames, pending);
+                    self.revise(&mut frame);
+                }
                 frames.push(*frame);
                 pending.push(Pending { ticket, end: End::Stored { arrived }, context });
             }
@@ -166,6 +175,23 @@ impl CommitStage {
                 frames.push(self.rejection(&rejection));
                 let Rejection { ticket, reason, context, .. } = rejection;
                 pending.push(Pending { ticket, end: End::Rejected(reason), context });
+            }
+        }
+    }
+
+    /// Makes the cells of a file that has changed the next revisions of those that it gave before.
+    fn revise(&self, frame: &mut FrameCommit) {
+        let Some(mark) = &frame.mark else { return };
+        loop {
+            match self.store.reader().cells_of_file(&mark.source, &mark.path) {
+                Ok(earlier) => return revise(frame, earlier, self.thumbnails),
+                Err(error) => {
+                    tracing::warn!(%error, file = mark.path, "commit waits: the file's earlier cells cannot be read");
+                    self.context.clock.wait(STORE_RETRY, self.context.shutdown.abandoned());
+                    if self.context.shutdown.is_abandoned() {
+                        return;
+                    }
+                }
             }
         }
     }

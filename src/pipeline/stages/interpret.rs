@@ -146,8 +146,12 @@ impl InterpretStage {
     fn keep(&self, job: &Job, cell: &Cell) -> Option<StoredImage> {
         let encoded = pictures::frame_png(&job.frame.pixels)?;
         match self.images.keep(&cell.cell.to_string(), "png", job.frame.info.time, &encoded) {
-            Ok(image) => Some(image),
+            Ok(image) => {
+                self.context.health.picture_kept(None);
+                Some(image)
+            }
             Err(error) => {
+                self.context.health.picture_kept(Some(&error.to_string()));
                 tracing::warn!(%error, "picture not kept");
                 None
             }
@@ -180,10 +184,11 @@ impl InterpretStage {
         let mark = commit::mark(&job.context.name, &job.frame.info.file, job.frame.info.stamp, None);
         let frame = FrameCommit { cells, messages, mark, ..FrameCommit::default() };
         let Job { ticket, frame: pixels, context, .. } = job;
+        let reread = pixels.info.flags.reread;
         // The buffer goes back to the pool here: what waits for the disk holds no pixels.
         let arrived = pixels.info.arrived;
         drop(pixels);
-        commit::send(&self.output, commit::Outcome::Cells { frame: Box::new(frame), ticket, context, arrived });
+        commit::send(&self.output, commit::Outcome::Cells { frame: Box::new(frame), ticket, context, arrived, reread });
     }
 
     fn reject(&self, job: Job, reason: RejectReason, text: String) {

@@ -4,6 +4,7 @@ pub mod capture;
 pub mod commit;
 pub mod interpret;
 pub mod recognise;
+mod revise;
 pub mod triage;
 
 use std::{sync::Arc, thread};

@@ -120,7 +120,7 @@ function watch(name, names) {
 
 function connect() {
   stream?.close();
-  stream = new EventSource(`/api/v1/events?live=${encodeURIComponent(source ?? "")}`);
+  stream = new EventSource(`api/v1/events?live=${encodeURIComponent(source ?? "")}`);
   stream.onopen = () => refresh().catch(() => {});
   stream.onerror = () => {
     setLost(true);

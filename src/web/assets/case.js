@@ -57,7 +57,7 @@ function draw(state, dose) {
     now = h("div", { class: "case-now" });
     // The forms below stay while cells arrive: a person may be writing in them.
     body.replaceChildren(now, closeForm(),
-      h("p", { class: "small" }, h("a", { href: `/api/v1/cases/${encodeURIComponent(current)}/report.html`, target: "_blank" }, "Report")));
+      h("p", { class: "small" }, h("a", { href: `api/v1/cases/${encodeURIComponent(current)}/report.html`, target: "_blank" }, "Report")));
   }
   if (dose && !body.querySelector(".subject-data")) now.after(subjectForm());
   now.replaceChildren(...(parts.length > 0 ? parts.filter(Boolean) : [h("p", { class: "muted" }, "No cells yet.")]));

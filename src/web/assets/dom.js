@@ -53,7 +53,8 @@ export function verdictMark(verdict) {
   return h("span", { class: `mark ${verdict}`, title: word, "aria-hidden": "true" }, mark);
 }
 
-const API = "/api/v1/";
+/** Relative to the page, so that the path of a proxy stays before it. */
+const API = "api/v1/";
 
 /** GET or POST as JSON; a problem+json answer becomes an Error with its detail. */
 export async function api(path, body) {

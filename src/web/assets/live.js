@@ -67,7 +67,7 @@ async function fetchNext() {
     const note = wanted;
     wanted = null;
     try {
-      const response = await fetch(`/api/v1/sources/${encodeURIComponent(note.source)}/frame.jpg?frame=${note.frame}`);
+      const response = await fetch(`api/v1/sources/${encodeURIComponent(note.source)}/frame.jpg?frame=${note.frame}`);
       if (!response.ok) continue;
       const picture = await createImageBitmap(await response.blob());
       if (note.source === source) draw(note, picture);

@@ -203,13 +203,15 @@ impl Pixels {
     }
 }
 
-/// Faults that the source reports with a frame.
+/// What the source reports with a frame.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct FrameFlags {
     /// The device marked the frame as faulty.
     pub error: bool,
     /// Rows are missing.
     pub partial: bool,
+    /// The file was given before and has changed since: its cells keep their ids.
+    pub reread: bool,
 }
 
 /// What is known about a frame besides its pixels.

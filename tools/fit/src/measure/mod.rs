@@ -3,6 +3,7 @@
 mod dose_coverage;
 mod dose_speed;
 mod outbox_rate;
+mod pictures;
 mod search_lens;
 mod slide_rate;
 
@@ -31,6 +32,13 @@ pub enum Measure {
         /// Bytes a message.
         bytes: usize,
     },
+    /// What our readers make of image files (scripts/compare-readers).
+    Pictures {
+        /// The files.
+        folder: PathBuf,
+        /// Where samples are written.
+        out: PathBuf,
+    },
     /// Triage at the scale of a search lens.
     SearchLens {
         /// The folder of data sets.
@@ -47,6 +55,7 @@ impl Measure {
             Self::DoseCoverage { repeats } => dose_coverage::run(repeats),
             Self::DoseSpeed => dose_speed::run(),
             Self::OutboxRate { port, messages, bytes } => outbox_rate::run(port, messages, bytes),
+            Self::Pictures { folder, out } => pictures::run(&folder, &out),
             Self::SearchLens { data } => search_lens::run(&data),
             Self::SlideRate => slide_rate::run(),
         }
