@@ -240,7 +240,7 @@ mod tests {
             .map(|x| TruthBox { bounds: BoundingBox { x, y: 2.0, width: 4.0, height: 6.0 }, class: None })
             .to_vec();
         for (side, size, first, left) in [
-            (CutSide::Left, [10, 10], 10, vec![6.0]),
+            (CutSide::Left, [10, 10], 10, vec![0.0, 6.0]),
             (CutSide::Right, [10, 10], 0, vec![0.0, 8.0]),
             (CutSide::Top, [20, 5], 100, vec![0.0, 8.0, 16.0]),
             (CutSide::All, [10, 5], 45, vec![3.0]),
