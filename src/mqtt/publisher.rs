@@ -45,6 +45,8 @@ pub(super) enum Sent {
 /// How long an acknowledged row stays in the store.
 const ACKED_ROW_RETENTION: Duration = Duration::from_secs(2);
 /// How long the outbox waits on a connection that follows a lost one: subscribers have to come back, too, and a broker
+/// After so long it is tried again whether the broker takes messages of a size that seemed to end its connections.
+const RECONSIDER_AFTER: Duration = Duration::from_secs(600);
 /// that forgot their sessions throws away what nobody listens to.
 const RECONNECT_SETTLE_TIME: Duration = Duration::from_secs(2);
 /// How long a store that failed is left alone.
@@ -146,8 +148,8 @@ pub(super) struct OutboxPublisher {
     /// Highest row that was ever handed to a broker: what comes again below it may arrive twice.
     sent_through: i64,
     oversize: OversizeSearch,
-    /// Size of a packet that the broker did not take.
-    refused: Option<usize>,
+    /// Size of a packet that the broker did not take, and since when that is known.
+    refused: Option<(usize, Instant)>,
     /// Rows that were set aside since the start.
     aside: u64,
     /// Other topics whose latest message is larger than the broker takes.
@@ -198,7 +200,7 @@ impl OutboxPublisher {
 
     /// A new connection: everything that is still in the store goes out (again).
     pub(super) fn start(&mut self, max_packet: u32) {
-        self.max_packet = self.refused.map_or(usize::MAX, |size| size - 1).min(max_packet as usize);
+        self.max_packet = self.refused.map_or(usize::MAX, |(size, _)| size - 1).min(max_packet as usize);
         self.say_oversize();
         (self.row, self.change, self.more) = (0, 0, true);
         self.quiet_until = self.again.then(|| Instant::now() + RECONNECT_SETTLE_TIME);
@@ -514,7 +516,8 @@ impl OutboxPublisher {
                 size,
                 "the broker ends the connection on a message of this size: none like it is sent again"
             );
-            self.refused = Some(self.refused.map_or(size, |refused| refused.min(size)));
+            let size = self.refused.map_or(size, |(refused, _)| refused.min(size));
+            self.refused = Some((size, Instant::now()));
         }
         self.in_flight.clear();
         self.ready.clear();
@@ -531,6 +534,25 @@ impl OutboxPublisher {
             self.removed(removed);
         }
         self.more = true;
+        self.reconsider().await;
+    }
+
+    /// A link that breaks at random may have looked like a broker that takes no large messages. What was set aside for
+    /// that goes out once more, on the first connection after a while.
+    async fn reconsider(&mut self) {
+        if self.refused.is_none_or(|(_, since)| since.elapsed() < RECONSIDER_AFTER) {
+            return;
+        }
+        let store = self.store.clone();
+        match spawn_blocking(move || store.take_back_set_aside()).await {
+            Ok(Ok(messages)) => {
+                tracing::info!(messages, "what was set aside goes to the broker once more");
+                (self.refused, self.oversize, self.aside) = (None, OversizeSearch::default(), 0);
+                self.unsendable.clear();
+            }
+            Ok(Err(error)) => tracing::warn!(%error, "what was set aside stays so"),
+            Err(error) => tracing::error!(%error, "what was set aside stays so"),
+        }
     }
 }
 

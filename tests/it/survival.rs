@@ -1,10 +1,6 @@
 //! What damaged disks, killed processes and very long cases do to the records, with a real store.
 
-use std::{
-    path::Path,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use domain::{AberrationCounts, Assay, BoundingBox, Cell, ScoredBy, Verdict};
 use karyotype::KaryotypeSettings;
@@ -124,50 +120,51 @@ fn resident() -> f64 {
     line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1024.0
 }
 
+/// Processor time of this process so far, in milliseconds: other work on the machine does not count.
+fn cpu_ms() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
+    // In ticks of 1/100 s: user and system time are the 14th and 15th fields of the line.
+    10.0 * (fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap())
+}
+
 /// A measurement, not a test: docs/reference/reliability.md has the figures.
 #[test]
-#[ignore = "a measurement of some minutes that writes 1.5 GB; run it with --ignored --nocapture"]
+#[ignore = "a measurement of some minutes; run it with --ignored --nocapture"]
 fn measure_the_work_per_cell_of_a_long_case() {
-    for assay in [Assay::Karyotype, Assay::Dicentric] {
+    const LAST: u64 = 500;
+    for (what, assay, lengths) in [
+        ("dicentric", Assay::Dicentric, &[1_000, 10_000, 100_000][..]),
+        ("karyotype, stage known", Assay::Karyotype, &[1_000, 10_000, 100_000]),
+        ("karyotype, stage unknown", Assay::Karyotype, &[1_000, 10_000]),
+    ] {
         let folder = tempfile::tempdir().unwrap();
         let bench = Bench { records: records(folder.path(), assay, &ManualClock::default()), assay };
-        let (mut next, mut published) = (0, Instant::now());
-        for target in [1_000_u64, 10_000, 100_000] {
-            let (mut put, mut documents, mut last) = (Duration::ZERO, Duration::ZERO, Duration::ZERO);
-            while next < target {
-                let cells: Vec<Cell> = (next..next + 100).map(cell).collect();
-                next += 100;
-                commit(&bench.records.store, &cells);
-                // Only the last thousand are measured: what a new cell costs when the case is so long.
-                let is_measured = next + 1_000 > target;
-                let began = Instant::now();
-                cells.iter().for_each(|cell| bench.records.cases.put(cell));
-                put += if is_measured { began.elapsed() } else { Duration::ZERO };
-                if is_measured || published.elapsed() > Duration::from_secs(1) {
-                    published = Instant::now();
-                    bench.records.publish_due(NOON);
-                    documents += if is_measured { published.elapsed() } else { Duration::ZERO };
-                }
+        bench.take(&[cell(0)]);
+        let made = |number: u64| {
+            let mut cell = cell(number);
+            if what.ends_with("known") && !what.ends_with("unknown") {
+                let (x, y) = ((number % 300) as f64 * 100.0, (number / 300) as f64 * 100.0);
+                cell.captured.stage_um = Some(domain::StagePosition { x, y, z: 0.0 });
             }
-            let began = Instant::now();
+            cell
+        };
+        let mut next = 1;
+        for &length in lengths {
+            (next..length - LAST).for_each(|number| bench.records.cases.put(&made(number)));
+            let last: Vec<Cell> = (length - LAST..length).map(made).collect();
+            next = length;
+            let before = cpu_ms();
+            last.iter().for_each(|cell| bench.records.cases.put(cell));
+            let entered = (cpu_ms() - before) / LAST as f64;
+            let before = cpu_ms();
             bench.records.publish_cases(NOON);
-            last += began.elapsed();
+            let document = cpu_ms() - before;
+            assert_eq!(bench.seen(), Some(length));
             println!(
-                "{assay:?}, {target} cells: {:.3} ms a cell to enter it, {:.3} ms a cell for documents, one document \
-                 {:.0} ms, {:.0} MiB",
-                put.as_secs_f64(),
-                documents.as_secs_f64(),
-                last.as_secs_f64() * 1e3,
+                "{what}, {length} cells: {entered:.2} ms a cell to enter it, {document:.0} ms a document, {:.0} MiB",
                 resident()
             );
         }
-        let store = bench.records.store.folder().to_owned();
-        drop(bench);
-        let began = Instant::now();
-        let bench = Bench { records: records(&store, assay, &ManualClock::default()), assay };
-        bench.records.cases.put(&cell(0));
-        bench.records.publish_cases(NOON);
-        assert_eq!(bench.seen(), Some(100_000));
-        println!("{assay:?}: read again in {:.1} s, {:.0} MiB", began.elapsed().as_secs_f64(), resident());
     }
 }
