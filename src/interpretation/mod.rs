@@ -4,14 +4,15 @@
 //! Pure: a frame, what was recognised on it and settings give a [`Cell`]; no clock, file, network or configuration.
 
 mod dicentric;
+mod outlines;
 pub mod pictures;
 mod selection;
 
-pub use selection::SelectedBoxes;
+pub use selection::{SelectedBoxes, short_arm};
 
 use uuid::Uuid;
 
-use domain::{Assay, Captured, Cell, Chromosome, frame::Frame};
+use domain::{Assay, Captured, Cell, Chromosome, Outline, frame::Frame};
 use karyotype::{KaryotypeSettings, measure, screen_structure};
 use recognition::{Provenance, Recognised};
 
@@ -59,6 +60,7 @@ pub fn interpret(
         Assay::Karyotype => karyotyped(&mut cell, frame, recognised, &settings.karyotype),
         Assay::Dicentric => {
             cell.chromosomes = selection::accepted(recognised);
+            outlines::look_around(&mut cell, frame);
             measured(&mut cell, frame);
             dicentric::score(&mut cell, frame.info.truth.as_deref().unwrap_or_default(), settings.accepted_centromeres);
         }
@@ -91,11 +93,13 @@ fn unmarked(frame: &Frame, recognised: &Recognised, provenance: &Provenance, lab
 }
 
 fn karyotyped(cell: &mut Cell, frame: &Frame, recognised: &Recognised, settings: &KaryotypeSettings) {
-    let selected = SelectedBoxes::of(recognised, settings);
+    let mut selected = SelectedBoxes::of(recognised, settings);
     cell.chromosomes = selected.chromosomes.clone();
+    outlines::look_around(cell, frame);
+    selected.unselected.leftover = cell.leftover;
     let shapes = measured(cell, frame);
     karyotype::interpret(cell, selected.evidence.as_deref().unwrap_or_default(), &selected.unselected, settings);
-    measure::orient(cell, &shapes);
+    measure::orient(cell, &shapes, &outlines::landmarks(cell, &selected.short_arms));
     screen_structure(cell, &shapes);
     if cell.models.is_empty() {
         cell.karyotype.reason = "no model was found: chromosomes are segmented and counted, not classified".into();
@@ -104,14 +108,24 @@ fn karyotyped(cell: &mut Cell, frame: &Frame, recognised: &Recognised, settings:
 
 /// Enters the lengths of the chromosomes; their shapes come back.
 fn measured(cell: &mut Cell, frame: &Frame) -> Vec<Option<imaging::ChromosomeProfile>> {
-    let shapes = measure::profiles(&pictures::crops(&frame.pixels, cell));
+    let mut shapes = measure::profiles(&pictures::crops(&frame.pixels, cell));
+    for (shape, chromosome) in shapes.iter_mut().zip(&cell.chromosomes) {
+        let sure = chromosome.outline.as_ref().is_some_and(Outline::is_sure);
+        shape.iter_mut().for_each(|shape| shape.sure = sure);
+    }
     measure::lengths(cell, &shapes);
     shapes
 }
 
 /// A record's chromosome from a candidate.
 fn chromosome(index: usize, candidate: &recognition::Candidate) -> Chromosome {
-    Chromosome { status: candidate.status, ..Chromosome::at(index as u32, candidate.bounds, candidate.objectness) }
+    let drawn = candidate.drawn.as_ref();
+    Chromosome {
+        status: candidate.status,
+        outline: drawn.map(|drawn| drawn.outline.clone()),
+        centromeres: drawn.map(|drawn| drawn.centromeres.clone()).unwrap_or_default(),
+        ..Chromosome::at(index as u32, candidate.bounds, candidate.objectness)
+    }
 }
 
 /// Ids for cells: UUID version 7 from the time of capture.

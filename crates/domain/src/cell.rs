@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{BoundingBox, Captured, Chromosome, DicentricRecord, Karyotype, Quality};
+use crate::{BoundingBox, Captured, Chromosome, DicentricRecord, Karyotype, Leftover, Quality};
 
 /// Said in every message: results are for research, no diagnosis.
 pub const NOTICE: &str = "Research use only; not a diagnosis.";
@@ -72,6 +72,9 @@ pub struct Cell {
     pub chromosomes: Vec<Chromosome>,
     /// Counts over them.
     pub counts: Counts,
+    /// Dark material that no chromosome's outline holds; none where nothing draws outlines.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leftover: Option<Leftover>,
     /// Karyotype and verdict.
     pub karyotype: Karyotype,
     /// Aberration record, in the dicentric assay.
@@ -110,6 +113,7 @@ impl Cell {
             quality: Quality::default(),
             chromosomes: Vec::new(),
             counts: Counts::default(),
+            leftover: None,
             karyotype: Karyotype::default(),
             dicentric: None,
             models: Default::default(),

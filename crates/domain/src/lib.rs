@@ -15,6 +15,7 @@ pub mod frame;
 mod geometry;
 mod hex;
 mod karyotype;
+mod outline;
 mod words;
 
 pub use capture::{Captured, Quality};
@@ -27,4 +28,5 @@ pub use evidence::ChromosomeEvidence;
 pub use geometry::{BoundingBox, StagePosition};
 pub use hex::hex;
 pub use karyotype::{Finding, FindingKind, Karyotype, Verdict};
+pub use outline::{Centromere, FoundBy, Leftover, Outline, Point, SURE_OUTLINE, to_tenths};
 pub use words::{Assay, Sample, SexDisclosure, Stain};
