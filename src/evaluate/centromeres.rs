@@ -2,6 +2,8 @@
 
 use std::{collections::HashMap, path::Path};
 
+use serde_json::{Value, json};
+
 use super::{
     EvaluateError, Report, Setup,
     dataset::{Content, SingleCell, SingleChromosome, Skipped},
@@ -12,9 +14,9 @@ use super::{
     readers::{self, masks},
 };
 use crate::interpretation::short_arm;
-use domain::{BoundingBox, ChromosomeClass, Point};
+use domain::{BoundingBox, Point};
 use imaging::{ChromosomeProfile, Crop};
-use karyotype::measure::uprightness;
+use karyotype::measure::WayUp;
 use recognition::{AnatomyNetwork, Plane, Recognizer, median_diagonal};
 
 /// A centromere is right within this share of the length.
@@ -152,7 +154,7 @@ fn singles(setup: &Setup<'_>, cells: &[SingleCell], report: &mut Report) -> Resu
     let known = true_places(&setup.data.path)?;
     let mut measured = Vec::new();
     for (done, cell) in cells.iter().enumerate() {
-        match single_cell(network, cell, &known) {
+        match single_cell(network, cell, &known, &mut report.cells) {
             Ok(outcomes) => measured.push((cell.patient.clone(), outcomes)),
             Err(reason) => report.data.skipped.push(Skipped { item: cell.name.clone(), reason }),
         }
@@ -177,7 +179,12 @@ fn true_places(folder: &Path) -> Result<TruePlaces, EvaluateError> {
     Ok(rows.iter().filter_map(|row| of(row)).collect())
 }
 
-fn single_cell(network: &mut AnatomyNetwork, cell: &SingleCell, known: &TruePlaces) -> Result<Vec<Outcome>, String> {
+fn single_cell(
+    network: &mut AnatomyNetwork,
+    cell: &SingleCell,
+    known: &TruePlaces,
+    rows: &mut Vec<Value>,
+) -> Result<Vec<Outcome>, String> {
     let pictures: Vec<_> =
         cell.chromosomes.iter().map(|one| grey_of(&one.path, one.place)).collect::<Result<_, String>>()?;
     let boxes: Vec<BoundingBox> = pictures
@@ -199,7 +206,7 @@ fn single_cell(network: &mut AnatomyNetwork, cell: &SingleCell, known: &TruePlac
         // Their rectangles are wider than they are: the box is that of what is not ground.
         let tight = tight(picture).unwrap_or(*bounds);
         let drawn = network.draw(&plane, &[tight], median).map_err(|error| error.to_string())?.pop().flatten();
-        outcomes.push(single(one, &plane, drawn, known));
+        outcomes.push(single(one, &plane, drawn, known, rows));
     }
     Ok(outcomes)
 }
@@ -222,6 +229,7 @@ fn single(
     plane: &Plane,
     drawn: Option<recognition::DrawnChromosome>,
     known: &TruePlaces,
+    rows: &mut Vec<Value>,
 ) -> Outcome {
     let truth = one.place.and_then(|[x, y, ..]| {
         // A sheet is named by its path below the set's folder.
@@ -241,11 +249,22 @@ fn single(
         let place = share([place[0] + PAD as f32, place[1] + PAD as f32]);
         drawn.centromeres.first().is_some_and(|best| (share(best.at) - place).abs() <= NEAR)
     });
-    let class: Option<ChromosomeClass> = Some(one.class);
-    let up = uprightness(&profile, class, Some(short_arm(&drawn)), only) >= 0.0;
+    let way = WayUp::of(&profile, Some(one.class), Some(short_arm(&drawn)), only);
     // Upright as published: the first end is the upper one.
     let upper = profile.path[0][1] < profile.path[profile.path.len() - 1][1];
-    Outcome { placed, counted: truth.map(|_| drawn.centromeres.len() == 1), upright: Some(up == upper) }
+    let signed = |v: f32| if upper { v } else { -v };
+    rows.push(json!({
+        "class": one.class,
+        "bands": signed(way.bands),
+        "drawn": signed(way.drawn),
+        "score": drawn.outline.score,
+        "centromeres": drawn.centromeres.len(),
+    }));
+    Outcome {
+        placed,
+        counted: truth.map(|_| drawn.centromeres.len() == 1),
+        upright: Some((way.logit() >= 0.0) == upper),
+    }
 }
 
 #[cfg(test)]

@@ -61,6 +61,7 @@ pub fn run(setup: &Setup<'_>) -> Result<Report, EvaluateError> {
     figures(&measured, &mut report, &REPORTED);
     if boxed.iter().any(|(_, all)| !all.is_empty()) {
         figures(&boxed, &mut report, &BOXED);
+        report.rows.extend(by_score(&boxed));
     }
     Ok(report)
 }
@@ -95,7 +96,10 @@ fn drawn_in_boxes(recognizer: &mut ComposedRecognizer, frame: &Frame, map: &True
     let boxes: Vec<BoundingBox> = map.boxes.iter().map(|(_, bounds)| grown(bounds)).collect();
     let drawn = recognizer.draw_boxes(frame, &boxes).map_err(|error| error.to_string())?;
     let cut = |drawn: Option<DrawnChromosome>| drawn.and_then(|d| Cutout::of(&d.outline.rings, map.width, map.height));
-    let each = map.boxes.iter().zip(drawn).map(|((label, bounds), drawn)| one(map, *label, bounds, Some(&cut(drawn))));
+    let each = map.boxes.iter().zip(drawn).map(|((label, bounds), drawn)| {
+        let score = drawn.as_ref().map(|drawn| drawn.outline.score);
+        Compared { score, ..one(map, *label, bounds, Some(&cut(drawn))) }
+    });
     Ok(each.collect())
 }
 
@@ -195,6 +199,8 @@ struct Compared {
     kept: Option<(f64, f64)>,
     /// It meets another.
     touching: bool,
+    /// The outline's own score, where a network has drawn it.
+    score: Option<f32>,
 }
 
 fn compare(map: &TrueMap, found: &[(BoundingBox, Option<Cutout>)]) -> Vec<Compared> {
@@ -229,7 +235,7 @@ fn one(map: &TrueMap, label: u16, bounds: &BoundingBox, found: Option<&Option<Cu
                 });
         }
     }
-    let Some(found) = found else { return Compared { iou: 0.0, kept: None, touching } };
+    let Some(found) = found else { return Compared { iou: 0.0, kept: None, touching, score: None } };
     let (mut shared, mut foreign, mut all, mut drawn) = (0_usize, 0_usize, 0_usize, 0_usize);
     for (x, y) in found.iter().flat_map(Cutout::inside).filter(|(x, y)| *x < map.width && *y < map.height) {
         all += 1;
@@ -246,7 +252,29 @@ fn one(map: &TrueMap, label: u16, bounds: &BoundingBox, found: Option<&Option<Cu
         iou: share(shared, own + drawn - shared),
         kept: Some((share(shared, own), share(foreign, all))),
         touching,
+        score: None,
     }
+}
+
+/// Overlaps by the score that an outline states.
+fn by_score(measured: &[Measured<'_>]) -> Vec<serde_json::Value> {
+    const BINS: [f32; 10] = [0.0, 0.7, 0.8, 0.84, 0.86, 0.88, 0.9, 0.92, 0.94, 1.01];
+    let scored: Vec<(f32, f64)> =
+        measured.iter().flat_map(|(_, all)| all).filter_map(|c| Some((c.score?, c.iou))).collect();
+    let row = |bin: &[f32]| {
+        let mut inside: Vec<(f64, u32)> =
+            scored.iter().filter(|(s, _)| (bin[0]..bin[1]).contains(s)).map(|(_, iou)| (*iou, 1)).collect();
+        let good = inside.iter().filter(|(iou, _)| *iou >= 0.8).count();
+        (!inside.is_empty()).then(|| {
+            json!({
+                "part": format!("score {:.2} to {:.2}", bin[0], bin[1].min(1.0)),
+                "cells": inside.len(),
+                "iou_median": quantile(&mut inside, 0.5),
+                "share_from_0.8": good as f64 / inside.len() as f64,
+            })
+        })
+    };
+    BINS.windows(2).filter_map(row).collect()
 }
 
 fn figures(measured: &[Measured<'_>], report: &mut Report, names: &Names) {

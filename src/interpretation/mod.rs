@@ -12,7 +12,7 @@ pub use selection::{SelectedBoxes, short_arm};
 
 use uuid::Uuid;
 
-use domain::{Assay, Captured, Cell, Chromosome, Outline, frame::Frame};
+use domain::{Assay, Captured, Cell, Chromosome, Outline, SexDisclosure, Simulated, frame::Frame};
 use karyotype::{KaryotypeSettings, measure, screen_structure};
 use recognition::{Provenance, Recognised};
 
@@ -56,6 +56,11 @@ pub fn interpret(
     id: Uuid,
 ) -> Cell {
     let mut cell = unmarked(frame, recognised, provenance, labels, id);
+    cell.simulated = frame.info.truth.as_deref().map(|truth| Simulated {
+        karyotype: dicentric::truth_of(truth, &cell.region)
+            .filter(|_| settings.karyotype.sex == SexDisclosure::Shown)
+            .map(|truth| truth.karyotype.clone()),
+    });
     match settings.assay {
         Assay::Karyotype => karyotyped(&mut cell, frame, recognised, &settings.karyotype),
         Assay::Dicentric => {

@@ -43,6 +43,23 @@ pub(super) fn window(pixels: &Pixels, bounds: &BoundingBox) -> Option<(karyogram
     Some((karyogram::Crop::new(width, height, samples), r.left, r.top))
 }
 
+/// The part of a frame that holds a cell as grey PNG, its left and top, and its width and height; none outside the frame.
+pub fn cell_png(pixels: &Pixels, cell: &Cell) -> Option<(Vec<u8>, [u32; 2], [u32; 2])> {
+    let all = cell.chromosomes.iter().fold(cell.region, |all, c| all.union(&c.bounds));
+    let r = rect(&all, pixels)?;
+    let (samples, width, height) = grey(pixels, r, 1);
+    let size = [width as u32, height as u32];
+    Some((grey_png(&samples, size)?, [r.left as u32, r.top as u32], size))
+}
+
+fn grey_png(samples: &[u8], [width, height]: [u32; 2]) -> Option<Vec<u8>> {
+    let mut out = Vec::new();
+    PngEncoder::new_with_quality(&mut out, CompressionType::Fast, FilterType::Adaptive)
+        .write_image(samples, width, height, ExtendedColorType::L8)
+        .ok()?;
+    Some(out)
+}
+
 /// The part of a frame that shows a chromosome.
 fn picture_of(pixels: &Pixels, chromosome: &Chromosome) -> Option<Rect> {
     let size = [pixels.width() as u32, pixels.height() as u32];
@@ -90,11 +107,7 @@ fn grey(pixels: &Pixels, r: Rect, step: usize) -> (Vec<u8>, usize, usize) {
 /// A chromosome's picture as PNG.
 pub fn crop_png(pixels: &Pixels, chromosome: &Chromosome) -> Option<Vec<u8>> {
     let (samples, width, height) = grey(pixels, picture_of(pixels, chromosome)?, 1);
-    let mut out = Vec::new();
-    PngEncoder::new_with_quality(&mut out, CompressionType::Fast, FilterType::Adaptive)
-        .write_image(&samples, width as u32, height as u32, ExtendedColorType::L8)
-        .ok()?;
-    Some(out)
+    grey_png(&samples, [width as u32, height as u32])
 }
 
 /// A small JPEG of the cell.

@@ -88,8 +88,18 @@ pub struct Cell {
     /// The last review, where there was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub review: Option<Review>,
+    /// The picture was drawn by the simulator; none for a real one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub simulated: Option<Simulated>,
     /// Research use only.
     pub notice: String,
+}
+
+/// What the simulator knows of a cell that it drew.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Simulated {
+    /// Its karyotype in ISCN form; none where no drawn cell lies in its place, and where sex chromosomes are withheld.
+    pub karyotype: Option<String>,
 }
 
 impl Cell {
@@ -120,6 +130,7 @@ impl Cell {
             timing_ms: Default::default(),
             replayed: false,
             review: None,
+            simulated: None,
             notice: NOTICE.into(),
         }
     }

@@ -19,7 +19,7 @@ mod outline;
 mod words;
 
 pub use capture::{Captured, Quality};
-pub use cell::{Cell, Counts, NOTICE, Review};
+pub use cell::{Cell, Counts, NOTICE, Review, Simulated};
 pub use chromosome::{Chromosome, Damage, ScoredClass, Status};
 pub use class::{ChromosomeClass, ParseClassError, Sex};
 pub use dicentric::{AberrationCounts, DicentricRecord, Rejected, ScoredBy, TrueCell};

@@ -162,7 +162,8 @@ pub fn leftover(field: &Crop, cutouts: &[Cutout]) -> Option<Leftover> {
     pieces.find_4_connected(&free, width);
     let areas = (0..pieces.len()).map(|i| pieces.area(i) as f32 / median);
     let pieces: Vec<f32> = areas.filter(|a| (SMALLEST_PIECE..=LARGEST_PIECE).contains(a)).collect();
-    let free: f32 = pieces.iter().sum::<f32>() * median;
+    // Of nothing `sum` makes -0.
+    let free = pieces.iter().fold(0.0, |sum, piece| sum + piece) * median;
     let largest = pieces.iter().copied().fold(0.0, f32::max);
     Some(Leftover { share: free / (free + own as f32).max(1.0), largest })
 }

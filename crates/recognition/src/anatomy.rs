@@ -202,7 +202,7 @@ impl AnatomyNetwork {
 /// Holes smaller than this share of the whole are noise.
 const SMALLEST_HOLE: f32 = 0.02;
 /// How far an outline may lie from the one that was drawn, in pixels of the frame.
-const OUTLINE_TOLERANCE: f32 = 0.15;
+const OUTLINE_TOLERANCE: f32 = 0.25;
 /// Half the side of the square that a centromere must be the hottest of, in pixels of the crop.
 const PEAK_REACH: usize = 3;
 /// Half the side of the square whose heat places it.

@@ -1,8 +1,8 @@
 //! Fabricated fields: banded rods on a bright ground, with the record that a good recogniser would write.
 
 use domain::{
-    BoundingBox, Captured, Cell, Chromosome, ChromosomeClass, Counts, Finding, FindingKind, Karyotype, NOTICE, Quality,
-    ScoredClass, StagePosition, Status, Verdict,
+    BoundingBox, Captured, Cell, Chromosome, ChromosomeClass, Counts, Finding, FindingKind, FoundBy, Karyotype, NOTICE,
+    Outline, Quality, ScoredClass, StagePosition, Status, Verdict,
     frame::{PixelBuffer, PixelFormat, Pixels},
 };
 use image::{
@@ -81,12 +81,19 @@ pub fn field(seed: u64, more: &[ChromosomeClass], verdict: Verdict) -> Field {
                 relative_length: Some(SHAPES[class.index()].0),
                 centromere_index: Some(SHAPES[class.index()].1),
                 upright_angle: Some(-angle.to_degrees()),
+                outline: Some(whole_box(&bounds)),
                 ..Chromosome::at(index as u32, bounds, 0.97)
             }
         })
         .collect();
     let cell = record(seed, chromosomes, more, verdict);
     Field { image, cell, holds_cell: true }
+}
+
+/// An outline as large as a box.
+fn whole_box(b: &BoundingBox) -> Outline {
+    let ring = vec![[b.x, b.y], [b.right(), b.y], [b.right(), b.bottom()], [b.x, b.bottom()]];
+    Outline { source: FoundBy::Network, score: 0.95, rings: vec![ring] }
 }
 
 /// A field with nothing but ground.
@@ -188,6 +195,7 @@ fn record(seed: u64, chromosomes: Vec<Chromosome>, more: &[ChromosomeClass], ver
         region: BoundingBox { x: 60.0, y: 20.0, width: 1240.0, height: 984.0 },
         quality: Quality { focus: 0.82, metaphase: 0.96, spread: 0.74 },
         leftover: None,
+        simulated: None,
         counts: Counts {
             detected,
             normal: detected - 3 * more.len() as u32,

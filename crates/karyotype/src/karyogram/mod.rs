@@ -4,12 +4,14 @@
 //! chromosome (in percent; a question mark below 80), empty places dashed, classes of findings marked, and a scale
 //! bar where the pixel size is known. The centromeres of a row lie on one line. Both forms are drawn from one layout.
 
+mod field;
 pub mod font;
 mod layout;
 mod raster;
 mod svg;
 mod upright;
 
+pub use field::field_svg;
 pub use imaging::Crop;
 
 use domain::{Cell, Chromosome};

@@ -80,8 +80,8 @@ pub fn orient(cell: &mut Cell, profiles: &[Option<ChromosomeProfile>], landmarks
             [one] => Some((profile.share_at(in_crop(one.at)), one.score)),
             _ => None,
         };
-        let up = uprightness(profile, chromosome.class, marks.short_arm, single);
-        let upright = if up >= 0.0 { profile.clone() } else { profile.flipped() };
+        let way = WayUp::of(profile, chromosome.class, marks.short_arm, single);
+        let upright = if way.logit() >= 0.0 { profile.clone() } else { profile.flipped() };
         if chromosome.outline.is_some() {
             chromosome.axis = middle_line(&upright, marks.corner);
         }
@@ -94,24 +94,44 @@ pub fn orient(cell: &mut Cell, profiles: &[Option<ChromosomeProfile>], landmarks
     }
 }
 
-/// Weight of what a network has drawn in the logit of the way up.
-const DRAWN_WEIGHT: f32 = 3.0;
-
-/// Logit of the probability that the first end of a profile is the short arm's: by bands and widths of the class, by the half that a
-/// network takes for the short arm's, and by the place of a single centromere (its share of the length from the first end, and its
-/// score).
-pub fn uprightness(
-    profile: &ChromosomeProfile,
-    class: Option<ChromosomeClass>,
-    short_arm: Option<ShortArm>,
-    centromere: Option<(f32, f32)>,
-) -> f32 {
-    let drawn = short_arm.map_or(0.0, |arm| {
-        let placed = centromere.map_or(0.0, |(share, score)| arm.centromere_weight * score * (1.0 - 2.0 * share));
-        (profile.upness(arm.way) + placed).clamp(-1.0, 1.0)
-    });
-    class.map_or(0.0, |class| polarity(profile, class)) + DRAWN_WEIGHT * drawn
+/// What is known of the way up of a profile: for its first end above 0, for its last below.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct WayUp {
+    /// Bands and widths against the class's: a logit; 0 without class.
+    pub bands: f32,
+    /// What a network has drawn: the half that it takes for the short arm's, -1 to 1, and the place of a single centromere, weighted by
+    /// the model; 0 where none has looked.
+    pub drawn: f32,
 }
+
+impl WayUp {
+    /// Of a profile. `centromere`: a single one's share of the length from the first end, and its score.
+    pub fn of(
+        profile: &ChromosomeProfile,
+        class: Option<ChromosomeClass>,
+        short_arm: Option<ShortArm>,
+        centromere: Option<(f32, f32)>,
+    ) -> Self {
+        let drawn = short_arm.map_or(0.0, |arm| {
+            let placed = centromere.map_or(0.0, |(share, score)| arm.centromere_weight * score * (1.0 - 2.0 * share));
+            profile.upness(arm.way) + placed
+        });
+        Self { bands: class.map_or(0.0, |class| polarity(profile, class)), drawn }
+    }
+
+    /// Logit of the probability that the first end is the short arm's.
+    pub fn logit(&self) -> f32 {
+        if self.drawn == 0.0 {
+            return self.bands;
+        }
+        self.bands.clamp(-MOST_OF_BANDS, MOST_OF_BANDS) + DRAWN_WEIGHT * self.drawn
+    }
+}
+
+/// Weight of what a network has drawn in the logit of the way up, and the most that bands count for beside it: those with the most right on
+/// pki3's validation persons (`evaluate centromeres --out`).
+const DRAWN_WEIGHT: f32 = 3.0;
+const MOST_OF_BANDS: f32 = 4.0;
 
 /// How far a middle line may lie from the path, in pixels.
 const LINE_TOLERANCE: f32 = 0.3;
