@@ -113,6 +113,8 @@ pub(super) struct Line {
     pub sex: SexChromosomes,
     ploidy: u32,
     items: Vec<Item>,
+    /// A cell shows just this, without a chance finding beside it.
+    shown: bool,
 }
 
 impl Line {
@@ -247,12 +249,13 @@ pub(super) fn lines(cells: &[Counted], sample: Sample) -> (Vec<Line>, Vec<Chance
     }
     let usual = usual_sex(cells);
     let mut lines: Vec<(BTreeSet<&str>, SexChromosomes, Line)> = Vec::new();
-    for (cell, set) in cells.iter().zip(&sets) {
+    for ((cell, set), own) in cells.iter().zip(&sets).zip(&traits) {
         // A cell that is abnormal by chance alone belongs to no line: the normal one counts normal cells.
         if set.is_empty() && !cell.normal {
             continue;
         }
-        let mut line = Line { members: vec![cell.cell], normal: true, sex: usual, ploidy: 2, items: Vec::new() };
+        let shown = own.keys().map(String::as_str).eq(set.iter().copied());
+        let mut line = Line { members: vec![cell.cell], normal: true, sex: usual, ploidy: 2, items: Vec::new(), shown };
         for name in set {
             line.normal = false;
             match bearers[name].1 {
@@ -269,11 +272,16 @@ pub(super) fn lines(cells: &[Counted], sample: Sample) -> (Vec<Line>, Vec<Chance
             line.sex = cell.sex;
         }
         match lines.iter_mut().find(|(s, sex, _)| s == set && *sex == line.sex) {
-            Some((_, _, known)) => known.members.push(cell.cell),
+            Some((_, _, known)) => {
+                known.members.push(cell.cell);
+                known.shown |= shown;
+            }
             None => lines.push((set.clone(), line.sex, line)),
         }
     }
     let mut lines: Vec<Line> = lines.into_iter().map(|(_, _, line)| line).collect();
+    // A karyotype that no cell has names no case: what is left when the chance findings are taken from cells that all have some.
+    lines.retain(|line| line.shown);
     // A single cell of the other sex is named to the reviewer, not written.
     let normal = lines.iter().filter(|l| l.normal).count();
     if normal > 1 && lines.iter().any(|l| l.normal && l.members.len() > 1) {

@@ -22,6 +22,8 @@ pub struct CellFacts {
     pub detected: u32,
     /// Whether the edge of its frame cuts it.
     pub cut_by_frame: bool,
+    /// Whether it was drawn by the virtual slide.
+    pub simulated: bool,
     /// Whether a person has looked at it.
     pub reviewed: bool,
 }
@@ -43,6 +45,7 @@ impl CellFacts {
             karyotype,
             detected: cell.counts.detected,
             cut_by_frame: cell.doubts.contains(&Doubt::CutByFrame),
+            simulated: cell.simulated.is_some(),
             reviewed: cell.review.is_some(),
         }
     }

@@ -135,6 +135,9 @@ pub struct CaseState {
     pub excluded: Option<Excluded>,
     /// Cells that a person should look at, most pressing first.
     pub review: Vec<ReviewRequest>,
+    /// Cells of it were drawn by the simulator.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub simulated: bool,
     /// Research use only.
     pub notice: String,
 }
@@ -233,6 +236,7 @@ impl CaseState {
                     one_colony: c.one_colony,
                 })
                 .collect(),
+            simulated: cells.iter().any(|cell| cell.simulated),
             notice: NOTICE.into(),
         }
     }
@@ -406,6 +410,23 @@ mod tests {
         let state = state(&[(19, &[]), (1, &[("19", 0), ("8", 3)])], Sample::Constitutional);
         let texts: Vec<&str> = state.chance_findings.iter().map(|c| c.iscn.as_str()).collect();
         assert_eq!(texts, ["+8", "-19,-19"]);
+    }
+
+    #[test]
+    fn a_case_is_not_named_by_a_karyotype_that_no_cell_has() {
+        let odd = state(&[(1, &[("8", 3)]), (1, &[("5", 1)]), (1, &[("X", 1)])], Sample::Constitutional);
+        assert_eq!((odd.iscn, odd.clones.len(), odd.chance_findings.len()), (None, 0, 3));
+        let state = state(&[(1, &[]), (1, &[("8", 3)]), (1, &[("5", 1)])], Sample::Constitutional);
+        assert_eq!((state.iscn.as_deref(), state.clones[0].cells), (Some("46,XX"), 3));
+    }
+
+    #[test]
+    fn a_simulated_cell_makes_a_simulated_case() {
+        let mut cells = cells(&[(2, &[])]);
+        let simulated = |cells: &[Cell]| CaseState::of("lab-1", "C1", cells, &CaseSettings::default()).simulated;
+        assert!(!simulated(&cells));
+        cells[1].simulated = Some(domain::Simulated { karyotype: Some("46,XX".into()) });
+        assert!(simulated(&cells));
     }
 
     #[test]

@@ -249,9 +249,12 @@ fn one_model(findings: &mut Findings, model: &ModelFolder) {
 }
 
 fn used(findings: &mut Findings, config: &Config, library: &ModelLibrary, stain: Stain) {
-    for (task, named) in
-        [(Task::Detector, &config.inference.detector), (Task::Classifier, &config.inference.classifier)]
-    {
+    let inference = &config.inference;
+    for (task, named) in [
+        (Task::Detector, &inference.detector),
+        (Task::Classifier, &inference.classifier),
+        (Task::Anatomy, &inference.anatomy),
+    ] {
         let model = match named {
             Some(name) => library.named(name),
             None => library.serving(task, stain, View::Field),
@@ -259,6 +262,9 @@ fn used(findings: &mut Findings, config: &Config, library: &ModelLibrary, stain:
         match (model, named) {
             (Ok(model), _) => findings.good(format!("used as {task} for {}: {}", stain.name(), model.label())),
             (Err(error), Some(_)) => findings.bad(error.to_string()),
+            (Err(error), None) if task == Task::Anatomy => {
+                findings.absent(format!("{error}; outlines, lengths and centromeres are those of segmentation"));
+            }
             (Err(error), None) => findings.absent(error.to_string()),
         }
     }

@@ -26,7 +26,7 @@ mod status;
 mod words;
 
 pub use exit::{Exit, Failure};
-use karyogram::write_karyogram;
+use karyogram::{write_karyogram, write_outlines};
 
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;

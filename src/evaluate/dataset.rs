@@ -33,12 +33,23 @@ pub enum Layout {
     Objects,
     /// `windows.csv` (file, x, y, width, height, label, group): windows of fields with what a person saw in them.
     Windows,
+    /// `truth.jsonl` and `masks/`: what `simulate` writes.
+    Masks,
 }
 
 impl Layout {
     /// All layouts, in the order in which they are tried.
-    pub const ALL: [Self; 8] =
-        [Self::Csv, Self::Sheets, Self::Objects, Self::Windows, Self::Mfish, Self::Voc, Self::Yolo, Self::Folders];
+    pub const ALL: [Self; 9] = [
+        Self::Csv,
+        Self::Sheets,
+        Self::Objects,
+        Self::Windows,
+        Self::Mfish,
+        Self::Voc,
+        Self::Yolo,
+        Self::Masks,
+        Self::Folders,
+    ];
 
     /// The name on the command line and in reports.
     pub fn name(self) -> &'static str {
@@ -51,6 +62,7 @@ impl Layout {
             Self::Folders => "folders",
             Self::Objects => "objects",
             Self::Windows => "windows",
+            Self::Masks => "masks",
         }
     }
 }
@@ -192,7 +204,7 @@ pub enum DataError {
     /// No layout fits.
     #[error(
         "{0} has none of the known layouts (annotations.csv + images/; index.csv + sheets; objects.csv; windows.csv; \
-         cells/*_class.png + *_dapi.png; VOC XML; YOLO text; folders of single chromosomes): name one with --layout"
+         cells/*_class.png + *_dapi.png; VOC XML; YOLO text; truth.jsonl + masks/; folders of single chromosomes): name one with --layout"
     )]
     UnknownLayout(PathBuf),
     /// A table cannot be read.
@@ -240,12 +252,13 @@ impl DataSet {
             return Err(DataError::NotFound(path.to_owned()));
         }
         let layout = layout.or_else(|| detect(path)).ok_or_else(|| DataError::UnknownLayout(path.to_owned()))?;
-        let cells = readers::cell_table(path)?;
+        let mut cells = readers::cell_table(path)?;
         let mut skipped = Vec::new();
         let content = match layout {
             Layout::Csv => Content::Fields(readers::boxes::csv(path, &cells, &mut skipped)?),
             Layout::Voc => Content::Fields(readers::boxes::voc(path, &cells, &mut skipped)),
             Layout::Yolo => Content::Fields(readers::boxes::yolo(path, &cells, &mut skipped)),
+            Layout::Masks => Content::Fields(readers::masks::read(path, &mut cells, &mut skipped)?),
             Layout::Mfish => Content::Fields(readers::mfish::read(path, &cells, &mut skipped)),
             Layout::Sheets => Content::Singles(readers::singles::sheets(path, &cells, &mut skipped)?),
             Layout::Folders => Content::Singles(readers::singles::folders(path, &cells, &mut skipped)),
@@ -380,6 +393,9 @@ fn detect(path: &Path) -> Option<Layout> {
     }
     if readers::boxes::yolo_pairs(path).next().is_some() {
         return Some(Layout::Yolo);
+    }
+    if readers::masks::is_here(path) {
+        return Some(Layout::Masks);
     }
     let singles = names(path)
         .iter()

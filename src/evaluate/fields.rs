@@ -146,6 +146,7 @@ pub(super) fn open(
     let recognition = Recognition {
         detector: detector.map(str::to_owned),
         classifier: classifier.map(str::to_owned),
+        anatomy: None,
         stain: setup.stain(),
         precision: setup.precision,
     };
@@ -153,7 +154,10 @@ pub(super) fn open(
 }
 
 pub(super) fn no_model(task: &'static str, recognizer: &ComposedRecognizer) -> EvaluateError {
-    let reason = recognizer.provenance().notes.join("; ");
+    let reason = match recognizer.provenance().notes.join("; ") {
+        notes if notes.is_empty() => "none of its kind serves the stain".to_owned(),
+        notes => notes,
+    };
     EvaluateError::NoModel { task, reason }
 }
 

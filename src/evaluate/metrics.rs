@@ -152,6 +152,18 @@ impl AveragePrecision {
     }
 }
 
+/// The value that a share of the total weight does not exceed, of `(value, weight)`; NaN for none. Sorts the pairs.
+pub fn quantile(values: &mut [(f64, u32)], share: f64) -> f64 {
+    values.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
+    let goal = share * values.iter().map(|v| f64::from(v.1)).sum::<f64>();
+    let mut weight = 0.0;
+    let found = values.iter().find(|v| {
+        weight += f64::from(v.1);
+        weight >= goal && v.1 > 0
+    });
+    found.map_or(f64::NAN, |v| v.0)
+}
+
 /// Area under the receiver operating characteristic: how often something true scores above something false, ties half.
 /// Items are (score, true) with a weight each; NaN when one side is missing.
 pub fn roc_auc(items: &[(f64, bool)], weights: &[u32]) -> f64 {

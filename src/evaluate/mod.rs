@@ -3,12 +3,14 @@
 //! A [`DataSet`] is read in any of the published layouts; a task runs the stages on it and writes a [`Report`]. A new
 //! task is a function of the type [`Run`] in its own file and a line in [`TASKS`].
 
+mod centromeres;
 mod classifier;
 mod dataset;
 mod edit;
 mod fields;
 pub mod karyotype;
 mod metrics;
+mod outlines;
 mod readers;
 mod report;
 mod segmentation;
@@ -23,6 +25,7 @@ pub use metrics::{
     Answer, AveragePrecision, Averages, Bootstrap, ClassFigures, Confusion, Figure, calibration_error, macro_f1,
     match_greedily, match_perfectly, roc_auc,
 };
+pub use readers::masks::is_here as has_masks;
 pub use report::{Figures, Report};
 
 use ::karyotype::KaryotypeSettings;
@@ -69,6 +72,11 @@ impl Setup<'_> {
     pub fn stain(&self) -> Stain {
         self.stain.unwrap_or(match self.data.layout {
             Layout::Mfish => Stain::Dapi,
+            // One slide, one stain: each picture says it.
+            Layout::Masks => {
+                let mut said = self.data.cells.values().filter_map(|row| row.get("stain"));
+                said.next().and_then(|name| Stain::ALL.iter().copied().find(|s| s.name() == name)).unwrap_or_default()
+            }
             _ => Stain::GBand,
         })
     }
@@ -132,6 +140,8 @@ pub const TASKS: &[(&str, &str, Run)] = &[
     ("classifier", "classes of boxes or single chromosomes that a person cut", classifier::run),
     ("pipeline", "detect, classify and select together: a whole cell", fields::pipeline),
     ("segmentation", "masks, boxes and kinds by imaging alone, without networks", segmentation::run),
+    ("outlines", "outlines of whole chromosomes, also where they touch or cross", outlines::run),
+    ("centromeres", "places and numbers of centromeres, and the way up", centromeres::run),
     ("triage", "metaphase or not, on labelled windows", triage::run),
     ("karyotype", "findings and verdicts of whole cells, real or edited", karyotype::run),
 ];

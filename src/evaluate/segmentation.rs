@@ -10,7 +10,7 @@ use super::{
     EvaluateError, Report, Setup,
     dataset::{Field, LabelledPicture, Layout, Skipped},
     frame_of, grey_of,
-    metrics::{Answer, AveragePrecision, Bootstrap, Figure, match_greedily, roc_auc},
+    metrics::{self, Answer, AveragePrecision, Bootstrap, Figure, match_greedily, roc_auc},
     readers::mfish,
 };
 
@@ -163,27 +163,18 @@ fn best_overlap(truth: &mfish::Lone, masks: &[(Rect, &[u8])]) -> [f32; OUTLINE_O
 /// The offset with the highest median, and median and 10th percentile of the overlaps with it.
 fn mask_figures(outcomes: &[Outcome<'_>], bootstrap: &Bootstrap) -> (usize, Figure, Figure) {
     let n = outcomes.iter().map(|outcome| outcome.ious.len()).sum();
-    let quantile = |offset: usize, share: f64, weights: &[u32]| {
-        let mut values: Vec<(f32, u32)> = outcomes
+    let of_offset = |offset: usize, share: f64, weights: &[u32]| {
+        let mut values: Vec<(f64, u32)> = outcomes
             .iter()
             .zip(weights)
-            .flat_map(|(outcome, weight)| outcome.ious.iter().map(|iou| (iou[offset], *weight)))
+            .flat_map(|(outcome, weight)| outcome.ious.iter().map(|iou| (f64::from(iou[offset]), *weight)))
             .collect();
-        values.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
-        let goal = share * values.iter().map(|v| f64::from(v.1)).sum::<f64>();
-        let mut weight = 0.0;
-        values
-            .iter()
-            .find(|v| {
-                weight += f64::from(v.1);
-                weight >= goal && v.1 > 0
-            })
-            .map_or(f64::NAN, |v| f64::from(v.0))
+        metrics::quantile(&mut values, share)
     };
     let ones = vec![1; outcomes.len()];
-    let median = |offset: &usize| quantile(*offset, 0.5, &ones);
+    let median = |offset: &usize| of_offset(*offset, 0.5, &ones);
     let best = (0..OUTLINE_OFFSETS.len()).max_by(|a, b| median(a).total_cmp(&median(b))).unwrap_or(0);
-    let figure = |share| bootstrap.figure(n, |weights| quantile(best, share, weights));
+    let figure = |share| bootstrap.figure(n, |weights| of_offset(best, share, weights));
     (best, figure(0.5), figure(0.1))
 }
 

@@ -34,7 +34,7 @@ pub(super) fn score(cell: &mut Cell, truth: &[TrueCell], accepted_centromeres: [
 }
 
 /// The true cell that lies in a region, where there is one.
-fn truth_of<'t>(truth: &'t [TrueCell], region: &BoundingBox) -> Option<&'t TrueCell> {
+pub(super) fn truth_of<'t>(truth: &'t [TrueCell], region: &BoundingBox) -> Option<&'t TrueCell> {
     truth
         .iter()
         .map(|cell| (cell.region.intersection(region), cell))

@@ -59,7 +59,9 @@ pub(super) fn frame_edge(pixels: &Pixels, recognised: &Recognised, spread: &[Bou
         (place.bottom() + margin).ceil(),
     )
     .clipped(frame[0], frame[1]);
-    let Some(crop) = pictures::crop(pixels, &window) else { return FrameEdge { outline, ..FrameEdge::default() } };
+    let Some((crop, ..)) = pictures::window(pixels, &window) else {
+        return FrameEdge { outline, ..FrameEdge::default() };
+    };
     let Ok(view) = GrayView::new(&crop.pixels, crop.width, crop.height) else { return FrameEdge::default() };
     let moved = |b: &BoundingBox| BoundingBox { x: b.x - window.x, y: b.y - window.y, ..*b };
     let spread: Vec<BoundingBox> = spread.iter().map(moved).collect();

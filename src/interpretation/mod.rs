@@ -5,14 +5,15 @@
 
 mod dicentric;
 mod edge;
+mod outlines;
 pub mod pictures;
 mod selection;
 
-pub use selection::SelectedBoxes;
+pub use selection::{SelectedBoxes, short_arm};
 
 use uuid::Uuid;
 
-use domain::{Assay, BoundingBox, Captured, Cell, Chromosome, Doubt, frame::Frame};
+use domain::{Assay, BoundingBox, Captured, Cell, Chromosome, Doubt, Outline, SexDisclosure, Simulated, frame::Frame};
 use karyotype::{KaryotypeSettings, measure, screen_structure};
 use recognition::{Provenance, Recognised};
 
@@ -56,11 +57,17 @@ pub fn interpret(
     id: Uuid,
 ) -> Cell {
     let mut cell = unmarked(frame, recognised, provenance, labels, id);
+    cell.simulated = frame.info.truth.as_deref().map(|truth| Simulated {
+        karyotype: dicentric::truth_of(truth, &cell.region)
+            .filter(|_| settings.karyotype.sex == SexDisclosure::Shown)
+            .map(|truth| truth.karyotype.clone()),
+    });
     match settings.assay {
         Assay::Karyotype => karyotyped(&mut cell, frame, recognised, &settings.karyotype),
         Assay::Dicentric => {
             cell.chromosomes = selection::accepted(recognised);
             at_edge(&mut cell, frame, recognised);
+            outlines::look_around(&mut cell, frame);
             measured(&mut cell, frame);
             dicentric::score(&mut cell, frame.info.truth.as_deref().unwrap_or_default(), settings.accepted_centromeres);
         }
@@ -93,12 +100,14 @@ fn unmarked(frame: &Frame, recognised: &Recognised, provenance: &Provenance, lab
 }
 
 fn karyotyped(cell: &mut Cell, frame: &Frame, recognised: &Recognised, settings: &KaryotypeSettings) {
-    let selected = SelectedBoxes::of(recognised, settings);
+    let mut selected = SelectedBoxes::of(recognised, settings);
     cell.chromosomes = selected.chromosomes.clone();
     at_edge(cell, frame, recognised);
+    outlines::look_around(cell, frame);
+    selected.unselected.leftover = cell.leftover;
     let shapes = measured(cell, frame);
     karyotype::interpret(cell, selected.evidence.as_deref().unwrap_or_default(), &selected.unselected, settings);
-    measure::orient(cell, &shapes);
+    measure::orient(cell, &shapes, &outlines::landmarks(cell, &selected.short_arms));
     screen_structure(cell, &shapes);
     if cell.models.is_empty() {
         cell.karyotype.reason = "no model was found: chromosomes are segmented and counted, not classified".into();
@@ -115,14 +124,24 @@ fn at_edge(cell: &mut Cell, frame: &Frame, recognised: &Recognised) {
 
 /// Enters the lengths of the chromosomes; their shapes come back.
 fn measured(cell: &mut Cell, frame: &Frame) -> Vec<Option<imaging::ChromosomeProfile>> {
-    let shapes = measure::profiles(&pictures::crops(&frame.pixels, cell));
+    let mut shapes = measure::profiles(&pictures::crops(&frame.pixels, cell));
+    for (shape, chromosome) in shapes.iter_mut().zip(&cell.chromosomes) {
+        let sure = chromosome.outline.as_ref().is_some_and(Outline::is_sure);
+        shape.iter_mut().for_each(|shape| shape.sure = sure);
+    }
     measure::lengths(cell, &shapes);
     shapes
 }
 
 /// A record's chromosome from a candidate.
 fn chromosome(index: usize, candidate: &recognition::Candidate) -> Chromosome {
-    Chromosome { status: candidate.status, ..Chromosome::at(index as u32, candidate.bounds, candidate.objectness) }
+    let drawn = candidate.drawn.as_ref();
+    Chromosome {
+        status: candidate.status,
+        outline: drawn.map(|drawn| drawn.outline.clone()),
+        centromeres: drawn.map(|drawn| drawn.centromeres.clone()).unwrap_or_default(),
+        ..Chromosome::at(index as u32, candidate.bounds, candidate.objectness)
+    }
 }
 
 /// Ids for cells: UUID version 7 from the time of capture.

@@ -11,7 +11,7 @@ use image::{
 };
 
 use domain::{
-    BoundingBox, Cell,
+    BoundingBox, Cell, Chromosome,
     frame::{PixelView, Pixels},
 };
 use imaging::{full_range, luma};
@@ -20,15 +20,52 @@ use karyotype::karyogram;
 /// Longer side of a thumbnail in pixels.
 const THUMBNAIL_SIDE: usize = 320;
 
-/// A chromosome's pixels, for measures and the karyogram; none outside the frame.
-pub fn crop(pixels: &Pixels, bounds: &BoundingBox) -> Option<karyogram::Crop> {
-    let (samples, width, height) = grey(pixels, rect(bounds, pixels)?, 1);
-    Some(karyogram::Crop::new(width, height, samples))
+/// A chromosome's pixels, cut out by its outline where it has one, for measures and the karyogram; none outside the frame.
+pub fn crop(pixels: &Pixels, chromosome: &Chromosome) -> Option<karyogram::Crop> {
+    let r = picture_of(pixels, chromosome)?;
+    let (samples, width, height) = grey(pixels, r, 1);
+    let crop = karyogram::Crop::new(width, height, samples);
+    Some(match &chromosome.outline {
+        Some(outline) => crop.within(&outline.rings, r.left, r.top),
+        None => crop,
+    })
 }
 
 /// The pictures of a cell's chromosomes, one each.
 pub fn crops(pixels: &Pixels, cell: &Cell) -> Vec<Option<karyogram::Crop>> {
-    cell.chromosomes.iter().map(|chromosome| crop(pixels, &chromosome.bounds)).collect()
+    cell.chromosomes.iter().map(|chromosome| crop(pixels, chromosome)).collect()
+}
+
+/// The part of a frame under a box, and its left and top; none where nothing of it lies inside.
+pub(super) fn window(pixels: &Pixels, bounds: &BoundingBox) -> Option<(karyogram::Crop, usize, usize)> {
+    let r = rect(bounds, pixels)?;
+    let (samples, width, height) = grey(pixels, r, 1);
+    Some((karyogram::Crop::new(width, height, samples), r.left, r.top))
+}
+
+/// The part of a frame that holds a cell as grey PNG, its left and top, and its width and height; none outside the frame.
+pub fn cell_png(pixels: &Pixels, cell: &Cell) -> Option<(Vec<u8>, [u32; 2], [u32; 2])> {
+    let all = cell.chromosomes.iter().fold(cell.region, |all, c| all.union(&c.bounds));
+    let r = rect(&all, pixels)?;
+    let (samples, width, height) = grey(pixels, r, 1);
+    let size = [width as u32, height as u32];
+    Some((grey_png(&samples, size)?, [r.left as u32, r.top as u32], size))
+}
+
+fn grey_png(samples: &[u8], [width, height]: [u32; 2]) -> Option<Vec<u8>> {
+    let mut out = Vec::new();
+    PngEncoder::new_with_quality(&mut out, CompressionType::Fast, FilterType::Adaptive)
+        .write_image(samples, width, height, ExtendedColorType::L8)
+        .ok()?;
+    Some(out)
+}
+
+/// The part of a frame that shows a chromosome.
+fn picture_of(pixels: &Pixels, chromosome: &Chromosome) -> Option<Rect> {
+    let size = [pixels.width() as u32, pixels.height() as u32];
+    let [left, top, right, bottom] = chromosome.picture_bounds(size).map(|v| v as usize);
+    let (width, height) = (right.saturating_sub(left), bottom.saturating_sub(top));
+    (width > 0 && height > 0).then_some(Rect { left, top, width, height })
 }
 
 /// A rectangle of whole pixels inside the frame.
@@ -68,13 +105,9 @@ fn grey(pixels: &Pixels, r: Rect, step: usize) -> (Vec<u8>, usize, usize) {
 }
 
 /// A chromosome's picture as PNG.
-pub fn crop_png(pixels: &Pixels, bounds: &BoundingBox) -> Option<Vec<u8>> {
-    let (samples, width, height) = grey(pixels, rect(bounds, pixels)?, 1);
-    let mut out = Vec::new();
-    PngEncoder::new_with_quality(&mut out, CompressionType::Fast, FilterType::Adaptive)
-        .write_image(&samples, width as u32, height as u32, ExtendedColorType::L8)
-        .ok()?;
-    Some(out)
+pub fn crop_png(pixels: &Pixels, chromosome: &Chromosome) -> Option<Vec<u8>> {
+    let (samples, width, height) = grey(pixels, picture_of(pixels, chromosome)?, 1);
+    grey_png(&samples, [width as u32, height as u32])
 }
 
 /// A small JPEG of the cell.

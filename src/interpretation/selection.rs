@@ -1,8 +1,8 @@
 //! Which candidates of a cell are its chromosomes.
 
 use domain::{Cell, Chromosome, ChromosomeClass};
-use karyotype::{Assignment, Evidence, KaryotypeSettings, Unselected};
-use recognition::{Recognised, choose, unselected};
+use karyotype::{Assignment, Evidence, KaryotypeSettings, Unselected, measure::ShortArm};
+use recognition::{DrawnChromosome, Recognised, choose, unselected};
 
 use super::chromosome;
 
@@ -17,6 +17,8 @@ pub struct SelectedBoxes {
     pub evidence: Option<Vec<Evidence>>,
     /// What else may hold a chromosome.
     pub unselected: Unselected,
+    /// Where the short arm of each is, where a network has drawn it.
+    pub short_arms: Vec<Option<ShortArm>>,
 }
 
 impl SelectedBoxes {
@@ -29,6 +31,7 @@ impl SelectedBoxes {
             classes: chosen.iter().map(|c| c.class).collect(),
             evidence: candidates.iter().map(|candidate| candidate.evidence()).collect(),
             unselected: unselected(recognised, &chosen, settings),
+            short_arms: candidates.iter().map(|c| c.drawn.as_ref().map(short_arm)).collect(),
         }
     }
 
@@ -48,4 +51,9 @@ impl SelectedBoxes {
 /// Every object that the detector by itself takes for a chromosome.
 pub(super) fn accepted(recognised: &Recognised) -> Vec<Chromosome> {
     recognised.accepted().enumerate().map(|(i, candidate)| chromosome(i, candidate)).collect()
+}
+
+/// Where the network of outlines sees the short arm.
+pub fn short_arm(drawn: &DrawnChromosome) -> ShortArm {
+    ShortArm { way: drawn.short_arm, centromere_weight: drawn.centromere_weight }
 }

@@ -52,18 +52,25 @@ pub fn compose(cell: &Cell, crops: &[(u32, Vec<u8>)]) -> Result<Vec<u8>, Picture
     for (index, bytes) in crops {
         if let Some(chromosome) = cell.chromosomes.iter().find(|c| c.index == *index) {
             let picture = image::load_from_memory_with_format(bytes, ImageFormat::Png)?.into_luma8();
-            pieces.push((chromosome.bounds, picture));
+            let own = chromosome.outline.is_some().then(|| chromosome.picture_bounds(cell.captured.size));
+            pieces.push((chromosome.bounds, own, picture));
         }
     }
-    let mut edges: Vec<u8> = pieces.iter().flat_map(|(_, picture)| edge(picture)).collect();
+    let mut edges: Vec<u8> = pieces.iter().flat_map(|(.., picture)| edge(picture)).collect();
     edges.sort_unstable();
     let ground = edges.get(edges.len() / 2).copied().unwrap_or(230);
     let mut canvas = GrayImage::from_pixel(width, height, Luma([ground]));
-    for (bounds, picture) in &pieces {
-        // A crop may be a little larger than its box, all around.
-        let left = bounds.x + (bounds.width - picture.width() as f32) / 2.0;
-        let top = bounds.y + (bounds.height - picture.height() as f32) / 2.0;
-        imageops::replace(&mut canvas, picture, left.round() as i64, top.round() as i64);
+    for (bounds, own, picture) in &pieces {
+        let (left, top) = match own {
+            Some([left, top, ..]) => (i64::from(*left), i64::from(*top)),
+            // A crop may be a little larger than its box, all around.
+            None => {
+                let left = bounds.x + (bounds.width - picture.width() as f32) / 2.0;
+                let top = bounds.y + (bounds.height - picture.height() as f32) / 2.0;
+                (left.round() as i64, top.round() as i64)
+            }
+        };
+        imageops::replace(&mut canvas, picture, left, top);
     }
     png(&DynamicImage::ImageLuma8(canvas))
 }
@@ -71,13 +78,7 @@ pub fn compose(cell: &Cell, crops: &[(u32, Vec<u8>)]) -> Result<Vec<u8>, Picture
 /// The karyogram of a cell as SVG. `bright`: the chromosomes are bright on dark ground. A crop that cannot be read is
 /// left out.
 pub fn karyogram(cell: &Cell, crops: &[(u32, Vec<u8>)], bright: bool, orientation: Orientation) -> String {
-    let read = |bytes: &[u8]| {
-        let picture = image::load_from_memory_with_format(bytes, ImageFormat::Png).ok()?.into_luma8();
-        let (width, height) = (picture.width() as usize, picture.height() as usize);
-        Some(karyogram::Crop { width, height, pixels: picture.into_raw(), mask: Vec::new(), bright })
-    };
-    let of = |index: u32| crops.iter().find(|(i, _)| *i == index).and_then(|(_, bytes)| read(bytes));
-    let pictures: Vec<_> = cell.chromosomes.iter().map(|chromosome| of(chromosome.index)).collect();
+    let pictures = karyogram::crops_of(cell, crops, Some(bright));
     karyogram::svg(cell, &pictures, orientation)
 }
 

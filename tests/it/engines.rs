@@ -111,6 +111,18 @@ fn dark_squares_become_chromosomes_at_their_place() {
         let truth = BoundingBox { x: square.0, y: square.1, width: 16.0, height: 16.0 };
         assert!(found.iter().any(|b| b.intersection(&truth) > 100.0), "{found:?}");
     }
+    let outlines = cells[0].accepted().map(|c| c.drawn.as_ref().map(|drawn| drawn.outline.clone()));
+    let outlines: Vec<_> = outlines.collect::<Option<_>>().expect("each is drawn");
+    assert!(recognizer.provenance().models["anatomy"].starts_with("tiny-anatomy@"));
+    for square in [(16.0, 16.0), (64.0, 24.0)] {
+        // Four cells of the tiny detector's map answer for a square; each outline holds what of it lies in its box.
+        let inside = |b: &BoundingBox| {
+            let off = [square.0 - b.x, square.1 - b.y, b.right() - square.0 - 16.0, b.bottom() - square.1 - 16.0];
+            off.iter().all(|off| *off < 0.5) && b.width > 13.0 && b.height > 13.0
+        };
+        let of_square = outlines.iter().filter_map(|outline| outline.bounds()).filter(inside).count();
+        assert_eq!(2 * of_square, outlines.len(), "{outlines:?}");
+    }
     for candidate in &cells[0].candidates {
         let total: f32 = candidate.log_probs.expect("classes are known").iter().map(|v| v.exp()).sum();
         assert!((total - 1.0).abs() < 1e-3, "{total}");

@@ -136,6 +136,10 @@ fn the_live_field_shows_its_boxes_and_they_can_be_switched_off_by_key() {
         .wait("document.getElementById('waiting').hidden && document.querySelectorAll('#overlay .box').length === 46");
     browser.wait("document.getElementById('scale-text').textContent === '20 µm'");
     assert_eq!(browser.run("return document.querySelectorAll('#overlay .box text').length"), 46);
+    browser.press("o");
+    browser.wait("document.querySelectorAll('#overlay .box path').length === 46");
+    browser.press("o");
+    browser.wait("document.querySelectorAll('#overlay .box path').length === 0");
     browser.press("c");
     browser.wait("document.querySelectorAll('#overlay .box text').length === 0");
     browser.press("b");

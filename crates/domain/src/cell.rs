@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{BoundingBox, Captured, Chromosome, DicentricRecord, Doubt, FrameEdge, Karyotype, Quality};
+use crate::{BoundingBox, Captured, Chromosome, DicentricRecord, Doubt, FrameEdge, Karyotype, Leftover, Quality};
 
 /// Said in every message: results are for research, no diagnosis.
 pub const NOTICE: &str = "Research use only; not a diagnosis.";
@@ -78,6 +78,9 @@ pub struct Cell {
     pub chromosomes: Vec<Chromosome>,
     /// Counts over them.
     pub counts: Counts,
+    /// Dark material that no chromosome's outline holds; none where nothing draws outlines.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leftover: Option<Leftover>,
     /// Karyotype and verdict.
     pub karyotype: Karyotype,
     /// Aberration record, in the dicentric assay.
@@ -91,8 +94,18 @@ pub struct Cell {
     /// The last review, where there was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub review: Option<Review>,
+    /// The picture was drawn by the simulator; none for a real one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub simulated: Option<Simulated>,
     /// Research use only.
     pub notice: String,
+}
+
+/// What the simulator knows of a cell that it drew.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Simulated {
+    /// Its karyotype in ISCN form; none where no drawn cell lies in its place, and where sex chromosomes are withheld.
+    pub karyotype: Option<String>,
 }
 
 impl Cell {
@@ -118,12 +131,14 @@ impl Cell {
             doubts: Vec::new(),
             chromosomes: Vec::new(),
             counts: Counts::default(),
+            leftover: None,
             karyotype: Karyotype::default(),
             dicentric: None,
             models: Default::default(),
             timing_ms: Default::default(),
             replayed: false,
             review: None,
+            simulated: None,
             notice: NOTICE.into(),
         }
     }

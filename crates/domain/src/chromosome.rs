@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{BoundingBox, ChromosomeClass, ChromosomeEvidence};
+use crate::{BoundingBox, Centromere, ChromosomeClass, ChromosomeEvidence, Outline, Point};
 
 /// How a chromosome lies among its neighbours.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -84,7 +84,19 @@ pub struct Chromosome {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub evidence: Option<ChromosomeEvidence>,
+    /// Its outline, where a network has drawn it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outline: Option<Outline>,
+    /// Its middle line in pixels of the frame, from the tip of the short arm where the way up is known; empty where it has none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub axis: Vec<Point>,
+    /// Its centromeres, the surest first: none, one, or two and more of a dicentric. Empty also where nothing looked for them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub centromeres: Vec<Centromere>,
 }
+
+/// Pixels around a chromosome that its picture shows.
+const PICTURE_MARGIN: f32 = 2.0;
 
 impl Chromosome {
     /// A chromosome of which only its place is known, and how sure the detector is of it (0 to 1).
@@ -103,6 +115,29 @@ impl Chromosome {
             damage: Damage::None,
             objectness,
             evidence: None,
+            outline: None,
+            axis: Vec::new(),
+            centromeres: Vec::new(),
         }
+    }
+
+    /// The whole pixels of a frame of `size` (width, height) that show it, `[left, top, right, bottom]`, the last two exclusive: its
+    /// box, and its outline with a margin. From rounded places, so that it is the same of a record that was read again.
+    pub fn picture_bounds(&self, size: [u32; 2]) -> [u32; 4] {
+        let rounded = BoundingBox::from(<[f32; 4]>::from(self.bounds));
+        let all = match self.outline.as_ref().and_then(Outline::bounds) {
+            Some(b) => rounded.union(&BoundingBox::from_corners(
+                b.x - PICTURE_MARGIN,
+                b.y - PICTURE_MARGIN,
+                b.right() + PICTURE_MARGIN,
+                b.bottom() + PICTURE_MARGIN,
+            )),
+            None => rounded,
+        };
+        let [width, height] = size.map(|side| side as f32);
+        let clipped = all.clipped(width, height);
+        // A tenth may be a hair more than it is written as.
+        let up = |v: f32| (v - 1e-3).ceil().max(0.0) as u32;
+        [clipped.x.floor() as u32, clipped.y.floor() as u32, up(clipped.right()), up(clipped.bottom())]
     }
 }

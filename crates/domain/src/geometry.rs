@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::to_tenths;
+
 /// Axis-parallel box `[x, y, width, height]` in pixels of the frame; may hold fractions.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(from = "[f32; 4]", into = "[f32; 4]")]
@@ -26,7 +28,7 @@ impl From<[f32; 4]> for BoundingBox {
 
 impl From<BoundingBox> for [f32; 4] {
     fn from(b: BoundingBox) -> Self {
-        [b.x, b.y, b.width, b.height].map(|v| (v * 10.0).round() / 10.0)
+        [b.x, b.y, b.width, b.height].map(to_tenths)
     }
 }
 

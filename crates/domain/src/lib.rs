@@ -16,10 +16,11 @@ mod frame_edge;
 mod geometry;
 mod hex;
 mod karyotype;
+mod outline;
 mod words;
 
 pub use capture::{Captured, Quality};
-pub use cell::{Cell, Counts, NOTICE, Review};
+pub use cell::{Cell, Counts, NOTICE, Review, Simulated};
 pub use chromosome::{Chromosome, Damage, ScoredClass, Status};
 pub use class::{ChromosomeClass, ParseClassError, Sex};
 pub use dicentric::{AberrationCounts, DicentricRecord, Rejected, ScoredBy, TrueCell};
@@ -29,4 +30,5 @@ pub use frame_edge::{Doubt, FrameEdge};
 pub use geometry::{BoundingBox, StagePosition};
 pub use hex::hex;
 pub use karyotype::{Finding, FindingKind, Karyotype, Verdict};
+pub use outline::{Centromere, FoundBy, Leftover, Outline, Point, SURE_OUTLINE, to_tenths};
 pub use words::{Assay, Sample, SexDisclosure, Stain};

@@ -3,6 +3,7 @@
 use super::{
     axis::{AxisScratch, MedialAxis},
     components::Components,
+    contour::fill_rings,
     histogram::Histogram,
     plane::Rect,
 };
@@ -52,6 +53,18 @@ impl Crop {
         edge.sort_unstable();
         let bright = edge.get(edge.len() / 2).is_some_and(|tone| *tone < DARK_BACKGROUND);
         Self { width, height, pixels, mask: Vec::new(), bright }
+    }
+
+    /// The same with the chromosome's outline as mask: closed lines in pixels of a frame of which the crop's first pixel is
+    /// (`left`, `top`). Lines that enclose no pixel leave it without mask.
+    #[must_use]
+    pub fn within(mut self, rings: &[Vec<[f32; 2]>], left: usize, top: usize) -> Self {
+        let bounds = Rect { left, top, right: left + self.width, bottom: top + self.height };
+        let mask = fill_rings(rings, bounds);
+        if mask.contains(&1) {
+            self.mask = mask;
+        }
+        self
     }
 
     /// Its samples with the chromosome dark.

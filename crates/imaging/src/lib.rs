@@ -7,12 +7,16 @@
 //! [`BACKGROUND`].
 //!
 //! From a detector's boxes: [`Crop`] -> [`ChromosomeMask`] (the chromosome without its surroundings; [`isolate()`] without
-//! its neighbours, too) -> [`ChromosomeProfile`] (length, bands and widths along its axis).
+//! its neighbours, too) -> [`ChromosomeProfile`] (length, bands and widths along its axis). Where a network has drawn outlines,
+//! [`Contours`] makes lines of its maps, [`Crop::within`] takes them as the mask, and [`lies()`] and [`leftover()`] look at all of a
+//! cell's [`Cutout`]s together.
 
 mod axis;
 mod background;
 mod chromosome;
 mod components;
+mod contour;
+mod cutout;
 mod distance;
 mod edge;
 mod filter;
@@ -43,6 +47,8 @@ pub use axis::{AxisScratch, MedialAxis};
 pub use background::{Background, BackgroundScratch};
 pub use chromosome::{ChromosomeMask, Crop};
 pub use components::{Components, Run};
+pub use contour::{Contours, fill_rings, ring_area, simplified};
+pub use cutout::{Cutout, Lie, leftover, lies};
 pub use distance::{DistanceScratch, squared_distance};
 pub use edge::{EdgeStretch, ObjectLevels, Outline, Side, edge_stretches};
 pub use filter::{FilterScratch, binomial3, median3};

@@ -25,6 +25,10 @@ pub struct ChromosomeProfile {
     pub hole: f32,
     /// How far the axis departs from a straight line, in units of its length: 0 straight, above 0.2 clearly bent.
     pub bend: f32,
+    /// The line that the samples lie on, `[x, y]` in pixels of the crop (the middle of the first pixel at 0), from the first end.
+    pub path: [[f32; 2]; PROFILE_SAMPLES],
+    /// Its outline is one that is known to be its own, so that its length is, too, whatever touches it. The maker of the crop says so.
+    pub sure: bool,
 }
 
 impl ChromosomeProfile {
@@ -47,7 +51,47 @@ impl ChromosomeProfile {
         widths.iter_mut().for_each(|w| *w /= mean_width);
         standardise(&mut bands);
         let apart = chromosome.is_apart(chromosome.area() as f32 / length);
-        Some(Self { length, angle: -axis.to_degrees(), bands, widths, apart, hole: chromosome.hole(), bend })
+        let hole = chromosome.hole();
+        let path = path.map(|(u, v)| <[f32; 2]>::from(frame.back(u, v)));
+        Some(Self { length, angle: -axis.to_degrees(), bands, widths, apart, hole, bend, path, sure: false })
+    }
+
+    /// Whether its length is its own: it lies apart, or its outline is known.
+    pub fn is_whole(&self) -> bool {
+        self.apart || self.sure
+    }
+
+    /// Middles of the first half of the path and of the last.
+    pub fn halves(&self) -> [[f32; 2]; 2] {
+        let (first, last) = self.path.split_at(PROFILE_SAMPLES / 2);
+        [first, last].map(|half| [0, 1].map(|axis| half.iter().map(|p| p[axis]).sum::<f32>() / half.len() as f32))
+    }
+
+    /// How surely the first end is the short arm's by a direction that leads from the long arm's half to the short arm's: 1 where it is
+    /// as long as the halves are apart, 0 where it says nothing, below 0 for the last end.
+    pub fn upness(&self, short_arm: [f32; 2]) -> f32 {
+        let [first, last] = self.halves();
+        let way = [first[0] - last[0], first[1] - last[1]];
+        let apart = way[0] * way[0] + way[1] * way[1];
+        if apart < 1.0 {
+            return 0.0;
+        }
+        ((short_arm[0] * way[0] + short_arm[1] * way[1]) / apart).clamp(-1.0, 1.0)
+    }
+
+    /// How far along the path from the first end a place of the crop lies, as a share of the length.
+    pub fn share_at(&self, place: [f32; 2]) -> f32 {
+        let mut best = (f32::MAX, 0.0);
+        for (i, pair) in self.path.windows(2).enumerate() {
+            let (dx, dy) = (pair[1][0] - pair[0][0], pair[1][1] - pair[0][1]);
+            let length = (dx * dx + dy * dy).max(1e-6);
+            let along = (((place[0] - pair[0][0]) * dx + (place[1] - pair[0][1]) * dy) / length).clamp(0.0, 1.0);
+            let off = (pair[0][0] + along * dx - place[0]).powi(2) + (pair[0][1] + along * dy - place[1]).powi(2);
+            if off < best.0 {
+                best = (off, (i as f32 + 0.5 + along) / PROFILE_SAMPLES as f32);
+            }
+        }
+        best.1
     }
 
     /// The same seen from the other end.
@@ -55,6 +99,7 @@ impl ChromosomeProfile {
         let mut flipped = self.clone();
         flipped.bands.reverse();
         flipped.widths.reverse();
+        flipped.path.reverse();
         flipped.angle = if self.angle > 0.0 { self.angle - 180.0 } else { self.angle + 180.0 };
         flipped
     }
@@ -248,6 +293,22 @@ mod tests {
         let flipped = shape.flipped();
         assert!(flipped.bands[PROFILE_SAMPLES - 1 - darkest] == shape.bands[darkest]);
         assert!((flipped.angle - shape.angle).abs() > 179.0);
+    }
+
+    #[test]
+    fn places_and_ways_are_read_along_the_path() {
+        for bend in [0.0, 25.0] {
+            let shape = ChromosomeProfile::of(&arc(bend, 0.35)).unwrap();
+            // The constriction lies at 40 of 5 to 105.
+            let middle = 40.0 + bend * (1.0 - (2.0 * 0.35 - 1.0_f32).powi(2));
+            let share = shape.share_at([middle, 40.0]);
+            assert!((share.min(1.0 - share) - 0.35).abs() < 0.04, "{bend}: {share}");
+            assert!((shape.flipped().share_at([middle, 40.0]) - (1.0 - share)).abs() < 0.01);
+            // Upward: the first end is the upper one.
+            assert!((shape.upness([0.0, -50.0]) - 1.0).abs() < 0.1, "{}", shape.upness([0.0, -50.0]));
+            assert!(shape.flipped().upness([0.0, -50.0]) < -0.9);
+            assert_eq!(shape.upness([0.0, 0.0]), 0.0);
+        }
     }
 
     #[test]

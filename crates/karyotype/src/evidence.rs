@@ -1,6 +1,6 @@
 //! What the assignment knows about one object.
 
-use domain::{BoundingBox, ChromosomeClass};
+use domain::{BoundingBox, ChromosomeClass, Leftover};
 
 use super::{
     flow::{LABELS, OTHER, Row},
@@ -63,6 +63,8 @@ pub struct Unselected {
     /// How many chromosomes they hold in all likelihood: the sum of their probabilities. The more, the likelier one is
     /// hidden among others.
     pub chromosomes: f64,
+    /// Dark material that no outline holds; none where nothing draws outlines.
+    pub leftover: Option<Leftover>,
 }
 
 /// Penalties of the labels for one object.

@@ -7,6 +7,11 @@ use domain::{Sample, SexDisclosure};
 
 use super::{evidence::Unselected, fitted::settings::FITTED};
 
+/// Largest piece of dark material that no outline holds, in median chromosomes, at which the price of a miss is as written.
+const USUAL_LEFTOVER: f64 = 0.15;
+/// Larger pieces say no more.
+const MOST_LEFTOVER: f64 = 1.5;
+
 /// Chromosomes left unselected, in sum of probabilities, at which the price of a miss is as written.
 const USUAL_UNSELECTED: f64 = 1.0;
 
@@ -25,6 +30,8 @@ pub struct Penalties {
     pub miss: f64,
     /// How much cheaper `miss` becomes with each further chromosome left out.
     pub unselected: f64,
+    /// How much cheaper `miss` becomes with each chromosome's worth of dark material in one piece that no outline holds.
+    pub leftover: f64,
     /// Two boxes on one chromosome that do not overlap much.
     pub duplicate: f64,
     /// Two selected boxes that overlap wholly; less overlap costs in proportion.
@@ -38,7 +45,9 @@ pub struct Penalties {
 impl Penalties {
     /// The same for a cell of which so much was left out.
     pub(super) fn with_unselected(&self, unselected: &Unselected) -> Self {
-        let miss = self.miss - self.unselected * (unselected.chromosomes - USUAL_UNSELECTED);
+        let material =
+            unselected.leftover.map_or(0.0, |leftover| f64::from(leftover.largest).min(MOST_LEFTOVER) - USUAL_LEFTOVER);
+        let miss = self.miss - self.unselected * (unselected.chromosomes - USUAL_UNSELECTED) - self.leftover * material;
         Self { miss: miss.clamp(1.5, 12.0), ..self.clone() }
     }
 }

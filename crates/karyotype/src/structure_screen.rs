@@ -139,6 +139,8 @@ mod tests {
             apart: true,
             hole: 0.0,
             bend: 0.02,
+            path: [[0.0; 2]; PROFILE_SAMPLES],
+            sure: false,
         }
     }
 

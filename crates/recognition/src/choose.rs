@@ -50,6 +50,7 @@ pub fn unselected(recognised: &Recognised, chosen: &[Chosen], settings: &Karyoty
             .filter_map(|c| c.evidence())
             .collect(),
         chromosomes: others.iter().map(|c| f64::from(c.probability)).sum(),
+        leftover: None,
     }
 }
 

@@ -52,7 +52,7 @@ pub struct Classifier {
     pub(super) manifest: Manifest,
     classes: Vec<ChromosomeClass>,
     label: String,
-    crops: Vec<f32>,
+    pub(super) crops: Vec<f32>,
     cutter: Cutter,
     pub(super) sizes: Vec<f32>,
 }

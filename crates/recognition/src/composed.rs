@@ -10,8 +10,8 @@ use domain::{BoundingBox, ChromosomeClass, Stain, Status, frame::Frame};
 use imaging::GrayImage;
 
 use super::{
-    Candidate, Classification, Classifier, Detection, Detector, Item, Plane, Provenance, Recognised, RecognitionError,
-    Recognizer, Region, Segmented, Triage, TriageOptions, combine,
+    AnatomyNetwork, Candidate, Classification, Classifier, Detection, Detector, DrawnChromosome, Item, Plane,
+    Provenance, Recognised, RecognitionError, Recognizer, Region, Segmented, Triage, TriageOptions, combine,
     grouping::{group_into_cells, with_margin},
     median_diagonal, select_detections, suppress,
 };
@@ -23,6 +23,8 @@ pub struct Recognition {
     pub detector: Option<String>,
     /// Name of the classifier; none: the first that serves the stain.
     pub classifier: Option<String>,
+    /// Name of the network that draws outlines; none: the first that serves the stain, and segmentation where none does.
+    pub anatomy: Option<String>,
     /// Stain of the source.
     pub stain: Stain,
     /// Number format of the network files; none: what the engine runs best.
@@ -32,7 +34,13 @@ pub struct Recognition {
 impl Recognition {
     /// As configured, for a source of that stain.
     pub fn configured(inference: &InferenceConfig, stain: Stain) -> Self {
-        Self { detector: inference.detector.clone(), classifier: inference.classifier.clone(), stain, precision: None }
+        Self {
+            detector: inference.detector.clone(),
+            classifier: inference.classifier.clone(),
+            anatomy: inference.anatomy.clone(),
+            stain,
+            precision: None,
+        }
     }
 }
 
@@ -40,6 +48,7 @@ impl Recognition {
 pub struct ComposedRecognizer {
     detector: Option<Detector>,
     classifier: Option<Classifier>,
+    anatomy: Option<AnatomyNetwork>,
     stain: Stain,
     provenance: Provenance,
     floor: Option<f32>,
@@ -79,11 +88,22 @@ impl ComposedRecognizer {
                 Some(model) => Some(Classifier::load(engine, &model, recognition.precision)?),
                 None => None,
             };
+        let anatomy = match open_model(library, recognition.anatomy.as_deref(), Task::Anatomy, stain, &mut provenance)?
+        {
+            // Outlines are those of boxes: segmentation alone draws its own.
+            Some(model) if detector.is_some() => {
+                Some(AnatomyNetwork::load(engine, &model, recognition.precision, stain)?)
+            }
+            _ => None,
+        };
         if let Some(detector) = &detector {
             provenance.models.insert(Task::Detector.to_string(), detector.label().to_owned());
         }
         if let Some(classifier) = &classifier {
             provenance.models.insert(Task::Classifier.to_string(), classifier.label().to_owned());
+        }
+        if let Some(anatomy) = &anatomy {
+            provenance.models.insert(Task::Anatomy.to_string(), anatomy.label().to_owned());
         }
         provenance.engine = if provenance.models.is_empty() { "segmentation" } else { chosen.engine.name() }.into();
         Ok(Self {
@@ -91,6 +111,7 @@ impl ComposedRecognizer {
             on_device: super::on_device::OnDevice::open(engine, detector.as_ref(), classifier.as_ref()),
             detector,
             classifier,
+            anatomy,
             stain,
             provenance,
             floor: None,
@@ -110,6 +131,28 @@ impl ComposedRecognizer {
     /// The classifier, where there is one.
     pub fn classifier(&mut self) -> Option<&mut Classifier> {
         self.classifier.as_mut()
+    }
+
+    /// The network that draws outlines, where there is one.
+    pub fn anatomy(&mut self) -> Option<&mut AnatomyNetwork> {
+        self.anatomy.as_mut()
+    }
+
+    /// Draws the chromosomes of boxes that are given, in order; nothing without a network of outlines. For measuring it apart from the
+    /// detector.
+    ///
+    /// # Errors
+    /// When the engine fails.
+    pub fn draw_boxes(
+        &mut self,
+        frame: &Frame,
+        boxes: &[BoundingBox],
+    ) -> Result<Vec<Option<DrawnChromosome>>, RecognitionError> {
+        let Some(anatomy) = &mut self.anatomy else { return Ok(Vec::new()) };
+        let (width, height) = (frame.pixels.width() as f32, frame.pixels.height() as f32);
+        let whole = BoundingBox::from_corners(0.0, 0.0, width, height);
+        self.crops_plane.fill(&frame.pixels, &whole, self.stain, &anatomy.manifest().input);
+        Ok(anatomy.draw(&self.crops_plane, boxes, median_diagonal(boxes.iter()))?)
     }
 
     /// Keeps candidates down to this score, where the model's own floor is higher. Only those above the model's own go
@@ -228,8 +271,16 @@ impl ComposedRecognizer {
             }
             let started = Instant::now();
             let considered = group.iter().take_while(|d| d.score >= thresholds.candidate).count();
-            let candidates = self.candidates_of(frame, &window, group, &thresholds)?;
+            let boxes: Vec<BoundingBox> = group.iter().take(considered).map(|d| d.bounds).collect();
+            let median = median_diagonal(group.iter().filter(|d| d.accepted).map(|d| &d.bounds));
+            let classifications = self.classify(frame, &window, &boxes, median)?;
+            let mut candidates = self.candidates_of(frame, group, &classifications, &thresholds);
             timing.insert("classify", started.elapsed());
+            if self.anatomy.is_some() {
+                let started = Instant::now();
+                self.draw(frame, &window, &boxes, median, &mut candidates)?;
+                timing.insert("outline", started.elapsed());
+            }
             let bounds = candidates
                 .iter()
                 .filter(|candidate| candidate.accepted)
@@ -247,20 +298,52 @@ impl ComposedRecognizer {
         Ok(cells)
     }
 
-    /// The detector's boxes and classes joined with those of the classifier, one batch for all.
-    fn candidates_of(
+    /// Draws the likely ones of a cell's candidates, one batch, from the crops that the classifier has cut where they serve.
+    /// `boxes` are the first candidates' as the detector gave them.
+    fn draw(
         &mut self,
         frame: &Frame,
         window: &BoundingBox,
+        boxes: &[BoundingBox],
+        median: f32,
+        candidates: &mut [Candidate],
+    ) -> Result<(), RecognitionError> {
+        let Some(anatomy) = &mut self.anatomy else { return Ok(()) };
+        let wanted = likely(candidates, boxes.len());
+        let chosen: Vec<BoundingBox> = wanted.iter().map(|i| boxes[*i]).collect();
+        #[cfg(any(test, feature = "tensorrt"))]
+        let on_host = self.on_device.is_none();
+        #[cfg(not(any(test, feature = "tensorrt")))]
+        let on_host = true;
+        let cut = self.classifier.as_mut().filter(|c| on_host && anatomy.takes_crops_of(&c.manifest().input));
+        let drawn = match cut {
+            Some(classifier) if !boxes.is_empty() => {
+                let one = classifier.crops.len() / boxes.len();
+                for (to, from) in wanted.iter().enumerate().filter(|(to, from)| to != *from) {
+                    classifier.crops.copy_within(from * one..(from + 1) * one, to * one);
+                }
+                anatomy.draw_crops(&classifier.crops[..wanted.len() * one], &chosen, median)?
+            }
+            _ => {
+                self.crops_plane.fill(&frame.pixels, window, self.stain, &anatomy.manifest().input);
+                anatomy.draw(&self.crops_plane, &chosen, median)?
+            }
+        };
+        for (i, drawn) in wanted.into_iter().zip(drawn) {
+            candidates[i].drawn = drawn;
+        }
+        Ok(())
+    }
+
+    /// The detector's boxes and classes joined with those of the classifier.
+    fn candidates_of(
+        &self,
+        frame: &Frame,
         detections: Vec<Detection>,
+        classifications: &[Classification],
         thresholds: &Thresholds,
-    ) -> Result<Vec<Candidate>, RecognitionError> {
+    ) -> Vec<Candidate> {
         let calibration = self.detector.as_ref().map_or_else(Default::default, |d| d.manifest().calibration);
-        let accepted = detections.iter().filter(|d| d.accepted).map(|d| &d.bounds);
-        let median = median_diagonal(accepted);
-        let boxes: Vec<BoundingBox> =
-            detections.iter().take_while(|d| d.score >= thresholds.candidate).map(|d| d.bounds).collect();
-        let classifications = self.classify(frame, window, &boxes, median)?;
         let (width, height) = (frame.pixels.width() as f32, frame.pixels.height() as f32);
         let place = |i: usize, detection: &Detection| match classifications
             .get(i)
@@ -288,9 +371,10 @@ impl ComposedRecognizer {
                 accepted: detection.accepted,
                 log_probs: combine(detection.classes.as_ref(), classifier, thresholds, temperature),
                 status: status_of(&places[i], &accepted),
+                drawn: None,
             }
         });
-        Ok(candidates.collect())
+        candidates.collect()
     }
 }
 
@@ -319,6 +403,23 @@ impl Recognizer for ComposedRecognizer {
     }
 }
 
+/// Most chromosomes of a cell that are drawn.
+const MOST_DRAWN: usize = 80;
+/// Probability from which a candidate is drawn.
+const LEAST_DRAWN: f32 = 0.1;
+
+/// Places of the candidates that are drawn, of the first `considered`: those that the detector accepts and all that are likely.
+fn likely(candidates: &[Candidate], considered: usize) -> Vec<usize> {
+    let worth = |i: &usize| candidates[*i].accepted || candidates[*i].probability >= LEAST_DRAWN;
+    let mut wanted: Vec<usize> = (0..considered.min(candidates.len())).filter(worth).collect();
+    if wanted.len() > MOST_DRAWN {
+        wanted.sort_by(|a, b| candidates[*b].probability.total_cmp(&candidates[*a].probability));
+        wanted.truncate(MOST_DRAWN);
+        wanted.sort_unstable();
+    }
+    wanted
+}
+
 /// A box that no other touches holds a chromosome that lies alone; for the others boxes alone do not decide it.
 fn status_of(bounds: &BoundingBox, accepted: &[BoundingBox]) -> Status {
     let others = accepted.iter().filter(|other| *other != bounds && other.intersection(bounds) > 0.0).count();
@@ -345,10 +446,11 @@ fn open_model(
     match library.serving(task, stain, View::Field) {
         Ok(model) => Ok(Some(model)),
         Err(error @ ModelError::NoneForStain { .. }) => {
-            let effect = if task == Task::Detector {
-                "segmentation alone finds the chromosomes"
-            } else {
-                "classes come from the detector alone"
+            let effect = match task {
+                Task::Detector => "segmentation alone finds the chromosomes",
+                // Its absence is no fault: records say which models ran.
+                Task::Anatomy => return Ok(None),
+                _ => "classes come from the detector alone",
             };
             provenance.notes.push(format!("{effect}: {error}"));
             Ok(None)

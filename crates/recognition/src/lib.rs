@@ -2,11 +2,12 @@
 //!
 //! Data flow: [`Triage`] finds the regions of a frame that hold cells. Their window becomes a grey [`Plane`]; the
 //! [`Detector`] finds chromosomes on it; suppression leaves one detection per chromosome; [`select_detections`] marks the
-//! accepted ones; they are grouped into cells; the [`Classifier`] classifies those of a cell in one batch; the
-//! probabilities of both networks are joined. [`ComposedRecognizer`] does this with any engine of [`inference`]. Without a
+//! accepted ones; they are grouped into cells; the [`Classifier`] classifies those of a cell in one batch, and [`AnatomyNetwork`] draws
+//! their outlines from the same crops; the probabilities of detector and classifier are joined. [`ComposedRecognizer`] does this with any engine of [`inference`]. Without a
 //! detector, segmentation alone finds the objects, and the [`Provenance`] says so. [`choose`](fn@choose) then selects a
 //! cell's chromosomes together with their classes.
 
+mod anatomy;
 mod choose;
 mod classifier;
 mod composed;
@@ -25,6 +26,7 @@ mod triage;
 
 use std::{collections::BTreeMap, time::Duration};
 
+pub use anatomy::{AnatomyNetwork, DrawnChromosome};
 pub use choose::{Chosen, choose, evidence, unselected};
 pub use classifier::{Classification, Classifier, IMPOSSIBLE, Item, LogProbs, Refined, combine, median_diagonal};
 pub use composed::{ComposedRecognizer, Recognition};
@@ -89,6 +91,8 @@ pub struct Candidate {
     pub log_probs: Option<LogProbs>,
     /// How it lies among its neighbours.
     pub status: Status,
+    /// What the network of outlines draws of it, where there is one and the candidate is likely enough to be looked at.
+    pub drawn: Option<DrawnChromosome>,
 }
 
 impl Candidate {
@@ -114,7 +118,7 @@ pub struct Recognised {
     pub considered: usize,
     /// Width of a chromosome in pixels of the frame, where it could be estimated.
     pub chromosome_width_px: Option<f32>,
-    /// Time by step: `prepare`, `detect`, `classify`, `segment`. A frame's shared steps count for its first cell.
+    /// Time by step: `prepare`, `detect`, `classify`, `outline`, `segment`. A frame's shared steps count for its first cell.
     pub timing: BTreeMap<&'static str, Duration>,
 }
 

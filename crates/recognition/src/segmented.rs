@@ -44,6 +44,7 @@ impl Segmented {
                         RegionKind::Crossing => Status::Crossing,
                         RegionKind::Nucleus | RegionKind::Debris => Status::Unclear,
                     },
+                    drawn: None,
                 });
             }
         }

@@ -16,7 +16,7 @@ use self::{
     results::{Format, Results},
     shard::Shard,
 };
-use super::{Exit, Failure, Global, config, progress, words::one_of, write_karyogram};
+use super::{Exit, Failure, Global, config, progress, words::one_of, write_karyogram, write_outlines};
 use crate::{
     camera::{
         files::{ImageFile, is_image_name},
@@ -60,6 +60,9 @@ pub struct Analyze {
     /// Make the chromosomes of karyograms straight along their middle line.
     #[arg(long, requires = "karyogram")]
     straighten: bool,
+    /// Write every cell's field with the outlines of its chromosomes into this folder, as SVG.
+    #[arg(long, value_name = "DIR")]
+    outlines: Option<PathBuf>,
     /// Stain of the slides; unset: g-band, or giemsa for the dicentric assay.
     #[arg(long, value_parser = one_of(Stain::ALL, Stain::name))]
     stain: Option<Stain>,
@@ -233,9 +236,12 @@ impl Run<'_> {
             }
         };
         for (number, cell) in cells.iter().enumerate() {
+            let name = if cells.len() > 1 { format!("{name}.{number}") } else { name.to_owned() };
             if let Some(folder) = &self.args.karyogram {
-                let name = if cells.len() > 1 { format!("{name}.{number}") } else { name.to_owned() };
                 self.args.write_karyogram(folder, &name, frame, cell)?;
+            }
+            if let Some(folder) = &self.args.outlines {
+                write_outlines(folder, &name, cell, &frame.pixels)?;
             }
             self.results.cell(cell)?;
         }

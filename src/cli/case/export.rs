@@ -55,7 +55,7 @@ pub fn export(store: &StoreReader, config: &Config, id: &str, out: &Path) -> Res
         }
         if cell.chromosomes.iter().any(|c| c.class.is_some()) {
             let folder = out.join("karyograms");
-            let crops = karyogram::crops_of(&cell, &pictures);
+            let crops = karyogram::crops_of(&cell, &pictures, None);
             write_karyogram(&folder, &row.id, &cell, &crops, Orientation::Upright)?;
         }
     }

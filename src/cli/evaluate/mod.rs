@@ -12,7 +12,7 @@ use std::{
 use clap::{Args, builder::PossibleValuesParser};
 
 use super::{Exit, Failure, Global, config::load, output, progress, words::one_of};
-use crate::evaluate::{DataSet, EvaluateError, Layout, Report, Setup, TASKS};
+use crate::evaluate::{DataSet, EvaluateError, Layout, Report, Setup, TASKS, has_masks};
 use domain::Stain;
 use karyotype::KaryotypeSettings;
 use recognition::inference::{ModelLibrary, Precision, choose};
@@ -28,7 +28,7 @@ pub struct Evaluate {
     /// Folder of annotated cells.
     #[arg(value_name = "DATA")]
     pub data: PathBuf,
-    /// Layout of the folder, where its top level does not show it: csv, sheets, objects, windows, mfish, voc, yolo, folders.
+    /// Layout of the folder, where its top level does not show it: csv, sheets, objects, windows, mfish, voc, yolo, masks, folders.
     #[arg(long)]
     pub layout: Option<Layout>,
     /// Model to measure; by default the one that the daemon would choose.
@@ -120,8 +120,13 @@ impl Evaluate {
 
     /// The data set, as far as it was asked for.
     fn data(&self) -> Result<DataSet, Failure> {
-        // Triage has windows of its own for folders that bring none.
-        let layout = self.layout.or((self.task == "triage").then_some(Layout::Windows));
+        // Triage has windows of its own for folders that bring none; outlines need more than the boxes that lie beside masks.
+        let usual = match self.task.as_str() {
+            "triage" => Some(Layout::Windows),
+            "outlines" | "centromeres" if has_masks(&self.data) => Some(Layout::Masks),
+            _ => None,
+        };
+        let layout = self.layout.or(usual);
         let mut data = DataSet::open(&self.data, layout)?;
         if let Some(list) = &self.list {
             data.keep(&names(list, &self.only)?);

@@ -17,7 +17,8 @@ use crate::evaluate::{
 };
 use domain::{BoundingBox, Stain, Status, frame::Frame};
 use recognition::{
-    Candidate, ComposedRecognizer, LogProbs, Provenance, Recognised, Recognizer, Region, inference::Calibration,
+    Candidate, ComposedRecognizer, DrawnChromosome, LogProbs, Provenance, Recognised, Recognizer, Region,
+    inference::Calibration,
 };
 
 use super::{
@@ -269,7 +270,7 @@ impl Head {
     fn of(setup: &Setup<'_>, requested: &RequestedCells, models: &std::collections::BTreeMap<String, String>) -> Self {
         let data = setup.data.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         Self {
-            schema: "candidates/3".into(),
+            schema: "candidates/4".into(),
             data,
             cells: setup.data.len(),
             models: models.clone(),
@@ -279,7 +280,7 @@ impl Head {
 }
 
 /// One cell in such a file. A candidate is its box, score, probability of a single chromosome, logit of its refined box, log
-/// probabilities (none without classes) and status.
+/// probabilities (none without classes), status and what was drawn of it.
 #[derive(Serialize, Deserialize)]
 struct Line {
     name: String,
@@ -293,7 +294,7 @@ struct Line {
     candidates: Vec<KeptCandidate>,
 }
 
-type KeptCandidate = (BoundingBox, f32, f32, f32, Option<LogProbs>, Status);
+type KeptCandidate = (BoundingBox, f32, f32, f32, Option<LogProbs>, Status, Option<DrawnChromosome>);
 
 fn write(path: &Path, setup: &Setup<'_>, requested: &RequestedCells, gathered: &Gathered) -> std::io::Result<()> {
     let mut file = BufWriter::new(fs::File::create(path)?);
@@ -310,7 +311,7 @@ fn write(path: &Path, setup: &Setup<'_>, requested: &RequestedCells, gathered: &
             boxes: cell.boxes.clone(),
             region: cell.recognised.region,
             candidates: candidates
-                .map(|c| (c.bounds, c.objectness, c.p_single, c.iou_logit, c.log_probs, c.status))
+                .map(|c| (c.bounds, c.objectness, c.p_single, c.iou_logit, c.log_probs, c.status, c.drawn.clone()))
                 .collect(),
         };
         serde_json::to_writer(&mut file, &line)?;
@@ -341,16 +342,18 @@ fn read(
             continue;
         }
         let line: Line = serde_json::from_str(&line).map_err(|error| wrong(error.to_string()))?;
-        let candidate = |(bounds, objectness, p_single, iou_logit, log_probs, status): KeptCandidate| Candidate {
-            bounds,
-            objectness,
-            probability: gathered.calibration.probability(objectness, p_single, iou_logit),
-            p_single,
-            iou_logit,
-            accepted: false,
-            log_probs,
-            status,
-        };
+        let candidate =
+            |(bounds, objectness, p_single, iou_logit, log_probs, status, drawn): KeptCandidate| Candidate {
+                bounds,
+                objectness,
+                probability: gathered.calibration.probability(objectness, p_single, iou_logit),
+                p_single,
+                iou_logit,
+                accepted: false,
+                log_probs,
+                status,
+                drawn,
+            };
         let candidates: Vec<Candidate> = line.candidates.into_iter().map(candidate).collect();
         gathered.cells.push(RecognisedCell {
             name: line.name,

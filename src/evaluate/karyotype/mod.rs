@@ -266,6 +266,8 @@ fn cell_row(o: &Outcome<'_>, kind: &str) -> Value {
         "iscn": karyotype.iscn,
         "reason": karyotype.reason,
         "faults": o.faults.text(),
+        "missed": o.faults.missing.len(),
+        "leftover": o.cell.leftover,
         "structural_findings": structural,
     })
 }

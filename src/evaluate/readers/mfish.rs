@@ -11,7 +11,7 @@ use super::{
 };
 
 /// Value of the map where chromosomes overlap.
-const OVERLAP: u8 = 255;
+pub const OVERLAP: u8 = 255;
 /// Smaller pieces are drawing noise.
 const SMALLEST_PIECE: usize = 20;
 
@@ -46,7 +46,17 @@ pub fn read(folder: &Path, cells: &CellTable, skipped: &mut Vec<Skipped>) -> Vec
 
 /// The connected pieces (eight neighbours) of every class, joined through overlap pixels.
 fn pieces(map: &[u8], width: usize, height: usize) -> Vec<TruthBox> {
-    let mut truth = Vec::new();
+    found_pieces(map, width, height).into_iter().map(|piece| piece.truth).collect()
+}
+
+/// A piece and the pixels of its class in it.
+struct Piece {
+    truth: TruthBox,
+    pixels: Vec<usize>,
+}
+
+fn found_pieces(map: &[u8], width: usize, height: usize) -> Vec<Piece> {
+    let mut found = Vec::new();
     let mut seen = vec![0u8; map.len()];
     for start in 0..map.len() {
         let value = map[start];
@@ -54,13 +64,15 @@ fn pieces(map: &[u8], width: usize, height: usize) -> Vec<TruthBox> {
         if seen[start] == value {
             continue;
         }
-        let (mut left, mut top, mut right, mut bottom, mut own) = (width, height, 0, 0, 0);
+        let (mut left, mut top, mut right, mut bottom, mut own) = (width, height, 0, 0, Vec::new());
         let mut open = vec![start];
         seen[start] = value;
         while let Some(at) = open.pop() {
             let (x, y) = (at % width, at / width);
             (left, top, right, bottom) = (left.min(x), top.min(y), right.max(x), bottom.max(y));
-            own += usize::from(map[at] == value);
+            if map[at] == value {
+                own.push(at);
+            }
             for ny in y.saturating_sub(1)..(y + 2).min(height) {
                 for nx in x.saturating_sub(1)..(x + 2).min(width) {
                     let next = ny * width + nx;
@@ -72,12 +84,32 @@ fn pieces(map: &[u8], width: usize, height: usize) -> Vec<TruthBox> {
                 }
             }
         }
-        if own >= SMALLEST_PIECE {
+        if own.len() >= SMALLEST_PIECE {
             let bounds = BoundingBox::from_corners(left as f32, top as f32, right as f32 + 1.0, bottom as f32 + 1.0);
-            truth.push(TruthBox { bounds, class: Some(class) });
+            found.push(Piece { truth: TruthBox { bounds, class: Some(class) }, pixels: own });
         }
     }
-    truth
+    found
+}
+
+/// The chromosomes of a class map by pixel: 0 ground, else place in the list and 1, [`u16::MAX`] where several lie; their labels and boxes; and
+/// how many autosomes are one piece alone. Those are in the map but not in the list, for their two copies touch in all likelihood.
+pub fn labelled(map: &[u8], width: usize, height: usize) -> (Vec<u16>, Vec<(u16, BoundingBox)>, usize) {
+    let pieces = found_pieces(map, width, height);
+    let mut labels: Vec<u16> = map.iter().map(|v| if *v == OVERLAP { u16::MAX } else { 0 }).collect();
+    let mut boxes = Vec::new();
+    let mut joined = 0;
+    for (i, piece) in pieces.iter().enumerate() {
+        let label = i as u16 + 1;
+        piece.pixels.iter().for_each(|at| labels[*at] = label);
+        let alone = pieces.iter().filter(|other| other.truth.class == piece.truth.class).count() == 1;
+        if alone && piece.truth.class.is_some_and(|class| !class.is_sex()) {
+            joined += 1;
+        } else {
+            boxes.push((label, piece.truth.bounds));
+        }
+    }
+    (labels, boxes, joined)
 }
 
 /// A chromosome of a class map with its mask.

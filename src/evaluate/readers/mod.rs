@@ -2,6 +2,7 @@
 
 pub(super) mod boxes;
 pub(super) mod labelled;
+pub(super) mod masks;
 pub(super) mod mfish;
 pub(super) mod singles;
 

@@ -119,7 +119,7 @@ impl InterpretStage {
                 let crops = cell
                     .chromosomes
                     .iter()
-                    .filter_map(|c| pictures::crop_png(pixels, &c.bounds).map(|png| Crop { chromosome: c.index, png }))
+                    .filter_map(|c| pictures::crop_png(pixels, c).map(|png| Crop { chromosome: c.index, png }))
                     .collect();
                 let thumbnail = pictures::thumbnail_jpeg(pixels, &cell.region);
                 let keep = keeps_image(self.settings.keep_images, &cell);

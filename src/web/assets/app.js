@@ -171,7 +171,7 @@ addEventListener("popstate", detail.followAddress);
 addEventListener("hashchange", detail.followAddress);
 addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]") || event.target.closest("input, select, textarea")) return;
-  const id = { b: "show-boxes", c: "show-classes", h: "hold" }[event.key.toLowerCase()];
+  const id = { b: "show-boxes", o: "show-outlines", c: "show-classes", h: "hold" }[event.key.toLowerCase()];
   if (id) byId(id).click();
 });
 

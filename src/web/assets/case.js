@@ -140,7 +140,8 @@ function cellParts(state) {
   const words = state.cells_needed > 0 ? `${count(state.cells_needed)} more needed` : "enough";
   const look = state.review.slice(0, 3).map((r) => h("li", {}, h("a", { href: `#cell/${r.cell}` }, "Look at this cell"), `: ${r.reason}`));
   return [
-    state.iscn && h("p", { class: "headline" }, state.iscn),
+    state.iscn && h("p", { class: "headline" }, state.iscn, state.cells_needed > 0 && h("span", { class: "muted small" }, " so far")),
+    state.simulated && h("p", { class: "muted small" }, "A simulation: these cells were drawn."),
     h("p", {}, h("strong", {}, plural(done, ...unit)), ` of ${count(state.cells_target)}, ${words}`),
     h("progress", { max: state.cells_target || 1, value: Math.min(done, state.cells_target), "aria-label": `${done} of ${state.cells_target}` }),
     state.cells.cut_by_frame > 0 && h("p", { class: "muted small" }, `${plural(state.cells.cut_by_frame, "cell")} cut by the frame: not counted`),

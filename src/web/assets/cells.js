@@ -79,6 +79,7 @@ function setNewest(cell) {
       : h("p", { class: "headline words" }, countWords(cell)),
     h("p", { class: "reason" }, karyotype.reason),
     (karyotype.iscn || cell.dicentric) && h("p", { class: "muted small" }, countWords(cell)),
+    cell.simulated && h("p", { class: "muted small simulated" }, "A simulation", cell.simulated.karyotype && `: drawn as ${cell.simulated.karyotype}`),
     h("button", { type: "button", class: "wide", onclick: () => open(cell.cell) }, "Open this cell"),
   ].filter(Boolean));
   tick();

@@ -75,6 +75,8 @@ function draw() {
         h("p", { class: `verdict ${karyotype.verdict}` }, verdictMark(karyotype.verdict), VERDICTS[karyotype.verdict].word,
           sure(karyotype)),
         h("p", { class: "reason" }, karyotype.reason),
+        cell.simulated && h("p", { class: "simulated" }, "A simulation",
+          cell.simulated.karyotype && [": drawn as ", h("strong", {}, cell.simulated.karyotype)]),
         karyotype.findings.length > 0 && h("ul", { class: "findings" }, karyotype.findings.map(finding)),
         stage,
         facts()),
@@ -88,6 +90,7 @@ function draw() {
         h("div", { id: "pending" }))),
     h("details", { class: "all" }, h("summary", {}, `All ${cell.chromosomes.length} boxes`), table()));
   const overlay = () => drawBoxes(boxes, cell.chromosomes, view, {
+    outlines: kept.get("outlines", false),
     label: (c) => classOf(c) ?? "",
     mark: (c) => `${concerned().has(c.index) || c.damage !== "none" ? "flagged" : ""} ${c.score < 0.5 ? "faint" : ""} ${c.index === picked ? "picked" : ""}`,
     onpick: (i) => pick(cell.chromosomes[i].index),
@@ -167,10 +170,18 @@ function place(name, scale) {
   return element;
 }
 
+/** The outline of a chromosome and where its picture begins (as the daemon cuts it: the box, and the outline with two pixels around);
+ *  null where it has none. */
+function cut(c) {
+  if (!c.outline) return null;
+  const corner = (axis) => Math.min(c.box[axis], ...c.outline.rings.flat().map((p) => p[axis] - 2));
+  return { rings: c.outline.rings, left: Math.floor(Math.max(0, corner(0))), top: Math.floor(Math.max(0, corner(1))) };
+}
+
 function chromosome(c, scale) {
   const flagged = concerned().has(c.index) || c.damage !== "none";
   const image = h("img", { src: cropUrl(c), alt: "", draggable: "false" });
-  image.addEventListener("load", () => image.replaceWith(portrait(image, c.upright_angle, scale)));
+  image.addEventListener("load", () => image.replaceWith(portrait(image, c.upright_angle, scale, cut(c))));
   const button = h("button", {
     type: "button", draggable: "true", "data-index": c.index, "aria-pressed": c.index === picked,
     class: `${flagged ? "flagged" : ""} ${changes.has(`${c.index} class`) ? "moved" : ""}`,

@@ -18,7 +18,7 @@ let wanted = null; // frame note to fetch next
 let fetching = false;
 let heldUntil = 0;
 
-const switches = { boxes: kept.get("boxes", true), classes: kept.get("classes", true), hold: kept.get("hold", true) };
+const switches = { boxes: kept.get("boxes", true), outlines: kept.get("outlines", false), classes: kept.get("classes", true), hold: kept.get("hold", true) };
 
 /** Sets the source whose field is shown. */
 export function show(name) {
@@ -100,8 +100,9 @@ function draw(note, picture) {
   if (byId("hints").textContent !== hints.map((x) => x.textContent).join("")) byId("hints").replaceChildren(...hints);
 }
 
-/** Draws boxes into an SVG element that shows `view` of the frame. `label` gives the text of a box, `mark` its extra class. */
-export function drawBoxes(parent, list, view, { label, mark, onpick }) {
+/** Draws boxes into an SVG element that shows `view` of the frame. `label` gives the text of a box, `mark` its extra class; `outlines`:
+ *  the outlines of chromosomes, too, where they are known. */
+export function drawBoxes(parent, list, view, { label, mark, onpick, outlines }) {
   const [, y, width] = view;
   // A pixel of the screen in pixels of the frame.
   const pixel = width / ((parent.ownerSVGElement ?? parent).clientWidth || 800);
@@ -111,14 +112,18 @@ export function drawBoxes(parent, list, view, { label, mark, onpick }) {
     const text = label(item);
     const group = s("g", { class: `box ${mark(item)}`, "data-index": i },
       s("rect", { x: bx, y: by, width: bw, height: bh, rx: 3 * pixel }),
+      outlines && item.outline && s("path", { d: outlinePath(item.outline) }),
       text && s("text", { x: bx + bw / 2, y: by > y + 16 * pixel ? by - 3 * pixel : by + bh + 12 * pixel }, text));
     if (onpick) group.addEventListener("click", () => onpick(i));
     return group;
   }));
 }
 
+/** The closed lines of an outline as an SVG path. */
+const outlinePath = (outline) => outline.rings.map((ring) => `M${ring.map((p) => p.join(" ")).join("L")}Z`).join("");
+
 function drawOverlay() {
-  const visible = current && belongs(current) && (switches.boxes || switches.classes);
+  const visible = current && belongs(current) && (switches.boxes || switches.outlines || switches.classes);
   if (!visible) {
     overlay.replaceChildren();
     field.setAttribute("aria-label", "Live picture of the microscope field");
@@ -126,6 +131,7 @@ function drawOverlay() {
   }
   overlay.setAttribute("viewBox", `0 0 ${current.size.join(" ")}`);
   drawBoxes(overlay, boxes.boxes, [0, 0, ...current.size], {
+    outlines: switches.outlines,
     label: (b) => (switches.classes ? b.class ?? "" : ""),
     mark: (b) => `${b.abnormal || b.damage !== "none" ? "flagged" : ""} ${b.score < 0.5 ? "faint" : ""} ${switches.boxes ? "" : "bare"}`,
   });
@@ -165,6 +171,7 @@ function bindSwitch(id, key) {
 }
 
 bindSwitch("show-boxes", "boxes");
+bindSwitch("show-outlines", "outlines");
 bindSwitch("show-classes", "classes");
 bindSwitch("hold", "hold");
 new ResizeObserver(() => {

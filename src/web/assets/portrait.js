@@ -1,11 +1,12 @@
 // A chromosome cut from its picture, turned upright, on nothing: what a karyogram shows.
 
 /** Draws the chromosome of `picture` (loaded) into a new canvas: its ground left out, turned by `angle` degrees (null:
- *  so that its long axis stands), `scale` times as large. Bright chromosomes on dark ground come out dark, as in print. */
-export function portrait(picture, angle, scale) {
+ *  so that its long axis stands), `scale` times as large. Bright chromosomes on dark ground come out dark, as in print.
+ *  `cut`: its outline in pixels of the frame, and where the picture begins in it; null: the largest object is taken. */
+export function portrait(picture, angle, scale, cut = null) {
   const [width, height] = [picture.naturalWidth, picture.naturalHeight];
-  const cut = new OffscreenCanvas(width, height);
-  const paint = cut.getContext("2d", { willReadFrequently: true });
+  const piece = new OffscreenCanvas(width, height);
+  const paint = piece.getContext("2d", { willReadFrequently: true });
   paint.drawImage(picture, 0, 0);
   const pixels = paint.getImageData(0, 0, width, height);
   const grey = new Float32Array(width * height);
@@ -17,7 +18,8 @@ export function portrait(picture, angle, scale) {
   // How far a pixel stands out from the ground, 0 to 1.
   const reach = Math.max(1, bright ? high - ground : ground - low);
   const depth = grey.map((v) => Math.max(0, (bright ? v - ground : ground - v) / reach));
-  const body = largest(depth.map((d) => (d > 0.22 ? 1 : 0)), width, height);
+  const cover = cut && covered(cut, width, height);
+  const body = cover ? cover.map((c) => (c > 0.5 ? 1 : 0)) : largest(depth.map((d) => (d > 0.22 ? 1 : 0)), width, height);
 
   const turn = angle === null ? standing(body, width) : (angle * Math.PI) / 180;
   const [cos, sin] = [Math.cos(turn), Math.sin(turn)];
@@ -25,7 +27,7 @@ export function portrait(picture, angle, scale) {
   for (let y = 0; y < height; y += 1) {
     for (let x = 0; x < width; x += 1) {
       const i = y * width + x;
-      const share = nearness(body, x, y, width, height);
+      const share = cover ? cover[i] : nearness(body, x, y, width, height);
       // Ground becomes white; the tones of the body keep their steps.
       const tone = bright ? 255 * (1 - 0.85 * depth[i]) : Math.min(255, (grey[i] / Math.max(1, ground)) * 255);
       pixels.data.fill(tone, 4 * i, 4 * i + 3);
@@ -55,7 +57,7 @@ export function portrait(picture, angle, scale) {
   out.scale(scale * sharp, scale * sharp);
   out.translate(margin - left, margin - top);
   out.rotate(turn);
-  out.drawImage(cut, -width / 2, -height / 2);
+  out.drawImage(piece, -width / 2, -height / 2);
   return canvas;
 }
 
@@ -68,6 +70,18 @@ function edge(grey, width, height) {
 
 function median(values) {
   return Float32Array.from(values).sort()[values.length >> 1] ?? 255;
+}
+
+/** How much of each pixel lies inside an outline, 0 to 1. */
+function covered({ rings, left, top }, width, height) {
+  const paint = new OffscreenCanvas(width, height).getContext("2d");
+  for (const ring of rings) {
+    ring.forEach(([x, y], k) => (k === 0 ? paint.moveTo(x - left, y - top) : paint.lineTo(x - left, y - top)));
+    paint.closePath();
+  }
+  paint.fill("evenodd");
+  const { data } = paint.getImageData(0, 0, width, height);
+  return Float32Array.from({ length: width * height }, (_, i) => data[4 * i + 3] / 255);
 }
 
 /** The largest connected piece of a mask: neighbours that reach into the picture are left out. */

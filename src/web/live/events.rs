@@ -7,7 +7,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::super::{hints::Hint, preview::FrameExposure};
-use domain::{BoundingBox, Cell, ChromosomeClass, Damage, Quality};
+use domain::{BoundingBox, Cell, ChromosomeClass, Damage, Outline, Quality};
 
 /// What is published about a frame: the `frame` event. The picture is at `sources/{source}/frame.jpg?frame={frame}`.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
@@ -46,6 +46,9 @@ pub struct LiveBox {
     pub damage: Damage,
     /// True where it is part of a finding.
     pub abnormal: bool,
+    /// Its outline, where it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outline: Option<Outline>,
 }
 
 /// The boxes found on one frame: the `boxes` event.
@@ -78,6 +81,7 @@ impl LiveBoxes {
                 score: c.score,
                 damage: c.damage,
                 abnormal: cell.karyotype.findings.iter().any(|f| f.chromosomes.contains(&c.index)),
+                outline: c.outline.clone(),
             })
             .collect();
         Self {

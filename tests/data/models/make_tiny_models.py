@@ -1,4 +1,4 @@
-"""Writes the two tiny networks that the tests run: random but for a detector that answers to dark pixels.
+"""Writes the three tiny networks that the tests run: random but for a detector that answers to dark pixels and a drawer that marks those in the box.
 
 python make_tiny_models.py; needs numpy and onnx. The results are committed; run it again only to change them.
 """
@@ -117,5 +117,52 @@ decoding = "logits"
 tensor = "logits"
 classes = [{names}]
 other = true
+""",
+)
+
+# Each pixel of a map is that of the crop: dark ones in the box are the chromosome, whose short arm nobody knows.
+kernel = np.zeros((12, 2, 2, 2))
+for k in range(4):
+    kernel[k, 0, k // 2, k % 2], kernel[k, 1, k // 2, k % 2] = -4, 6
+save(
+    "tiny-anatomy",
+    [helper.make_node("Conv", ["chromosome", "kernel", "bias"], ["anatomy"], kernel_shape=[2, 2], strides=[2, 2])],
+    [("chromosome", ["n", 2, 32, 32])], [("anatomy", ["n", 12, 16, 16])],
+    {"kernel": kernel, "bias": np.concatenate([np.full(4, -10.0), np.full(4, -3.0), np.zeros(4)])},
+    """task = "anatomy"
+name = "tiny-anatomy"
+version = "1"
+description = "A single convolution for tests: dark pixels in the box are the chromosome"
+
+[[file]]
+path = "model.onnx"
+precision = "f32"
+sha256 = "SHA256"
+opset = 17
+
+[input]
+tensor = "chromosome"
+channels = 2
+size = 32
+mean = 0.78
+std = 0.22
+polarity = "dark-on-bright"
+pad = 220
+stains = ["g-band", "giemsa"]
+background = { percentile = 0.90, level = 220 }
+crop = { margin = 1.12, floor = 0.75 }
+mask = "box"
+
+[output]
+decoding = "maps"
+tensor = "anatomy"
+maps = ["mask", "centromere", "short-arm"]
+subpixel = 2
+
+[thresholds]
+mask = 0.6
+centromere = 0.35
+centromere_apart = 3.0
+mask_of = { dapi = 0.5 }
 """,
 )

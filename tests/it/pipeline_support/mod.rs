@@ -114,6 +114,7 @@ impl<F: FnMut(&Frame) -> Result<(), RecognitionError> + Send> Recognizer for Net
                     accepted: true,
                     log_probs: None,
                     status: Status::Single,
+                    drawn: None,
                 }],
                 considered: 1,
                 chromosome_width_px: None,

@@ -1,8 +1,8 @@
 //! Fabricated fields: banded rods on a bright ground, with the record that a good recogniser would write.
 
 use domain::{
-    BoundingBox, Captured, Cell, Chromosome, ChromosomeClass, Counts, Damage, Finding, FindingKind, Karyotype, NOTICE,
-    Quality, ScoredClass, StagePosition, Status, Verdict,
+    BoundingBox, Captured, Cell, Chromosome, ChromosomeClass, Counts, Finding, FindingKind, FoundBy, Karyotype, NOTICE,
+    Outline, Quality, ScoredClass, StagePosition, Status, Verdict,
     frame::{PixelBuffer, PixelFormat, Pixels},
 };
 use image::{
@@ -73,8 +73,6 @@ pub fn field(seed: u64, more: &[ChromosomeClass], verdict: Verdict) -> Field {
             let (bounds, length) = rod(&mut image, class, centre, angle);
             let score = random.random_range(0.72..0.995);
             Chromosome {
-                index: index as u32,
-                bounds,
                 class: Some(class),
                 score,
                 alternatives: alternatives(class, score),
@@ -83,14 +81,19 @@ pub fn field(seed: u64, more: &[ChromosomeClass], verdict: Verdict) -> Field {
                 relative_length: Some(SHAPES[class.index()].0),
                 centromere_index: Some(SHAPES[class.index()].1),
                 upright_angle: Some(-angle.to_degrees()),
-                damage: Damage::None,
-                objectness: 0.97,
-                evidence: None,
+                outline: Some(whole_box(&bounds)),
+                ..Chromosome::at(index as u32, bounds, 0.97)
             }
         })
         .collect();
     let cell = record(seed, chromosomes, more, verdict);
     Field { image, cell, holds_cell: true }
+}
+
+/// An outline as large as a box.
+fn whole_box(b: &BoundingBox) -> Outline {
+    let ring = vec![[b.x, b.y], [b.right(), b.y], [b.right(), b.bottom()], [b.x, b.bottom()]];
+    Outline { source: FoundBy::Network, score: 0.95, rings: vec![ring] }
 }
 
 /// A field with nothing but ground.
@@ -193,6 +196,8 @@ fn record(seed: u64, chromosomes: Vec<Chromosome>, more: &[ChromosomeClass], ver
         frame_edge: None,
         doubts: Vec::new(),
         quality: Quality { focus: 0.82, metaphase: 0.96, spread: 0.74 },
+        leftover: None,
+        simulated: None,
         counts: Counts {
             detected,
             normal: detected - 3 * more.len() as u32,

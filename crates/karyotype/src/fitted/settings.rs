@@ -23,6 +23,7 @@ pub(crate) const FITTED: KaryotypeSettings = KaryotypeSettings {
         ploidy: 6.0,
         miss: 9.48,
         unselected: 0.6,
+        leftover: 0.0,
         duplicate: 8.1,
         rivals: 8.0,
         missing: 3.05,

@@ -1,6 +1,6 @@
 //! Where each chromosome of a karyogram stands.
 
-use domain::{BoundingBox, Cell, ChromosomeClass};
+use domain::{BoundingBox, Cell, Chromosome, ChromosomeClass};
 use imaging::Crop;
 
 use super::{
@@ -32,6 +32,8 @@ pub(super) struct Placed {
     /// Left and top of its picture.
     pub x: f32,
     pub y: f32,
+    /// Share of its height that lies above its centromere.
+    above: f32,
     /// Probability of its class.
     pub score: f32,
     pub doubtful: bool,
@@ -43,7 +45,9 @@ pub(super) struct Slot {
     pub label: String,
     pub x: f32,
     pub width: f32,
-    /// The line that the chromosomes stand on.
+    /// The line on which their centromeres lie.
+    pub line: f32,
+    /// Below the longest of the row.
     pub base: f32,
     pub placed: Vec<Placed>,
     /// Places left empty, by their middle.
@@ -58,6 +62,8 @@ pub(super) struct Group {
     pub from: f32,
     pub to: f32,
     pub y: f32,
+    /// Where the centromeres lie.
+    pub line: f32,
 }
 
 pub(super) struct Sheet {
@@ -84,7 +90,11 @@ pub(super) fn sheet(cell: &Cell, crops: &[Option<Crop>], orientation: Orientatio
         .chromosomes
         .iter()
         .enumerate()
-        .map(|(i, c)| crops.get(i)?.as_ref().and_then(|crop| stand(crop, c.upright_angle)))
+        .map(|(i, c)| {
+            let [left, top, ..] = c.picture_bounds(cell.captured.size).map(|v| v as f32 + 0.5);
+            let spot = c.centromeres.first().map(|one| [one.at[0] - left, one.at[1] - top]);
+            crops.get(i)?.as_ref().and_then(|crop| stand(crop, c.upright_angle, spot))
+        })
         .collect();
     let sex_withheld = cell.chromosomes.iter().any(is_withheld);
     let tallest = images.iter().flatten().map(|i| i.height).max().unwrap_or(100) as f32;
@@ -108,14 +118,7 @@ pub(super) fn sheet(cell: &Cell, crops: &[Option<Crop>], orientation: Orientatio
                         let score = c.score;
                         let position = cell.chromosomes.iter().position(|other| other.index == c.index);
                         if let Some(image) = position.and_then(|p| images[p].take()) {
-                            slot.placed.push(Placed {
-                                index: c.index,
-                                image,
-                                x: 0.0,
-                                y: 0.0,
-                                score,
-                                doubtful: score < DOUBTFUL,
-                            });
+                            slot.placed.push(placed(c, image, score < DOUBTFUL));
                         }
                     }
                     // The surest first, the doubtful ones last.
@@ -136,7 +139,7 @@ pub(super) fn sheet(cell: &Cell, crops: &[Option<Crop>], orientation: Orientatio
             && !is_withheld(c)
             && let Some(image) = images[position].take()
         {
-            rest.placed.push(Placed { index: c.index, image, x: 0.0, y: 0.0, score: c.score, doubtful: true });
+            rest.placed.push(placed(c, image, true));
         }
     }
     if !rest.placed.is_empty() {
@@ -150,7 +153,26 @@ pub(super) fn sheet(cell: &Cell, crops: &[Option<Crop>], orientation: Orientatio
 }
 
 fn slot(class: Option<ChromosomeClass>, label: String) -> Slot {
-    Slot { class, label, x: 0.0, width: 0.0, base: 0.0, placed: Vec::new(), missing: Vec::new(), marked: false }
+    Slot {
+        class,
+        label,
+        x: 0.0,
+        width: 0.0,
+        line: 0.0,
+        base: 0.0,
+        placed: Vec::new(),
+        missing: Vec::new(),
+        marked: false,
+    }
+}
+
+/// A chromosome before it has its place. Where its centromere was not seen, it lies where that of its class usually does.
+fn placed(chromosome: &Chromosome, image: Upright, doubtful: bool) -> Placed {
+    let height = image.height.max(1) as f32;
+    let usual = || chromosome.class.map_or(0.5, |class| morphology(class).centromere_index);
+    let index = || chromosome.centromere_index.unwrap_or_else(usual);
+    let above = image.spot.map_or_else(index, |row| row / height);
+    Placed { index: chromosome.index, image, x: 0.0, y: 0.0, above, score: chromosome.score, doubtful }
 }
 
 /// Spreads a row over the width; returns the top of the next.
@@ -161,18 +183,20 @@ fn place_row(sheet: &mut Sheet, row: Vec<(&'static str, Vec<Slot>)>, top: f32) -
         let label = if slot.class.is_none() { 90.0 } else { 48.0 };
         (drawn + slot.missing.len() as f32 * (24.0 + BETWEEN)).max(label)
     };
-    let tallest = row
-        .iter()
-        .flat_map(|(_, slots)| slots)
-        .flat_map(|s| s.placed.iter().map(|p| p.image.height as f32 * scale))
-        .fold(0.0, f32::max);
-    let expected = row
-        .iter()
-        .flat_map(|(_, slots)| slots)
-        .filter_map(|s| s.class)
-        .map(|c| TALLEST * 0.9 * morphology(c).relative_length / 8.44)
-        .fold(0.0, f32::max);
-    let base = top + tallest.max(expected);
+    // Room above and below the line of the centromeres: for what is there, and for what a class usually needs.
+    let slots = || row.iter().flat_map(|(_, slots)| slots);
+    let usual = slots().filter_map(|s| s.class).map(|class| {
+        let shape = morphology(class);
+        let height = TALLEST * 0.9 * shape.relative_length / 8.44;
+        (height * shape.centromere_index, height * (1.0 - shape.centromere_index))
+    });
+    let drawn = slots().flat_map(|s| &s.placed).map(|p| {
+        let height = p.image.height as f32 * scale;
+        (height * p.above, height * (1.0 - p.above))
+    });
+    let (above, below) = usual.chain(drawn).fold((0.0_f32, 0.0_f32), |(a, b), (c, d)| (a.max(c), b.max(d)));
+    let line = top + above;
+    let base = line + below;
     let slots_wide: f32 = row.iter().flat_map(|(_, slots)| slots).map(widths).sum();
     let gaps = row.iter().map(|(_, slots)| slots.len()).sum::<usize>() + row.len().saturating_sub(1);
     let gap = ((sheet.width - 2.0 * MARGIN - slots_wide) / gaps.max(1) as f32).clamp(6.0, 96.0);
@@ -182,14 +206,14 @@ fn place_row(sheet: &mut Sheet, row: Vec<(&'static str, Vec<Slot>)>, top: f32) -
         for mut slot in slots {
             slot.width = widths(&slot);
             slot.x = x;
-            slot.base = base;
+            (slot.line, slot.base) = (line, base);
             let drawn: f32 = slot.placed.iter().map(|p| p.image.width as f32 * scale + BETWEEN).sum::<f32>()
                 + slot.missing.len() as f32 * (24.0 + BETWEEN)
                 - BETWEEN;
             let mut at = x + (slot.width - drawn) / 2.0;
             for placed in &mut slot.placed {
                 placed.x = at;
-                placed.y = base - placed.image.height as f32 * scale;
+                placed.y = line - placed.above * placed.image.height as f32 * scale;
                 at += placed.image.width as f32 * scale + BETWEEN;
             }
             for middle in &mut slot.missing {
@@ -200,7 +224,7 @@ fn place_row(sheet: &mut Sheet, row: Vec<(&'static str, Vec<Slot>)>, top: f32) -
             sheet.slots.push(slot);
         }
         if !name.is_empty() {
-            sheet.groups.push(Group { name, from, to: x - gap, y: base + 34.0 });
+            sheet.groups.push(Group { name, from, to: x - gap, y: base + 34.0, line });
         }
         x += gap;
     }

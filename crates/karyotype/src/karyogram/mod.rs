@@ -2,17 +2,19 @@
 //!
 //! Groups A to G and the sex chromosomes, upright, class below, the probability of each class under each
 //! chromosome (in percent; a question mark below 80), empty places dashed, classes of findings marked, and a scale
-//! bar where the pixel size is known. Both forms are drawn from one layout.
+//! bar where the pixel size is known. The centromeres of a row lie on one line. Both forms are drawn from one layout.
 
+mod field;
 pub mod font;
 mod layout;
 mod raster;
 mod svg;
 mod upright;
 
+pub use field::field_svg;
 pub use imaging::Crop;
 
-use domain::Cell;
+use domain::{Cell, Chromosome};
 
 /// How the chromosomes stand.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -31,14 +33,22 @@ pub fn svg(cell: &Cell, crops: &[Option<Crop>], orientation: Orientation) -> Str
     svg::draw(cell, &layout::sheet(cell, crops, orientation))
 }
 
-/// Crops from the PNG pictures of a cell's chromosomes, `(index, PNG)`; none where there is no readable picture.
-pub fn crops_of(cell: &Cell, pictures: &[(u32, Vec<u8>)]) -> Vec<Option<Crop>> {
-    let crop = |index: u32| {
-        let (_, png) = pictures.iter().find(|(i, _)| *i == index)?;
+/// Crops from the PNG pictures of a cell's chromosomes, `(index, PNG)`, cut out by their outlines where the record has them; none where
+/// there is no readable picture. `bright`: whether chromosomes are bright on dark ground; none: by the tone at each picture's edge.
+pub fn crops_of(cell: &Cell, pictures: &[(u32, Vec<u8>)], bright: Option<bool>) -> Vec<Option<Crop>> {
+    let crop = |chromosome: &Chromosome| {
+        let (_, png) = pictures.iter().find(|(i, _)| *i == chromosome.index)?;
         let grey = image::load_from_memory_with_format(png, image::ImageFormat::Png).ok()?.into_luma8();
-        Some(Crop::new(grey.width() as usize, grey.height() as usize, grey.into_raw()))
+        let (width, height) = (grey.width() as usize, grey.height() as usize);
+        let mut crop = Crop::new(width, height, grey.into_raw());
+        crop.bright = bright.unwrap_or(crop.bright);
+        let Some(outline) = &chromosome.outline else { return Some(crop) };
+        let [left, top, right, bottom] = chromosome.picture_bounds(cell.captured.size).map(|v| v as usize);
+        // A picture of another size was not cut by this record.
+        let fits = (width, height) == (right - left, bottom - top);
+        Some(if fits { crop.within(&outline.rings, left, top) } else { crop })
     };
-    cell.chromosomes.iter().map(|c| crop(c.index)).collect()
+    cell.chromosomes.iter().map(crop).collect()
 }
 
 /// The karyogram as PNG, `zoom` pixels a unit of the SVG (2 prints well).

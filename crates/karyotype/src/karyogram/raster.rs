@@ -12,6 +12,7 @@ use domain::{Cell, NOTICE};
 const BLACK: [u8; 3] = [26, 26, 26];
 const GREY: [u8; 3] = [95, 95, 95];
 const PALE: [u8; 3] = [175, 175, 175];
+const FAINT: [u8; 3] = [221, 221, 221];
 const RED: [u8; 3] = [176, 0, 32];
 
 struct Canvas {
@@ -27,9 +28,12 @@ pub(super) fn draw(cell: &Cell, sheet: &Sheet, zoom: u32) -> Result<Vec<u8>, Ima
     let mut canvas = Canvas { width, height, zoom: z, rgb: vec![255; 3 * width * height] };
     canvas.text(title(cell), MARGIN, 14.0, 2.4, BLACK, Align::Left);
     canvas.text(&subtitle(cell, sheet), MARGIN, 40.0, 1.3, GREY, Align::Left);
+    for group in &sheet.groups {
+        canvas.line(group.from, group.to, group.line, 1.0, FAINT);
+    }
     for slot in &sheet.slots {
         for middle in &slot.missing {
-            canvas.dashed(middle - 10.0, slot.base - 42.0, 20.0, 40.0);
+            canvas.dashed(middle - 10.0, slot.line - 20.0, 20.0, 40.0);
         }
         for placed in &slot.placed {
             let image = &placed.image;

@@ -24,6 +24,9 @@ pub(super) fn draw(cell: &Cell, sheet: &Sheet) -> String {
         title = escape(title(cell)),
         sub = escape(subtitle(cell, sheet)),
     );
+    for group in &sheet.groups {
+        let _ = write!(out, "<path d=\"M{:.1} {:.1}H{:.1}\" stroke=\"#ddd\"/>", group.from, group.line, group.to);
+    }
     for slot in &sheet.slots {
         let class = slot.class.map_or(String::new(), |c| format!(" data-class=\"{c}\""));
         let _ = write!(out, "<g class=\"slot\"{class}>");
@@ -33,7 +36,7 @@ pub(super) fn draw(cell: &Cell, sheet: &Sheet) -> String {
                 "<rect x=\"{:.1}\" y=\"{:.1}\" width=\"20\" height=\"40\" rx=\"9\" fill=\"none\" stroke=\"#999\" \
                  stroke-dasharray=\"3 3\"/>",
                 middle - 10.0,
-                slot.base - 42.0
+                slot.line - 20.0
             );
         }
         for placed in &slot.placed {
@@ -117,7 +120,7 @@ fn png(image: &Upright) -> Vec<u8> {
 }
 
 /// Base64 with padding (RFC 4648).
-fn base64(bytes: &[u8]) -> String {
+pub(super) fn base64(bytes: &[u8]) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for chunk in bytes.chunks(3) {

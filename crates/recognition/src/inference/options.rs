@@ -47,6 +47,9 @@ pub struct InferenceConfig {
     /// Name of the classifier's model folder; unset: chosen by stain.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub classifier: Option<String>,
+    /// Name of the model folder that draws outlines; unset: chosen by stain.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub anatomy: Option<String>,
     /// Folder that holds the model folders; unset: searched.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub models: Option<PathBuf>,

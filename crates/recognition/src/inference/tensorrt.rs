@@ -151,7 +151,7 @@ fn profiles(model: &ModelFolder) -> Vec<Profile> {
     let channels = spec.channels as i64;
     let profile = |input: &str, shapes| Profile { input: input.to_owned(), shapes };
     match spec.size {
-        Some(side) if model.manifest.task == Task::Classifier => {
+        Some(side) if matches!(model.manifest.task, Task::Classifier | Task::Anatomy) => {
             let crops = |n| vec![n, channels, side as i64, side as i64];
             let sizes = |n| vec![n, spec.sizes.len() as i64];
             let mut all = vec![profile(&spec.tensor, [crops(1), crops(46), crops(MOST_CROPS)])];

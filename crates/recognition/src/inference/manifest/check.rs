@@ -15,6 +15,10 @@ impl Manifest {
         match (self.task, self.output.decoding) {
             (Task::Detector, Decoding::LtrbGrid) => self.check_detector()?,
             (Task::Classifier | Task::Triage | Task::Dicentric, Decoding::Logits) => self.check_crops()?,
+            (Task::Anatomy, Decoding::Maps) => {
+                self.check_crops()?;
+                self.check_maps()?;
+            }
             (task, decoding) => return wrong("[output] decoding", format!("a {task} cannot be read as '{decoding}'")),
         }
         self.check_classifier()?;
@@ -119,6 +123,38 @@ impl Manifest {
         }
         if input.size_tensor.is_some() == input.sizes.is_empty() {
             return wrong("[input] sizes", "size_tensor and sizes go together: give both or neither");
+        }
+        Ok(())
+    }
+
+    /// What an anatomy network gives.
+    fn check_maps(&self) -> Result<(), String> {
+        let OutputSpec { maps, subpixel, .. } = &self.output;
+        if *maps != ANATOMY_MAPS {
+            let (expected, found) = (ANATOMY_MAPS.join(", "), maps.join(", "));
+            return wrong("[output] maps", format!("expected {expected}, found {found}"));
+        }
+        let size = self.input.size.unwrap_or(0);
+        if !(1..=8).contains(subpixel) || !size.is_multiple_of(*subpixel) {
+            return wrong("[output] subpixel", format!("expected a divisor of {size} from 1 to 8, found {subpixel}"));
+        }
+        let t = &self.thresholds;
+        let open = |v: f32| v > 0.0 && v < 1.0;
+        let cuts = [t.mask_of.g_band, t.mask_of.giemsa, t.mask_of.dapi, t.mask_of.q_band];
+        if !(open(t.mask)
+            && cuts.into_iter().flatten().all(open)
+            && open(t.centromere)
+            && t.centromere_apart >= 0.0
+            && (0.0..=100.0).contains(&t.way_centromere))
+        {
+            return wrong(
+                "[thresholds]",
+                format!(
+                    "expected mask, mask_of and centromere between 0 and 1, centromere_apart of at least 0 and way_centromere \
+                     in 0..100, found {}, {}, {} and {}",
+                    t.mask, t.centromere, t.centromere_apart, t.way_centromere
+                ),
+            );
         }
         Ok(())
     }

@@ -47,6 +47,8 @@ named! {
         Dicentric = "dicentric",
         /// Separates fields with metaphases from others.
         Triage = "triage",
+        /// Draws the chromosome of a box: its outline, its centromeres, its short arm.
+        Anatomy = "anatomy",
     }
 }
 
@@ -82,6 +84,8 @@ named! {
         LtrbGrid = "ltrb-grid",
         /// One row of logits an item.
         Logits = "logits",
+        /// Maps of logits over the crop: `maps` names them, `subpixel` says how they lie in the channels.
+        Maps = "maps",
     }
 }
 

@@ -2,11 +2,17 @@
 
 use serde::{Deserialize, Serialize};
 
+use domain::Stain;
+
 use super::names::{Decoding, ScoreChannel};
 
 /// What a classifier that refines boxes gives after its logits: the logit that the refined box is a chromosome's, and how
 /// far its left, top, right and bottom lie from those of the given box, in widths and heights of that.
 pub const REFINEMENT: [&str; 5] = ["found", "left", "top", "right", "bottom"];
+
+/// What a network of task anatomy draws: the chromosome, heat at its centromeres, and which half of the length ends with the
+/// short arm's tip.
+pub const ANATOMY_MAPS: [&str; 3] = ["mask", "centromere", "short-arm"];
 
 /// What a network gives.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -20,8 +26,16 @@ pub struct OutputSpec {
     /// Detector: strides; the tensor of stride 8 is named `stride8`.
     #[serde(default)]
     pub strides: Vec<usize>,
-    /// Class names, in the order of the channels; empty for a detector without classes.
+    /// Class names, in the order of the channels; empty for a network without classes.
+    #[serde(default)]
     pub classes: Vec<String>,
+    /// Anatomy: the maps, in order; [`ANATOMY_MAPS`].
+    #[serde(default)]
+    pub maps: Vec<String>,
+    /// Anatomy: a map of `size` x `size` comes as `subpixel`² channels of `size / subpixel` pixels a side; row y, column x lies in
+    /// channel `subpixel * (y mod subpixel) + x mod subpixel` of the map.
+    #[serde(default = "whole_pixels")]
+    pub subpixel: usize,
     /// Detector: names of further channels after the classes. Classifier: none, or [`REFINEMENT`].
     #[serde(default)]
     pub extra: Vec<String>,
@@ -59,6 +73,16 @@ pub struct Thresholds {
     pub class_weight: f32,
     /// Power to which the classifier's probability of "a single chromosome" is raised; 0: its "other" counts for nothing.
     pub other_weight: f32,
+    /// Anatomy: probability from which a pixel belongs to the chromosome.
+    pub mask: f32,
+    /// Anatomy: the same for single stains, where they have a cut of their own.
+    pub mask_of: MaskOf,
+    /// Anatomy: heat from which a place is a centromere.
+    pub centromere: f32,
+    /// Anatomy: of two centromeres nearer than so many pixels of the crop the weaker one is none.
+    pub centromere_apart: f32,
+    /// Anatomy: weight of a single centromere's place in the way up, beside the network's half.
+    pub way_centromere: f32,
 }
 
 impl Default for Thresholds {
@@ -73,7 +97,40 @@ impl Default for Thresholds {
             average_iou: None,
             class_weight: 1.0,
             other_weight: 1.0,
+            mask: 0.5,
+            mask_of: MaskOf::default(),
+            centromere: 0.3,
+            centromere_apart: 3.0,
+            way_centromere: 0.0,
         }
+    }
+}
+
+/// Probability from which a pixel belongs to the chromosome, by stain.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub struct MaskOf {
+    /// G-bands.
+    pub g_band: Option<f32>,
+    /// Solid Giemsa.
+    pub giemsa: Option<f32>,
+    /// DAPI.
+    pub dapi: Option<f32>,
+    /// Q-bands.
+    pub q_band: Option<f32>,
+}
+
+impl Thresholds {
+    /// Anatomy: the probability from which a pixel of a slide of that stain belongs to the chromosome.
+    pub fn mask_for(&self, stain: Stain) -> f32 {
+        let of = &self.mask_of;
+        let own = match stain {
+            Stain::GBand => of.g_band,
+            Stain::Giemsa => of.giemsa,
+            Stain::Dapi => of.dapi,
+            Stain::QBand => of.q_band,
+        };
+        own.unwrap_or(self.mask)
     }
 }
 
@@ -146,6 +203,10 @@ const MAX_EDGE_SHIFT: f32 = 0.45;
 
 fn reach() -> f32 {
     MAX_EDGE_SHIFT
+}
+
+fn whole_pixels() -> usize {
+    1
 }
 
 fn logits() -> String {

@@ -1,0 +1,344 @@
+//! Lines around what is positive on a map, and back from lines to pixels. Places are those of a picture in which the middle of the
+//! first pixel is at (0.5, 0.5).
+
+use super::plane::Rect;
+
+/// Closed lines around the positive part of a map; keeps its buffers.
+#[derive(Debug, Clone, Default)]
+pub struct Contours {
+    /// The map with a border that is negative.
+    framed: Vec<f32>,
+    /// The largest connected piece, framed as well.
+    piece: Vec<bool>,
+    seen: Vec<bool>,
+    open: Vec<u32>,
+    /// From each crossing of a side of the grid to the next, inside on the left.
+    next: Vec<u32>,
+    line: Vec<[f32; 2]>,
+}
+
+const NOWHERE: u32 = u32::MAX;
+
+impl Contours {
+    /// Keeps of the positive pixels of `map` (`width` a row) the largest connected piece (eight neighbours) and hands every line
+    /// around it to `ring`: first the one around the piece, then those around its holes, in pixels of the map. Between the middles
+    /// of pixels the values are interpolated. Answers how many pixels the piece has.
+    pub fn trace(&mut self, map: &[f32], width: usize, mut ring: impl FnMut(&[[f32; 2]])) -> usize {
+        let height = map.len() / width.max(1);
+        let stride = width + 2;
+        self.frame(map, width, height);
+        let area = self.keep_largest(stride);
+        if area == 0 {
+            return 0;
+        }
+        self.link(stride);
+        // The uppermost crossing lies on the line around the whole.
+        for start in 0..self.next.len() {
+            if self.next[start] == NOWHERE {
+                continue;
+            }
+            self.line.clear();
+            let mut at = start;
+            while self.next[at] != NOWHERE {
+                self.line.push(self.place(at, stride));
+                at = std::mem::replace(&mut self.next[at], NOWHERE) as usize;
+            }
+            ring(&self.line);
+        }
+        area
+    }
+
+    /// Whether a pixel of the map belongs to the piece that was traced last; `width` as it was given.
+    pub fn holds(&self, x: usize, y: usize, width: usize) -> bool {
+        self.piece[(y + 1) * (width + 2) + x + 1]
+    }
+
+    /// The map in a border that mirrors its edge with the other sign, so that lines close at the edge.
+    fn frame(&mut self, map: &[f32], width: usize, height: usize) {
+        let stride = width + 2;
+        self.framed.clear();
+        self.framed.resize(stride * (height + 2), -1.0);
+        for (y, row) in map.chunks_exact(width.max(1)).enumerate() {
+            let line = &mut self.framed[(y + 1) * stride..(y + 2) * stride];
+            line[1..=width].copy_from_slice(row);
+            line[0] = -row[0].abs().max(1e-6);
+            line[width + 1] = -row[width - 1].abs().max(1e-6);
+        }
+        for x in 0..stride {
+            self.framed[x] = -self.framed[stride + x].abs().max(1e-6);
+            self.framed[(height + 1) * stride + x] = -self.framed[height * stride + x].abs().max(1e-6);
+        }
+    }
+
+    /// Finds the pieces, keeps the largest and makes the others negative; its number of pixels.
+    fn keep_largest(&mut self, stride: usize) -> usize {
+        let n = self.framed.len();
+        self.seen.clear();
+        self.seen.resize(n, false);
+        self.piece.clear();
+        self.piece.resize(n, false);
+        let (mut best, mut most) = (0, 0);
+        for start in 0..n {
+            if self.framed[start] > 0.0 && !self.seen[start] {
+                let found = self.flood(start, stride, |_, _| {});
+                if found > most {
+                    (best, most) = (start, found);
+                }
+            }
+        }
+        if most > 0 {
+            self.seen.fill(false);
+            let mut piece = std::mem::take(&mut self.piece);
+            self.flood(best, stride, |at, _| piece[at] = true);
+            for (value, own) in self.framed.iter_mut().zip(&piece) {
+                if *value > 0.0 && !own {
+                    *value = -1e-3;
+                }
+            }
+            self.piece = piece;
+        }
+        most
+    }
+
+    /// Visits the positive pixels that hang together with `start`; their number.
+    fn flood(&mut self, start: usize, stride: usize, mut visit: impl FnMut(usize, f32)) -> usize {
+        self.open.clear();
+        self.open.push(start as u32);
+        self.seen[start] = true;
+        let mut found = 0;
+        while let Some(at) = self.open.pop() {
+            let at = at as usize;
+            found += 1;
+            visit(at, self.framed[at]);
+            // The border is negative, so that no neighbour lies outside.
+            for row in [at - stride, at, at + stride] {
+                for next in row - 1..=row + 1 {
+                    if self.framed[next] > 0.0 && !self.seen[next] {
+                        self.seen[next] = true;
+                        self.open.push(next as u32);
+                    }
+                }
+            }
+        }
+        found
+    }
+
+    /// Links the crossings. The side from a pixel to the one on its right has the pixel's number, the side to the one below that
+    /// number and the number of pixels more.
+    fn link(&mut self, stride: usize) {
+        let n = self.framed.len();
+        self.next.clear();
+        self.next.resize(2 * n, NOWHERE);
+        let rows = n / stride;
+        for y in 0..rows - 1 {
+            for x in 0..stride - 1 {
+                let i = y * stride + x;
+                let v = [self.framed[i], self.framed[i + 1], self.framed[i + stride + 1], self.framed[i + stride]];
+                let inside = v.map(|v| v > 0.0);
+                let kind = inside.iter().enumerate().fold(0, |kind, (k, own)| kind | usize::from(*own) << k);
+                if kind == 0 || kind == 15 {
+                    continue;
+                }
+                let (top, right, bottom, left) = (i, n + i + 1, i + stride, n + i);
+                let mut join = |from: usize, to: usize| self.next[from] = to as u32;
+                // Corners from the upper left clockwise; whoever follows a line has the inside on the left.
+                match kind {
+                    1 => join(left, top),
+                    2 => join(top, right),
+                    3 => join(left, right),
+                    4 => join(right, bottom),
+                    6 => join(top, bottom),
+                    7 => join(left, bottom),
+                    8 => join(bottom, left),
+                    9 => join(bottom, top),
+                    11 => join(bottom, right),
+                    12 => join(right, left),
+                    13 => join(right, top),
+                    14 => join(top, left),
+                    // Two opposite corners hang together, as eight neighbours do.
+                    5 => {
+                        join(left, bottom);
+                        join(right, top);
+                    }
+                    _ => {
+                        join(top, left);
+                        join(bottom, right);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Where the map is zero on a side.
+    fn place(&self, side: usize, stride: usize) -> [f32; 2] {
+        let n = self.framed.len();
+        let (i, beyond) = if side < n { (side, side + 1) } else { (side - n, side - n + stride) };
+        let (a, b) = (self.framed[i], self.framed[beyond]);
+        let share = a / (a - b);
+        // Pixel 1 of the framed map is pixel 0 of the map, its middle at a half.
+        let (x, y) = ((i % stride) as f32 - 0.5, (i / stride) as f32 - 0.5);
+        if side < n { [x + share, y] } else { [x, y + share] }
+    }
+}
+
+/// Area inside a closed line, 0 or more.
+pub fn ring_area(ring: &[[f32; 2]]) -> f32 {
+    let next = ring.iter().cycle().skip(1);
+    (ring.iter().zip(next).map(|(a, b)| a[0] * b[1] - b[0] * a[1]).sum::<f32>() / 2.0).abs()
+}
+
+/// Corners of a line without those that lie nearer than `tolerance` to the line through the others (Douglas and Peucker, 1973). The
+/// first and the last stay; a closed line is given with its first corner again at the end.
+pub fn simplified(line: &[[f32; 2]], tolerance: f32) -> Vec<[f32; 2]> {
+    if line.len() < 3 {
+        return line.to_vec();
+    }
+    let mut kept = vec![false; line.len()];
+    (kept[0], kept[line.len() - 1]) = (true, true);
+    let mut open = vec![(0, line.len() - 1)];
+    while let Some((first, last)) = open.pop() {
+        let (a, b) = (line[first], line[last]);
+        let (dx, dy) = (b[0] - a[0], b[1] - a[1]);
+        let length = dx.hypot(dy);
+        let off = |p: &[f32; 2]| {
+            if length > 1e-6 {
+                (dx * (p[1] - a[1]) - dy * (p[0] - a[0])).abs() / length
+            } else {
+                (p[0] - a[0]).hypot(p[1] - a[1])
+            }
+        };
+        let between = (first + 1..last).map(|i| (i, off(&line[i]))).max_by(|a, b| a.1.total_cmp(&b.1));
+        if let Some((i, distance)) = between
+            && distance > tolerance
+        {
+            kept[i] = true;
+            open.push((first, i));
+            open.push((i, last));
+        }
+    }
+    line.iter().zip(&kept).filter(|(_, kept)| **kept).map(|(p, _)| *p).collect()
+}
+
+/// Marks the pixels of `bounds` whose middles lie inside an odd number of closed lines: zeros and ones, row by row.
+pub fn fill_rings(rings: &[Vec<[f32; 2]>], bounds: Rect) -> Vec<u8> {
+    let (width, height) = (bounds.width(), bounds.height());
+    let mut mask = vec![0_u8; width * height];
+    let mut crossings: Vec<Vec<f32>> = vec![Vec::new(); height];
+    for ring in rings {
+        for (a, b) in ring.iter().zip(ring.iter().cycle().skip(1)) {
+            let (upper, lower) = if a[1] < b[1] { (a, b) } else { (b, a) };
+            let shifted = |y: f32| y - bounds.top as f32 - 0.5;
+            let first = shifted(upper[1]).ceil().max(0.0);
+            let end = shifted(lower[1]).ceil().min(height as f32);
+            let mut row = first;
+            // A middle on the upper end counts, one on the lower end does not: corners count once.
+            while row < end {
+                let y = row + bounds.top as f32 + 0.5;
+                let share = (y - upper[1]) / (lower[1] - upper[1]);
+                crossings[row as usize].push(upper[0] + share * (lower[0] - upper[0]) - bounds.left as f32 - 0.5);
+                row += 1.0;
+            }
+        }
+    }
+    for (row, xs) in mask.chunks_exact_mut(width.max(1)).zip(&mut crossings) {
+        xs.sort_unstable_by(f32::total_cmp);
+        for pair in xs.chunks_exact(2) {
+            let clip = |v: f32| v.ceil().clamp(0.0, width as f32) as usize;
+            row[clip(pair[0])..clip(pair[1])].fill(1);
+        }
+    }
+    mask
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Signed distance to a disc, positive inside.
+    fn disc(width: usize, centre: [f32; 2], radius: f32) -> Vec<f32> {
+        let pixel = |i: usize| ((i % width) as f32 + 0.5, (i / width) as f32 + 0.5);
+        (0..width * width)
+            .map(|i| {
+                let (x, y) = pixel(i);
+                radius - (x - centre[0]).hypot(y - centre[1])
+            })
+            .collect()
+    }
+
+    fn rings_of(map: &[f32], width: usize) -> (usize, Vec<Vec<[f32; 2]>>) {
+        let mut rings = Vec::new();
+        let area = Contours::default().trace(map, width, |ring| rings.push(ring.to_vec()));
+        (area, rings)
+    }
+
+    #[test]
+    fn a_line_lies_where_the_map_is_zero() {
+        let (area, rings) = rings_of(&disc(40, [18.3, 21.7], 11.4), 40);
+        assert_eq!(rings.len(), 1);
+        for p in &rings[0] {
+            let off = (p[0] - 18.3).hypot(p[1] - 21.7) - 11.4;
+            assert!(off.abs() < 0.1, "{p:?} {off}");
+        }
+        assert!((ring_area(&rings[0]) - std::f32::consts::PI * 11.4 * 11.4).abs() < 3.0);
+        assert!((area as f32 - ring_area(&rings[0])).abs() < 8.0);
+    }
+
+    #[test]
+    fn the_largest_piece_is_kept_and_its_hole_has_a_line_of_its_own() {
+        let mut map = disc(40, [16.0, 16.0], 12.0);
+        for (value, hole) in map.iter_mut().zip(disc(40, [16.0, 16.0], 4.0)) {
+            *value = value.min(-hole);
+        }
+        for (value, other) in map.iter_mut().zip(disc(40, [35.0, 35.0], 3.0)) {
+            *value = value.max(other);
+        }
+        let (_, rings) = rings_of(&map, 40);
+        assert_eq!(rings.len(), 2);
+        assert!(ring_area(&rings[0]) > 400.0 && (ring_area(&rings[1]) - 50.0).abs() < 4.0);
+        let mask = fill_rings(&rings, Rect { left: 0, top: 0, right: 40, bottom: 40 });
+        assert_eq!((mask[16 * 40 + 16], mask[16 * 40 + 8], mask[35 * 40 + 35]), (0, 1, 0));
+    }
+
+    #[test]
+    fn what_reaches_the_edge_is_closed_there_and_nothing_has_no_line() {
+        let (area, rings) = rings_of(&[5.0; 64], 8);
+        assert_eq!((area, rings.len()), (64, 1));
+        let bounds = Rect { left: 0, top: 0, right: 8, bottom: 8 };
+        assert!(fill_rings(&rings, bounds).iter().all(|m| *m == 1), "{rings:?}");
+        assert_eq!(rings_of(&[-1.0; 64], 8).1.len(), 0);
+    }
+
+    #[test]
+    fn corners_that_meet_hang_together() {
+        let mut map = vec![-1.0; 36];
+        for (x, y) in [(1, 1), (2, 2), (3, 1), (4, 4)] {
+            map[y * 6 + x] = 1.0;
+        }
+        let (area, rings) = rings_of(&map, 6);
+        assert_eq!((area, rings.len()), (3, 1));
+    }
+
+    #[test]
+    fn a_straight_line_needs_its_ends_alone() {
+        let line: Vec<[f32; 2]> = (0..20).map(|i| [i as f32, 2.0 * i as f32 + 0.01 * (i % 2) as f32]).collect();
+        assert_eq!(simplified(&line, 0.1).len(), 2);
+        let bent = [[0.0, 0.0], [5.0, 0.0], [5.0, 5.0]];
+        assert_eq!(simplified(&bent, 0.1), bent);
+    }
+
+    proptest! {
+        /// Lines and back give the pixels from which they came, whatever the map.
+        #[test]
+        fn lines_and_back_give_the_same_pixels(values in prop::collection::vec(-1.0f32..1.0, 144)) {
+            let values: Vec<f32> = values.into_iter().map(|v| if v.abs() < 0.05 { 0.3 } else { v }).collect();
+            let mut contours = Contours::default();
+            let mut rings = Vec::new();
+            contours.trace(&values, 12, |ring| rings.push(ring.to_vec()));
+            let mask = fill_rings(&rings, Rect { left: 0, top: 0, right: 12, bottom: 12 });
+            for (i, own) in mask.iter().enumerate() {
+                prop_assert_eq!(*own == 1, contours.holds(i % 12, i / 12, 12), "pixel {}", i);
+            }
+        }
+    }
+}

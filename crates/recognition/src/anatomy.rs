@@ -1,0 +1,474 @@
+//! The network that draws the chromosome of a box: its outline, its centromeres, its short arm. It sees the crops of the classifier
+//! of boxes, and one batch serves a cell.
+
+use serde::{Deserialize, Serialize};
+
+use crate::inference::{
+    Engine, EngineError, Input, InputSpec, Manifest, ModelError, ModelFolder, Precision, Session, Task, Thresholds,
+    load,
+};
+use domain::{BoundingBox, Centromere, FoundBy, Outline, Point, Stain, to_tenths};
+use imaging::{Contours, ring_area, simplified};
+
+use super::{
+    classifier::Item,
+    crop::{Cutter, crop_side},
+    decode::logit,
+    plane::Plane,
+};
+
+/// What the network draws of one chromosome, in pixels of the frame.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DrawnChromosome {
+    /// Its outline.
+    pub outline: Outline,
+    /// Its centromeres, the surest first.
+    pub centromeres: Vec<Centromere>,
+    /// From the middle of the half with the long arm's tip to that of the half with the short arm's, by the probabilities of its
+    /// pixels: as long as the chromosome's halves are apart where the network is sure, 0 where it does not know.
+    pub short_arm: Point,
+    /// How much a single centromere's place says of the way up beside that, by the model.
+    pub centromere_weight: f32,
+}
+
+/// The square of a frame that a crop shows.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct CropSquare {
+    /// Its middle, in pixels of the frame.
+    pub middle: Point,
+    /// Its side, in pixels of the frame.
+    pub side: f32,
+}
+
+impl CropSquare {
+    /// The square around a box, by the crop rule of a model.
+    pub fn of(bounds: &BoundingBox, median: f32, spec: &InputSpec) -> Self {
+        let middle = [bounds.x + bounds.width / 2.0, bounds.y + bounds.height / 2.0];
+        Self { middle, side: crop_side(bounds, median, spec) }
+    }
+
+    /// A place of a crop of `size` pixels a side (the middle of the first pixel at a half) in the frame.
+    fn in_frame(&self, [x, y]: Point, size: usize) -> Point {
+        let at = |middle: f32, v: f32| middle + (v / size as f32 - 0.5) * self.side;
+        [at(self.middle[0], x), at(self.middle[1], y)]
+    }
+}
+
+/// A network of task anatomy that is ready to run.
+pub struct AnatomyNetwork {
+    session: Box<dyn Session>,
+    manifest: Manifest,
+    label: String,
+    crops: Vec<f32>,
+    cutter: Cutter,
+    reader: MapReader,
+}
+
+impl AnatomyNetwork {
+    /// Loads a model folder for slides of a stain and runs it once on an empty crop.
+    ///
+    /// # Errors
+    /// As for [`Detector::load`](super::Detector::load).
+    pub fn load(
+        engine: &dyn Engine,
+        model: &ModelFolder,
+        precision: Option<Precision>,
+        stain: Stain,
+    ) -> Result<Self, EngineError> {
+        let mut manifest = model.manifest.clone();
+        manifest.thresholds.mask = manifest.thresholds.mask_for(stain);
+        if manifest.task != Task::Anatomy {
+            return Err(ModelError::WrongTask {
+                model: manifest.name,
+                expected: Task::Anatomy.to_string(),
+                found: manifest.task.to_string(),
+            }
+            .into());
+        }
+        let session = load(engine, model, precision)?;
+        let mut network = Self {
+            session,
+            label: model.label(),
+            manifest,
+            crops: Vec::new(),
+            cutter: Cutter::default(),
+            reader: MapReader::default(),
+        };
+        let empty = Plane { data: vec![220; 64], width: 8, height: 8, left: 0, top: 0 };
+        network.draw(&empty, &[BoundingBox::from_corners(0.0, 0.0, 8.0, 8.0)], 8.0)?;
+        Ok(network)
+    }
+
+    /// What the model says about itself.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// `name@hash12`.
+    pub fn label(&self) -> &str {
+        &self.label
+    }
+
+    /// Whether crops that were cut for a model with this input serve this network, too.
+    pub(super) fn takes_crops_of(&self, other: &InputSpec) -> bool {
+        let own = &self.manifest.input;
+        let rule = |spec: &InputSpec| {
+            (
+                spec.channels,
+                spec.size,
+                spec.mean,
+                spec.std,
+                spec.polarity,
+                spec.pad,
+                spec.background,
+                spec.crop,
+                spec.mask,
+            )
+        };
+        rule(own) == rule(other) && other.doubt.is_none()
+    }
+
+    /// Draws the chromosomes of boxes on a plane, in order, in one batch; none where the network sees no chromosome. `median` is the
+    /// median diagonal of the boxes of their cell in pixels.
+    ///
+    /// # Errors
+    /// When the engine fails or gives another shape than the manifest says.
+    pub fn draw(
+        &mut self,
+        plane: &Plane,
+        boxes: &[BoundingBox],
+        median: f32,
+    ) -> Result<Vec<Option<DrawnChromosome>>, EngineError> {
+        let spec = &self.manifest.input;
+        let side = spec.size.unwrap_or(96);
+        let one = spec.channels * side * side;
+        let mut crops = std::mem::take(&mut self.crops);
+        crops.clear();
+        crops.resize(boxes.len() * one, 0.0);
+        for (bounds, crop) in boxes.iter().zip(crops.chunks_exact_mut(one)) {
+            self.cutter.cut(&Item { plane, bounds: *bounds, flipped: false }, median, side, spec, crop);
+        }
+        let drawn = self.draw_crops(&crops, boxes, median);
+        self.crops = crops;
+        drawn
+    }
+
+    /// The same with crops that have been cut already, one for each box.
+    ///
+    /// # Errors
+    /// As for [`draw`](Self::draw).
+    pub(super) fn draw_crops(
+        &mut self,
+        crops: &[f32],
+        boxes: &[BoundingBox],
+        median: f32,
+    ) -> Result<Vec<Option<DrawnChromosome>>, EngineError> {
+        if boxes.is_empty() {
+            return Ok(Vec::new());
+        }
+        let spec = &self.manifest.input;
+        let output = &self.manifest.output;
+        let side = spec.size.unwrap_or(96);
+        let shape = [boxes.len(), spec.channels, side, side];
+        let outputs = self.session.run(&[Input { name: &spec.tensor, shape: &shape, data: crops }])?;
+        let maps = outputs.iter().find(|(name, _)| *name == output.tensor).map(|(_, maps)| maps).ok_or_else(|| {
+            let names: Vec<&str> = outputs.iter().map(|(output, _)| output.as_str()).collect();
+            ModelError::MissingTensor {
+                model: self.manifest.name.clone(),
+                tensor: output.tensor.clone(),
+                found: names.join(", "),
+            }
+        })?;
+        let step = output.subpixel;
+        let expected = [boxes.len(), output.maps.len() * step * step, side / step, side / step];
+        if maps.shape != expected {
+            return Err(ModelError::WrongShape {
+                model: self.manifest.name.clone(),
+                tensor: output.tensor.clone(),
+                expected: format!("{expected:?}"),
+                found: format!("{:?}", maps.shape),
+            }
+            .into());
+        }
+        let one = maps.data.len() / boxes.len();
+        let thresholds = &self.manifest.thresholds;
+        let drawn = boxes.iter().zip(maps.data.chunks_exact(one)).map(|(bounds, logits)| {
+            self.reader.read(logits, side, step, &CropSquare::of(bounds, median, spec), thresholds)
+        });
+        Ok(drawn.collect())
+    }
+}
+
+/// Holes smaller than this share of the whole are noise.
+const SMALLEST_HOLE: f32 = 0.02;
+/// How far an outline may lie from the one that was drawn, in pixels of the frame.
+const OUTLINE_TOLERANCE: f32 = 0.25;
+/// Half the side of the square that a centromere must be the hottest of, in pixels of the crop.
+const PEAK_REACH: usize = 3;
+/// Half the side of the square whose heat places it.
+const PLACE_REACH: usize = 2;
+/// Beyond this logit a probability is 0 or 1.
+const SURE_LOGIT: f32 = 6.0;
+
+fn sigmoid(v: f32) -> f32 {
+    if v > SURE_LOGIT {
+        1.0
+    } else if v < -SURE_LOGIT {
+        0.0
+    } else {
+        1.0 / (1.0 + (-v).exp())
+    }
+}
+
+/// Reads the maps of one chromosome; keeps its buffers.
+#[derive(Default)]
+pub(super) struct MapReader {
+    map: Vec<f32>,
+    level: Vec<f32>,
+    contours: Contours,
+    rings: Vec<Vec<Point>>,
+}
+
+impl MapReader {
+    /// `logits` are the channels of one crop of `size` pixels a side: three maps, each as `step`² channels. None where no pixel
+    /// belongs to a chromosome.
+    pub fn read(
+        &mut self,
+        logits: &[f32],
+        size: usize,
+        step: usize,
+        square: &CropSquare,
+        thresholds: &Thresholds,
+    ) -> Option<DrawnChromosome> {
+        let one = size * size;
+        let [mask, heat, short] = [0, 1, 2].map(|k| &logits[k * one..(k + 1) * one]);
+        whole_map(mask, size, step, &mut self.map);
+        let cut = logit(thresholds.mask);
+        self.level.clear();
+        self.level.extend(self.map.iter().map(|v| v - cut));
+        self.rings.clear();
+        let rings = &mut self.rings;
+        let area = self.contours.trace(&self.level, size, |ring| rings.push(ring.to_vec()));
+        if area == 0 {
+            return None;
+        }
+        let score = self.expected_overlap(size);
+        let least = SMALLEST_HOLE * ring_area(&self.rings[0]);
+        let rings = self.rings.iter().filter(|ring| ring_area(ring) >= least);
+        let outline = Outline {
+            source: FoundBy::Network,
+            score,
+            rings: rings.map(|ring| outline_ring(ring, square, size)).filter(|ring| ring.len() >= 3).collect(),
+        };
+        if outline.rings.is_empty() {
+            return None;
+        }
+        let short_arm = self.short_arm(short, size, step, square);
+        whole_map(heat, size, step, &mut self.level);
+        let centromeres = self.centromeres(size, square, thresholds);
+        Some(DrawnChromosome { outline, centromeres, short_arm, centromere_weight: thresholds.way_centromere })
+    }
+
+    /// What mask and chromosome share over what both have, by the probabilities of the pixels.
+    fn expected_overlap(&self, size: usize) -> f32 {
+        let (mut shared, mut inside, mut outside) = (0.0, 0.0, 0.0);
+        for (i, v) in self.map.iter().enumerate() {
+            if self.contours.holds(i % size, i / size, size) {
+                shared += sigmoid(*v);
+                inside += 1.0;
+            } else if *v > -SURE_LOGIT {
+                outside += sigmoid(*v);
+            }
+        }
+        shared / (inside + outside)
+    }
+
+    /// From the middle of the half of the long arm to that of the short arm's; of bent ones, too.
+    fn short_arm(&self, logits: &[f32], size: usize, step: usize, square: &CropSquare) -> Point {
+        // A pixel of the channels is enough: the halves are large.
+        let side = size / step;
+        let (mut short, mut long) = ([0.0_f32; 3], [0.0_f32; 3]);
+        for i in 0..side * side {
+            let (x, y) = (i % side, i / side);
+            if !self.contours.holds(x * step, y * step, size) {
+                continue;
+            }
+            let mean = (0..step * step).map(|k| logits[k * side * side + i]).sum::<f32>() / (step * step) as f32;
+            let p = sigmoid(mean);
+            for (half, weight) in [(&mut short, p), (&mut long, 1.0 - p)] {
+                half[0] += weight * x as f32;
+                half[1] += weight * y as f32;
+                half[2] += weight;
+            }
+        }
+        let least = 0.02 * (short[2] + long[2]);
+        if short[2] <= least || long[2] <= least {
+            return [0.0, 0.0];
+        }
+        let scale = square.side / side as f32;
+        [0, 1].map(|axis| (short[axis] / short[2] - long[axis] / long[2]) * scale)
+    }
+
+    /// Places of the heat in `level`, the hottest first.
+    fn centromeres(&self, size: usize, square: &CropSquare, thresholds: &Thresholds) -> Vec<Centromere> {
+        let least = logit(thresholds.centromere);
+        let near = |i: usize, reach: usize| {
+            let (x, y) = (i % size, i / size);
+            let columns = x.saturating_sub(reach)..(x + reach + 1).min(size);
+            (y.saturating_sub(reach)..(y + reach + 1).min(size)).flat_map(move |y| columns.clone().map(move |x| (x, y)))
+        };
+        let heat = |x: usize, y: usize| self.level[y * size + x];
+        let mut found: Vec<(f32, Point)> = Vec::new();
+        for (i, value) in self.level.iter().enumerate().filter(|(_, value)| **value >= least) {
+            // Inside the drawn chromosome or a pixel from it, as the contract has it: by a probability of a half.
+            if near(i, PEAK_REACH).any(|(x, y)| heat(x, y) > *value)
+                || near(i, 1).all(|(x, y)| self.map[y * size + x] <= 0.0)
+            {
+                continue;
+            }
+            let mut sum = [0.0_f32; 3];
+            for (x, y) in near(i, PLACE_REACH) {
+                let weight = 1.0 / (1.0 + (-heat(x, y)).exp());
+                sum[0] += weight * (x as f32 + 0.5);
+                sum[1] += weight * (y as f32 + 0.5);
+                sum[2] += weight;
+            }
+            found.push((1.0 / (1.0 + (-value).exp()), [sum[0] / sum[2], sum[1] / sum[2]]));
+        }
+        found.sort_by(|a, b| b.0.total_cmp(&a.0));
+        let mut kept: Vec<(f32, Point)> = Vec::new();
+        for one in found {
+            let apart = |k: &(f32, Point)| (k.1[0] - one.1[0]).hypot(k.1[1] - one.1[1]) >= thresholds.centromere_apart;
+            if kept.iter().all(apart) {
+                kept.push(one);
+            }
+        }
+        kept.into_iter()
+            .map(|(score, at)| Centromere {
+                at: square.in_frame(at, size).map(to_tenths),
+                score,
+                source: FoundBy::Network,
+            })
+            .collect()
+    }
+}
+
+/// A map from its channels.
+fn whole_map(channels: &[f32], size: usize, step: usize, out: &mut Vec<f32>) {
+    let side = size / step;
+    out.clear();
+    out.resize(size * size, 0.0);
+    for (k, channel) in channels.chunks_exact(side * side).enumerate() {
+        let (row, column) = (k / step, k % step);
+        for (y, line) in channel.chunks_exact(side).enumerate() {
+            let target = &mut out[(y * step + row) * size..][..size];
+            target[column..].iter_mut().step_by(step).zip(line).for_each(|(value, logit)| *value = *logit);
+        }
+    }
+}
+
+/// A closed line of the crop in pixels of the frame, to a tenth, without corners that it does not need.
+fn outline_ring(ring: &[Point], square: &CropSquare, size: usize) -> Vec<Point> {
+    let mut closed: Vec<Point> = ring.iter().map(|p| square.in_frame(*p, size)).collect();
+    closed.extend(closed.first().copied());
+    let mut corners: Vec<Point> =
+        simplified(&closed, OUTLINE_TOLERANCE).into_iter().map(|p| p.map(to_tenths)).collect();
+    corners.pop();
+    corners.dedup();
+    corners
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use imaging::{Rect, fill_rings};
+
+    const SIZE: usize = 96;
+    const SQUARE: CropSquare = CropSquare { middle: [210.3, 148.8], side: 120.0 };
+
+    fn thresholds() -> Thresholds {
+        Thresholds { mask: 0.6, centromere: 0.3, centromere_apart: 3.0, ..Thresholds::default() }
+    }
+
+    /// Channels of three maps, each given by its logit at a place of the frame.
+    fn channels(maps: [&dyn Fn(f32, f32) -> f32; 3]) -> Vec<f32> {
+        let mut out = vec![0.0; 3 * SIZE * SIZE];
+        for (k, map) in maps.iter().enumerate() {
+            for i in 0..SIZE * SIZE {
+                let (x, y) = (i % SIZE, i / SIZE);
+                let [fx, fy] = SQUARE.in_frame([x as f32 + 0.5, y as f32 + 0.5], SIZE);
+                let channel = 4 * k + 2 * (y % 2) + x % 2;
+                out[channel * 48 * 48 + (y / 2) * 48 + x / 2] = map(fx, fy);
+            }
+        }
+        out
+    }
+
+    /// Logit of an upright bar from (200, 110) to (218, 190), steep at its edge.
+    fn bar(x: f32, y: f32) -> f32 {
+        3.0 * (9.0 - (x - 209.0).abs()).min(40.0 - (y - 150.0).abs())
+    }
+
+    fn spot(x: f32, y: f32, at: Point) -> f32 {
+        logit((-((x - at[0]).powi(2) + (y - at[1]).powi(2)) / (2.0 * 2.5 * 2.5)).exp().clamp(1e-4, 0.95))
+    }
+
+    fn read(maps: [&dyn Fn(f32, f32) -> f32; 3]) -> Option<DrawnChromosome> {
+        MapReader::default().read(&channels(maps), SIZE, 2, &SQUARE, &thresholds())
+    }
+
+    #[test]
+    fn what_was_drawn_comes_back_in_the_frame_to_half_a_pixel() {
+        let upper = |_: f32, y: f32| if y < 150.0 { 4.0 } else { -4.0 };
+        let drawn = read([&bar, &|x, y| spot(x, y, [209.0, 138.0]), &upper]).unwrap();
+        let b = drawn.outline.bounds().unwrap();
+        // At a probability of 0.6 the edge lies 0.135 pixels further in.
+        for (found, truth) in [(b.x, 200.1), (b.y, 110.1), (b.right(), 217.9), (b.bottom(), 189.9)] {
+            assert!((found - truth).abs() < 0.3, "{b:?}");
+        }
+        let mask = fill_rings(&drawn.outline.rings, Rect { left: 150, top: 90, right: 270, bottom: 210 });
+        assert_eq!(mask.iter().map(|m| usize::from(*m)).sum::<usize>(), 18 * 80);
+        assert!(drawn.outline.score > 0.9, "{}", drawn.outline.score);
+        let [centromere] = drawn.centromeres[..] else { panic!("{:?}", drawn.centromeres) };
+        assert!((centromere.at[0] - 209.0).abs() < 0.5 && (centromere.at[1] - 138.0).abs() < 0.5, "{centromere:?}");
+        assert!(centromere.score > 0.8);
+        // The halves' middles are 40 pixels apart, the short arm's above.
+        assert!(drawn.short_arm[0].abs() < 1.0 && (drawn.short_arm[1] + 38.0).abs() < 3.0, "{:?}", drawn.short_arm);
+    }
+
+    #[test]
+    fn two_centromeres_are_two_and_heat_beside_the_chromosome_is_none() {
+        let two = |x: f32, y: f32| spot(x, y, [209.0, 130.0]).max(spot(x, y, [209.0, 170.0]));
+        let drawn = read([&bar, &two, &|_, _| 0.0]).unwrap();
+        assert_eq!(drawn.centromeres.len(), 2);
+        assert!(drawn.short_arm[1].abs() < 0.5, "{:?}", drawn.short_arm);
+        let beside = read([&bar, &|x, y| spot(x, y, [240.0, 150.0]), &|_, _| 0.0]).unwrap();
+        assert!(beside.centromeres.is_empty());
+    }
+
+    #[test]
+    fn a_ring_has_a_hole_and_specks_beside_it_are_left_out() {
+        let ring = |x: f32, y: f32| {
+            let r = (x - 205.0).hypot(y - 150.0);
+            (3.0 * (6.0 - (r - 16.0).abs())).max(3.0 * (2.0 - (x - 250.0).hypot(y - 190.0)))
+        };
+        let drawn = read([&ring, &|_, _| -9.0, &|_, _| 0.0]).unwrap();
+        assert_eq!(drawn.outline.rings.len(), 2);
+        let truth = std::f32::consts::PI * (22.0_f32.powi(2) - 10.0_f32.powi(2));
+        assert!((drawn.outline.area() / truth - 1.0).abs() < 0.05, "{}", drawn.outline.area());
+        assert!(drawn.outline.bounds().unwrap().right() < 230.0);
+    }
+
+    #[test]
+    fn a_network_that_sees_nothing_draws_nothing() {
+        assert!(read([&|_, _| -5.0, &|_, _| 5.0, &|_, _| 0.0]).is_none());
+        // Above a half and below the threshold.
+        assert!(read([&|_, _| 0.2, &|_, _| 5.0, &|_, _| 0.0]).is_none());
+    }
+
+    #[test]
+    fn a_vague_mask_has_a_low_score() {
+        let vague = |x: f32, y: f32| bar(x, y).clamp(-0.5, 0.5);
+        assert!(read([&vague, &|_, _| -9.0, &|_, _| 0.0]).unwrap().outline.score < 0.3);
+    }
+}

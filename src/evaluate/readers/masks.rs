@@ -1,0 +1,130 @@
+//! What `simulate` writes, and the trainer's composed cells: pictures, `truth.jsonl` with a line a picture, masks in which a pixel holds the index
+//! of its chromosome and 1, or 65535 where two lie on one another.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    path::Path,
+};
+
+use serde::Deserialize;
+
+use super::{
+    super::dataset::{DataError, Field, Skipped, TruthBox},
+    CellTable,
+};
+use domain::{BoundingBox, ChromosomeClass, Point};
+
+/// Value of a mask where chromosomes overlap.
+pub const OVERLAP: u16 = u16::MAX;
+
+/// Whether a folder is laid out so.
+pub fn is_here(folder: &Path) -> bool {
+    folder.join("truth.jsonl").is_file() && folder.join("masks").is_dir()
+}
+
+/// A picture of truth.jsonl, as far as it is measured.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct TruePicture {
+    /// File of the picture.
+    pub image: String,
+    /// File of its mask.
+    pub mask: String,
+    /// Its stain by name; g-band where it is not given.
+    #[serde(default)]
+    stain: Option<String>,
+    /// Its cells.
+    cells: Vec<TrueCell>,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+struct TrueCell {
+    /// Person, where the picture is made of real ones.
+    #[serde(default)]
+    group: Option<String>,
+    chromosomes: Vec<TrueChromosome>,
+}
+
+/// A chromosome as it was drawn.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub struct TrueChromosome {
+    /// Its value in the mask, less 1.
+    pub index: u16,
+    /// Its box.
+    #[serde(rename = "box")]
+    pub bounds: BoundingBox,
+    /// Its class, where it has one.
+    #[serde(default)]
+    class: Option<String>,
+    /// Its middle line; empty where it is not known.
+    #[serde(default)]
+    pub axis: Vec<Point>,
+    /// Its centromeres; none where they are not known.
+    #[serde(default)]
+    pub centromeres: Option<Vec<Point>>,
+    /// The edge of the field cuts it.
+    #[serde(default)]
+    pub cut: bool,
+}
+
+impl TruePicture {
+    /// The chromosomes of all its cells.
+    pub fn chromosomes(&self) -> impl Iterator<Item = &TrueChromosome> {
+        self.cells.iter().flat_map(|cell| &cell.chromosomes)
+    }
+}
+
+/// The pictures of a folder. A line that cannot be read is listed.
+///
+/// # Errors
+/// When `truth.jsonl` cannot be read at all.
+pub fn pictures(folder: &Path, skipped: &mut Vec<Skipped>) -> Result<Vec<TruePicture>, DataError> {
+    let path = folder.join("truth.jsonl");
+    let wrong = |error: std::io::Error| DataError::Table { path: path.clone(), reason: error.to_string() };
+    let mut found = Vec::new();
+    for (number, line) in BufReader::new(fs::File::open(&path).map_err(wrong)?).lines().enumerate() {
+        match serde_json::from_str(&line.map_err(wrong)?) {
+            Ok(picture) => found.push(picture),
+            Err(error) => {
+                let item = format!("truth.jsonl:{}", number + 1);
+                skipped.push(Skipped { item, reason: format!("{error}: left out") });
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// The fields of a folder; stains go to the table of cells, where one of the set may be asked for.
+pub fn read(folder: &Path, cells: &mut CellTable, skipped: &mut Vec<Skipped>) -> Result<Vec<Field>, DataError> {
+    let mut fields = Vec::new();
+    for picture in pictures(folder, skipped)? {
+        let truth = picture.chromosomes().map(|c| TruthBox {
+            bounds: c.bounds,
+            class: c.class.as_deref().and_then(|class| class.parse::<ChromosomeClass>().ok()),
+        });
+        let group = picture.cells.iter().find_map(|cell| cell.group.clone());
+        fields.push(Field {
+            name: picture.image.clone(),
+            path: folder.join(&picture.image),
+            patient: group.unwrap_or_else(|| picture.image.clone()),
+            truth: truth.collect(),
+        });
+        if let Some(stain) = picture.stain {
+            cells.entry(picture.image).or_default().insert("stain".to_owned(), stain);
+        }
+    }
+    Ok(fields)
+}
+
+/// A mask: its values, width and height.
+///
+/// # Errors
+/// In words, when it is no picture of 16 bits a pixel.
+pub fn labels(folder: &Path, picture: &TruePicture) -> Result<(Vec<u16>, usize, usize), String> {
+    let mask = image::open(folder.join(&picture.mask)).map_err(|error| format!("{}: {error}", picture.mask))?;
+    let image::DynamicImage::ImageLuma16(mask) = mask else {
+        return Err(format!("{}: expected 16 bits a pixel in grey", picture.mask));
+    };
+    let (width, height) = (mask.width() as usize, mask.height() as usize);
+    Ok((mask.into_raw(), width, height))
+}
