@@ -62,11 +62,13 @@ fn likeness(a: &Cell, b: &Cell) -> f32 {
     if fewest < MIN_COMMON_BOXES || !either_cut && most - fewest > most / 4 {
         return 0.0;
     }
-    // The largest boxes are the safest to recognise; each pair of them proposes a shift.
+    // The largest boxes are the safest to recognise; each pair of them proposes a shift. Of a cell that is cut some of
+    // them may lie outside.
+    let looked_at = if either_cut { 12 } else { 4 };
     let largest = |boxes: &[BoundingBox]| -> Vec<BoundingBox> {
         let mut sorted = boxes.to_vec();
         sorted.sort_by(|p, q| q.area().total_cmp(&p.area()));
-        sorted.truncate(4);
+        sorted.truncate(looked_at);
         sorted
     };
     let centre = |r: &BoundingBox| (r.x + r.width / 2.0, r.y + r.height / 2.0);
