@@ -16,6 +16,8 @@ const LIKE_ANYWHERE: f32 = 0.85;
 const MIN_COMMON_BOXES: usize = 15;
 /// Largest boxes of each cell that propose a shift.
 const PROPOSING: usize = 4;
+/// The same where a frame cuts one of the cells: some of them may lie outside.
+const PROPOSING_WHERE_CUT: usize = 12;
 
 /// Cells that a new one is compared with box by box: the latest that repeat no other. A usual case has fewer.
 const COMPARED: usize = 200;
@@ -50,7 +52,7 @@ impl Shape {
         let mut boxes: Vec<BoundingBox> = cell.chromosomes.iter().map(|c| <[f32; 4]>::from(c.bounds).into()).collect();
         let mut largest = boxes.clone();
         largest.sort_by(|p, q| q.area().total_cmp(&p.area()));
-        largest.truncate(LANDMARKS);
+        largest.truncate(PROPOSING_WHERE_CUT);
         boxes.sort_by(|p, q| p.x.total_cmp(&q.x));
         let Captured { um_per_px, stage_um, size, .. } = cell.captured;
         let cut = cell.frame_edge.map_or(0, |edge| edge.cut);
@@ -83,7 +85,7 @@ impl Shape {
             let step = |d: f32| (d / LANDMARK_STEP).floor() as i32;
             (step(distance - slack), step(distance + slack))
         };
-        let centres: Vec<(f32, f32)> = self.largest.iter().map(centre).collect();
+        let centres: Vec<(f32, f32)> = self.largest.iter().take(LANDMARKS).map(centre).collect();
         for i in 0..centres.len() {
             for j in i + 1..centres.len() {
                 for k in j + 1..centres.len() {
@@ -289,7 +291,8 @@ fn are_alike(a: &Shape, b: &Shape, wanted: f32) -> bool {
     let needed = (0..=all).find(|n| *n as f32 / all as f32 >= wanted).unwrap_or(all);
     let Some(may_miss) = b.boxes.len().checked_sub(needed) else { return false };
     // Each pair of the largest boxes proposes a shift.
-    let pairs = a.largest.iter().take(PROPOSING).flat_map(|p| b.largest.iter().take(PROPOSING).map(move |q| (p, q)));
+    let proposing = if either_cut { PROPOSING_WHERE_CUT } else { PROPOSING };
+    let pairs = a.largest.iter().take(proposing).flat_map(|p| b.largest.iter().take(proposing).map(move |q| (p, q)));
     for (p, q) in pairs {
         let (pc, qc) = (centre(p), centre(q));
         let (dx, dy) = (pc.0 - qc.0, pc.1 - qc.1);
@@ -379,8 +382,9 @@ mod tests {
             return false;
         }
         let mut best = 0;
-        for p in a.largest.iter().take(4) {
-            for q in b.largest.iter().take(4) {
+        let looked_at = if either_cut { 12 } else { 4 };
+        for p in a.largest.iter().take(looked_at) {
+            for q in b.largest.iter().take(looked_at) {
                 let (dx, dy) = (centre(p).0 - centre(q).0, centre(p).1 - centre(q).1);
                 let moved = |r: &BoundingBox| BoundingBox { x: r.x + dx, y: r.y + dy, ..*r };
                 if p.iou(&moved(q)) >= 0.7 {

@@ -22,11 +22,11 @@ const OUTLINE_WIDTHS: f32 = 0.12;
 /// tip of a chromosome that only touches the edge fades.
 const LEAST_DARKNESS: (f32, f32) = (0.5, 0.7);
 /// The same of a piece that no box holds.
-const LEAST_DARKNESS_OF_PIECE: f32 = 0.7;
+const LEAST_DARKNESS_OF_PIECE: (f32, f32) = (0.9, 0.8);
 /// Length of a stretch in widths of a chromosome: shorter ones are dirt, longer ones nuclei.
 const LENGTH_WIDTHS: std::ops::RangeInclusive<f32> = 0.3..=8.0;
-/// Length at which a piece that no box holds is more likely a nucleus.
-const MOST_LENGTH_OF_PIECE: f32 = 2.7;
+/// Length of a piece that no box holds: a longer one is more likely a nucleus.
+const LENGTH_WIDTHS_OF_PIECE: std::ops::RangeInclusive<f32> = 0.7..=1.9;
 /// A chromosome is thin along the edge or across it: the lesser of length and depth, in widths.
 const MOST_NARROW: f32 = 1.7;
 /// Area of a piece at most, in chromosomes of 4.5 squares of the width.
@@ -132,8 +132,10 @@ fn is_piece(stretch: &EdgeStretch, spread: &[BoundingBox], width: f32, columns: 
         let apart = |low: f32, high: f32, low2: f32, high2: f32| (low - high2).max(low2 - high).max(0.0);
         apart(b.x, b.right(), place.x, place.right()).max(apart(b.y, b.bottom(), place.y, place.bottom()))
     };
-    stretch.outermost >= LEAST_DARKNESS_OF_PIECE
-        && stretch.length() as f32 <= MOST_LENGTH_OF_PIECE * width
+    let (least, of_inner) = LEAST_DARKNESS_OF_PIECE;
+    stretch.outermost >= least
+        && stretch.outermost >= of_inner * stretch.inner
+        && LENGTH_WIDTHS_OF_PIECE.contains(&(stretch.length() as f32 / width))
         && stretch.area as f32 <= MOST_AREA_OF_PIECE * 4.5 * width * width
         && spread.iter().any(|b| gap(b) <= REACH_WIDTHS * width)
 }

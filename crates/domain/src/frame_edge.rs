@@ -14,6 +14,9 @@ pub struct FrameEdge {
     pub pieces: u32,
 }
 
+/// A spread reaches the edge where a larger share of its outline lies on it: a tight crop of a whole one has less.
+const REACHED_OUTLINE: f32 = 0.08;
+
 impl FrameEdge {
     /// The edge cuts at least one chromosome: the cell is not whole.
     pub fn is_cut(&self) -> bool {
@@ -22,7 +25,7 @@ impl FrameEdge {
 
     /// The spread reaches the edge, so that a chromosome that is not seen may lie outside.
     pub fn is_reached(&self) -> bool {
-        self.cut > 0 || self.pieces > 0 || self.outline > 0.0
+        self.cut > 0 || self.pieces > 0 || self.outline > REACHED_OUTLINE
     }
 
     /// Of two parts of one spread: the larger share, and what both cut.

@@ -161,7 +161,7 @@ fn a_cell_that_the_frame_cuts_is_not_assessable_and_lacks_nothing() {
 #[test]
 fn a_spread_that_reaches_the_edge_may_be_normal_but_lacks_nothing() {
     let settings = KaryotypeSettings::default();
-    for edge in [FrameEdge { outline: 0.05, ..FrameEdge::default() }, FrameEdge { pieces: 1, ..FrameEdge::default() }] {
+    for edge in [FrameEdge { outline: 0.1, ..FrameEdge::default() }, FrameEdge { pieces: 1, ..FrameEdge::default() }] {
         let whole = at_edge(&[], edge, &settings);
         assert_eq!((whole.karyotype.verdict, whole.doubts.len()), (Verdict::Normal, 0));
         let gained = at_edge(&[("21", 3)], edge, &settings);
@@ -180,7 +180,7 @@ fn a_spread_that_reaches_the_edge_may_be_normal_but_lacks_nothing() {
         recount(&mut lacking, &settings);
         assert_eq!((lacking.karyotype.verdict, lacking.doubts.len()), (Verdict::Normal, 0));
     }
-    let away = at_edge(&[("18", 1)], FrameEdge::default(), &settings);
+    let away = at_edge(&[("18", 1)], FrameEdge { outline: 0.05, ..FrameEdge::default() }, &settings);
     assert_eq!(away.karyotype.iscn.as_deref(), Some("45,XX,-18"));
 }
 
