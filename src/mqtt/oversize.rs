@@ -3,17 +3,23 @@
 //! An MQTT 3.1.1 broker names no limit: it closes the connection on a packet that is too large, and on the next one
 //! again. What was on its way when a connection ended is therefore sent alone on the next; a message that was the first
 //! unanswered one of four connections in a row, the last time alone and soon after it went, and larger than anything
-//! this broker has taken, is what the broker does not take. A bad link that breaks at one message in five looks like
-//! that once in a few hundred messages: the verdict is reconsidered ([`super::publisher`]).
+//! this broker has taken, is what the broker does not take. A link that breaks at random looks like that now and then:
+//! each connection that was lately lost otherwise asks for four more, and the verdict is reconsidered
+//! ([`super::publisher`]).
 
-use std::{collections::HashSet, time::Duration};
+use std::{
+    collections::{HashSet, VecDeque},
+    time::{Duration, Instant},
+};
 
 use super::publisher::Sent;
 
 /// A broker that does not take a packet closes the connection at once.
 const CLOSES_WITHIN: Duration = Duration::from_secs(5);
 /// Connections that one message may end.
-const LOSSES: u32 = 4;
+const LOSSES: usize = 4;
+/// So long a connection that was lost without that message speaks against it.
+const SPEAKS_FOR: Duration = Duration::from_secs(600);
 
 /// What a message on its way is known by: what it stands for, and its topic.
 type Key = (Sent, String);
@@ -22,7 +28,9 @@ type Key = (Sent, String);
 #[derive(Debug, Default)]
 pub(super) struct OversizeSearch {
     /// First unanswered message of the connection that was lost last, and how many connections in a row it ended.
-    first: Option<(Key, u32)>,
+    first: Option<(Key, usize)>,
+    /// When connections were lost in another way, or on another message.
+    otherwise: VecDeque<Instant>,
     /// On their way when a connection ended and not acknowledged since.
     suspects: HashSet<Key>,
     /// Largest packet that was acknowledged.
@@ -61,11 +69,26 @@ impl OversizeSearch {
     ) -> Option<usize> {
         let in_flight: Vec<_> = in_flight.map(|(sent, topic, size)| ((sent, topic.to_owned()), size)).collect();
         self.suspects.extend(in_flight.iter().map(|(key, _)| key.clone()));
+        let now = Instant::now();
+        while self.otherwise.front().is_some_and(|lost| now.saturating_duration_since(*lost) > SPEAKS_FOR) {
+            self.otherwise.pop_front();
+        }
         let before = self.first.take();
-        let (key, size) = in_flight.first().filter(|_| waited <= CLOSES_WITHIN)?;
-        let losses = 1 + before.filter(|(before, _)| before == key).map_or(0, |(_, losses)| losses);
+        let Some((key, size)) = in_flight.first().filter(|_| waited <= CLOSES_WITHIN) else {
+            self.otherwise.push_back(now);
+            return None;
+        };
+        let losses = match before {
+            Some((before, losses)) if before == *key => losses + 1,
+            Some(_) => {
+                self.otherwise.push_back(now);
+                1
+            }
+            None => 1,
+        };
         self.first = Some((key.clone(), losses));
-        (losses >= LOSSES && in_flight.len() == 1 && *size > self.taken).then_some(*size)
+        let needed = LOSSES * (1 + self.otherwise.len());
+        (losses >= needed && in_flight.len() == 1 && *size > self.taken).then_some(*size)
     }
 }
 
@@ -91,6 +114,16 @@ mod tests {
         assert_eq!(search.lost([(row(2), "cell", 9000)].into_iter(), SOON), Some(9000));
         search.acknowledged(row(3), "cell", 400);
         assert!(search.may_send(row(5), "cell", [(row(4), "cell")].into_iter()), "the others go as before");
+    }
+
+    #[test]
+    fn a_link_that_also_breaks_otherwise_is_given_more_tries() {
+        let mut search = OversizeSearch::default();
+        assert_eq!(search.lost([].into_iter(), SOON), None, "nothing was on its way");
+        for _ in 1..2 * LOSSES {
+            assert_eq!(search.lost([(row(2), "cell", 9000)].into_iter(), SOON), None);
+        }
+        assert_eq!(search.lost([(row(2), "cell", 9000)].into_iter(), SOON), Some(9000), "this often is no chance");
     }
 
     #[test]
