@@ -10,7 +10,11 @@ use tiff::{
 };
 
 use super::{
-    FileError, Page, PageFacts, buffer, check_size, finish, finish_deep, imagej::ImageJ, micromanager, ome::Ome,
+    FileError, Page, PageFacts, buffer, check_size, finish, finish_deep,
+    imagej::ImageJ,
+    lzw::{self, PageLayout},
+    micromanager,
+    ome::Ome,
     overlay::Overlay,
 };
 use domain::frame::{PixelBuffer, PixelFormat, Pixels};
@@ -51,7 +55,7 @@ pub(super) struct TiffFile {
     imagej: Option<ImageJ>,
 }
 
-fn broken(error: tiff::TiffError) -> FileError {
+pub(super) fn broken(error: tiff::TiffError) -> FileError {
     match error {
         tiff::TiffError::UnsupportedError(what) => FileError::Unsupported(format!("TIFF: {what}")),
         tiff::TiffError::IoError(error) => FileError::from_read(error, "broken TIFF"),
@@ -233,9 +237,13 @@ impl TiffFile {
         let planar = self.decoder.find_tag_unsigned::<u16>(Tag::PlanarConfiguration).map_err(broken)?
             == Some(PlanarConfiguration::Planar.to_u16());
         let mut result = DecodingResult::U8(Vec::new());
-        self.decoder.read_image_to_buffer(&mut result).map_err(broken)?;
         let white_is_zero = photometric == PhotometricInterpretation::WhiteIsZero.to_u16();
         let samples = usize::from(color.num_samples());
+        if let Err(error) = self.decoder.read_image_to_buffer(&mut result) {
+            let deep = color.bit_depth() == 16;
+            let page = PageLayout { width, height, samples, planar, deep, white_is_zero };
+            result = self.lzw(page, &error)?.ok_or_else(|| broken(error))?;
+        }
         let at = Layout { width, height, samples, planar };
         match (color, result) {
             (
@@ -276,6 +284,16 @@ impl TiffFile {
             }
             _ => Err(FileError::Unsupported(format!("TIFF with pixels of type {color:?} is not supported"))),
         }
+    }
+
+    /// The samples of an LZW page whose end the library has not found; none of other pages.
+    fn lzw(&mut self, page: PageLayout, error: &tiff::TiffError) -> Result<Option<DecodingResult>, FileError> {
+        let is_end = matches!(error, tiff::TiffError::IoError(e) if e.kind() == std::io::ErrorKind::UnexpectedEof);
+        let compression: u16 = self.decoder.find_tag_unsigned(Tag::Compression).ok().flatten().unwrap_or(1);
+        if !is_end || compression != CompressionMethod::LZW.to_u16() {
+            return Ok(None);
+        }
+        lzw::read(&mut self.decoder, page, MAX_DECODED_BYTES)
     }
 
     /// Samples that are no unsigned whole numbers of 8 or 16 bits, in true words.
