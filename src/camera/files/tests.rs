@@ -160,7 +160,7 @@ fn padded_tiles_of_lzw_are_read_to_their_end() {
         };
         let whole = tiled_lzw(67, 53, pixel);
         let mut file = ImageFile::from_bytes(whole).expect("a TIFF");
-        let page = file.read(0, |bytes| Some(PixelBuffer::unpooled(bytes))).unwrap_or_else(|e| panic!("{seed}: {e}"));
+        let page = file.read(0, unpooled).unwrap_or_else(|e| panic!("{seed}: {e}"));
         let domain::frame::PixelView::Mono8(samples) = page.pixels.view() else { panic!("8 bits of grey") };
         let expected: Vec<u8> = (0..53).flat_map(|y| (0..67).map(move |x| pixel(x, y))).collect();
         assert_eq!(samples, expected, "{seed}");
@@ -175,6 +175,6 @@ fn lzw_tiles_that_are_cut_are_broken() {
     let last = u32::from_le_bytes(cut[counts + 12..counts + 16].try_into().expect("four bytes")) / 2;
     cut[counts + 12..counts + 16].copy_from_slice(&last.to_le_bytes());
     let mut file = ImageFile::from_bytes(cut).expect("a TIFF");
-    let error = file.read(0, |bytes| Some(PixelBuffer::unpooled(bytes))).expect_err("it is cut");
+    let error = file.read(0, unpooled).expect_err("it is cut");
     assert_eq!(error.reason(), crate::station::RejectReason::Unreadable, "{error}");
 }

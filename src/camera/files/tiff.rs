@@ -339,7 +339,10 @@ impl TiffFile {
         let mut result = DecodingResult::U8(Vec::new());
         let read = self.decoder.seek_to_image(ifd).and_then(|()| self.decoder.read_image_to_buffer(&mut result));
         self.decoder.inner().clear();
-        read.map_err(broken)?;
+        if let Err(error) = read {
+            let page = PageLayout { width, height, samples: 1, planar: false, deep: false, white_is_zero: false };
+            result = self.lzw(page, &error)?.ok_or_else(|| broken(error))?;
+        }
         let DecodingResult::U8(indices) = result else {
             return Err(FileError::Unsupported("TIFF with a palette of more than 8 bits".into()));
         };
