@@ -54,6 +54,19 @@ def files(folder):
         shape = {"rowsperstrip": 10} if layout == "strips" else {"tile": (32, 48)}
         name = f"grey{bits}-{compression}-{'predictor-' if predictor else ''}{layout}"
         write(name, smooth(bits), photometric="minisblack", compression=compression, predictor=predictor, **shape)
+    # Whether the last codes of a tile meet the end of its bytes depends on what it shows.
+    for number in range(12):
+        tile = {"compression": "lzw", "tile": (32, 48)}
+        write(f"lzw-tiles-grey8-{number}", smooth(8), photometric="minisblack", **tile)
+        write(f"lzw-tiles-grey16-{number}", smooth(16), photometric="minisblack", byteorder="<>"[number % 2], **tile)
+        write(f"lzw-tiles-rgb8-{number}", smooth(8, 3), photometric="rgb", predictor=number % 2 == 0, **tile)
+        planes = smooth(8, 3)
+        write(
+            f"lzw-tiles-planes-{number}", np.moveaxis(planes, -1, 0), [planes], photometric="rgb",
+            planarconfig="separate", **tile,
+        )
+        white = smooth(8)
+        write(f"lzw-tiles-white-is-zero-{number}", white, [255 - white], photometric="miniswhite", **tile)
     for order, bits in itertools.product("<>", (8, 16)):
         write(f"order-{'little' if order == '<' else 'big'}-{bits}", smooth(bits), photometric="minisblack", byteorder=order)
     write("bigtiff", smooth(16), photometric="minisblack", bigtiff=True)
@@ -70,6 +83,8 @@ def files(folder):
         )
     ramp = np.repeat((np.arange(256, dtype=np.uint16) * 257)[None], 3, axis=0)
     write("palette-grey", smooth(8), photometric="palette", colormap=ramp)
+    for number in range(4):
+        write(f"lzw-tiles-palette-{number}", smooth(8), photometric="palette", colormap=ramp, compression="lzw", tile=(32, 48))
     pair = np.stack([smooth(8), smooth(8)[::-1]])
     write("two-pages", pair, list(pair), photometric="minisblack")
     data = np.stack([smooth(16), smooth(16)[::-1], smooth(16)[:, ::-1]])

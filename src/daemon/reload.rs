@@ -82,7 +82,7 @@ fn changed(before: &Config, after: &Config) -> (Vec<String>, Vec<String>) {
 
 fn is_live(key: &str) -> bool {
     let is_below = |table: &&str| key.strip_prefix(*table).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
-    LIVE.iter().any(|live| is_below(&live)) && !FIXED.contains(&key)
+    LIVE.iter().any(is_below) && !FIXED.contains(&key)
 }
 
 /// Every value by its path; lists are values.

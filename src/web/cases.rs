@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{App, blocking, problem::Problem};
+use super::{App, blocking, problem::Problem, server::now};
 use crate::{case::report::Report, store::CaseRecord};
 
 /// A case as the store keeps it.
@@ -19,8 +19,8 @@ use crate::{case::report::Report, store::CaseRecord};
 pub struct CaseView {
     /// Its id.
     pub case: String,
-    /// When its first cell or document came, RFC 3339.
-    pub opened: String,
+    /// When its first cell or document came, RFC 3339; null while a case that takes cells has none.
+    pub opened: Option<String>,
     /// When it was closed.
     pub closed: Option<String>,
     /// Cells in the store.
@@ -44,7 +44,7 @@ impl From<CaseRecord> for CaseView {
         // Subject data stay in the store: only what a dose needs, and never in an answer that a page may show.
         Self {
             case: record.id,
-            opened: record.opened,
+            opened: Some(record.opened),
             closed: record.closed,
             stored_cells: record.cells,
             state: read(record.state),
@@ -70,7 +70,9 @@ pub async fn cases(State(app): State<App>) -> Result<Json<Cases>, Problem> {
 async fn find(app: &App, id: &str) -> Result<CaseView, Problem> {
     let name = id.to_owned();
     let record = app.read(move |store| store.case(&name)).await?;
-    record.map(CaseView::from).ok_or_else(|| no_such_case(id))
+    let takes_cells = || app.parts.health.state(now()).case.as_deref() == Some(id);
+    let empty = || CaseView { case: id.into(), opened: None, closed: None, stored_cells: 0, state: None, dose: None };
+    record.map(CaseView::from).or_else(|| takes_cells().then(empty)).ok_or_else(|| no_such_case(id))
 }
 
 fn no_such_case(id: &str) -> Problem {

@@ -547,3 +547,17 @@ fn names_are_bounded_over_http() {
     let answer = post(&server, "/api/v1/commands/case", &json!({ "name": "stop" }));
     assert_eq!(answer.status, 400, "{}", answer.text());
 }
+
+#[test]
+fn a_case_that_takes_cells_is_there_before_its_first_one() {
+    let server = PageServer::start();
+    assert_eq!(get(&server, "/api/v1/cases/K-9").status, 404);
+    server.health.set_case(Some("K-9".into()), None);
+    let case = get(&server, "/api/v1/cases/K-9");
+    assert_eq!(case.status, 200, "{}", case.text());
+    assert_eq!(
+        case.json(),
+        json!({ "case": "K-9", "opened": null, "closed": null, "stored_cells": 0, "state": null, "dose": null })
+    );
+    assert_eq!(get(&server, "/api/v1/cases/K-8").status, 404);
+}

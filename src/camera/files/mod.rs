@@ -1,6 +1,7 @@
 //! Image files: PNG, JPEG, BMP, WebP, and TIFF with several pages, 16 bits and OME-TIFF's metadata.
 
 mod imagej;
+mod lzw;
 mod micromanager;
 mod ome;
 mod overlay;

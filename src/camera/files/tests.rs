@@ -121,3 +121,83 @@ proptest::proptest! {
         }
     }
 }
+
+/// A grey TIFF of LZW tiles that reach beyond the picture on the right and below.
+fn tiled_lzw(width: usize, height: usize, pixel: impl Fn(usize, usize) -> u8) -> Vec<u8> {
+    const TILE: [usize; 2] = [48, 32];
+    let mut bytes = b"II*\0\0\0\0\0".to_vec();
+    let (mut offsets, mut counts) = (Vec::new(), Vec::new());
+    for y in (0..height).step_by(TILE[1]) {
+        for x in (0..width).step_by(TILE[0]) {
+            let inside = |x: usize, y: usize| if x < width && y < height { pixel(x, y) } else { 0 };
+            let tile: Vec<u8> = (y..y + TILE[1])
+                .flat_map(|y| (x..x + TILE[0]).map(move |x| (x, y)))
+                .map(|(x, y)| inside(x, y))
+                .collect();
+            let mut encoder = weezl::encode::Encoder::with_tiff_size_switch(weezl::BitOrder::Msb, 8);
+            let packed = encoder.encode(&tile).expect("it is packed");
+            offsets.push(bytes.len() as u32);
+            counts.push(packed.len() as u32);
+            bytes.extend(packed);
+        }
+    }
+    let list = |bytes: &mut Vec<u8>, values: &[u32]| {
+        let at = bytes.len() as u32;
+        bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+        at
+    };
+    let tiles = offsets.len() as u32;
+    let (offsets, counts) = (list(&mut bytes, &offsets), list(&mut bytes, &counts));
+    let directory = bytes.len() as u32;
+    bytes[4..8].copy_from_slice(&directory.to_le_bytes());
+    let entries: [(u16, u16, u32, u32); 10] = [
+        (256, 4, 1, width as u32),
+        (257, 4, 1, height as u32),
+        (258, 3, 1, 8),
+        (259, 3, 1, 5),
+        (262, 3, 1, 1),
+        (277, 3, 1, 1),
+        (322, 3, 1, TILE[0] as u32),
+        (323, 3, 1, TILE[1] as u32),
+        (324, 4, tiles, offsets),
+        (325, 4, tiles, counts),
+    ];
+    bytes.extend((entries.len() as u16).to_le_bytes());
+    for (tag, kind, count, value) in entries {
+        bytes.extend(tag.to_le_bytes());
+        bytes.extend(kind.to_le_bytes());
+        bytes.extend(count.to_le_bytes());
+        bytes.extend(value.to_le_bytes());
+    }
+    bytes.extend([0; 4]);
+    bytes
+}
+
+#[test]
+fn padded_tiles_of_lzw_are_read_to_their_end() {
+    for seed in 0..24_usize {
+        // Smooth with some noise, as a micrograph is.
+        let pixel = |x: usize, y: usize| {
+            let noise = (x * 7919 + y * 104_729 + seed * 1_299_709) ^ (x * y + seed);
+            (100 + x + y / 2 + noise % 16) as u8
+        };
+        let whole = tiled_lzw(67, 53, pixel);
+        let mut file = ImageFile::from_bytes(whole).expect("a TIFF");
+        let page = file.read(0, unpooled).unwrap_or_else(|e| panic!("{seed}: {e}"));
+        let domain::frame::PixelView::Mono8(samples) = page.pixels.view() else { panic!("8 bits of grey") };
+        let expected: Vec<u8> = (0..53).flat_map(|y| (0..67).map(move |x| pixel(x, y))).collect();
+        assert_eq!(samples, expected, "{seed}");
+    }
+}
+
+#[test]
+fn lzw_tiles_that_are_cut_are_broken() {
+    let mut cut = tiled_lzw(67, 53, |x, y| (x * y) as u8);
+    // The last tile loses its codes, not its place.
+    let counts = cut.len() - (2 + 10 * 12 + 4) - 16;
+    let last = u32::from_le_bytes(cut[counts + 12..counts + 16].try_into().expect("four bytes")) / 2;
+    cut[counts + 12..counts + 16].copy_from_slice(&last.to_le_bytes());
+    let mut file = ImageFile::from_bytes(cut).expect("a TIFF");
+    let error = file.read(0, unpooled).expect_err("it is cut");
+    assert_eq!(error.reason(), crate::station::RejectReason::Unreadable, "{error}");
+}

@@ -10,8 +10,12 @@ use tiff::{
 };
 
 use super::{
-    FileError, Page, PageFacts, buffer, check_memory, check_size, finish, finish_deep, imagej::ImageJ, micromanager,
-    ome::Ome, overlay::Overlay,
+    FileError, Page, PageFacts, buffer, check_memory, check_size, finish, finish_deep,
+    imagej::ImageJ,
+    lzw::{self, PageLayout},
+    micromanager,
+    ome::Ome,
+    overlay::Overlay,
 };
 use domain::frame::{PixelBuffer, PixelFormat, Pixels};
 
@@ -51,7 +55,7 @@ pub(super) struct TiffFile {
     imagej: Option<ImageJ>,
 }
 
-fn broken(error: tiff::TiffError) -> FileError {
+pub(super) fn broken(error: tiff::TiffError) -> FileError {
     match error {
         tiff::TiffError::UnsupportedError(what) => FileError::Unsupported(format!("TIFF: {what}")),
         tiff::TiffError::IoError(error) => FileError::from_read(error, "broken TIFF"),
@@ -256,7 +260,11 @@ impl TiffFile {
         check_memory(width, height, bytes, most)?;
         let mut pixels = buffer(take, format, width, height)?;
         let mut result = DecodingResult::U8(Vec::new());
-        self.decoder.read_image_to_buffer(&mut result).map_err(broken)?;
+        if let Err(error) = self.decoder.read_image_to_buffer(&mut result) {
+            let deep = color.bit_depth() == 16;
+            let page = PageLayout { width, height, samples, planar, deep, white_is_zero };
+            result = self.lzw(page, &error)?.ok_or_else(|| broken(error))?;
+        }
         match (color, result) {
             (ColorType::RGB(8) | ColorType::RGBA(8), DecodingResult::U8(from)) => {
                 at.colour(&from, |i, rgb| pixels.bytes_mut()[3 * i..3 * i + 3].copy_from_slice(&rgb))?;
@@ -285,6 +293,16 @@ impl TiffFile {
             }
             _ => Err(unsupported(color)),
         }
+    }
+
+    /// The samples of an LZW page whose end the library has not found; none of other pages.
+    fn lzw(&mut self, page: PageLayout, error: &tiff::TiffError) -> Result<Option<DecodingResult>, FileError> {
+        let is_end = matches!(error, tiff::TiffError::IoError(e) if e.kind() == std::io::ErrorKind::UnexpectedEof);
+        let compression: u16 = self.decoder.find_tag_unsigned(Tag::Compression).ok().flatten().unwrap_or(1);
+        if !is_end || compression != CompressionMethod::LZW.to_u16() {
+            return Ok(None);
+        }
+        lzw::read(&mut self.decoder, page, MAX_DECODED_BYTES)
     }
 
     /// Samples that are no unsigned whole numbers of 8 or 16 bits, in true words.
@@ -332,7 +350,10 @@ impl TiffFile {
         let mut result = DecodingResult::U8(Vec::new());
         let read = self.decoder.seek_to_image(ifd).and_then(|()| self.decoder.read_image_to_buffer(&mut result));
         self.decoder.inner().clear();
-        read.map_err(broken)?;
+        if let Err(error) = read {
+            let page = PageLayout { width, height, samples: 1, planar: false, deep: false, white_is_zero: false };
+            result = self.lzw(page, &error)?.ok_or_else(|| broken(error))?;
+        }
         let DecodingResult::U8(indices) = result else {
             return Err(FileError::Unsupported("TIFF with a palette of more than 8 bits".into()));
         };

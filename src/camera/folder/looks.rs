@@ -82,12 +82,13 @@ impl Looks {
     /// Takes a notice of a file that has this stamp now.
     pub fn notice(&mut self, path: &Path, stamp: FileStamp, notice: Notice, now: Instant) {
         let settle = self.settle;
+        let is_new = !self.files.contains_key(path);
         let look =
             self.files.entry(path.to_owned()).or_insert(Look { stamp, since: now, wait: settle, is_queued: false });
         let wait = match notice {
             Notice::Gone => return self.forget(path),
             // A writer has made it and not yet written to it.
-            Notice::Changed if stamp.bytes == 0 => Some(HELD_OPEN),
+            Notice::Changed if is_new && stamp.bytes == 0 => Some(HELD_OPEN),
             Notice::Changed => None,
             Notice::Written => Some(HELD_OPEN),
             Notice::Closed => Some(CLOSED.min(settle)),

@@ -29,7 +29,7 @@ export async function use(id) {
     const { state, dose } = await api(`cases/${encodeURIComponent(current)}`);
     draw(state, dose);
   } catch (error) {
-    byId("case-body").replaceChildren(h("p", { class: "muted" }, error.status === 404 ? "No cells yet." : error.message));
+    byId("case-body").replaceChildren(h("p", { class: "muted" }, error.message));
   }
 }
 
