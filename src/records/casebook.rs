@@ -611,7 +611,9 @@ impl CaseBook {
         if let Some(Slot::Open(entry)) = self.slots().get_mut(&change.case) {
             (entry.alarm, entry.lower_limit, entry.published) = (change.alarm, change.lower_limit, change.of);
             let took = change.began.elapsed();
-            entry.rests_until = (took >= CHEAP).then(|| Instant::now() + took * REST);
+            // A dose costs the same however many cells there are, and an alarm must not wait.
+            let rests = took >= CHEAP && self.settings.assay == Assay::Karyotype;
+            entry.rests_until = rests.then(|| Instant::now() + took * REST);
         }
     }
 

@@ -79,7 +79,7 @@ impl RecordService {
         self.store.review(&record, Some(&new), &follow).map_err(unavailable)?;
         self.cases.put(&new);
         self.hub.publish(EventKind::Cell, &new);
-        self.publish_due(time);
+        self.publish_cases(time);
         Ok(json!({ "cell": id, "revision": new.revision }))
     }
 
@@ -91,7 +91,7 @@ impl RecordService {
         self.store.review(&record, None, &answer.follow).map_err(unavailable)?;
         self.show(&answer.follow);
         self.cases.settle_acknowledged(answer);
-        self.publish_due(time);
+        self.publish_cases(time);
         Ok(json!({ "by": record.by, "case": case }))
     }
 
@@ -107,7 +107,7 @@ impl RecordService {
         let record = ReviewRecord { change: change.into(), old, new, ..self.line(by, Some(case.into()), time) };
         self.store.review(&record, None, &FrameCommit::default()).map_err(unavailable)?;
         self.cases.set_subject(case, subject.unwrap_or_default());
-        self.publish_due(time);
+        self.publish_cases(time);
         Ok(json!({ "case": case }))
     }
 

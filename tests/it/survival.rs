@@ -28,7 +28,8 @@ fn cell(number: u64) -> Cell {
     for c in &mut cell.chromosomes {
         c.bounds = BoundingBox { x: next(900), y: next(900), width: 10.0 + next(30), height: 15.0 + next(50) };
     }
-    let counts = AberrationCounts { monocentrics: 45, dicentrics: u32::from(number % 3 == 0), ..Default::default() };
+    let counts =
+        AberrationCounts { monocentrics: 45, dicentrics: u32::from(number.is_multiple_of(3)), ..Default::default() };
     cell.dicentric = Some(counts.record([46, 46], Some(true), ScoredBy::Truth));
     cell
 }
