@@ -6,6 +6,7 @@ mod analyze;
 mod broker;
 mod case_command;
 mod check_config;
+mod command_line;
 mod daemon;
 mod datasets;
 mod dose_cases;
