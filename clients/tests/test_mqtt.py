@@ -22,11 +22,12 @@ def test_messages_come_as_documents(station: Station) -> None:
     seen = {}
     for message in station.messages(timeout=60):
         seen.setdefault(message.name, message)
-        if {"availability", "birth", "state", "stats", "cell", "case"} <= seen.keys():
+        if {"availability", "birth", "state", "stats", "cell", "case", "picture"} <= seen.keys():
             break
     assert seen["availability"].data == "online"
     assert isinstance(seen["birth"].data, models.Birth) and seen["birth"].retained
     assert seen["case"].key == CASE
+    assert seen["picture"].data.startswith(b"\xff\xd8")
     cell = seen["cell"].data
     assert isinstance(cell, models.CellMessage)
     assert cell.thumbnail_jpeg is not None

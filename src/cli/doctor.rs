@@ -1,5 +1,7 @@
 //! `metaphased doctor`: what is available, what will be used and why, what is missing and how to get it.
 
+mod station;
+
 use std::{
     fmt::Write as _,
     fs,
@@ -76,6 +78,7 @@ impl Doctor {
         models(&mut findings, &loaded.config, loaded.file.as_deref());
         cameras(&mut findings);
         broker(&mut findings, &loaded.config);
+        station::examine(&mut findings, &loaded.config);
         findings.heading(if findings.broken.is_empty() { "Nothing that is configured is missing." } else { "To fix:" });
         for line in std::mem::take(&mut findings.broken) {
             let _ = writeln!(findings.text, "  {line}");

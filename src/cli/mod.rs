@@ -7,6 +7,7 @@ mod bench_imaging;
 mod bench_pipeline;
 mod cameras;
 mod case;
+mod completions;
 mod config;
 mod doctor;
 mod dose;
@@ -17,6 +18,7 @@ mod flat_field;
 mod gpu_check;
 mod iscn;
 mod karyogram;
+mod man;
 mod output;
 mod progress;
 mod run;
@@ -33,12 +35,13 @@ use std::path::PathBuf;
 
 /// Options that every command takes.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Global options")]
 pub struct Global {
     /// Configuration file (TOML).
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Inference engine: auto, cpu, onnxruntime, tensorrt, kserve.
-    #[arg(long, global = true, value_name = "NAME")]
+    /// Inference engine.
+    #[arg(long, global = true, value_name = "NAME", value_parser = ["auto", "cpu", "onnxruntime", "tensorrt", "kserve"])]
     pub engine: Option<String>,
     /// Folder that holds the model folders.
     #[arg(long, global = true, value_name = "DIR")]
@@ -51,6 +54,11 @@ pub struct Global {
 /// A daemon for microscopes: finds metaphases, classifies chromosomes, publishes findings over MQTT.
 #[derive(Debug, Parser)]
 #[command(name = "metaphased", version, about, propagate_version = true)]
+#[command(after_help = "Examples:
+  metaphased                                            a first run: virtual slide, page, broker
+  metaphased --config /etc/metaphased/metaphased.toml
+  metaphased analyze slides/
+  metaphased doctor                                     what is here, and what is missing")]
 pub struct Cli {
     /// Options of every command.
     #[command(flatten)]
@@ -93,6 +101,10 @@ pub enum Command {
     Case(case::CaseCommand),
     /// Print the JSON Schemas of the messages and of the configuration.
     Schema(schema::SchemaCommand),
+    /// Print a script with which a shell completes commands and options.
+    Completions(completions::CompletionsCommand),
+    /// Print the manual page, or write a page for each command.
+    Man(man::ManCommand),
 }
 
 /// Reads the command line and does what it asks.
@@ -132,5 +144,7 @@ fn run(cli: Cli) -> Result<Exit, Failure> {
         Some(Command::Status(args)) => args.run(&cli.global),
         Some(Command::Case(args)) => args.run(&cli.global),
         Some(Command::Schema(args)) => args.run(),
+        Some(Command::Completions(args)) => args.run(),
+        Some(Command::Man(args)) => args.run(),
     }
 }

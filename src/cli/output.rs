@@ -1,7 +1,8 @@
 //! Data on stdout.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 
+use comfy_table::{ContentArrangement, Table};
 use serde::Serialize;
 
 use super::{Exit, Failure};
@@ -29,4 +30,15 @@ pub fn print_json(value: &impl Serialize) -> Result<(), Failure> {
     let text = serde_json::to_string(value)
         .map_err(|error| Failure::new(Exit::Internal, format!("the result cannot be written as JSON: {error}")))?;
     print(&text)
+}
+
+/// Lets a table fill the terminal and no more: long cells are wrapped. Elsewhere (a pipe, a file) nothing is.
+pub fn fit_terminal(table: &mut Table) {
+    let stdout = io::stdout();
+    if stdout.is_terminal()
+        && let Ok(size) = rustix::termios::tcgetwinsize(&stdout)
+        && size.ws_col > 0
+    {
+        table.set_content_arrangement(ContentArrangement::Dynamic).set_width(size.ws_col);
+    }
 }

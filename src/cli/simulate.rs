@@ -14,12 +14,21 @@ use super::{Exit, Failure, progress, words::one_of};
 use domain::{Assay, Stain, frame::Bayer};
 use slide::{Exposure, FieldTruth, Samples, SlideError, SlideSettings, VirtualSlide};
 
+/// What was drawn, a line each cell.
+const TRUTH: &str = "truth.jsonl";
+
 /// Draw a virtual slide: images, Pascal VOC boxes, masks and truth.jsonl.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  metaphased simulate --out slide --karyotype 47,XY,+21
+  metaphased simulate --out dose --assay dicentric --dose-gy 3 --cells 50")]
 pub struct Simulate {
     /// Folder to write to; made when it is not there.
     #[arg(long, value_name = "DIR", default_value = "slide")]
     out: PathBuf,
+    /// Write into a folder that holds a slide already: files of the same names are replaced.
+    #[arg(long)]
+    overwrite: bool,
     /// The same seed gives the same files.
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
@@ -92,6 +101,11 @@ impl Simulate {
                 "--dose-gy belongs to --assay dicentric: add it, or leave the dose out",
             ));
         }
+        if !self.overwrite && self.out.join(TRUTH).exists() {
+            let text =
+                format!("{} holds a slide already: name another with --out, or use --overwrite", self.out.display());
+            return Err(Failure::new(Exit::CannotCreate, text));
+        }
         let usual = if assay == Assay::Dicentric { Stain::Giemsa } else { Stain::GBand };
         let stain = self.stain.unwrap_or(usual);
         let dose = Dose { dose_gy: self.dose_gy.unwrap_or(0.0), fraction: self.fraction.unwrap_or(1.0) };
@@ -117,7 +131,7 @@ impl Simulate {
 
     fn write(&self, slide: &mut VirtualSlide, assay: Assay, stain: Stain, dose: Dose) -> Result<(), Failure> {
         fs::create_dir_all(self.out.join("masks")).map_err(|e| cannot(&self.out, &e))?;
-        let truth = self.out.join("truth.jsonl");
+        let truth = self.out.join(TRUTH);
         let mut lines = BufWriter::new(File::create(&truth).map_err(|e| cannot(&truth, &e))?);
         let folder = self.out.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
         let samples = self.size[0] as usize * self.size[1] as usize;

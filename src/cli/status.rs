@@ -50,13 +50,9 @@ impl StatusCommand {
                 return Err(Failure::unavailable("web.listen is off: the daemon has no HTTP API to ask"));
             }
         };
-        let agent: Agent = Agent::config_builder()
-            .timeout_global(Some(Duration::from_secs(5)))
-            .http_status_as_error(false)
-            .build()
-            .into();
+        let agent = agent();
         let mut last = String::new();
-        for url in self.addresses(&options) {
+        for url in addresses(self.url.as_deref(), &options) {
             match ask(&agent, &url, options.token.as_deref())? {
                 Reply::Answered(text, status) => {
                     if self.json {
@@ -71,19 +67,39 @@ impl StatusCommand {
         }
         Err(Failure::unavailable(format!("{last}\nStart it with 'metaphased', or name its address with --url")))
     }
+}
 
-    fn addresses(&self, options: &WebOptions) -> Vec<String> {
-        match (&self.url, options.listen) {
-            (Some(url), _) => vec![url.trim_end_matches('/').to_owned()],
-            (None, Some(mut address)) => {
-                if address.ip().is_unspecified() {
-                    address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
-                }
-                vec![format!("http://{address}")]
+/// The daemon that answers where the configuration or the default ports say, with its page's address.
+///
+/// # Errors
+/// When one answers and wants another token.
+pub(super) fn running(options: &WebOptions) -> Result<Option<(String, Box<Status>)>, Failure> {
+    let agent = agent();
+    for url in addresses(None, options) {
+        if let Reply::Answered(_, status) = ask(&agent, &url, options.token.as_deref())? {
+            return Ok(Some((url, status)));
+        }
+    }
+    Ok(None)
+}
+
+fn agent() -> Agent {
+    let config = Agent::config_builder().timeout_global(Some(Duration::from_secs(5))).http_status_as_error(false);
+    config.build().into()
+}
+
+/// Where to ask: the given address, the configured one, or the default ports.
+fn addresses(url: Option<&str>, options: &WebOptions) -> Vec<String> {
+    match (url, options.listen) {
+        (Some(url), _) => vec![url.trim_end_matches('/').to_owned()],
+        (None, Some(mut address)) => {
+            if address.ip().is_unspecified() {
+                address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
             }
-            (None, None) => {
-                (DEFAULT_PORT..=DEFAULT_PORT + PORTS_SOUGHT).map(|port| format!("http://127.0.0.1:{port}")).collect()
-            }
+            vec![format!("http://{address}")]
+        }
+        (None, None) => {
+            (DEFAULT_PORT..=DEFAULT_PORT + PORTS_SOUGHT).map(|port| format!("http://127.0.0.1:{port}")).collect()
         }
     }
 }

@@ -4,10 +4,11 @@
 
 use serde_json::{Value, json};
 
-use super::topics::Topics;
+use super::topics::{PICTURE_TOPIC, Topics};
 
 /// Topic and payload that announce a station. The topic lies outside the station's root: Home Assistant listens there.
-pub fn discovery(station: &str, version: &str, topics: &Topics) -> (String, Value) {
+/// `picture`: the picture of the last cell is published, too.
+pub fn discovery(station: &str, version: &str, topics: &Topics, picture: bool) -> (String, Value) {
     let device = format!("metaphased-{station}");
     let id = |what: &str| format!("metaphased_{station}_{what}");
     let sensor = |what: &str, name: &str, topic: &str, template: &str, more: Value| {
@@ -70,6 +71,7 @@ pub fn discovery(station: &str, version: &str, topics: &Topics) -> (String, Valu
         ),
     ]
     .into_iter()
+    .chain(picture.then(|| last_cell(&id("picture"), topics)))
     .collect();
     let payload = json!({
         "device": {
@@ -85,14 +87,72 @@ pub fn discovery(station: &str, version: &str, topics: &Topics) -> (String, Valu
     (format!("homeassistant/device/{device}/config"), payload)
 }
 
+/// The picture of the last cell. Home Assistant takes the topic's payload as it is, so it has a topic of its own.
+fn last_cell(id: &str, topics: &Topics) -> (String, Value) {
+    let image = json!({
+        "platform": "image",
+        "name": "Last cell",
+        "unique_id": id,
+        "image_topic": topics.of(PICTURE_TOPIC),
+        "image_encoding": "b64",
+        "content_type": "image/jpeg",
+    });
+    ("picture".to_owned(), image)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// Keys that an object must have, may have, and has.
+    fn check(known: &Value, kinds: &[&str], object: &Value) {
+        let names = |kind: &str, which: &str| -> Vec<String> {
+            serde_json::from_value(known[kind][which].clone()).expect("a list of names")
+        };
+        let object = object.as_object().expect("an object");
+        for kind in kinds {
+            for key in names(kind, "required") {
+                assert!(object.contains_key(&key), "{kind} lacks {key}");
+            }
+        }
+        for (key, value) in object {
+            assert!(kinds.iter().any(|kind| names(kind, "allowed").contains(key)), "{key} is no key of {kinds:?}");
+            if let Some(values) = known["values"][key].as_array() {
+                assert!(values.contains(value), "{value} is no {key}");
+            }
+        }
+    }
+
+    #[test]
+    fn home_assistant_takes_every_key() {
+        let known: Value =
+            serde_json::from_str(include_str!("../../tests/data/home_assistant_discovery.json")).expect("JSON");
+        let (_, payload) = discovery("lab-1", "0.1.0", &Topics::new("metaphased", "lab-1"), true);
+        check(&known, &["message"], &payload);
+        check(&known, &["device"], &payload["device"]);
+        check(&known, &["origin"], &payload["origin"]);
+        for component in payload["components"].as_object().expect("an object").values() {
+            check(&known, &["component", component["platform"].as_str().expect("a platform")], component);
+            // An enumeration has options, and neither unit nor state class.
+            if component["device_class"] == "enum" {
+                assert!(component["options"].is_array());
+                assert!(component.get("unit_of_measurement").or(component.get("state_class")).is_none());
+            }
+        }
+    }
+
+    #[test]
+    fn the_picture_is_announced_where_it_is_published() {
+        let topics = Topics::new("metaphased", "lab-1");
+        let picture = |published| discovery("lab-1", "0.1.0", &topics, published).1["components"]["picture"].clone();
+        assert_eq!(picture(false), Value::Null);
+        assert_eq!(picture(true)["image_topic"], "metaphased/lab-1/picture");
+    }
+
     #[test]
     fn every_sensor_reads_a_topic_of_the_station_and_has_an_id_of_its_own() {
         let topics = Topics::new("metaphased", "lab-1");
-        let (topic, payload) = discovery("lab-1", "0.1.0", &topics);
+        let (topic, payload) = discovery("lab-1", "0.1.0", &topics, false);
         assert_eq!(topic, "homeassistant/device/metaphased-lab-1/config");
         assert_eq!(payload["availability_topic"], "metaphased/lab-1/availability");
         let components = payload["components"].as_object().expect("an object");

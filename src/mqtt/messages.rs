@@ -5,10 +5,11 @@ use schemars::{JsonSchema, Schema, schema_for};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::topics::PICTURE_TOPIC;
 use crate::{
     case::{AlarmMessage, CaseDose, CaseState},
     station::{Birth, Command, CommandResult, RejectReason, State, Stats},
-    store::Message,
+    store::{Latest, Message},
 };
 use domain::{Cell, NOTICE};
 
@@ -119,6 +120,13 @@ impl Message {
             droppable,
             case: rejected.case.clone(),
         })
+    }
+}
+
+impl Latest {
+    /// The picture (JPEG) of the last cell, for subscribers that show a topic's payload as it is.
+    pub fn picture(cell: &Cell, jpeg: &[u8]) -> Self {
+        Self { topic: PICTURE_TOPIC.into(), payload: Some(BASE64_STANDARD.encode(jpeg)), case: cell.case.clone() }
     }
 }
 

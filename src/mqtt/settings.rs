@@ -115,7 +115,7 @@ impl BrokerSettings {
         let identified = credentials.is_some() || tls.as_ref().is_some_and(|tls| tls.client.is_some());
         let topics = Topics::new(&config.prefix, station);
         let announcement = config.home_assistant.then(|| {
-            let (topic, payload) = discovery(station, env!("CARGO_PKG_VERSION"), &topics);
+            let (topic, payload) = discovery(station, env!("CARGO_PKG_VERSION"), &topics, config.thumbnails);
             (topic, payload.to_string().into_bytes())
         });
         Ok(Self {

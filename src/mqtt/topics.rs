@@ -11,6 +11,9 @@ pub fn encode_level(name: &str) -> String {
     utf8_percent_encode(name, LEVEL).to_string()
 }
 
+/// Topic with the picture of the last cell, below the station's root: JPEG in base64.
+pub const PICTURE_TOPIC: &str = "picture";
+
 /// Topic of a case's state, below the station's root.
 pub fn case_topic(case: &str) -> String {
     format!("case/{}", encode_level(case))

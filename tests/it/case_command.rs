@@ -45,6 +45,9 @@ fn a_case_is_listed_shown_and_exported_while_the_daemon_runs() {
     let listed: serde_json::Value = serde_json::from_slice(&listed.stdout).unwrap();
     assert_eq!((&listed["cases"][0]["case"], &listed["cases"][0]["cells"]), (&"K/17".into(), &1.into()));
 
+    let table = String::from_utf8(case(folder.path(), &["list"]).stdout).unwrap();
+    assert!(table.contains("result") && table.contains("K/17"), "{table}");
+
     let shown = String::from_utf8(case(folder.path(), &["show", "K/17"]).stdout).unwrap();
     for word in ["K/17", "abnormal", "46,XX", "kb", "confirmed", "Research use only"] {
         assert!(shown.contains(word), "{word} is missing in\n{shown}");

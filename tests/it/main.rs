@@ -6,6 +6,7 @@ mod analyze;
 mod broker;
 mod case_command;
 mod check_config;
+mod command_line;
 mod cut_cells;
 mod daemon;
 mod datasets;

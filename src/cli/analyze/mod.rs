@@ -5,7 +5,10 @@ mod contact_sheet;
 mod results;
 mod shard;
 
-use std::path::{Path, PathBuf};
+use std::{
+    io::IsTerminal,
+    path::{Path, PathBuf},
+};
 
 use clap::Args;
 use jiff::Timestamp;
@@ -35,6 +38,10 @@ use karyotype::karyogram::Orientation;
 
 /// Arguments of `analyze`.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  metaphased analyze slide/                                 a table on the terminal
+  metaphased analyze slide/ --karyogram karyograms > cells.jsonl
+  metaphased analyze dose/ --assay dicentric --format csv --out results")]
 pub struct Analyze {
     /// Image files and folders of them.
     #[arg(required = true, value_name = "PATH")]
@@ -45,9 +52,10 @@ pub struct Analyze {
     /// Write the results into this folder instead of stdout.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Form of the results: one `cell` message a line, a table of figures, or one for people.
-    #[arg(long, value_enum, default_value_t = Format::Jsonl)]
-    format: Format,
+    /// Form of the results: one `cell` message a line, a table of figures, or one for people. Unset: the table where
+    /// stdout is a terminal, else messages.
+    #[arg(long, value_enum)]
+    format: Option<Format>,
     /// Only this share of the files: I of N, I from 0, chosen by a hash of the path within its folder.
     #[arg(long, value_name = "I/N")]
     shard: Option<Shard>,
@@ -83,6 +91,9 @@ pub struct Analyze {
     no_triage: bool,
 }
 
+/// What images are called, for people.
+const IMAGE_KINDS: &str = "PNG, JPEG, BMP, WebP or TIFF files, by their names";
+
 /// A file to look at, and its name within the folder it was found in.
 struct Input {
     path: PathBuf,
@@ -106,7 +117,7 @@ impl Analyze {
         let config = &loaded.config;
         let _log = crate::telemetry::start(&quiet(config, global), None).map_err(|e| Failure::new(Exit::Config, e))?;
         let inputs = self.inputs()?;
-        let results = Results::open(self.format, self.out.as_deref())?;
+        let results = Results::open(self.format(), self.out.as_deref())?;
         let assay = self.assay.unwrap_or(config.assay);
         let usual = if assay == Assay::Dicentric { Stain::Giemsa } else { Stain::GBand };
         let stain = self.stain.unwrap_or(usual);
@@ -150,6 +161,12 @@ impl Analyze {
         Ok(Exit::Done)
     }
 
+    /// What was asked for, else what whoever reads the results can use.
+    fn format(&self) -> Format {
+        let people = self.out.is_none() && std::io::stdout().is_terminal();
+        self.format.unwrap_or(if people { Format::Table } else { Format::Jsonl })
+    }
+
     fn inputs(&self) -> Result<Vec<Input>, Failure> {
         let mut inputs = Vec::new();
         let mut skipped = 0;
@@ -176,6 +193,12 @@ impl Analyze {
         if skipped > 0 {
             eprintln!("metaphased: {skipped} files skipped: no image by their names");
         }
+        if inputs.is_empty() {
+            let paths: Vec<String> = self.paths.iter().map(|path| path.display().to_string()).collect();
+            let text = format!("no image in {}: expected {}", paths.join(", "), IMAGE_KINDS);
+            return Err(Failure::new(Exit::NoInput, text));
+        }
+        // A share without a file is no mistake: there may be more shares than files.
         if let Some(shard) = self.shard {
             inputs.retain(|input| shard.holds(&input.name));
         }

@@ -10,7 +10,7 @@ use clap::ValueEnum;
 use comfy_table::{Table, presets};
 
 use crate::{
-    cli::{Exit, Failure},
+    cli::{Exit, Failure, output::fit_terminal},
     mqtt::Rejected,
 };
 use domain::Cell;
@@ -53,6 +53,9 @@ impl Results {
             Format::Table => {
                 let mut table = Table::new();
                 table.load_style(presets::NOTHING).set_header(COLUMNS);
+                if folder.is_none() {
+                    fit_terminal(&mut table);
+                }
                 (Form::Table(Box::new(table)), "cells.txt")
             }
         };

@@ -9,15 +9,23 @@ use clap::{Args, Subcommand};
 use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};
 use serde_json::{Value, json};
 
-use super::{Exit, Failure, Global, config, output::print, run::state_folder};
+use super::{
+    Exit, Failure, Global, config,
+    output::{fit_terminal, print},
+    run::state_folder,
+};
 use crate::{
-    case::CaseDose,
+    case::{CaseDose, CaseState},
     mqtt::encode_level,
     store::{CaseRecord, CellRow, ReviewRecord, StoreError, StoreReader},
 };
 
 /// Arguments of `case`.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  metaphased case list
+  metaphased case export K-17 --out K-17
+  metaphased case review K-17 --cell UUID --by 'K. Berg' --class 12=21")]
 pub struct CaseCommand {
     #[command(subcommand)]
     action: Action,
@@ -114,17 +122,51 @@ fn list(store: &StoreReader, as_json: bool) -> Result<Exit, Failure> {
         print(&json!({ "cases": cases.iter().map(case_json).collect::<Vec<_>>() }).to_string())?;
         return Ok(Exit::Done);
     }
-    let mut table = table(["case", "opened", "closed", "cells"]);
+    let mut table = table(["case", "opened", "closed", "cells", "result"]);
     for case in cases {
-        table.add_row([case.id, case.opened, case.closed.unwrap_or_default(), case.cells.to_string()]);
+        let result = result_words(&case);
+        let [opened, closed] = [case.opened, case.closed.unwrap_or_default()].map(|time| minute(&time));
+        table.add_row([case.id, opened, closed, case.cells.to_string(), result]);
     }
     print(&table.to_string())?;
     Ok(Exit::Done)
 }
 
+/// A time as a list shows it: `2026-11-30 09:55`, in UTC as it is stored.
+fn minute(time: &str) -> String {
+    time.get(..16).map_or_else(|| time.to_owned(), |minute| minute.replace('T', " "))
+}
+
+/// What the cells of a case say together, in one line: the dose with its limits, else the karyotype.
+fn result_words(case: &CaseRecord) -> String {
+    let dose: Option<CaseDose> = case.dose.as_deref().and_then(|text| serde_json::from_str(text).ok());
+    if let Some(dose) = dose {
+        let Some(found) = dose.estimate else { return "no dose yet".into() };
+        let d = &found.dose_gy;
+        return format!("{:.2} Gy ({} to {})", d.value, gray(d.low), gray(d.high));
+    }
+    let state: Option<CaseState> = case.state.as_deref().and_then(|text| serde_json::from_str(text).ok());
+    match state {
+        None => String::new(),
+        Some(state) => {
+            let iscn = state.iscn.unwrap_or_else(|| "no karyotype yet".into());
+            match state.cells_needed {
+                0 => iscn,
+                needed => format!("{iscn}; {needed} more needed"),
+            }
+        }
+    }
+}
+
+/// A limit of a dose; the curve or the counts may give none.
+fn gray(value: Option<f64>) -> String {
+    value.map_or("not bounded".into(), |v| format!("{v:.2} Gy"))
+}
+
 fn table<const N: usize>(header: [&str; N]) -> Table {
     let mut table = Table::new();
     table.load_style(UTF8_FULL_CONDENSED).set_header(header);
+    fit_terminal(&mut table);
     table
 }
 
@@ -168,7 +210,6 @@ fn karyotypes(whole: &Whole) -> Result<Table, Failure> {
 
 /// The dose of a case in a few lines.
 fn dose_words(dose: &CaseDose) -> String {
-    let gray = |value: Option<f64>| value.map_or("not bounded".into(), |v| format!("{v:.2} Gy"));
     let mut lines = vec![format!(
         "{} dicentrics in {} counted of {} cells: {}",
         dose.dicentrics,
@@ -219,4 +260,38 @@ fn show(store: &StoreReader, id: &str, as_json: bool) -> Result<Exit, Failure> {
     }
     print(domain::NOTICE)?;
     Ok(Exit::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn case(state: Option<Value>) -> CaseRecord {
+        CaseRecord {
+            id: "K".into(),
+            opened: String::new(),
+            closed: None,
+            subject: None,
+            state: state.map(|state| state.to_string()),
+            dose: None,
+            cells: 0,
+        }
+    }
+
+    #[test]
+    fn a_line_of_the_list_says_what_the_cells_say_together() {
+        let mut state = json!({
+            "schema": "case/1", "station": "lab-1", "case": "K", "slides": [], "iscn": null,
+            "cells": { "seen": 17, "repeats": 0, "assessable": 0, "normal": 0, "abnormal": 0, "not_assessable": 17,
+                       "reviewed": 0 },
+            "cells_target": 20, "cells_needed": 3, "extended": null, "clones": [], "chance_findings": [],
+            "excludes": null, "excluded": null, "review": [], "notice": "",
+        });
+        assert_eq!(result_words(&case(Some(state.clone()))), "no karyotype yet; 3 more needed");
+        state["iscn"] = json!("46,XX");
+        state["cells_needed"] = json!(0);
+        assert_eq!(result_words(&case(Some(state))), "46,XX");
+        assert_eq!(result_words(&case(None)), "");
+        assert_eq!(minute("2026-11-30T09:55:19.515Z"), "2026-11-30 09:55");
+    }
 }

@@ -10,7 +10,7 @@ use crate::{
     interpretation::{InterpretationSettings, Labels, interpret, new_id, pictures},
     pipeline::{edges::EdgeSender, job::Job},
     station::{DropReason, RejectReason},
-    store::{CellCommit, Crop, FrameCommit, ImageFolder, Message, StoredImage, keeps_image, may_drop},
+    store::{CellCommit, Crop, FrameCommit, ImageFolder, Latest, Message, StoredImage, keeps_image, may_drop},
     web::{LiveBoxes, LiveFrame, LiveHub},
 };
 use domain::Cell;
@@ -27,6 +27,8 @@ pub struct InterpretSettings {
     pub keep_images: KeepImages,
     /// Whether messages carry small pictures.
     pub thumbnails: bool,
+    /// Whether the picture of the last cell is published on a topic of its own.
+    pub last_picture: bool,
     /// What is dropped when the outbox is full.
     pub outbox_full: OutboxFull,
 }
@@ -43,6 +45,7 @@ impl InterpretSettings {
             },
             keep_images: config.store.keep_images,
             thumbnails: config.mqtt.thumbnails,
+            last_picture: config.mqtt.thumbnails && config.mqtt.home_assistant,
             outbox_full: config.mqtt.outbox_full,
         }
     }
@@ -181,8 +184,11 @@ impl InterpretStage {
                 Message::cell(&cell.cell, thumbnail, droppable).ok()
             })
             .collect();
+        let last = cells.last().filter(|_| self.settings.last_picture);
+        let picture = last.and_then(|cell| Some(Latest::picture(&cell.cell, cell.thumbnail.as_deref()?)));
         let mark = commit::mark(&job.context.name, &job.frame.info.file, job.frame.info.stamp, None);
-        let frame = FrameCommit { cells, messages, mark, ..FrameCommit::default() };
+        let frame =
+            FrameCommit { cells, messages, latest: picture.into_iter().collect(), mark, ..FrameCommit::default() };
         let Job { ticket, frame: pixels, context, .. } = job;
         let reread = pixels.info.flags.reread;
         // The buffer goes back to the pool here: what waits for the disk holds no pixels.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import queue
 import uuid
@@ -32,7 +33,9 @@ KINDS: dict[str, type[Model]] = {
     "result": models.ResultMessage,
 }
 # Topics below the station's root that `messages` gives; results have a subscription of their own.
-TOPICS = ("availability", "birth", "state", "stats", "cell", "rejected", "case/+", "slide/+", "dose/+", "alarm")
+TOPICS = (
+    "availability", "birth", "state", "stats", "cell", "rejected", "case/+", "slide/+", "dose/+", "alarm", "picture",
+)
 # How many messages may wait for a program that reads slowly. Then the client stops reading, and the broker waits.
 WAITING = 1000
 KEEPALIVE_S = 30
@@ -43,8 +46,8 @@ class Message:
     """A message of the daemon.
 
     `name` is the first part of the topic below the station (`cell`, `case`, ...), `key` what follows it (the case of
-    `case/<case>`, decoded), `data` the document: a model of `metaphased.models`, text for `availability`, and a plain
-    value for topics that a newer daemon adds, None for a retained message that was removed.
+    `case/<case>`, decoded), `data` the document: a model of `metaphased.models`, text for `availability`, JPEG for
+    `picture`, None for a retained message that was removed.
     """
 
     name: str
@@ -209,5 +212,7 @@ def _read(name: str, payload: bytes) -> Any:
         return None
     if name == "availability":
         return payload.decode()
+    if name == "picture":
+        return base64.b64decode(payload, validate=True)
     model = KINDS.get(name)
     return model.model_validate_json(payload) if model else json.loads(payload)
