@@ -23,6 +23,8 @@ pub struct DoseSettings {
     pub full: (u64, u64),
     /// Whether the document contains the subject data that the dose uses.
     pub publish_subject: bool,
+    /// Level of the alarm in Gy, stated in the document; none: no alarm.
+    pub alarm_gy: Option<f64>,
 }
 
 impl DoseSettings {
@@ -35,6 +37,7 @@ impl DoseSettings {
             triage_cells: 50,
             full: (500, 100),
             publish_subject: false,
+            alarm_gy: None,
         }
     }
 }
@@ -191,6 +194,7 @@ impl DoseTally {
             estimate: found,
             subject: (settings.publish_subject && !subject.is_empty()).then_some(*subject),
             alarm,
+            alarm_gy: settings.alarm_gy,
             flags,
             notice: NOTICE.into(),
         }
@@ -236,6 +240,9 @@ pub struct CaseDose {
     pub subject: Option<Subject>,
     /// The alarm of the case.
     pub alarm: AlarmState,
+    /// Its level in Gy, where one is configured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alarm_gy: Option<f64>,
     /// What a person should know beyond the estimate's warnings.
     pub flags: Vec<String>,
     /// Research use only.

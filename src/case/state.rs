@@ -42,11 +42,18 @@ pub struct CaseCells {
     pub abnormal: u32,
     /// Without.
     pub not_assessable: u32,
-    /// Looked at by a person.
+    /// Looked at by a person, excluded ones included.
     pub reviewed: u32,
+    /// Excluded by a person, and not counted above.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub excluded: u32,
     /// Colonies that the cells with a karyotype come from, in an in-situ culture; cells that name none are one together.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub colonies: Option<u32>,
+}
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// A cell line of a case.
@@ -145,7 +152,7 @@ impl CaseState {
 
     /// What the cells of `case`, in the order in which they were taken, say together.
     pub fn of(station: &str, case: &str, cells: &[Cell], settings: &CaseSettings) -> Self {
-        let all: Vec<&Cell> = cells.iter().collect();
+        let all: Vec<&Cell> = cells.iter().filter(|c| c.excluded.is_none()).collect();
         let repeated = repeats(&all);
         let unique: Vec<&Cell> =
             all.iter().zip(&repeated).filter(|(_, of)| of.is_none()).map(|(cell, _)| *cell).collect();
@@ -191,7 +198,8 @@ impl CaseState {
                 normal: number(Verdict::Normal),
                 abnormal: number(Verdict::Abnormal),
                 not_assessable: unique.len() as u32 - assessable,
-                reviewed: unique.iter().filter(|c| c.review.is_some()).count() as u32,
+                reviewed: cells.iter().filter(|c| c.review.is_some()).count() as u32,
+                excluded: (cells.len() - all.len()) as u32,
                 colonies,
             },
             cells_target: target,
@@ -451,6 +459,16 @@ mod tests {
         let after = CaseState::of("lab-1", "C1", &cells, &CaseSettings::default());
         assert_eq!(after.iscn.as_deref(), Some("46,XX"));
         assert_eq!(after.chance_findings[0].iscn, "+21");
+    }
+
+    #[test]
+    fn an_excluded_cell_counts_in_nothing_but_its_number() {
+        let mut cells = cells(&[(2, &[("21", 3)]), (18, &[])]);
+        cells[0].excluded =
+            Some(domain::Exclusion { by: "ana".into(), time: "2026-11-22T12:00:00Z".into(), reason: "poor".into() });
+        let state = CaseState::of("lab-1", "C1", &cells, &CaseSettings::default());
+        assert_eq!(state.iscn.as_deref(), Some("46,XX"));
+        assert_eq!((state.cells.seen, state.cells.assessable, state.cells.excluded), (20, 19, 1));
     }
 
     #[test]

@@ -104,6 +104,7 @@ impl CaseBookSettings {
         };
         let mut of_dose = DoseSettings::new(curve, settings);
         of_dose.publish_subject = dose.publish_subject;
+        of_dose.alarm_gy = dose.alarm_gy;
         Ok(Self {
             station: config.station.clone(),
             assay: config.assay,
@@ -166,7 +167,7 @@ impl Entry {
             if let Some(before) = self.records.remove(&cell.cell) {
                 self.tally.remove(&before);
             }
-            if let Some(record) = &cell.dicentric {
+            if let Some(record) = cell.dicentric.as_ref().filter(|_| cell.excluded.is_none()) {
                 self.tally.add(record);
                 self.records.insert(cell.cell, record.clone());
             }

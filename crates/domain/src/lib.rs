@@ -18,7 +18,7 @@ mod karyotype;
 mod words;
 
 pub use capture::{Captured, Quality};
-pub use cell::{Cell, Counts, NOTICE, Review};
+pub use cell::{Cell, Counts, Exclusion, NOTICE, Review};
 pub use chromosome::{Chromosome, Damage, ScoredClass, Status};
 pub use class::{ChromosomeClass, ParseClassError, Sex};
 pub use dicentric::{AberrationCounts, DicentricRecord, Rejected, ScoredBy, TrueCell};
