@@ -148,6 +148,7 @@ pub(super) fn open(
         classifier: classifier.map(str::to_owned),
         stain: setup.stain(),
         precision: setup.precision,
+        ..Recognition::default()
     };
     Ok(ComposedRecognizer::open(&recognition, setup.library, setup.engine)?)
 }
