@@ -53,7 +53,8 @@ export function verdictMark(verdict) {
   return h("span", { class: `mark ${verdict}`, title: word, "aria-hidden": "true" }, mark);
 }
 
-const API = "/api/v1/";
+/** Below the page's own address, so that the page works behind a path of a proxy, too. */
+const API = "api/v1/";
 
 /** GET or POST as JSON; a problem+json answer becomes an Error with its detail. */
 export async function api(path, body) {
@@ -69,6 +70,9 @@ export async function api(path, body) {
 /** The address of something of a cell. */
 export const cellUrl = (cell, what = "") => `${API}cells/${encodeURIComponent(cell.cell)}${what && `/${what}`}?r=${cell.revision}`;
 
+/** The address of a case's report. */
+export const reportUrl = (id) => `${API}cases/${encodeURIComponent(id)}/report.html`;
+
 /** A value kept in this browser only. */
 export const kept = {
   get(key, otherwise) {
@@ -78,6 +82,60 @@ export const kept = {
     try { localStorage.setItem(`metaphased.${key}`, JSON.stringify(value)); } catch { /* private window */ }
   },
 };
+
+/** A field for the person's name, which every change carries. It is kept while it is typed, so no form asks twice. */
+export function nameField(attributes = {}) {
+  return h("label", attributes, "Your name ", h("input", { name: "by", "data-focus": "by", maxlength: 64, required: true, autocomplete: "name",
+    value: kept.get("by", ""), oninput: (event) => kept.set("by", event.target.value) }));
+}
+
+/** A form that acts under the person's name; an error is shown below it. */
+export function namedForm(text, act, ...fields) {
+  const status = h("p", { class: "small problem", role: "alert" });
+  const submit = async (event) => {
+    event.preventDefault();
+    const values = Object.fromEntries(new FormData(event.target));
+    try {
+      await act(values, event.target);
+      status.textContent = "";
+    } catch (error) {
+      status.textContent = error.message;
+    }
+  };
+  return h("form", { class: "inline", onsubmit: submit }, ...fields, nameField({ class: "small" }),
+    h("button", { type: "submit", class: "quiet" }, text), status);
+}
+
+/** A group of buttons of which one is pressed: choices are {value: text}. */
+export function segments(label, choices, value, choose) {
+  const group = h("div", { class: "segments", role: "group", "aria-label": label });
+  const press = (chosen) => {
+    for (const button of group.children) button.setAttribute("aria-pressed", button.dataset.value === chosen);
+  };
+  group.append(...Object.entries(choices).map(([key, text]) => h("button", { type: "button", "data-value": key,
+    onclick: () => {
+      press(key);
+      choose(key);
+    } }, text)));
+  press(value);
+  return group;
+}
+
+/** The head of a dialog: its title, more, and the button that closes it. */
+export function dialogBar(dialog, title, ...more) {
+  return h("header", { class: "bar" }, h("h2", { id: `${dialog.id}-title`, tabindex: "-1", autofocus: true }, title), ...more,
+    h("button", { type: "button", class: "quiet", "aria-label": "Close", onclick: () => dialog.close() }, "✕"));
+}
+
+/** Lets a click beside a dialog close it. */
+export function closesOutside(dialog) {
+  dialog.addEventListener("click", (event) => {
+    if (event.target === dialog) dialog.close();
+  });
+}
+
+/** The classes in the order of a karyogram. */
+export const CLASSES = [...Array.from({ length: 22 }, (_, i) => String(i + 1)), "X", "Y"];
 
 /** The letter of the Denver group of a class. */
 export function denverGroup(name) {
