@@ -68,10 +68,17 @@ pub struct DoseCells {
     pub second_division: u64,
     /// Not counted: an aberration is unclear and no person has reviewed it.
     pub unclear: u64,
+    /// Not counted: excluded by a person.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub excluded: u64,
     /// Counted, and scored by a person.
     pub reviewed: u64,
     /// Counted with dicentrics that a machine called and no person has looked at.
     pub awaiting_review: u64,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// Running counts of a case: a cell costs nothing to add, and a corrected one is taken out and added again.
@@ -93,6 +100,12 @@ impl DoseTally {
     /// Takes out a cell that was added before, as it was then.
     pub fn remove(&mut self, record: &DicentricRecord) {
         self.change(record, |count| *count = count.saturating_sub(1), |sum, n| *sum = sum.saturating_sub(n));
+    }
+
+    /// States how many cells a person has excluded.
+    pub fn set_excluded(&mut self, cells: u64) {
+        self.cells.seen = (self.cells.seen + cells).saturating_sub(self.cells.excluded);
+        self.cells.excluded = cells;
     }
 
     fn change(&mut self, record: &DicentricRecord, one: impl Fn(&mut u64), many: impl Fn(&mut u64, u64)) {

@@ -1,7 +1,7 @@
 //! The cases that are open: cells go in, their latest `case` and `dose` documents and their alarms come out.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -145,6 +145,7 @@ struct Entry {
     revisions: HashMap<Uuid, u32>,
     tally: DoseTally,
     records: HashMap<Uuid, DicentricRecord>,
+    excluded: HashSet<Uuid>,
     subject: Subject,
     alarm: Alarm,
     lower_limit: Option<f64>,
@@ -164,6 +165,12 @@ impl Entry {
         }
         *known = cell.revision;
         if assay == Assay::Dicentric {
+            if cell.excluded.is_some() {
+                self.excluded.insert(cell.cell);
+            } else {
+                self.excluded.remove(&cell.cell);
+            }
+            self.tally.set_excluded(self.excluded.len() as u64);
             if let Some(before) = self.records.remove(&cell.cell) {
                 self.tally.remove(&before);
             }

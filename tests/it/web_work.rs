@@ -390,6 +390,8 @@ fn no_view_breaks_a_rule_of_axe_core() {
                 browser.go("about:blank");
                 show();
                 browser.wait("document.querySelectorAll('#strip li').length === 2");
+                // What is still fading in has no colour to be judged.
+                browser.wait("document.getAnimations().every((a) => a.playState !== 'running')");
                 browser.run(&axe);
                 let found = browser.run_async(
                     "axe.run().then((r) => done(r.violations.map((v) =>

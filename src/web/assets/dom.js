@@ -31,13 +31,15 @@ export const percent = (share, digits = 0) => `${(share * 100).toFixed(digits)} 
 /** "1 box", "2 boxes". */
 export const plural = (n, one, many = `${one}s`) => `${count(n)} ${n === 1 ? one : many}`;
 
-/** "3 s ago", "5 min ago", "14:05". */
+/** "3 s ago", "5 min ago", "14:05", "Nov 30". */
 export function ago(time) {
   const seconds = Math.max(0, (Date.now() - Date.parse(time)) / 1000);
   if (!Number.isFinite(seconds)) return "";
   if (seconds < 60) return `${Math.floor(seconds)} s ago`;
   if (seconds < 3600) return `${Math.floor(seconds / 60)} min ago`;
-  return new Date(time).toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
+  const then = new Date(time);
+  const today = then.toDateString() === new Date().toDateString();
+  return today ? then.toLocaleTimeString([], { timeStyle: "short" }) : then.toLocaleDateString([], { month: "short", day: "numeric" });
 }
 
 /** Verdicts in words, with a mark whose shape says the same as its colour. */

@@ -17,6 +17,7 @@ export function doseParts(dose, review) {
   return [
     ...(found ? estimate(found, dose.alarm_gy ?? null) : [h("p", { class: "headline words" }, "No dose yet")]),
     h("p", {}, h("strong", {}, plural(dose.dicentrics, "dicentric")), ` in ${plural(dose.cells.counted, "counted cell")}: ${PROGRESS[dose.progress]}`),
+    dose.cells.excluded > 0 && h("p", { class: "muted small" }, `${plural(dose.cells.excluded, "cell")} excluded`),
     dose.cells_needed.cells && h("p", { class: "muted small" }, `About ${count(dose.cells_needed.cells)} cells give ± ${dose.cells_needed.half_width_gy} Gy.`),
     dose.counts.length > 1 && histogram(dose.counts),
     found && found.dispersion.u !== null && h("p", { class: "muted small" },
