@@ -65,10 +65,17 @@ pub struct DoseCells {
     pub second_division: u64,
     /// Not counted: an aberration is unclear and no person has reviewed it.
     pub unclear: u64,
+    /// Not counted: excluded by a person.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub excluded: u64,
     /// Counted, and scored by a person.
     pub reviewed: u64,
     /// Counted with dicentrics that a machine called and no person has looked at.
     pub awaiting_review: u64,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// Running counts of a case: a cell costs nothing to add, and a corrected one is taken out and added again.
@@ -112,6 +119,12 @@ impl DoseTally {
     /// Takes out a cell that was added before, as it was then.
     pub fn remove(&mut self, cell: impl Into<Scored>) {
         self.change(cell.into(), |count| *count = count.saturating_sub(1), |sum, n| *sum = sum.saturating_sub(n));
+    }
+
+    /// States how many cells a person has excluded.
+    pub fn set_excluded(&mut self, cells: u64) {
+        self.cells.seen = (self.cells.seen + cells).saturating_sub(self.cells.excluded);
+        self.cells.excluded = cells;
     }
 
     fn change(&mut self, cell: Scored, one: impl Fn(&mut u64), many: impl Fn(&mut u64, u64)) {
@@ -213,6 +226,7 @@ impl DoseTally {
             estimate: found,
             subject: (settings.publish_subject && !subject.is_empty()).then_some(*subject),
             alarm,
+            alarm_gy: None,
             flags,
             notice: NOTICE.into(),
         }
@@ -258,6 +272,9 @@ pub struct CaseDose {
     pub subject: Option<Subject>,
     /// The alarm of the case.
     pub alarm: AlarmState,
+    /// Its level in Gy, where one is configured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alarm_gy: Option<f64>,
     /// What a person should know beyond the estimate's warnings.
     pub flags: Vec<String>,
     /// Research use only.

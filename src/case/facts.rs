@@ -26,6 +26,8 @@ pub struct CellFacts {
     pub simulated: bool,
     /// Whether a person has looked at it.
     pub reviewed: bool,
+    /// Whether a person has excluded it.
+    pub excluded: bool,
 }
 
 impl CellFacts {
@@ -47,6 +49,7 @@ impl CellFacts {
             cut_by_frame: cell.doubts.contains(&Doubt::CutByFrame),
             simulated: cell.simulated.is_some(),
             reviewed: cell.review.is_some(),
+            excluded: cell.excluded.is_some(),
         }
     }
 }

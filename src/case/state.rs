@@ -48,11 +48,18 @@ pub struct CaseCells {
     /// Of these: cut by the edge of the frame.
     #[serde(default)]
     pub cut_by_frame: u32,
-    /// Looked at by a person.
+    /// Looked at by a person, excluded ones included.
     pub reviewed: u32,
+    /// Excluded by a person, and not counted above.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub excluded: u32,
     /// Colonies that the cells with a karyotype come from, in an in-situ culture; cells that name none are one together.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub colonies: Option<u32>,
+}
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// A cell line of a case.
@@ -148,6 +155,17 @@ const CONFIDENCE: f64 = 0.95;
 /// Findings below this posterior are queued for review.
 const CONFIDENT_POSTERIOR: f32 = 0.9;
 
+/// The cells that count: no excluded one, and each metaphase once. Of one whose counting cell is excluded the next counts.
+fn counting<'a>(cells: &'a [Arc<CellFacts>], repeated: &[Option<usize>]) -> Vec<&'a CellFacts> {
+    let mut stood_in = BTreeSet::new();
+    let mut counts = |of: &Option<usize>| match of {
+        None => true,
+        Some(of) => cells[*of].excluded && stood_in.insert(*of),
+    };
+    let counted = cells.iter().zip(repeated).filter(|(cell, of)| !cell.excluded && counts(of));
+    counted.map(|(cell, _)| &**cell).collect()
+}
+
 impl CaseState {
     /// Name and major version of the message.
     pub const SCHEMA: &'static str = "case/1";
@@ -166,8 +184,8 @@ impl CaseState {
         repeated: &[Option<usize>],
         settings: &CaseSettings,
     ) -> Self {
-        let unique: Vec<&CellFacts> =
-            cells.iter().zip(repeated).filter(|(_, of)| of.is_none()).map(|(cell, _)| &**cell).collect();
+        let all = cells.iter().filter(|c| !c.excluded).count();
+        let unique = counting(cells, repeated);
         let counted: Vec<Counted> = unique
             .iter()
             .filter(|c| c.karyotype.verdict != Verdict::NotAssessable)
@@ -204,13 +222,14 @@ impl CaseState {
             iscn: consensus.map(|k| k.to_string()),
             cells: CaseCells {
                 seen: cells.len() as u32,
-                repeats: repeated.iter().flatten().count() as u32,
+                repeats: (all - unique.len()) as u32,
                 assessable,
                 normal: number(Verdict::Normal),
                 abnormal: number(Verdict::Abnormal),
                 not_assessable: unique.len() as u32 - assessable,
                 cut_by_frame: unique.iter().filter(|c| c.cut_by_frame).count() as u32,
-                reviewed: unique.iter().filter(|c| c.reviewed).count() as u32,
+                reviewed: cells.iter().filter(|c| c.reviewed).count() as u32,
+                excluded: (cells.len() - all) as u32,
                 colonies,
             },
             cells_target: target,
@@ -417,7 +436,7 @@ mod tests {
         let odd = state(&[(1, &[("8", 3)]), (1, &[("5", 1)]), (1, &[("X", 1)])], Sample::Constitutional);
         assert_eq!((odd.iscn, odd.clones.len(), odd.chance_findings.len()), (None, 0, 3));
         let state = state(&[(1, &[]), (1, &[("8", 3)]), (1, &[("5", 1)])], Sample::Constitutional);
-        assert_eq!((state.iscn.as_deref(), state.clones[0].cells), (Some("46,XX"), 3));
+        assert_eq!((state.iscn.as_deref(), state.clones[0].cells), (Some("46,XX"), 1));
     }
 
     #[test]
@@ -453,6 +472,12 @@ mod tests {
         cells.push(again);
         let state = CaseState::of("lab-1", "C1", &cells, &CaseSettings::default());
         assert_eq!((state.cells.seen, state.cells.repeats, state.cells.assessable), (4, 1, 3));
+        // Where a person excludes one of its pictures the other counts.
+        let exclusion =
+            domain::Exclusion { by: "ana".into(), time: "2026-11-22T12:00:00Z".into(), reason: "poor".into() };
+        cells[1].excluded = Some(exclusion);
+        let state = CaseState::of("lab-1", "C1", &cells, &CaseSettings::default());
+        assert_eq!((state.cells.excluded, state.cells.repeats, state.cells.assessable), (1, 0, 3));
     }
 
     #[test]
@@ -496,6 +521,16 @@ mod tests {
         let after = CaseState::of("lab-1", "C1", &cells, &CaseSettings::default());
         assert_eq!(after.iscn.as_deref(), Some("46,XX"));
         assert_eq!(after.chance_findings[0].iscn, "+21");
+    }
+
+    #[test]
+    fn an_excluded_cell_counts_in_nothing_but_its_number() {
+        let mut cells = cells(&[(2, &[("21", 3)]), (18, &[])]);
+        cells[0].excluded =
+            Some(domain::Exclusion { by: "ana".into(), time: "2026-11-22T12:00:00Z".into(), reason: "poor".into() });
+        let state = CaseState::of("lab-1", "C1", &cells, &CaseSettings::default());
+        assert_eq!(state.iscn.as_deref(), Some("46,XX"));
+        assert_eq!((state.cells.seen, state.cells.assessable, state.cells.excluded), (20, 19, 1));
     }
 
     #[test]

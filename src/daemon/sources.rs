@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use domain::ErrorKind;
+use domain::{Assay, ErrorKind};
 use sd_notify::NotifyState;
 
 use super::{StartError, facts::report_models, notify};
@@ -64,7 +64,10 @@ pub fn prepare(
         .map(|context| {
             let open = sources::opener(context, config.assay, store, config.memory.picture_bytes())?;
             let (thresholds, stain) = (thresholds.clone(), context.config.stain);
-            let recognition = Recognition::configured(&config.inference, stain);
+            let recognition = Recognition {
+                classes_unused: config.assay == Assay::Dicentric,
+                ..Recognition::configured(&config.inference, stain)
+            };
             let parts = SourceParts::new(
                 context.clone(),
                 open,

@@ -149,6 +149,7 @@ pub(super) fn open(
         anatomy: None,
         stain: setup.stain(),
         precision: setup.precision,
+        ..Recognition::default()
     };
     Ok(ComposedRecognizer::open(&recognition, setup.library, setup.engine)?)
 }

@@ -1,7 +1,7 @@
 //! The cases that are open: cells go in, their latest `case` and `dose` documents and their alarms come out.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -172,6 +172,8 @@ struct Entry {
     tally: DoseTally,
     /// Each cell of the case, of whatever assay.
     known: HashMap<Uuid, Known>,
+    /// Cells of a dose that a person has excluded.
+    excluded: HashSet<Uuid>,
     subject: Subject,
     alarm: Alarm,
     lower_limit: Option<f64>,
@@ -197,7 +199,13 @@ impl Entry {
                 if let Some(before) = scored.take() {
                     self.tally.remove(before);
                 }
-                scored = cell.dicentric.as_ref().map(Scored::from);
+                if cell.excluded.is_some() {
+                    self.excluded.insert(cell.cell);
+                } else {
+                    self.excluded.remove(&cell.cell);
+                }
+                self.tally.set_excluded(self.excluded.len() as u64);
+                scored = cell.dicentric.as_ref().filter(|_| cell.excluded.is_none()).map(Scored::from);
                 if let Some(now) = scored {
                     self.tally.add(now);
                 }
@@ -595,6 +603,7 @@ impl CaseBook {
         let mut dose = tally.dose(place, alarm.state(), &settings.dose, subject);
         *lower_limit = dose.lower_limit();
         if let Some(of_alarm) = &self.alarm() {
+            dose.alarm_gy = Some(of_alarm.level.value());
             let before = alarm.clone();
             let message = alarm.update(place, of_alarm, *lower_limit, tally.reviewed(), time);
             dose.alarm = alarm.state();

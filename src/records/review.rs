@@ -1,9 +1,9 @@
 //! A person's correction of a cell: pure.
 
 use crate::station::{CommandError, ReviewAction};
-use domain::{Cell, ChromosomeClass, Damage, Rejected, Review, ScoredBy, Status};
+use domain::{Cell, ChromosomeClass, Damage, Exclusion, Rejected, Review, ScoredBy, Status, Verdict};
 use dosimetry::dicentric::{correct_damage, reject_dicentric};
-use karyotype::{KaryotypeSettings, recount};
+use karyotype::{KaryotypeSettings, iscn, recount};
 
 /// The cell after a correction, at its next revision, and what changed in words. `time` is RFC 3339.
 ///
@@ -79,6 +79,8 @@ pub fn reviewed(
             next.dicentric = Some(record.counts.clone().record(accepted, record.first_division, ScoredBy::Review));
             "aberrations scored".into()
         }
+        ReviewAction::Iscn { iscn } => write_karyotype(&mut next, by, iscn)?,
+        ReviewAction::Exclude { reason } => exclude(&mut next, by, reason.as_deref(), time)?,
         ReviewAction::Confirm => {
             if let Some(record) = &mut next.dicentric {
                 record.reviewed =
@@ -91,6 +93,44 @@ pub fn reviewed(
     next.revision = cell.revision + 1;
     next.review = Some(Review { by: by.trim().to_owned(), time: time.to_owned(), change: words });
     Ok(next)
+}
+
+/// Sets the karyotype that a person wrote, with the verdict that follows from it.
+fn write_karyotype(cell: &mut Cell, by: &str, text: &str) -> Result<String, CommandError> {
+    let text = text.trim();
+    let refused = |why: &str| {
+        CommandError::Refused(format!(
+            "invalid iscn '{text}': expected one cell line such as 46,XX or 47,XY,+21 ({why})"
+        ))
+    };
+    let report = iscn::check(text);
+    if report.severity == Some(iscn::Severity::Fatal) {
+        return Err(refused(report.reason.as_deref().unwrap_or("it cannot be read")));
+    }
+    if report.modal_count.contains('/') {
+        return Err(refused("a cell has one cell line"));
+    }
+    let normal = matches!(text, "46,XX" | "46,XY" | "46,U");
+    let before = cell.karyotype.iscn.replace(text.to_owned()).unwrap_or_else(|| "none".into());
+    cell.karyotype.posterior = None;
+    cell.karyotype.verdict = if normal { Verdict::Normal } else { Verdict::Abnormal };
+    cell.karyotype.reason = format!("karyotype written by {}", by.trim());
+    Ok(format!("karyotype {text} instead of {before}"))
+}
+
+/// Excludes a cell for a reason, or counts it again without one.
+fn exclude(cell: &mut Cell, by: &str, reason: Option<&str>, time: &str) -> Result<String, CommandError> {
+    let Some(reason) = reason.map(str::trim) else {
+        return match cell.excluded.take() {
+            Some(_) => Ok("counted again".into()),
+            None => Err(CommandError::Refused(format!("cell {} is not excluded", cell.cell))),
+        };
+    };
+    if reason.is_empty() {
+        return Err(CommandError::Refused("invalid reason '': expected why the cell does not count".into()));
+    }
+    cell.excluded = Some(Exclusion { by: by.trim().to_owned(), time: time.to_owned(), reason: reason.to_owned() });
+    Ok(format!("excluded: {reason}"))
 }
 
 /// Evidence of what a person corrected.
@@ -126,7 +166,6 @@ fn word(value: &impl serde::Serialize) -> String {
 mod tests {
     use super::*;
     use domain::AberrationCounts;
-    use domain::Verdict;
     use testing::sample_cell;
 
     const NOON: &str = "2026-11-22T12:00:00Z";
@@ -168,6 +207,39 @@ mod tests {
         assert!(matches!(refused, Err(CommandError::Refused(why)) if why.contains("not called a dicentric")));
         let nowhere = ReviewAction::RejectDicentric { index: 99, seen: Rejected::Unclear };
         assert!(reviewed(&called(), "ana", &nowhere, &KaryotypeSettings::default(), NOON).is_err());
+    }
+
+    #[test]
+    fn a_karyotype_written_by_hand_sets_the_verdict_and_a_wrong_one_is_refused() {
+        let cell = sample_cell(1, Some("7"), Verdict::NotAssessable);
+        let write = |text: &str| {
+            let change = ReviewAction::Iscn { iscn: text.into() };
+            reviewed(&cell, "ana", &change, &KaryotypeSettings::default(), NOON)
+        };
+        let trisomy = write(" 47,XX,+21 ").expect("a review").karyotype;
+        assert_eq!((trisomy.iscn.as_deref(), trisomy.verdict), (Some("47,XX,+21"), Verdict::Abnormal));
+        assert_eq!((trisomy.posterior, trisomy.reason.as_str()), (None, "karyotype written by ana"));
+        assert_eq!(write("46,XY").expect("a review").karyotype.verdict, Verdict::Normal);
+        for (wrong, why) in [("46,XX,+21", "46"), ("mos 47,XX,+21[3]/46,XX[7]", "one cell line"), ("", "read")] {
+            let refused = write(wrong).expect_err(wrong).to_string();
+            assert!(refused.starts_with("invalid iscn '") && (refused.contains(why) || wrong.is_empty()), "{refused}");
+        }
+    }
+
+    #[test]
+    fn an_exclusion_has_a_reason_and_is_taken_back() {
+        let cell = sample_cell(1, Some("7"), Verdict::Normal);
+        let out = after(&cell, ReviewAction::Exclude { reason: Some(" two cells overlap ".into()) });
+        assert_eq!(
+            out.excluded.as_ref().map(|e| (e.by.as_str(), e.reason.as_str())),
+            Some(("ana", "two cells overlap"))
+        );
+        assert_eq!(out.review.as_ref().expect("a review").change, "excluded: two cells overlap");
+        let back = after(&out, ReviewAction::Exclude { reason: None });
+        assert_eq!((back.excluded, back.revision), (None, 3));
+        for change in [ReviewAction::Exclude { reason: None }, ReviewAction::Exclude { reason: Some(" ".into()) }] {
+            assert!(reviewed(&cell, "ana", &change, &KaryotypeSettings::default(), NOON).is_err());
+        }
     }
 
     #[test]

@@ -46,6 +46,16 @@ pub enum ReviewAction {
         /// The right record.
         record: domain::DicentricRecord,
     },
+    /// The karyotype of the cell, written by a person. The verdict follows from it.
+    Iscn {
+        /// One cell line in ISCN form, without a fault that makes it unreadable or its count wrong.
+        iscn: String,
+    },
+    /// The cell counts in no case, for a reason; none takes an exclusion back.
+    Exclude {
+        /// Why.
+        reason: Option<String>,
+    },
     /// The cell is right as it stands.
     Confirm,
 }

@@ -10,6 +10,7 @@ mod connections;
 mod events;
 mod guard;
 mod hints;
+mod iscn;
 mod live;
 mod metrics;
 mod openapi;

@@ -201,6 +201,10 @@ fn cells_operations(g: &mut SchemaGenerator) -> Vec<Operation> {
             .query::<bool>("straight", "Made straight along their middle line; false without")
             .content("image/svg+xml", "SVG")
             .problem(404, "No such cell"),
+        get("/api/v1/iscn", "iscn", "Judges a karyotype: the sums, the order, the breakpoints; what it says in plain words.")
+            .query::<String>("text", "The karyotype, at most 4000 bytes")
+            .json::<karyotype::iscn::Report>(g, "Whether it is right, and what is wrong")
+            .problem(400, "Too long"),
         get("/api/v1/cells/{id}/thumbnail.jpg", "thumbnail", "A small picture of the cell.")
             .path::<String>("id", "UUID of the cell")
             .content("image/jpeg", "JPEG")

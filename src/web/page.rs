@@ -32,14 +32,23 @@ const ASSETS: &[(&str, &str, &str)] = &[
     ("/assets/case.js", "text/javascript", include_str!("assets/case.js")),
     ("/assets/dose.js", "text/javascript", include_str!("assets/dose.js")),
     ("/assets/gallery.js", "text/javascript", include_str!("assets/gallery.js")),
-    ("/assets/portrait.js", "text/javascript", include_str!("assets/portrait.js")),
+    ("/assets/karyogram.js", "text/javascript", include_str!("assets/karyogram.js")),
+    ("/assets/draft.js", "text/javascript", include_str!("assets/draft.js")),
+    ("/assets/facts.js", "text/javascript", include_str!("assets/facts.js")),
+    ("/assets/inspector.js", "text/javascript", include_str!("assets/inspector.js")),
+    ("/assets/finish.js", "text/javascript", include_str!("assets/finish.js")),
+    ("/assets/score.js", "text/javascript", include_str!("assets/score.js")),
+    ("/assets/zoom.js", "text/javascript", include_str!("assets/zoom.js")),
+    ("/assets/cases.js", "text/javascript", include_str!("assets/cases.js")),
+    ("/assets/map.js", "text/javascript", include_str!("assets/map.js")),
+    ("/assets/browse.js", "text/javascript", include_str!("assets/browse.js")),
     ("/assets/style.css", "text/css", include_str!("assets/style.css")),
     ("/assets/icon.svg", "image/svg+xml", include_str!("assets/icon.svg")),
 ];
 
 /// The routes of the page.
 pub fn routes() -> Router<App> {
-    let mut router = Router::new().route("/", get(index)).route(LOGIN, post(login));
+    let mut router = Router::new().route("/", get(index)).route(LOGIN, post(login).get(leave));
     for &(path, kind, text) in ASSETS {
         let headers = [(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, "no-cache")];
         router = router.route(path, get(move || async move { (headers, text) }));
@@ -72,6 +81,12 @@ async fn login(
     Form(Token { token }): Form<Token>,
 ) -> Response {
     enter(&guard, peer, &headers, token.unwrap_or_default().trim()).await
+}
+
+/// The address of the form, asked for without one: a person who loads the answer to a wrong token again.
+async fn leave() -> Redirect {
+    // Relative: the path of a proxy stays before it.
+    Redirect::to("./")
 }
 
 async fn enter(guard: &Guard, peer: Option<Extension<Peer>>, headers: &HeaderMap, token: &str) -> Response {

@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 
 use super::{
-    App, EventKind, WebParts, cases, cells, commands, connections, events, guard, metrics, openapi, page, probes,
+    App, EventKind, WebParts, cases, cells, commands, connections, events, guard, iscn, metrics, openapi, page, probes,
     problem, sources, status,
 };
 use crate::{
@@ -225,6 +225,7 @@ fn router(app: App) -> Router {
                 .merge(sources::routes())
                 .merge(cells::routes())
                 .merge(cases::routes())
+                .merge(iscn::routes())
                 .merge(commands::routes())
                 .merge(events::routes())
                 .merge(openapi::routes()),

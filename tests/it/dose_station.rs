@@ -204,6 +204,28 @@ fn an_alarm_is_held_until_a_person_has_judged_every_called_dicentric() {
 }
 
 #[test]
+fn an_excluded_cell_leaves_the_dose_and_comes_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut station = Station::open(folder.path(), DoseConfig::default());
+    let cells = station.exposed(2.0, 60);
+    let id = cells.iter().find(|cell| cell.dicentric.as_ref().unwrap().counts.dicentrics > 0).unwrap().cell;
+    station.take(cells);
+    let before = station.tick();
+    let exclude = |revision, reason: Option<&str>| RecordCommand::Review {
+        by: "ana".into(),
+        cell: id,
+        revision: Some(revision),
+        change: ReviewAction::Exclude { reason: reason.map(str::to_owned) },
+    };
+    station.ask(&exclude(1, Some("two cells overlap"))).unwrap();
+    let without = station.dose();
+    assert_eq!((without.cells.excluded, without.cells.seen), (1, before.cells.seen));
+    assert!(without.dicentrics < before.dicentrics);
+    station.ask(&exclude(2, None)).unwrap();
+    assert_eq!(station.dose().cells, before.cells);
+}
+
+#[test]
 fn a_restart_neither_raises_an_alarm_again_nor_forgets_it() {
     let folder = tempfile::tempdir().unwrap();
     {

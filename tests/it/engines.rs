@@ -303,7 +303,7 @@ fn the_option_engine_decides_or_says_why_not() {
     assert!(cell.status.success() && text.contains("tiny-detector"), "{text}");
 
     let wrong = run("nonsense");
-    assert_eq!(wrong.status.code(), Some(78));
+    assert_eq!(wrong.status.code(), Some(64));
     assert!(String::from_utf8_lossy(&wrong.stderr).contains("expected one of \"auto\", \"cpu\""), "{wrong:?}");
 
     let absent = run("kserve");

@@ -37,3 +37,4 @@ mod triage_frames;
 mod web;
 mod web_page;
 mod web_support;
+mod web_work;

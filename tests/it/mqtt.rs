@@ -430,7 +430,7 @@ fn a_message_that_is_too_large_is_set_aside(version: MqttVersion) {
         daemon(&MqttConfig { version, ..plain(mosquitto.port) });
     assert!(session.wait_connected(Duration::from_secs(10)));
     store.commit(&[small(1), cell(2), small(3), cell(4), small(5)]).unwrap();
-    wait_until("those behind arrive", Duration::from_secs(20), || {
+    wait_until("those behind arrive", Duration::from_secs(60), || {
         subscriber.all().iter().any(|heard| heard.payload == "{\"frame\":5}")
     });
     wait_until("the outbox empties", Duration::from_secs(10), || store.outbox_depth() == 0);

@@ -12,7 +12,8 @@ use domain::{AberrationCounts, ScoredBy, Verdict};
 use dosimetry::Subject;
 use dosimetry::{Settings, built_in};
 use metaphased::{
-    case::{AlarmState, DoseSettings, DoseTally},
+    case::{AlarmState, CaseDose, DoseSettings, DoseTally},
+    station::Level,
     store::Latest,
     web::{EventKind, WebOptions},
 };
@@ -44,7 +45,7 @@ fn a_cell_appears_its_detail_opens_and_a_correction_is_kept() {
 
     browser.run("document.querySelector('#strip button').click()");
     browser.wait("document.querySelector('dialog[open] h2')?.textContent === '47,XX,+21'");
-    browser.wait("document.querySelectorAll('.karyogram canvas').length === 47");
+    browser.wait("document.querySelectorAll('.karyogram img').length === 47");
     assert_eq!(browser.run("return document.querySelectorAll('.seen .box').length"), 47);
     assert_eq!(browser.run("return document.querySelectorAll('.place[data-class=\"21\"] button').length"), 3);
 
@@ -56,10 +57,9 @@ fn a_cell_appears_its_detail_opens_and_a_correction_is_kept() {
          select.dispatchEvent(new Event('change'));",
     );
     browser.wait("document.querySelectorAll('.place[data-class=\"22\"] button').length === 3");
-    browser.run(
-        "document.querySelector('.pending input').value = 'K. Berg';
-         document.querySelector('.pending button[type=submit]').click();",
-    );
+    browser.click(".pending input");
+    browser.type_text("K. Berg");
+    browser.click(".pending button[type=submit]");
     browser.wait("document.querySelector('.facts')?.textContent.includes('K. Berg')");
     let stored = server.store.reader().cell(field.cell.cell).unwrap().unwrap().cell().unwrap();
     assert_eq!((stored.revision, stored.review.unwrap().by.as_str()), (2, "K. Berg"));
@@ -78,17 +78,16 @@ fn a_chromosome_dragged_to_another_place_changes_the_karyotype_and_leaves_a_revi
     server.commit(&field);
     browser.go(&format!("{}/#cell/{}", server.url(), field.cell.cell));
     browser.wait("document.querySelector('dialog[open] h2')?.textContent === '47,XX,+21'");
-    browser.wait("document.querySelectorAll('.karyogram canvas').length === 47");
+    browser.wait("document.querySelectorAll('.karyogram img').length === 47");
 
     // With the mouse: a 21 becomes a 22.
     let moved = browser.run("return Number(document.querySelector('.place[data-class=\"21\"] button').dataset.index)");
     browser.drag(&format!(".karyogram [data-index=\"{moved}\"]"), ".place[data-class=\"22\"] .number");
     browser.wait("document.querySelectorAll('.place[data-class=\"22\"] button').length === 3");
     browser.wait("document.querySelector('.pending').textContent.includes('21 → 22')");
-    browser.run(
-        "document.querySelector('.pending input').value = 'K. Berg';
-         document.querySelector('.pending button[type=submit]').click();",
-    );
+    browser.click(".pending input");
+    browser.type_text("K. Berg");
+    browser.click(".pending button[type=submit]");
     browser.wait("document.querySelector('dialog[open] h2')?.textContent === '47,XX,+22'");
     let index = moved.as_u64().unwrap();
     let stored = || server.store.reader().cell(field.cell.cell).unwrap().unwrap().cell().unwrap();
@@ -183,7 +182,8 @@ fn the_dose_of_a_case_follows_its_cells_and_its_alarm_is_told() {
         let counts = AberrationCounts { monocentrics: 46 - 2 * dicentrics, dicentrics, ..AberrationCounts::default() };
         let record = counts.record([46, 46], None, ScoredBy::Review);
         (0..cells).for_each(|_| tally.add(&record));
-        tally.dose(("lab-1", "p-7"), alarm, &settings, &Subject::default())
+        let dose = tally.dose(("lab-1", "p-7"), alarm, &settings, &Subject::default());
+        CaseDose { alarm_gy: Some(0.5), ..dose }
     };
     let first = score(200, 0, AlarmState::Clear);
     let latest = Latest {
@@ -192,9 +192,14 @@ fn the_dose_of_a_case_follows_its_cells_and_its_alarm_is_told() {
         case: Some("p-7".into()),
     };
     server.store.put_latest(&latest).unwrap();
+    let mut field = drawing::field(3, &[], Verdict::NotAssessable);
+    field.cell.case = Some("p-7".into());
+    server.commit(&field);
     browser.go(&server.url());
     browser.wait("document.querySelector('#case .headline')?.textContent.endsWith('Gy')");
     browser.wait("document.querySelector('#case .curve circle')");
+    browser.wait("document.querySelector('#case .curve').textContent.includes('dicentrics per cell')");
+    browser.wait("document.querySelector('#case .curve path.alarm')");
     let before = browser.run("return parseFloat(document.querySelector('#case .headline').textContent)");
 
     let second = score(60, 1, AlarmState::Raised);
@@ -207,9 +212,111 @@ fn the_dose_of_a_case_follows_its_cells_and_its_alarm_is_told() {
         "{before} {after} {value}"
     );
     browser.wait("document.querySelector('.notice.failed')?.textContent.includes('Alarm in case p-7')");
-    server.hub.publish(EventKind::Alarm, &serde_json::json!({ "state": "acknowledged", "case": "p-7" }));
+    browser.wait("document.title.startsWith('⚠ Alarm in case p-7')");
+    let by =
+        serde_json::json!({ "state": "acknowledged", "case": "p-7", "by": "K. Berg", "time": "2026-11-30T09:00:00Z" });
+    server.hub.publish(EventKind::Alarm, &by);
+    browser.wait("document.querySelector('.notice.degraded')?.textContent.includes('acknowledged by K. Berg')");
+    browser.wait("!document.title.includes('Alarm')");
+    server.hub.publish(EventKind::Alarm, &serde_json::json!({ "state": "cleared", "case": "p-7" }));
     browser.wait("!document.querySelector('.notice')");
     assert_eq!(browser.complaints(), Vec::<String>::new());
+}
+
+#[test]
+fn each_reason_stands_in_the_colour_of_its_own_level() {
+    let Some(browser) = Browser::open("each_reason_stands_in_the_colour_of_its_own_level", (1400, 1000)) else {
+        return;
+    };
+    let server = PageServer::start();
+    broker_is(&server.health, false);
+    server.health.store(|store| {
+        store.level = Level::Failed;
+        store.reason = "the disk is full".into();
+    });
+    browser.go(&server.url());
+    browser.wait("document.querySelectorAll('.notice').length === 2");
+    browser.wait("document.querySelector('.notice.failed')?.textContent.includes('the disk is full')");
+    browser.wait("document.querySelector('.notice.degraded')?.textContent.includes('wait in the store')");
+}
+
+#[test]
+fn a_finished_folder_leaves_its_last_cell_in_the_field_and_the_cells_above_the_fold() {
+    let name = "a_finished_folder_leaves_its_last_cell_in_the_field_and_the_cells_above_the_fold";
+    let Some(browser) = Browser::open(name, (1400, 1000)) else { return };
+    browser.view(1366, 768);
+    let server = PageServer::start();
+    for seed in 1..=8 {
+        server.commit(&drawing::field(seed, &[], Verdict::Normal));
+    }
+    server.health.source("scope", |source| source.activity = "finished".into());
+    browser.go(&server.url());
+    browser.wait("document.getElementById('waiting').textContent.includes('folder is finished')");
+    browser.wait("document.querySelectorAll('#overlay .box').length === 46");
+    browser.wait("document.querySelectorAll('#strip li').length === 8");
+    let bottom = browser.run("return document.querySelector('#strip button').getBoundingClientRect().bottom");
+    assert!(bottom.as_f64().unwrap() <= 768.0, "{bottom}");
+    // The strip stands under the field.
+    let under = browser.run(
+        "return document.getElementById('strip').getBoundingClientRect().top
+              - document.getElementById('stage').getBoundingClientRect().bottom",
+    );
+    assert!(under.as_f64().unwrap() > 0.0, "{under}");
+    // What comes is seen: the strip stays at its newest cell.
+    for seed in 9..=11 {
+        server.commit(&drawing::field(seed, &[], Verdict::Normal));
+        browser.wait(&format!("document.querySelectorAll('#strip li').length === {seed}"));
+    }
+    assert_eq!(browser.run("return document.getElementById('strip').scrollLeft"), 0);
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+}
+
+#[test]
+fn a_token_is_typed_and_a_wrong_one_asks_again() {
+    let Some(browser) = Browser::open("a_token_is_typed_and_a_wrong_one_asks_again", (1400, 1000)) else { return };
+    let server = PageServer::start_with(WebOptions {
+        listen: Some("127.0.0.1:0".parse().unwrap()),
+        token: Some("a token of twenty-odd characters".into()),
+        ..WebOptions::default()
+    });
+    browser.go(&server.url());
+    for (typed, then) in [
+        ("not the token", "document.querySelector('[role=alert]')?.textContent === 'That is not the token.'"),
+        ("a token of twenty-odd characters", "document.querySelectorAll('#health .chip.ok').length === 4"),
+    ] {
+        browser.click("#token");
+        browser.type_text(typed);
+        browser.press("\u{e007}"); // Enter
+        browser.wait(then);
+    }
+    assert_eq!(browser.run("return location.pathname"), "/");
+}
+
+#[test]
+fn what_is_half_typed_outlives_a_reconnect_and_a_new_case_asks_for_nothing_that_is_not_there() {
+    let name = "what_is_half_typed_outlives_a_reconnect_and_a_new_case_asks_for_nothing_that_is_not_there";
+    let Some(browser) = Browser::open(name, (1400, 1000)) else { return };
+    let server = PageServer::start();
+    browser.go(&server.url());
+    browser.wait("document.querySelectorAll('#health .chip.ok').length === 4");
+    browser.click("#case-change");
+    browser.type_text("K-17");
+    browser.press("\u{e007}"); // Enter
+    browser.wait("document.getElementById('case-title').textContent === 'Case K-17'");
+    browser.wait("document.getElementById('case-body').textContent.includes('No cells yet')");
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+
+    browser.click(".close-case summary");
+    browser.click(".close-case input");
+    browser.type_text("K. B");
+    let address = server.address;
+    drop(server);
+    browser.wait("document.querySelector('.notice.failed')");
+    let server = PageServer::start_with(WebOptions { listen: Some(address), ..WebOptions::default() });
+    server.health.set_case(Some("K-17".into()), None);
+    browser.wait("!document.querySelector('.notice')");
+    browser.type_text("erg");
+    assert_eq!(browser.run("return document.querySelector('.close-case input').value"), "K. Berg");
 }
 
 /// A daemon as a person starts it, ended when dropped.
@@ -252,11 +359,10 @@ fn the_daemon_itself_shows_its_field_and_its_cells() {
     browser.wait_for("document.querySelectorAll('#strip li:not(.empty)').length > 0", patience);
     browser.wait_for("document.querySelector('#strip img').naturalWidth > 0", patience);
     browser.run("document.querySelector('#strip button').click()");
-    browser.wait_for("document.querySelectorAll('.karyogram canvas').length > 5", patience);
-    browser.run(
-        "document.querySelector('.pending input').value = 'K. Berg';
-         document.querySelector('.pending button').click();",
-    );
+    browser.wait_for("document.querySelectorAll('.karyogram img').length > 5", patience);
+    browser.click(".pending input");
+    browser.type_text("K. Berg");
+    browser.click(".pending button[type=submit]");
     browser.wait_for("document.querySelector('.facts')?.textContent.includes('confirmed (K. Berg')", patience);
     assert_eq!(browser.complaints(), Vec::<String>::new());
 }
@@ -271,9 +377,9 @@ fn whatever_can_be_pressed_has_a_name_and_every_picture_its_words() {
     let field = drawing::field(8, &[], Verdict::Normal);
     server.commit(&field);
     browser.go(&format!("{}/#cell/{}", server.url(), field.cell.cell));
-    browser.wait("document.querySelectorAll('.karyogram canvas').length === 46");
+    browser.wait("document.querySelectorAll('.karyogram img').length === 46");
     let nameless = browser.run(
-        "const named = (x) => x.getAttribute('aria-label') || x.textContent.trim() || x.closest('label')?.textContent.trim();
+        "const named = (x) => x.getAttribute('aria-label') || x.textContent.trim() || x.labels?.[0]?.textContent.trim();
          return [...document.querySelectorAll('button, a, select, input')].filter((x) => !named(x))
            .concat([...document.querySelectorAll('img:not([alt])')]).map((x) => x.outerHTML)",
     );

@@ -42,6 +42,17 @@ pub struct Review {
     pub change: String,
 }
 
+/// A cell that a person has excluded: it stays in the store and on the page, and counts in no case.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Exclusion {
+    /// Who excluded it.
+    pub by: String,
+    /// When, RFC 3339 in UTC.
+    pub time: String,
+    /// Why, in that person's words.
+    pub reason: String,
+}
+
 /// One finished cell: the `cell` message.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Cell {
@@ -97,6 +108,9 @@ pub struct Cell {
     /// The picture was drawn by the simulator; none for a real one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub simulated: Option<Simulated>,
+    /// Set where a person has excluded the cell; taken back by the next review that says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub excluded: Option<Exclusion>,
     /// Research use only.
     pub notice: String,
 }
@@ -139,6 +153,7 @@ impl Cell {
             replayed: false,
             review: None,
             simulated: None,
+            excluded: None,
             notice: NOTICE.into(),
         }
     }

@@ -20,7 +20,7 @@ mod outline;
 mod words;
 
 pub use capture::{Captured, Quality};
-pub use cell::{Cell, Counts, NOTICE, Review, Simulated};
+pub use cell::{Cell, Counts, Exclusion, NOTICE, Review, Simulated};
 pub use chromosome::{Chromosome, Damage, ScoredClass, Status};
 pub use class::{ChromosomeClass, ParseClassError, Sex};
 pub use dicentric::{AberrationCounts, DicentricRecord, Rejected, ScoredBy, TrueCell};

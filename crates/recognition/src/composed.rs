@@ -29,18 +29,15 @@ pub struct Recognition {
     pub stain: Stain,
     /// Number format of the network files; none: what the engine runs best.
     pub precision: Option<Precision>,
+    /// The assay names no classes: that no classifier serves the stain is nothing to report.
+    pub classes_unused: bool,
 }
 
 impl Recognition {
     /// As configured, for a source of that stain.
     pub fn configured(inference: &InferenceConfig, stain: Stain) -> Self {
-        Self {
-            detector: inference.detector.clone(),
-            classifier: inference.classifier.clone(),
-            anatomy: inference.anatomy.clone(),
-            stain,
-            precision: None,
-        }
+        let (detector, classifier) = (inference.detector.clone(), inference.classifier.clone());
+        Self { detector, classifier, anatomy: inference.anatomy.clone(), stain, ..Self::default() }
     }
 }
 
@@ -83,11 +80,15 @@ impl ComposedRecognizer {
                 Some(model) => Some(Detector::load(engine, &model, recognition.precision)?),
                 None => None,
             };
+        let noted = provenance.notes.len();
         let classifier =
             match open_model(library, recognition.classifier.as_deref(), Task::Classifier, stain, &mut provenance)? {
                 Some(model) => Some(Classifier::load(engine, &model, recognition.precision)?),
                 None => None,
             };
+        if recognition.classes_unused && classifier.is_none() {
+            provenance.notes.truncate(noted);
+        }
         let anatomy = match open_model(library, recognition.anatomy.as_deref(), Task::Anatomy, stain, &mut provenance)?
         {
             // Outlines are those of boxes: segmentation alone draws its own.

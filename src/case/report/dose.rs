@@ -93,6 +93,7 @@ fn counts(out: &mut String, dose: &CaseDose) {
         (cells.incomplete, "incomplete"),
         (cells.second_division, "in a later division"),
         (cells.unclear, "with unclear aberrations"),
+        (cells.excluded, "excluded by a person"),
     ]
     .into_iter()
     .filter(|(n, _)| *n > 0)

@@ -155,13 +155,15 @@ fn table(out: &mut String, cells: &[Cell]) {
         let place = escape(&place(cell));
         let found = format!("{} chromosomes", cell.counts.detected);
         let result = escape(cell.karyotype.iscn.as_deref().unwrap_or("–"));
-        let verdict = cell.karyotype.verdict.words();
+        let excluded = cell.excluded.as_ref();
+        let verdict = if excluded.is_some() { "excluded" } else { cell.karyotype.verdict.words() };
+        let why = excluded.map_or_else(|| cell.karyotype.reason.clone(), |e| format!("{} ({})", e.reason, e.by));
         let _ = write!(
             out,
             "<tr><td>{}</td><td>{}</td><td>{place}</td><td>{found}</td><td>{result}</td><td>{verdict}</td><td>{}</td></tr>",
             number + 1,
             escape(&cell.captured.time),
-            escape(&cell.karyotype.reason),
+            escape(&why),
         );
     }
     out.push_str("</tbody></table>");

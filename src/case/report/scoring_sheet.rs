@@ -69,7 +69,10 @@ pub fn row(number: usize, cell: &Cell) -> [String; 18] {
         excess.to_string(),
         d.counts.unclear.to_string(),
         d.first_division.map_or("not known", |yes| if yes { "yes" } else { "no" }).to_owned(),
-        counted(d).map_or_else(not_counted, |()| "yes").to_owned(),
+        match &cell.excluded {
+            Some(exclusion) => format!("no: excluded, {}", exclusion.reason),
+            None => counted(d).map_or_else(not_counted, |()| "yes").to_owned(),
+        },
         d.scored_by.name().to_owned(),
         by,
     ]

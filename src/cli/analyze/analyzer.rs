@@ -92,7 +92,10 @@ impl FrameAnalyzer {
     ) -> Result<Self, Failure> {
         let engine = inference::choose(&config.inference).map_err(|e| Failure::new(Exit::Unavailable, e))?;
         let library = ModelLibrary::find(config.inference.models.as_deref(), file);
-        let recognition = Recognition::configured(&config.inference, options.stain);
+        let recognition = Recognition {
+            classes_unused: options.assay == Assay::Dicentric,
+            ..Recognition::configured(&config.inference, options.stain)
+        };
         let recognizer = ComposedRecognizer::open(&recognition, &library, &engine)
             .map_err(|e| Failure::new(Exit::Unavailable, e))?;
         let flat = flat.map(load_flat_field).transpose().map_err(|e| Failure::new(Exit::NoInput, e))?;

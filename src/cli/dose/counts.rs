@@ -126,7 +126,8 @@ pub fn stored(global: &Global, id: &str) -> Result<(Sample, Subject), Failure> {
     let subject = subject_in(&record(&store, id)?)?;
     let mut tally = DoseTally::default();
     for row in store.cells_of_case(id)? {
-        if let Some(record) = row.cell()?.dicentric {
+        let cell = row.cell()?;
+        if let Some(record) = cell.dicentric.filter(|_| cell.excluded.is_none()) {
             tally.add(&record);
         }
     }

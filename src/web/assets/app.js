@@ -1,10 +1,11 @@
 // The live page: connects to the daemon's events and hands them to the parts of the page.
 
-import { api, byId, count, h, plural } from "./dom.js";
+import { api, byId, count, h, nameField, plural } from "./dom.js";
 import * as live from "./live.js";
 import * as cells from "./cells.js";
 import * as detail from "./detail.js";
 import * as kase from "./case.js";
+import { open as browse } from "./browse.js";
 
 const MARKS = { ok: "●", degraded: "▲", failed: "■" };
 
@@ -13,6 +14,8 @@ let source = null;
 let lost = false;
 let state = null;
 let alarm = null;
+let newest = null; // cell
+let station = "";
 
 // Health: quiet when all is well; what is wrong is said above everything else, with what to do.
 
@@ -25,42 +28,74 @@ function drawHealth() {
     return;
   }
   const { sources, engine, broker, store } = state;
+  const link = !broker.url ? "off" : broker.connected ? "connected" : "not connected";
   byId("health").replaceChildren(
     ...Object.entries(sources).map(([name, x]) => chip(x.level, name, x.activity || x.level, x.reason)),
     chip(engine.level, "Engine", engine.name || engine.level, engine.reason || engine.library),
-    chip(broker.level, "Broker", broker.connected ? "connected" : "not connected", broker.reason || broker.url),
+    chip(broker.level, "Broker", link, broker.reason || broker.url),
     chip(store.level, "Store", store.level === "ok" ? "ok" : store.level, store.reason));
 }
 
+/** What is wrong, part by part: [level, words]. */
+function troubles({ sources, stages, engine, store, broker }) {
+  const named = (kind, parts) => Object.entries(parts).map(([name, part]) => [`${kind} ${name}`, part]);
+  const parts = [...named("source", sources), ...named("stage", stages), ["engine", engine], ["store", store], ["broker", broker]];
+  return parts.filter(([, part]) => part.level !== "ok")
+    .map(([name, part]) => [part.level, part.reason ? `${name}: ${part.reason}` : name])
+    .sort(([a], [b]) => (b === "failed") - (a === "failed"));
+}
+
 function drawNotices() {
-  const notices = [];
-  if (lost) {
-    notices.push(["failed", "The connection to metaphased is lost. The page shows what it last knew and tries again every few seconds. "
-      + "If this lasts: is the daemon still running?"]);
-  } else if (state) {
-    for (const reason of state.reasons) notices.push([state.level, reason]);
-  }
-  const list = notices.map(([level, text]) =>
-    h("p", { class: `notice ${level}` }, h("span", { class: "mark", "aria-hidden": "true" }, MARKS[level]), h("span", { class: "text" }, text)));
-  if (alarm && !lost) {
-    const raised = alarm.state === "raised";
-    const text = raised ? ` in case ${alarm.case}: ${alarm.reason}` : ` of case ${alarm.case} is held until a person has looked at the called dicentrics: ${alarm.reason}`;
-    list.unshift(h("p", { class: `notice ${raised ? "failed" : "degraded"}` }, h("span", { class: "mark", "aria-hidden": "true" }, MARKS[raised ? "failed" : "degraded"]),
-      h("span", { class: "text" }, h("strong", {}, "Alarm"), text),
-      raised && h("button", { type: "button", onclick: acknowledge }, "Acknowledge")));
-  }
+  const notices = lost
+    ? [["failed", "The connection to metaphased is lost. The page shows what it last knew and tries again every few seconds. "
+      + "If this lasts: is the daemon still running?"]]
+    : state ? troubles(state) : [];
+  const list = notices.map(([level, text]) => notice(level, text));
+  if (alarm && !lost) list.unshift(alarmNotice());
+  drawTitle();
   const words = list.map((x) => x.textContent).join("\n");
   if (byId("notices").dataset.words === words) return;
   byId("notices").dataset.words = words;
+  const typing = byId("notices").contains(document.activeElement);
   byId("notices").replaceChildren(...list);
-  // The field makes room, so that the page still fits the window.
+  if (typing) byId("notices").querySelector("input")?.focus();
+  // The field makes place, so that the page still fits the window.
   document.body.style.setProperty("--above", `${byId("notices").offsetHeight}px`);
 }
 
-async function acknowledge() {
-  const by = prompt("Your name, for the record:");
-  if (!by) return;
-  await api("commands/acknowledge", { by, case: alarm.case ?? null }).catch((error) => window.alert(error.message));
+const notice = (level, ...text) => h("div", { class: `notice ${level}` },
+  h("span", { class: "mark", "aria-hidden": "true" }, MARKS[level]), h("span", { class: "text" }, text));
+
+function alarmNotice() {
+  const raised = alarm.state === "raised";
+  const who = alarm.by ? ` by ${alarm.by} on ${new Date(alarm.time).toLocaleString()}` : "";
+  const text = {
+    raised: ` in case ${alarm.case}: ${alarm.reason}`,
+    held: ` of case ${alarm.case} is held until a person has looked at the called dicentrics: ${alarm.reason}`,
+    acknowledged: ` of case ${alarm.case} acknowledged${who}. It lasts until the dose falls below its level.`,
+  }[alarm.state];
+  const element = notice(raised ? "failed" : "degraded", h("strong", {}, "Alarm"), text);
+  if (raised) element.append(h("form", { class: "inline", onsubmit: acknowledge }, nameField({ class: "small" }), h("button", { type: "submit" }, "Acknowledge")));
+  return element;
+}
+
+/** The title of the tab: an alarm is seen from another tab, too. */
+function drawTitle() {
+  const name = [station, "metaphased"].filter(Boolean).join(" · ");
+  const raised = alarm?.state === "raised" && !lost;
+  document.title = lost ? `✕ Not reached · ${name}` : raised ? `⚠ Alarm in case ${alarm.case} · ${name}` : name;
+}
+
+async function acknowledge(event) {
+  event.preventDefault();
+  const { by } = Object.fromEntries(new FormData(event.target));
+  const form = event.target;
+  try {
+    await api("commands/acknowledge", { by, case: alarm.case ?? null });
+  } catch (error) {
+    form.querySelector(".problem")?.remove();
+    form.append(h("span", { class: "problem", role: "alert" }, error.message));
+  }
 }
 
 function onState(next) {
@@ -68,12 +103,22 @@ function onState(next) {
   state = next;
   drawHealth();
   drawNotices();
+  showStored();
 }
+
+/** Without pictures of its own the field shows the last stored cell. */
+const showStored = () => live.showStored(newest, state?.sources[source]?.activity);
+
+cells.onNewest((cell) => {
+  newest = cell;
+  showStored();
+});
 
 // An alarm is published as it happens, and is part of the dose of its case for a page that is opened later.
 
 function onAlarm(next) {
-  if (["raised", "held"].includes(next.state)) alarm = next;
+  // The dose says again that an alarm was acknowledged, and not by whom.
+  if (["raised", "held", "acknowledged"].includes(next.state)) alarm = next.state === alarm?.state && next.case === alarm.case ? { ...alarm, reason: next.reason } : next;
   else if (alarm?.case === next.case) alarm = null;
   drawNotices();
 }
@@ -156,7 +201,7 @@ async function refresh() {
   byId("station").textContent = [birth.station, birth.assay === "dicentric" ? "dicentric assay" : "karyotype"].join(" · ");
   // A radiation station is read for its dose first.
   document.body.classList.toggle("dicentric", birth.assay === "dicentric");
-  document.title = `${birth.station} · metaphased`;
+  station = birth.station;
   byId("version").textContent = `metaphased ${birth.version}.`;
   onState(status.state);
   onStats(status.stats);
@@ -167,6 +212,7 @@ async function refresh() {
 }
 
 cells.onOpen(detail.open);
+byId("all-cells").addEventListener("click", () => browse());
 addEventListener("popstate", detail.followAddress);
 addEventListener("hashchange", detail.followAddress);
 addEventListener("keydown", (event) => {

@@ -1,10 +1,12 @@
 // The case: cells done and still needed, findings so far; or the dose with its interval on the curve. Closing it.
 
-import { api, byId, count, h, kept, plural } from "./dom.js";
+import { api, byId, count, h, namedForm, nameField, plural, reportUrl } from "./dom.js";
 import { doseParts } from "./dose.js";
+import { breakable, page } from "./cells.js";
+import { open as openCases, onResume } from "./cases.js";
 import { open as openGallery } from "./gallery.js";
 
-let current = null; // id of the case that is open
+let current; // id of the case that is open, null for none; undefined before that is known
 let shown = { state: null, dose: null };
 let alarmChanged = () => {};
 
@@ -13,24 +15,31 @@ export function onAlarm(act) {
   alarmChanged = act;
 }
 
-/** Shows the case that takes cells now; null for none. */
+/** Shows the case that takes cells now; null for none. The forms of a case stay as they are: a person may be writing in them. */
 export async function use(id) {
-  current = id ?? null;
+  const next = id ?? null;
+  if (next !== current) begin(next);
+  if (next === null) return;
+  try {
+    // A case has a record from its first cell on.
+    const { cells } = await page({ case: next }, null, 1);
+    const { state, dose } = cells.length > 0 ? await api(`cases/${encodeURIComponent(next)}`) : { state: null, dose: null };
+    if (next === current) draw(state, dose);
+  } catch (error) {
+    byId("case-body").querySelector(".case-now")?.replaceChildren(h("p", { class: "muted" }, error.message));
+  }
+}
+
+/** Another case: everything of the one before goes. */
+function begin(id) {
+  current = id;
+  shown = { state: null, dose: null };
   byId("case-name").value = current ?? "";
   byId("case-end").hidden = current === null;
   byId("case-title").textContent = current === null ? "Case" : `Case ${current}`;
-  shown = { state: null, dose: null };
-  byId("case-body").replaceChildren();
-  if (current === null) {
-    byId("case-body").replaceChildren(h("p", { class: "muted" }, "No case is open: new cells belong to none."));
-    return;
-  }
-  try {
-    const { state, dose } = await api(`cases/${encodeURIComponent(current)}`);
-    draw(state, dose);
-  } catch (error) {
-    byId("case-body").replaceChildren(h("p", { class: "muted" }, error.message));
-  }
+  byId("case-body").replaceChildren(...(current === null
+    ? [h("p", { class: "muted" }, "No case is open: new cells belong to none.")]
+    : [h("div", { class: "case-now" }), closeForm(), h("p", { class: "small" }, h("a", { href: reportUrl(current), target: "_blank" }, "Report"))]));
 }
 
 /** A `case/1` document came. */
@@ -51,16 +60,11 @@ function draw(state, dose) {
     alarmChanged({ case: current, state: dose.alarm, reason });
   }
   const parts = [dose && doseParts(dose, () => openGallery(current)), state && cellParts(state)].filter(Boolean).flat();
-  const body = byId("case-body");
-  let now = body.querySelector(".case-now");
-  if (!now) {
-    now = h("div", { class: "case-now" });
-    // The forms below stay while cells arrive: a person may be writing in them.
-    body.replaceChildren(now, closeForm(),
-      h("p", { class: "small" }, h("a", { href: `api/v1/cases/${encodeURIComponent(current)}/report.html`, target: "_blank" }, "Report")));
-  }
-  if (dose && !body.querySelector(".subject-data")) now.after(subjectForm());
+  const now = byId("case-body").querySelector(".case-now");
+  if (dose && !byId("case-body").querySelector(".subject-data")) now.after(subjectForm());
+  const notes = now.querySelector(".warnings")?.open;
   now.replaceChildren(...(parts.length > 0 ? parts.filter(Boolean) : [h("p", { class: "muted" }, "No cells yet.")]));
+  if (notes !== undefined && now.querySelector(".warnings")) now.querySelector(".warnings").open = notes;
 }
 
 /** What the dose uses of a person. It can be set here, and is not shown again. */
@@ -72,7 +76,6 @@ function subjectForm() {
     event.preventDefault();
     const { by, ...data } = Object.fromEntries([...new FormData(event.target)].filter(([, value]) => value !== ""));
     for (const name of ["age", "earlier_gy"]) if (name in data) data[name] = Number(data[name]);
-    kept.set("by", by);
     try {
       await api(`cases/${encodeURIComponent(id)}/subject`, { by, subject: Object.keys(data).length > 0 ? data : null });
       event.target.reset();
@@ -88,27 +91,8 @@ function subjectForm() {
       field("exposed", "Exposed", { type: "date" }), field("sampled", "Blood drawn", { type: "date" }),
       field("age", "Age, years", { type: "number", min: 0, max: 120, step: "any" }),
       field("earlier_gy", "Earlier dose, Gy", { type: "number", min: 0, step: "any" }), field("earlier_exposed", "Earlier exposure", { type: "date" }),
-      nameField(),
+      nameField({ class: "small" }),
       h("button", { type: "submit", class: "quiet" }, "Save"), status));
-}
-
-const nameField = () => h("label", { class: "small" }, "Your name",
-  h("input", { name: "by", maxlength: 64, required: true, autocomplete: "name", value: kept.get("by", "") }));
-
-/** A form that asks for a name, then acts; its error stands below it. */
-function namedAction(text, act) {
-  const status = h("p", { class: "small problem", role: "alert" });
-  const submit = async (event) => {
-    event.preventDefault();
-    const by = new FormData(event.target).get("by");
-    kept.set("by", by);
-    try {
-      await act(by);
-    } catch (error) {
-      status.textContent = error.message;
-    }
-  };
-  return h("form", { class: "inline", onsubmit: submit }, nameField(), h("button", { type: "submit", class: "quiet" }, text), status);
 }
 
 /** Ends the open case and closes it: no further cell is added. */
@@ -117,7 +101,7 @@ function closeForm() {
   return h("details", { class: "close-case" },
     h("summary", { class: "small" }, "Close case"),
     h("p", { class: "muted small" }, "A closed case takes no further cells until it is reopened. Its cells can still be corrected."),
-    namedAction("Close case", async (by) => {
+    namedForm("Close case", async ({ by }) => {
       await api("commands/case", { case: null, slide: null });
       await api(`cases/${encodeURIComponent(id)}/close`, { by });
       await use(null);
@@ -129,9 +113,10 @@ function closeForm() {
 async function offerReopening(id) {
   const { closed } = await api(`cases/${encodeURIComponent(id)}`).catch(() => ({}));
   if (!closed) return;
-  byId("case-body").querySelector(".problem")?.after(namedAction("Reopen", async (by) => {
+  byId("case-problem").after(namedForm("Reopen", async ({ by }, form) => {
     await api(`cases/${encodeURIComponent(id)}/reopen`, { by });
-    await command(id);
+    await begun(id);
+    form.remove();
   }));
 }
 
@@ -140,18 +125,20 @@ function cellParts(state) {
   const words = state.cells_needed > 0 ? `${count(state.cells_needed)} more needed` : "enough";
   const look = state.review.slice(0, 3).map((r) => h("li", {}, h("a", { href: `#cell/${r.cell}` }, "Look at this cell"), `: ${r.reason}`));
   return [
-    state.iscn && h("p", { class: "headline" }, state.iscn, state.cells_needed > 0 && h("span", { class: "muted small" }, " so far")),
+    state.iscn && h("p", { class: "headline" }, breakable(state.iscn), state.cells_needed > 0 && h("span", { class: "muted small" }, " so far")),
     state.simulated && h("p", { class: "muted small" }, "A simulation: these cells were drawn."),
     h("p", {}, h("strong", {}, plural(done, ...unit)), ` of ${count(state.cells_target)}, ${words}`),
     h("progress", { max: state.cells_target || 1, value: Math.min(done, state.cells_target), "aria-label": `${done} of ${state.cells_target}` }),
     state.cells.cut_by_frame > 0 && h("p", { class: "muted small" }, `${plural(state.cells.cut_by_frame, "cell")} cut by the frame: not counted`),
     state.extended && h("p", { class: "muted small" }, state.extended),
+    h("p", { class: "muted small" }, [`${state.cells.reviewed} of ${state.cells.seen} reviewed`, state.cells.excluded > 0 && `${plural(state.cells.excluded, "cell")} excluded`].filter(Boolean).join(", ")),
     h("ul", { class: "findings" },
       state.clones.filter((clone) => !clone.normal).map((clone) =>
         h("li", {}, h("strong", {}, clone.iscn), ` in ${plural(clone.cells, "cell")}`,
           clone.syndromes?.length > 0 && h("span", { class: "muted" }, ` · ${clone.syndromes.join(", ")}`))),
       state.chance_findings.map((f) => h("li", { class: "muted" }, `${f.iscn} in ${plural(f.cells.length, "cell")}; a clone requires ${f.one_colony ? "a second colony" : f.needed}`)),
       look),
+    state.review.length > look.length && h("p", { class: "muted small" }, `${plural(state.review.length - look.length, "more cell")} to look at`),
     state.excludes && h("p", { class: "muted small" }, state.excludes),
   ];
 }
@@ -161,13 +148,19 @@ byId("case-change").addEventListener("click", () => {
   if (!byId("case-form").hidden) byId("case-name").focus();
 });
 
+/** Makes a case the one that takes cells; null for none. */
+async function begun(name) {
+  await api("commands/case", { case: name, slide: null });
+  byId("case-form").hidden = true;
+  byId("case-problem").textContent = "";
+  await use(name);
+}
+
 async function command(name) {
   try {
-    await api("commands/case", { case: name, slide: null });
-    byId("case-form").hidden = true;
-    await use(name);
+    await begun(name);
   } catch (error) {
-    byId("case-body").prepend(h("p", { class: "problem", role: "alert" }, error.message));
+    byId("case-problem").textContent = error.message;
     if (name && error.status === 409) await offerReopening(name);
   }
 }
@@ -178,3 +171,5 @@ byId("case-form").addEventListener("submit", (event) => {
   if (name) command(name);
 });
 byId("case-end").addEventListener("click", () => command(null));
+byId("case-list").addEventListener("click", openCases);
+onResume(begun);

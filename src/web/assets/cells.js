@@ -1,40 +1,56 @@
-// The last cell, and the strip of the last cells.
+// The last cell, the strip of the last cells, and the cells beside one.
 
-import { VERDICTS, ago, api, byId, cellUrl, count, h, percent, plural, verdictMark } from "./dom.js";
+import { VERDICTS, ago, api, byId, cellUrl, count, h, percent, plural, segments, verdictMark } from "./dom.js";
+import { isDrafted } from "./draft.js";
 
 const SHOWN = 40;
 const strip = byId("strip");
 
 let cells = []; // newest first
 let newest = null; // whatever the filter says
-let verdict = "";
+let query = {}; // of the strip
 let open = () => {};
+let newestChanged = () => {};
 
-/** What opens the detail of a cell. */
+/** What opens the detail of a cell, which is shown among those of a query. */
 export function onOpen(act) {
   open = act;
 }
 
+/** Opens a cell, among those of a query. */
+export const openCell = (id, of) => open(id, of);
+
+/** What is called with the newest cell. */
+export function onNewest(act) {
+  newestChanged = act;
+}
+
+/** A page of the cells of a query; `after` is the id of the cell before them. */
+export const page = (of, after = null, limit = SHOWN) =>
+  api(`cells?${new URLSearchParams({ ...of, limit, ...(after ? { after } : {}) })}`);
+
 /** Loads the last cells. */
 export async function load() {
-  const query = new URLSearchParams({ limit: SHOWN });
-  if (verdict) query.set("verdict", verdict);
-  const answer = await api(`cells?${query}`);
+  const answer = await page(query);
   cells = answer.cells;
-  if (!verdict) setNewest(cells[0] ?? null);
+  if (!query.verdict) setNewest(cells[0] ?? null);
   drawStrip();
 }
 
 /** A cell was stored or corrected. */
 export function onCell(cell) {
   const place = cells.findIndex((c) => c.cell === cell.cell);
-  const wanted = !verdict || cell.karyotype.verdict === verdict;
+  const wanted = !query.verdict || cell.karyotype.verdict === query.verdict;
   if (place >= 0) {
     if (wanted) cells[place] = cell;
     else cells.splice(place, 1);
-    drawStrip();
+    const old = strip.querySelector(`[data-cell="${cell.cell}"]`);
+    if (wanted) replaceTile(old, cell);
+    else old?.remove();
+    if (cells.length === 0) drawStrip();
   } else if (wanted && cell.revision <= 1) {
     cells.unshift(cell);
+    strip.querySelector(".empty")?.remove();
     const kept = strip.scrollLeft;
     strip.prepend(tile(cell));
     // A person who looks back at older cells is not moved along.
@@ -44,70 +60,124 @@ export function onCell(cell) {
   if (!newest || cell.cell >= newest.cell) setNewest(cell);
 }
 
-/** The cells beside this one: {before, after} in the order of the strip. */
-export function neighbours(id) {
-  const place = cells.findIndex((c) => c.cell === id);
-  return { newer: cells[place - 1]?.cell, older: place < 0 ? cells[0]?.cell : cells[place + 1]?.cell };
+/** A new tile in the place of an old one; the focus stays. */
+function replaceTile(old, cell) {
+  if (!old) return;
+  const next = tile(cell);
+  const focused = old.contains(document.activeElement);
+  old.replaceWith(next);
+  if (focused) next.querySelector("button").focus({ preventScroll: true });
 }
+
+/** The drafts of a cell changed: its tile says so. */
+export function markDraft(id) {
+  const cell = cells.find((c) => c.cell === id);
+  if (cell) replaceTile(strip.querySelector(`[data-cell="${id}"]`), cell);
+}
+
+/** The cells beside this one in the store, among those of a query: {newer, older}, none at an end. */
+export async function beside(id, of) {
+  const [newer, older] = await Promise.all(["oldest", "newest"].map((order) => page({ ...of, order }, id, 1)));
+  return { newer: newer.cells[0]?.cell, older: older.cells[0]?.cell };
+}
+
+/** Whether a cell of the dicentric assay waits for a person: nothing in it was counted. */
+export const isUnscored = ({ dicentric: d }) => d != null && d.scored_by === "machine" && d.monocentrics === 0 && d.unclear > 0;
 
 /** The headline of a cell: its karyotype, or its dicentrics. */
 export function headline(cell) {
   const d = cell.dicentric;
+  if (d && isUnscored(cell)) return "Not scored";
   if (d) return plural(d.dicentrics + d.tricentrics + (d.higher?.length ?? 0), "dicentric");
   return cell.karyotype.iscn ?? plural(cell.counts.detected, "chromosome");
 }
+
+/** The headline where there is little space. */
+const shortHeadline = (cell) => (cell.dicentric || cell.karyotype.iscn ? headline(cell) : `${count(cell.counts.detected)} found`);
 
 /** The counts of a cell in words. */
 export function countWords(cell) {
   const { detected, damaged, unclear } = cell.counts;
   const d = cell.dicentric;
+  if (d && isUnscored(cell)) return `${plural(detected, "piece")} found, none counted yet`;
   const words = d
     ? [plural(d.centromeres, "centromere"), d.rings && plural(d.rings, "ring"), d.fragments && plural(d.fragments, "fragment"), d.complete ? "complete" : "not complete"]
     : [plural(detected, "chromosome"), damaged && `${count(damaged)} damaged`, unclear && `${count(unclear)} unclear`];
   return words.filter(Boolean).join(" · ");
 }
 
+/** The verdict over a cell in words; in the dicentric assay, what the cell counts as. */
+export function verdictLine(cell) {
+  const { karyotype, dicentric: d } = cell;
+  if (cell.excluded) return h("p", { class: "verdict excluded" }, h("span", { class: "mark", "aria-hidden": "true" }, "⊘"), "Excluded");
+  if (d) {
+    const word = isUnscored(cell) ? "Waits for a person" : d.complete ? "Complete cell" : "Not complete: not counted";
+    return h("p", { class: "verdict not_assessable" }, word);
+  }
+  return h("p", { class: `verdict ${karyotype.verdict}` }, verdictMark(karyotype.verdict), VERDICTS[karyotype.verdict].word, sure(karyotype));
+}
+
+/** Why the cell counts as it does, in words; nothing where that is said already. */
+export function reasonLine(cell) {
+  if (cell.excluded) return h("p", { class: "reason" }, `${cell.excluded.reason} (${cell.excluded.by})`);
+  return cell.dicentric ? null : h("p", { class: "reason" }, cell.karyotype.reason);
+}
+
+/** What was drawn, of a simulated cell. */
+export function simulationLine(cell) {
+  return cell.simulated && h("p", { class: "muted small simulated" }, "A simulation", cell.simulated.karyotype && `: drawn as ${cell.simulated.karyotype}`);
+}
+
 function setNewest(cell) {
   newest = cell;
   if (!cell) return;
-  const { karyotype } = cell;
+  const large = cell.karyotype.iscn || cell.dicentric;
   byId("last-body").replaceChildren(...[
-    h("p", { class: `verdict ${karyotype.verdict}` }, verdictMark(karyotype.verdict), VERDICTS[karyotype.verdict].word,
-      sure(karyotype)),
-    karyotype.iscn || cell.dicentric
-      ? h("p", { class: "headline" }, breakable(headline(cell)))
-      : h("p", { class: "headline words" }, countWords(cell)),
-    h("p", { class: "reason" }, karyotype.reason),
-    (karyotype.iscn || cell.dicentric) && h("p", { class: "muted small" }, countWords(cell)),
-    cell.simulated && h("p", { class: "muted small simulated" }, "A simulation", cell.simulated.karyotype && `: drawn as ${cell.simulated.karyotype}`),
+    verdictLine(cell),
+    h("p", { class: large ? "headline" : "headline words" }, large ? breakable(headline(cell)) : countWords(cell)),
+    reasonLine(cell),
+    large && h("p", { class: "muted small" }, countWords(cell)),
+    simulationLine(cell),
     h("button", { type: "button", class: "wide", onclick: () => open(cell.cell) }, "Open this cell"),
   ].filter(Boolean));
   tick();
+  newestChanged(cell);
 }
 
 /** How sure a verdict is; nothing where none was given. */
-export function sure({ posterior, verdict }) {
+function sure({ posterior, verdict }) {
   return posterior !== null && verdict !== "not_assessable" && h("span", { class: "muted small" }, `${percent(posterior)} sure`);
 }
 
-/** A long karyotype breaks after its commas. */
-function breakable(text) {
-  return text.split(/(?<=,)/).flatMap((part) => [part, h("wbr")]);
+/** A long karyotype breaks between its cell lines, and within one only after a comma. */
+export function breakable(text) {
+  return text.split(/(?<=\/)/).map((line) => h("span", { class: "part" }, line.split(/(?<=,)/).flatMap((part) => [part, h("wbr")])));
 }
 
-function tile(cell) {
-  const word = VERDICTS[cell.karyotype.verdict].word;
-  const button = h("button", { type: "button", onclick: () => open(cell.cell), "aria-label": `${headline(cell)}, ${word}, ${ago(cell.captured.time)}` },
+/** What a person did to a cell, in a word. */
+function stateWord(cell) {
+  if (isDrafted(cell.cell)) return "not saved";
+  if (cell.excluded) return "excluded";
+  return cell.review ? "reviewed" : "";
+}
+
+/** A cell as a tile that opens it, among those of a query. */
+export function tile(cell, of = query) {
+  const { word } = VERDICTS[cell.karyotype.verdict];
+  const state = stateWord(cell);
+  const button = h("button", { type: "button", onclick: () => open(cell.cell, of) },
     h("img", { src: cellUrl(cell, "thumbnail.jpg"), alt: "", loading: "lazy", width: 132, height: 108 }),
-    h("span", { class: "name" }, verdictMark(cell.karyotype.verdict), headline(cell)),
-    h("time", { datetime: cell.captured.time }, ago(cell.captured.time)));
-  return h("li", { "data-cell": cell.cell, class: cell.karyotype.verdict }, button);
+    h("span", { class: "name" }, !cell.dicentric && [verdictMark(cell.karyotype.verdict), h("span", { class: "hidden" }, word)], h("span", { class: "what" }, shortHeadline(cell))),
+    h("span", { class: "when" }, h("time", { datetime: cell.captured.time, class: state ? "hidden" : null }, ago(cell.captured.time)), state && h("span", { class: "state" }, state)));
+  return h("li", { "data-cell": cell.cell, class: `${cell.karyotype.verdict} ${cell.excluded ? "excluded" : ""}` }, button);
 }
 
 function drawStrip() {
-  strip.replaceChildren(...cells.map(tile));
+  const focused = document.activeElement?.closest("#strip li")?.dataset.cell;
+  strip.replaceChildren(...cells.map((cell) => tile(cell)));
+  if (focused) strip.querySelector(`[data-cell="${focused}"] button`)?.focus({ preventScroll: true });
   if (cells.length === 0) {
-    const what = verdict ? `No cell here is “${VERDICTS[verdict].word.toLowerCase()}”.` : "No cells yet.";
+    const what = query.verdict ? `No cell here is “${VERDICTS[query.verdict].word.toLowerCase()}”.` : "No cells yet.";
     strip.replaceChildren(h("li", { class: "empty muted" }, what));
   }
 }
@@ -117,21 +187,23 @@ function tick() {
   for (const time of strip.querySelectorAll("time")) time.textContent = ago(time.dateTime);
 }
 
-strip.addEventListener("keydown", (event) => {
-  const step = { ArrowRight: "nextElementSibling", ArrowLeft: "previousElementSibling" }[event.key];
-  const next = step && event.target.closest("li")?.[step]?.querySelector("button");
-  if (next) {
+/** Lets the arrow keys go from tile to tile. */
+export function walksByArrows(list) {
+  list.addEventListener("keydown", (event) => {
+    const step = { ArrowRight: "nextElementSibling", ArrowLeft: "previousElementSibling" }[event.key];
+    const next = step && event.target.closest("li")?.[step]?.querySelector("button");
+    if (!next) return;
     event.preventDefault();
     next.focus();
-  }
-});
+  });
+}
 
-byId("filter").addEventListener("click", (event) => {
-  const button = event.target.closest("button");
-  if (!button) return;
-  verdict = button.dataset.verdict;
-  for (const other of event.currentTarget.children) other.setAttribute("aria-pressed", other === button);
+/** The words of the filter by verdict. */
+export const VERDICT_CHOICES = { "": "All", ...Object.fromEntries(Object.entries(VERDICTS).map(([key, { word }]) => [key, word])) };
+
+walksByArrows(strip);
+byId("filter").append(segments("Filter cells", VERDICT_CHOICES, "", (verdict) => {
+  query = verdict ? { verdict } : {};
   load().catch(() => {});
-});
-
+}));
 setInterval(tick, 1000);

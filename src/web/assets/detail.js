@@ -1,33 +1,41 @@
-// One cell in detail: picture with boxes, karyogram, scores, corrections.
+// One cell in detail: picture with boxes, karyogram, scores, corrections, verdict.
 
-import { VERDICTS, api, byId, cellUrl, denverGroup, h, kept, percent, s, verdictMark } from "./dom.js";
+import { api, byId, cellUrl, closesOutside, dialogBar, h, kept, nameField, s, segments } from "./dom.js";
 import { drawBoxes } from "./live.js";
-import { portrait } from "./portrait.js";
-import { countWords, headline, neighbours, sure } from "./cells.js";
-
-const CLASSES = [...Array.from({ length: 22 }, (_, i) => String(i + 1)), "X", "Y"];
-const ROWS = [["A", "B"], ["C"], ["D", "E"], ["F", "G"]];
-const DAMAGE = ["none", "break", "gap", "exchange", "dicentric", "ring", "fragment", "other"];
+import { karyogram, pictures, pieces, written } from "./karyogram.js";
+import { beside, headline, markDraft, reasonLine, simulationLine, verdictLine } from "./cells.js";
+import { facts, findings, table } from "./facts.js";
+import { inspector } from "./inspector.js";
+import { finishForm } from "./finish.js";
+import { closer } from "./zoom.js";
+import * as drafts from "./draft.js";
 
 const dialog = byId("detail");
 let cell = null;
+let query = {}; // among which cells the arrows go
+let sides = Promise.resolve({});
+let walk = Promise.resolve();
 let picked = null; // index of the chosen chromosome
-let changes = new Map(); // "index class" -> review action
+let straight = false;
+let shown = null; // pictures of the chromosomes, by index; null while they come
+let saving = false;
+let problem = "";
 
-/** Opens the detail of a cell. */
-export async function open(id) {
+/** Opens the detail of a cell, among those of a query. */
+export async function open(id, of = query) {
+  query = of;
   if (location.hash !== `#cell/${id}`) history.pushState(null, "", `#cell/${id}`);
   try {
     use(await api(`cells/${encodeURIComponent(id)}`));
   } catch (error) {
-    dialog.replaceChildren(bar("Cell"), h("p", { class: "problem", role: "alert" }, error.message));
+    dialog.replaceChildren(dialogBar(dialog, "Cell"), h("p", { class: "problem", role: "alert" }, error.message));
   }
   if (!dialog.open) dialog.showModal();
 }
 
-/** A cell was stored or corrected: follows, unless a person is at work on it. */
+/** A cell was stored or corrected: follows. What a person has not saved yet is kept beside it. */
 export function onCell(changed) {
-  if (dialog.open && cell?.cell === changed.cell && changed.revision > cell.revision && changes.size === 0) use(changed);
+  if (!saving && dialog.open && cell?.cell === changed.cell && changed.revision > cell.revision) use(changed);
 }
 
 /** Opens the cell in the address. */
@@ -38,68 +46,87 @@ export function followAddress() {
 }
 
 function use(next) {
-  if (cell?.cell !== next.cell) picked = null;
+  if (cell?.cell !== next.cell) {
+    picked = null;
+    problem = "";
+    shown = null;
+  }
   cell = next;
-  changes = new Map();
+  sides = beside(cell.cell, query).catch(() => ({}));
   draw();
+  load();
+}
+
+async function load() {
+  const of = cell;
+  const way = straight;
+  const found = await pictures(of, way).catch(() => new Map());
+  if (of !== cell || way !== straight) return;
+  shown = found;
+  drawKaryogram();
 }
 
 const byIndex = (index) => cell.chromosomes.find((c) => c.index === index);
-const classOf = (c) => (changes.has(`${c.index} class`) ? changes.get(`${c.index} class`).class : c.class);
-const damageOf = (c) => changes.get(`${c.index} damage`)?.damage ?? c.damage;
-const cropUrl = (c) => cellUrl(cell, `chromosomes/${c.index}.png`);
+const classOf = (c) => drafts.current(cell, { action: "class", index: c.index });
+const damageOf = (c) => drafts.current(cell, { action: "damage", index: c.index });
 const concerned = () => new Set(cell.karyotype.findings.flatMap((f) => f.chromosomes));
+const isFlagged = (c) => concerned().has(c.index) || damageOf(c) !== "none";
 
-function bar(title) {
-  const { newer, older } = cell ? neighbours(cell.cell) : {};
-  const step = (id, text, label) =>
-    h("button", { type: "button", class: "quiet", disabled: !id, "aria-label": label, onclick: () => open(id) }, text);
-  return h("header", { class: "bar" },
-    h("h2", { id: "detail-title", tabindex: "-1", autofocus: true }, title),
-    h("nav", { "aria-label": "Cells" }, step(newer, "‹", "Newer cell"), step(older, "›", "Older cell")),
-    h("button", { type: "button", class: "quiet", "aria-label": "Close", onclick: () => dialog.close() }, "✕"));
+function bar() {
+  const step = (side, text, label) => h("button", { type: "button", class: "quiet", "data-focus": side, "aria-label": label, onclick: () => go(side) }, text);
+  const steps = [step("newer", "‹", "Newer cell"), step("older", "›", "Older cell")];
+  sides.then((found) => {
+    for (const button of steps) button.disabled = !found[button.dataset.focus];
+  });
+  return dialogBar(dialog, headline(cell), h("span", { id: "placed", class: "placed" }), h("nav", { "aria-label": "Cells" }, steps));
 }
 
-function draw() {
-  const { karyotype } = cell;
-  const view = region();
-  const boxes = s("g");
-  const [width, height] = cell.captured.size;
-  const svg = s("svg", { class: "overlay", viewBox: view.join(" "), role: "img", "aria-label": `Picture of the cell, ${cell.counts.detected} boxes` },
-    s("image", { href: cellUrl(cell, "image.png"), width, height }), boxes);
-  const stage = h("figure", { class: "stage" }, svg);
-  dialog.replaceChildren(
-    bar(headline(cell)),
-    h("div", { class: "columns" },
-      h("section", { class: "seen", "aria-label": "Cell" },
-        h("p", { class: `verdict ${karyotype.verdict}` }, verdictMark(karyotype.verdict), VERDICTS[karyotype.verdict].word,
-          sure(karyotype)),
-        h("p", { class: "reason" }, karyotype.reason),
-        cell.simulated && h("p", { class: "simulated" }, "A simulation",
-          cell.simulated.karyotype && [": drawn as ", h("strong", {}, cell.simulated.karyotype)]),
-        karyotype.findings.length > 0 && h("ul", { class: "findings" }, karyotype.findings.map(finding)),
-        stage,
-        facts()),
-      h("section", { "aria-label": "Karyogram" },
-        karyogram(),
-        h("p", { class: "muted small" }, "Select a chromosome for its scores. To correct it, drag it to another place or select another class; ",
-          "by keyboard M goes to its class, Alt with an arrow moves it to the next place. Karyogram as SVG: ",
-          h("a", { href: cellUrl(cell, "karyogram.svg"), download: `karyogram-${cell.cell}.svg` }, "as on the slide"), ", ",
-          h("a", { href: `${cellUrl(cell, "karyogram.svg")}&straight=true`, download: `karyogram-straight-${cell.cell}.svg` }, "straightened")),
-        h("div", { id: "inspector" }),
-        h("div", { id: "pending" }))),
-    h("details", { class: "all" }, h("summary", {}, `All ${cell.chromosomes.length} boxes`), table()));
-  const overlay = () => drawBoxes(boxes, cell.chromosomes, view, {
-    outlines: kept.get("outlines", false),
-    label: (c) => classOf(c) ?? "",
-    mark: (c) => `${concerned().has(c.index) || c.damage !== "none" ? "flagged" : ""} ${c.score < 0.5 ? "faint" : ""} ${c.index === picked ? "picked" : ""}`,
-    onpick: (i) => pick(cell.chromosomes[i].index),
+/** Opens the cell on one side. Steps that come faster than cells are made one after the other. */
+function go(side) {
+  walk = walk.then(async () => {
+    const id = (await sides)[side];
+    if (id) await open(id);
   });
-  stage.style.aspectRatio = `${view[2]} / ${view[3]}`;
-  requestAnimationFrame(overlay);
-  draw.overlay = overlay;
+}
+
+/** Draws everything. Who works by keyboard stays where they were; the first time the title has the focus. */
+function draw() {
+  const focus = document.activeElement?.dataset?.focus;
+  dialog.replaceChildren(
+    bar(),
+    h("div", { class: "columns" },
+      h("section", { class: "seen", "aria-label": "Cell" }, verdictLine(cell), reasonLine(cell), simulationLine(cell),
+        findings(cell), picture(), facts(cell)),
+      h("section", { "aria-label": "Karyogram" },
+        h("div", { id: "chromosomes" }), orientation(),
+        h("div", { id: "inspector" }),
+        finishForm(cell, correct))),
+    h("details", { class: "all" }, h("summary", {}, `All ${cell.chromosomes.length} boxes`), table(cell)),
+    h("div", { id: "pending" }));
+  drawKaryogram();
   drawInspector();
   drawPending();
+  if (!dialog.open) return;
+  (dialog.querySelector(`[data-focus="${focus}"]:not(:disabled)`) ?? byId("detail-title")).focus({ preventScroll: true });
+}
+
+function orientation() {
+  const file = h("a", {}, "Save as SVG");
+  const aim = () => {
+    file.href = `${cellUrl(cell, "karyogram.svg")}${straight ? "&straight=true" : ""}`;
+    file.download = `karyogram-${straight ? "straight-" : ""}${cell.cell}.svg`;
+  };
+  const choose = (value) => {
+    straight = value === "straight";
+    aim();
+    load();
+  };
+  aim();
+  return h("div", { class: "below" },
+    !cell.dicentric && segments("Chromosomes", { upright: "As on the slide", straight: "Straightened" }, straight ? "straight" : "upright", choose),
+    h("p", { class: "muted small" },
+      cell.dicentric ? "Select a piece for its measures and its damage." : "Drag a chromosome to another place, or select it and then the place. By keyboard: Alt with an arrow moves it, M goes to its class, Delete takes it out.",
+      " ", file));
 }
 
 /** The part of the frame that image.png shows: the cell's region. */
@@ -108,105 +135,44 @@ function region() {
   return width > 0 && height > 0 ? [x, y, width, height] : [0, 0, ...cell.captured.size];
 }
 
-function finding(f) {
-  return h("li", {},
-    f.iscn && h("strong", {}, `${f.iscn} `), f.text, h("span", { class: "muted" }, ` ${percent(f.posterior)}`),
-    f.syndrome && h("span", { class: "muted" }, ` · ${f.syndrome}`));
-}
-
-function facts() {
-  const { captured, quality } = cell;
-  const entries = [
-    ["Counts", countWords(cell)],
-    ["Taken", `${new Date(captured.time).toLocaleString()}, ${cell.source}, frame ${captured.frame}`],
-    captured.file && ["File", captured.file],
-    cell.case && ["Case", [cell.case, cell.slide && `slide ${cell.slide}`, cell.colony && `colony ${cell.colony}`].filter(Boolean).join(", ")],
-    captured.stage_um && ["Stage", `${captured.stage_um.x.toFixed(1)}, ${captured.stage_um.y.toFixed(1)} µm`],
-    ["Quality", `focus ${quality.focus.toFixed(2)}, metaphase ${quality.metaphase.toFixed(2)}, spread ${quality.spread.toFixed(2)}`],
-    ["Models", Object.entries(cell.models).map(([task, name]) => `${task} ${name}`).join(", ") || "none: segmentation alone"],
-    cell.review && ["Review", `${cell.review.change} (${cell.review.by}, ${new Date(cell.review.time).toLocaleString()})`],
-  ].filter(Boolean);
-  return h("dl", { class: "facts small" }, entries.map(([key, value]) => [h("dt", {}, key), h("dd", {}, value)]));
-}
-
-// Karyogram: every chromosome at its place, drawn to one scale; a place takes what is dropped on it.
-
-function karyogram() {
-  const scale = kScale();
-  const rows = ROWS.map((groups) => h("div", { class: "row" }, groups.map((letter) =>
-    h("div", { class: "group", role: "group", "aria-label": `Group ${letter}` },
-      h("span", { class: "letter", "aria-hidden": "true" }, letter),
-      h("div", { class: "places" }, CLASSES.filter((name) => denverGroup(name) === letter && !"XY".includes(name))
-        .map((name) => place(name, scale)))))));
-  const last = rows.at(-1);
-  last.append(h("div", { class: "group sex", role: "group", "aria-label": "Sex chromosomes" },
-    h("div", { class: "places" }, place("X", scale), place("Y", scale))));
-  // The place for what is not a chromosome is always there, so that something can be dragged to it.
-  const loose = cell.chromosomes.filter((c) => classOf(c) === null);
-  return h("div", { class: `karyogram ${loose.length === 0 ? "complete" : ""}` }, rows, h("div", { class: "row" }, place(null, scale)));
-}
-
-/** Pixels of the karyogram per pixel of a crop: the longest chromosome stands about 104 pixels tall. */
-function kScale() {
-  const sizes = cell.chromosomes.filter((c) => c.class).map((c) => Math.max(c.box[2], c.box[3])).sort((a, b) => a - b);
-  return 104 / (sizes[Math.floor(sizes.length * 0.97)] || 104);
-}
-
-function place(name, scale) {
-  const here = cell.chromosomes.filter((c) => classOf(c) === name).sort((a, b) => b.score - a.score);
-  const odd = cell.karyotype.findings.some((f) => f.class === name && ["gain", "loss"].includes(f.kind));
-  const element = h("div", { class: `place ${odd ? "odd" : ""} ${name === null ? "loose" : ""}`, "data-class": name ?? "" },
-    h("div", { class: "standing" }, here.map((c) => chromosome(c, scale))),
-    h("span", { class: "number" }, name ?? "not placed"));
-  element.addEventListener("dragover", (event) => {
-    event.preventDefault();
-    element.classList.add("over");
+function picture() {
+  let view = region();
+  const boxes = s("g");
+  const [width, height] = cell.captured.size;
+  const image = s("image", { href: cellUrl(cell, "image.png"), width, height });
+  const svg = s("svg", { class: "overlay", viewBox: view.join(" "), role: "img", "aria-label": `Picture of the cell, ${cell.counts.detected} boxes` }, image, boxes);
+  const stage = h("figure", { class: "stage" }, svg);
+  stage.style.aspectRatio = `${view[2]} / ${view[3]}`;
+  draw.overlay = () => drawBoxes(boxes, cell.chromosomes, view, {
+    outlines: kept.get("outlines", false),
+    label: (c) => classOf(c) ?? "",
+    mark: (c) => `${isFlagged(c) ? "flagged" : ""} ${c.score < 0.5 ? "faint" : ""} ${c.index === picked ? "picked" : ""}`,
+    onpick: (i) => pick(cell.chromosomes[i].index),
   });
-  element.addEventListener("dragleave", () => element.classList.remove("over"));
-  element.addEventListener("drop", (event) => {
-    event.preventDefault();
-    setClass(Number(event.dataTransfer.getData("text/plain")), name);
-  });
-  return element;
+  // Letters keep their size on the screen, whatever the size of the picture.
+  new ResizeObserver(() => draw.overlay()).observe(svg);
+  return [stage, closer(svg, image, view, (next) => {
+    view = next;
+    draw.overlay();
+  })];
 }
 
-/** The outline of a chromosome and where its picture begins (as the daemon cuts it: the box, and the outline with two pixels around);
- *  null where it has none. */
-function cut(c) {
-  if (!c.outline) return null;
-  const corner = (axis) => Math.min(c.box[axis], ...c.outline.rings.flat().map((p) => p[axis] - 2));
-  return { rings: c.outline.rings, left: Math.floor(Math.max(0, corner(0))), top: Math.floor(Math.max(0, corner(1))) };
-}
-
-function chromosome(c, scale) {
-  const flagged = concerned().has(c.index) || c.damage !== "none";
-  const image = h("img", { src: cropUrl(c), alt: "", draggable: "false" });
-  image.addEventListener("load", () => image.replaceWith(portrait(image, c.upright_angle, scale, cut(c))));
-  const button = h("button", {
-    type: "button", draggable: "true", "data-index": c.index, "aria-pressed": c.index === picked,
-    class: `${flagged ? "flagged" : ""} ${changes.has(`${c.index} class`) ? "moved" : ""}`,
-    "aria-label": `Chromosome ${c.index}, class ${classOf(c) ?? "none"}, score ${percent(c.score)}`,
-    onclick: () => pick(c.index),
-  }, image);
-  button.addEventListener("dragstart", (event) => {
-    event.dataTransfer.setData("text/plain", String(c.index));
-    event.dataTransfer.effectAllowed = "move";
-    pick(c.index, true);
-  });
-  button.addEventListener("keydown", (event) => {
-    const step = event.altKey && { ArrowLeft: -1, ArrowUp: -1, ArrowRight: 1, ArrowDown: 1 }[event.key];
-    if (step) {
-      const now = CLASSES.indexOf(classOf(c));
-      setClass(c.index, CLASSES[Math.min(Math.max(now + step, 0), CLASSES.length - 1)]);
-    } else if (event.key.toLowerCase() === "m" && !event.ctrlKey && !event.metaKey && !event.altKey) {
-      pick(c.index, true);
+function drawKaryogram() {
+  const focused = document.activeElement?.closest(".karyogram [data-index]")?.dataset.index;
+  const view = {
+    classOf, isFlagged, pictures: shown, pick, picked: () => picked,
+    isMoved: (c) => drafts.isChanged(cell, { action: "class", index: c.index }),
+    move: (index, name) => correct({ action: "class", index, class: name }),
+    list: (index) => {
+      pick(index, true);
       dialog.querySelector(".correct select").focus();
-    } else return;
-    event.preventDefault();
-    event.stopPropagation();
-  });
-  return button;
+    },
+  };
+  byId("chromosomes").replaceChildren(cell.dicentric ? pieces(cell, view) : karyogram(cell, view));
+  if (focused) focusChromosome(focused);
 }
+
+const focusChromosome = (index) => dialog.querySelector(`.karyogram [data-index="${index}"]`)?.focus({ preventScroll: true });
 
 function pick(index, keep = false) {
   picked = picked === index && !keep ? null : index;
@@ -219,110 +185,113 @@ function pick(index, keep = false) {
 
 function drawInspector() {
   const c = picked === null ? null : byIndex(picked);
-  const inspector = byId("inspector");
-  if (!c) {
-    inspector.replaceChildren();
+  byId("inspector").replaceChildren(...(c ? [inspector(cell, c, correct)] : []));
+}
+
+/** A correction by a person: it waits in the draft. */
+function correct(change) {
+  const atList = document.activeElement?.closest(".correct select")?.dataset.focus;
+  drafts.correct(cell, change);
+  if (change.index !== undefined) picked = change.index;
+  follow();
+  // The karyogram was drawn again: who works by keyboard stays at the list or at the chromosome.
+  if (atList) dialog.querySelector(`.correct [data-focus="${atList}"]`)?.focus({ preventScroll: true });
+  else if (change.action === "class") focusChromosome(change.index);
+}
+
+/** The draft changed: what depends on it is drawn again. */
+function follow() {
+  problem = "";
+  drawKaryogram();
+  draw.overlay();
+  drawInspector();
+  drawPending();
+  markDraft(cell.cell);
+}
+
+function stepBack(step) {
+  if (!step(cell)) return;
+  follow();
+  byId("finish").replaceWith(finishForm(cell, correct));
+}
+
+async function save(event, changes) {
+  event.preventDefault();
+  if (saving) return;
+  saving = true;
+  const of = cell;
+  // The cells beside it are those of now: the saved one may leave the list that is gone through.
+  const onwards = event.submitter?.dataset.then && (await sides).older;
+  const by = kept.get("by", "");
+  problem = "";
+  try {
+    let { revision } = of;
+    for (const change of changes) revision = (await api(`cells/${of.cell}/review`, { by, revision, change })).revision;
+    drafts.discard(of);
+  } catch (error) {
+    problem = `Not saved: ${error.message}`;
+  }
+  saving = false;
+  // After a refusal, too: the page then shows what the record says now, with the corrections still beside it.
+  const now = await api(`cells/${of.cell}`).catch(() => of);
+  markDraft(of.cell);
+  if (cell.cell !== of.cell) {
+    problem = "";
     return;
   }
-  const option = (value, text, now) => h("option", { value, selected: value === now }, text);
-  const measures = [
-    ["Status", c.status],
-    ["Chromosome", percent(c.objectness)],
-    c.length_um !== null && ["Length", `${c.length_um.toFixed(1)} µm`],
-    c.relative_length !== null && ["Relative length", `${c.relative_length.toFixed(1)} %`],
-    c.centromere_index !== null && ["Centromere index", c.centromere_index.toFixed(2)],
-    c.evidence && ["Evidence", c.evidence],
-  ].filter(Boolean);
-  inspector.replaceChildren(h("div", { class: "inspector" },
-    h("img", { src: cropUrl(c), alt: `Chromosome ${c.index}` }),
-    h("div", {},
-      h("h3", {}, `Box ${c.index}: `, classOf(c) === null ? "no class" : `chromosome ${classOf(c)}`),
-      h("ul", { class: "alternatives", "aria-label": "Scores" }, c.alternatives.slice(0, 4).map((a) =>
-        h("li", {}, h("span", {}, a.class), h("meter", { min: 0, max: 1, value: a.score }), h("span", { class: "muted" }, percent(a.score))))),
-      h("dl", { class: "facts small" }, measures.map(([key, value]) => [h("dt", {}, key), h("dd", {}, value)]))),
-    h("div", { class: "correct" },
-      h("label", {}, "Class", h("select", { onchange: (e) => setClass(c.index, e.target.value || null) },
-        option("", "none", classOf(c) ?? ""), CLASSES.map((name) => option(name, name, classOf(c))))),
-      h("label", {}, "Damage", h("select", { onchange: (e) => setDamage(c.index, e.target.value) },
-        DAMAGE.map((name) => option(name, name, damageOf(c))))))));
+  use(now);
+  if (onwards && !problem) await open(onwards);
 }
 
-// Corrections wait here until the person saves them under a name.
-
-function setClass(index, name) {
-  const c = byIndex(index);
-  if (!c) return;
-  if (c.class === name) changes.delete(`${index} class`);
-  else changes.set(`${index} class`, { action: "class", index, class: name });
-  picked = index;
-  // The page is drawn again: who works by keyboard stays where they were, at the list or at the chromosome.
-  const atList = document.activeElement?.closest(".correct") !== null;
-  draw();
-  dialog.querySelector(atList ? ".correct select" : `.karyogram [data-index="${index}"]`)?.focus({ preventScroll: true });
-}
-
-function setDamage(index, damage) {
-  if (byIndex(index).damage === damage) changes.delete(`${index} damage`);
-  else changes.set(`${index} damage`, { action: "damage", index, damage });
-  drawPending();
-}
-
-function words(change) {
-  const c = byIndex(change.index);
-  return change.action === "class"
-    ? `box ${c.index}: ${c.class ?? "none"} → ${change.class ?? "none"}`
-    : `box ${c.index}: damage ${c.damage} → ${change.damage}`;
-}
-
+/** What waits, and what can be done with it. */
 function drawPending() {
-  const pending = byId("pending");
-  const list = [...changes.values()];
-  const name = h("input", { name: "by", required: true, maxlength: 64, autocomplete: "name", value: kept.get("by", "") });
-  const save = async (event, actions) => {
-    event.preventDefault();
-    if (!name.reportValidity()) return;
-    kept.set("by", name.value);
-    try {
-      let { revision } = cell;
-      for (const change of actions) {
-        const answer = await api(`cells/${cell.cell}/review`, { by: name.value, revision, change });
-        revision = answer?.revision ?? revision + 1;
-      }
-      use(await api(`cells/${cell.cell}`));
-    } catch (error) {
-      byId("pending").append(h("p", { class: "problem", role: "alert" }, `Not saved: ${error.message}`));
-    }
-  };
-  pending.replaceChildren(h("form", { class: "pending", onsubmit: (e) => save(e, list) },
-    list.length > 0 && h("p", {}, h("strong", {}, "Not saved yet: "), list.map(words).join("; ")),
-    h("label", {}, "Your name ", name),
+  const list = drafts.waiting(cell);
+  const { back, forth } = drafts.steps(cell);
+  const lost = drafts.lost(cell);
+  const placed = list.some((change) => change.action === "class") && !cell.dicentric && written(cell.chromosomes.map(classOf));
+  byId("placed").textContent = placed ? `as placed: ${placed}` : "";
+  const tool = (text, title, enabled, act) => h("button", { type: "button", class: "quiet", title, disabled: !enabled, onclick: act }, text);
+  const one = list.length === 1;
+  const unclear = cell.dicentric?.unclear > 0;
+  byId("pending").replaceChildren(h("form", { class: "pending", onsubmit: (e) => save(e, list.length > 0 ? list : [{ action: "confirm" }]) },
+    problem && h("p", { class: "problem", role: "alert" }, problem),
+    drafts.isStale(cell) && h("p", { class: "stale" }, `The cell was changed meanwhile${cell.review ? ` by ${cell.review.by}: ${cell.review.change}` : ""}. Saving carries your corrections over to it.`),
+    lost > 0 && h("p", { class: "stale" }, `${lost} of your corrections name boxes that are no longer there, and are left out.`),
+    list.length > 0 && h("p", {}, h("strong", {}, "Not saved yet: "), list.map((change) => drafts.words(cell, change)).join("; "),
+      h("span", { class: "muted" }, " (kept in this browser)")),
+    nameField(),
     list.length > 0
-      ? [h("button", { type: "submit" }, `Save ${list.length === 1 ? "the correction" : `${list.length} corrections`}`),
-        h("button", { type: "button", class: "quiet", onclick: () => use(cell) }, "Discard")]
-      : h("button", { type: "button", class: "quiet", onclick: (e) => save(e, [{ action: "confirm" }]) }, "Confirm without changes")));
+      ? h("button", { type: "submit" }, one ? "Save the correction" : `Save ${list.length} corrections`)
+      : h("button", { type: "submit", class: "quiet", disabled: unclear, title: unclear ? "First count the pieces that are unclear" : null }, "Confirm without changes"),
+    (list.length > 0 || !unclear) && h("button", { type: "submit", class: "quiet", "data-then": "older" }, list.length > 0 ? "Save and next" : "Confirm and next"),
+    h("span", { class: "tools" },
+      tool("Undo", "Ctrl Z", back, () => stepBack(drafts.undo)),
+      tool("Redo", "Ctrl Shift Z", forth, () => stepBack(drafts.redo)),
+      list.length > 0 && tool("Discard", "", true, () => {
+        drafts.discard(cell);
+        draw();
+        markDraft(cell.cell);
+      }))));
 }
 
-function table() {
-  const head = ["Box", "Class", "Score", "Next best", "Status", "Length", "Centromere index", "Damage"];
-  return h("div", { class: "scroll" }, h("table", {},
-    h("thead", {}, h("tr", {}, head.map((text) => h("th", { scope: "col" }, text)))),
-    h("tbody", {}, cell.chromosomes.map((c) => h("tr", {},
-      h("th", { scope: "row" }, c.index), h("td", {}, c.class ?? "–"), h("td", {}, percent(c.score)),
-      h("td", {}, c.alternatives.slice(0, 3).map((a) => `${a.class} ${percent(a.score)}`).join(", ") || "–"),
-      h("td", {}, c.status),
-      h("td", {}, c.length_um !== null ? `${c.length_um.toFixed(1)} µm` : c.relative_length !== null ? `${c.relative_length.toFixed(1)} %` : "–"),
-      h("td", {}, c.centromere_index?.toFixed(2) ?? "–"), h("td", {}, c.damage))))));
+function byKey(event) {
+  if (!dialog.open) return;
+  const typing = event.target.closest("input, select, textarea");
+  const key = event.key.toLowerCase();
+  if ((event.ctrlKey || event.metaKey) && ["z", "y"].includes(key) && !typing) {
+    event.preventDefault();
+    stepBack(key === "y" || event.shiftKey ? drafts.redo : drafts.undo);
+  }
+  if (typing || event.altKey || event.ctrlKey || event.metaKey) return;
+  const side = { ArrowLeft: "newer", ArrowRight: "older" }[event.key];
+  if (!side) return;
+  event.preventDefault();
+  go(side);
 }
 
 dialog.addEventListener("close", () => {
   if (location.hash.startsWith("#cell/")) history.pushState(null, "", location.pathname);
 });
-dialog.addEventListener("click", (event) => {
-  if (event.target === dialog) dialog.close();
-});
-dialog.addEventListener("keydown", (event) => {
-  if (event.target.closest("input, select")) return;
-  const { newer, older } = cell ? neighbours(cell.cell) : {};
-  if (event.key === "ArrowLeft" && newer) open(newer);
-  if (event.key === "ArrowRight" && older) open(older);
-});
+closesOutside(dialog);
+// Of the document, not of the dialog: keys still work where nothing has the focus.
+document.addEventListener("keydown", byKey);

@@ -31,13 +31,15 @@ export const percent = (share, digits = 0) => `${(share * 100).toFixed(digits)} 
 /** "1 box", "2 boxes". */
 export const plural = (n, one, many = `${one}s`) => `${count(n)} ${n === 1 ? one : many}`;
 
-/** "3 s ago", "5 min ago", "14:05". */
+/** "3 s ago", "5 min ago", "14:05", "Nov 30". */
 export function ago(time) {
   const seconds = Math.max(0, (Date.now() - Date.parse(time)) / 1000);
   if (!Number.isFinite(seconds)) return "";
   if (seconds < 60) return `${Math.floor(seconds)} s ago`;
   if (seconds < 3600) return `${Math.floor(seconds / 60)} min ago`;
-  return new Date(time).toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
+  const then = new Date(time);
+  const today = then.toDateString() === new Date().toDateString();
+  return today ? then.toLocaleTimeString([], { timeStyle: "short" }) : then.toLocaleDateString([], { month: "short", day: "numeric" });
 }
 
 /** Verdicts in words, with a mark whose shape says the same as its colour. */
@@ -70,6 +72,9 @@ export async function api(path, body) {
 /** The address of something of a cell. */
 export const cellUrl = (cell, what = "") => `${API}cells/${encodeURIComponent(cell.cell)}${what && `/${what}`}?r=${cell.revision}`;
 
+/** The address of a case's report. */
+export const reportUrl = (id) => `${API}cases/${encodeURIComponent(id)}/report.html`;
+
 /** A value kept in this browser only. */
 export const kept = {
   get(key, otherwise) {
@@ -79,6 +84,60 @@ export const kept = {
     try { localStorage.setItem(`metaphased.${key}`, JSON.stringify(value)); } catch { /* private window */ }
   },
 };
+
+/** A field for the person's name, which every change carries. It is kept while it is typed, so no form asks twice. */
+export function nameField(attributes = {}) {
+  return h("label", attributes, "Your name ", h("input", { name: "by", "data-focus": "by", maxlength: 64, required: true, autocomplete: "name",
+    value: kept.get("by", ""), oninput: (event) => kept.set("by", event.target.value) }));
+}
+
+/** A form that acts under the person's name; an error is shown below it. */
+export function namedForm(text, act, ...fields) {
+  const status = h("p", { class: "small problem", role: "alert" });
+  const submit = async (event) => {
+    event.preventDefault();
+    const values = Object.fromEntries(new FormData(event.target));
+    try {
+      await act(values, event.target);
+      status.textContent = "";
+    } catch (error) {
+      status.textContent = error.message;
+    }
+  };
+  return h("form", { class: "inline", onsubmit: submit }, ...fields, nameField({ class: "small" }),
+    h("button", { type: "submit", class: "quiet" }, text), status);
+}
+
+/** A group of buttons of which one is pressed: choices are {value: text}. */
+export function segments(label, choices, value, choose) {
+  const group = h("div", { class: "segments", role: "group", "aria-label": label });
+  const press = (chosen) => {
+    for (const button of group.children) button.setAttribute("aria-pressed", button.dataset.value === chosen);
+  };
+  group.append(...Object.entries(choices).map(([key, text]) => h("button", { type: "button", "data-value": key,
+    onclick: () => {
+      press(key);
+      choose(key);
+    } }, text)));
+  press(value);
+  return group;
+}
+
+/** The head of a dialog: its title, more, and the button that closes it. */
+export function dialogBar(dialog, title, ...more) {
+  return h("header", { class: "bar" }, h("h2", { id: `${dialog.id}-title`, tabindex: "-1", autofocus: true }, title), ...more,
+    h("button", { type: "button", class: "quiet", "aria-label": "Close", onclick: () => dialog.close() }, "✕"));
+}
+
+/** Lets a click beside a dialog close it. */
+export function closesOutside(dialog) {
+  dialog.addEventListener("click", (event) => {
+    if (event.target === dialog) dialog.close();
+  });
+}
+
+/** The classes in the order of a karyogram. */
+export const CLASSES = [...Array.from({ length: 22 }, (_, i) => String(i + 1)), "X", "Y"];
 
 /** The letter of the Denver group of a class. */
 export function denverGroup(name) {

@@ -15,8 +15,9 @@ export function doseParts(dose, review) {
   const found = dose.estimate;
   const notes = [...dose.flags, ...(found?.warnings ?? [])];
   return [
-    ...(found ? estimate(found) : [h("p", { class: "headline words" }, "No dose yet")]),
+    ...(found ? estimate(found, dose.alarm_gy ?? null) : [h("p", { class: "headline words" }, "No dose yet")]),
     h("p", {}, h("strong", {}, plural(dose.dicentrics, "dicentric")), ` in ${plural(dose.cells.counted, "counted cell")}: ${PROGRESS[dose.progress]}`),
+    dose.cells.excluded > 0 && h("p", { class: "muted small" }, `${plural(dose.cells.excluded, "cell")} excluded`),
     dose.cells_needed.cells && h("p", { class: "muted small" }, `About ${count(dose.cells_needed.cells)} cells give ± ${dose.cells_needed.half_width_gy} Gy.`),
     dose.counts.length > 1 && histogram(dose.counts),
     found && found.dispersion.u !== null && h("p", { class: "muted small" },
@@ -30,40 +31,44 @@ export function doseParts(dose, review) {
   ];
 }
 
-function estimate(found) {
+function estimate(found, alarm) {
   const { value, low, high, level, method } = found.dose_gy;
   // Merkle's limits join two errors of this level each: 83 % twice is about 95 %.
   const shown = method === "merkle" ? "About 95 % (Merkle)" : percent(level);
   return [
     h("p", { class: "headline" }, gray(value)),
     h("p", {}, `${shown} interval ${gray(low)} to ${gray(high)}`),
-    curve(found),
+    curve(found, alarm),
     h("p", { class: "muted small" }, `Curve ${found.curve.id}, ${found.curve.radiation}`),
   ];
 }
 
-/** The calibration curve with the estimate on it. */
-function curve(found) {
+/** The calibration curve with the estimate on it, and the level of the alarm where there is one. */
+function curve(found, alarm) {
   const { c, alpha, beta } = found.curve;
   const yieldAt = (gy) => c + alpha * gy + (found.input.protraction ?? 1) * beta * gy * gy;
   const { value, low, high } = found.dose_gy;
-  const [width, height, left, bottom] = [300, 140, 30, 20];
-  const end = Math.max(2, Math.ceil((high ?? value * 1.5) * 1.15));
+  const [width, height, left, top, bottom] = [320, 168, 44, 14, 36];
+  const end = Math.max(2, Math.ceil(Math.max(high ?? value * 1.5, alarm ?? 0) * 1.15));
   const x = (gy) => left + (gy / end) * (width - left - 10);
-  const y = (cells) => height - bottom - (cells / yieldAt(end)) * (height - bottom - 10);
+  const y = (cells) => height - bottom - (cells / yieldAt(end)) * (height - bottom - top);
   const line = Array.from({ length: 61 }, (_, i) => (i / 60) * end).map((gy) => `${x(gy).toFixed(1)},${y(yieldAt(gy)).toFixed(1)}`);
   const step = end > 12 ? 4 : end > 6 ? 2 : 1;
   const marks = Array.from({ length: Math.floor(end / step) + 1 }, (_, i) => i * step);
   const [from, to] = [Math.max(0, low ?? 0), high ?? end];
-  return s("svg", { class: "curve", viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": `Dicentrics per cell against dose: the estimate of ${gray(value)} on the curve` },
-    s("rect", { class: "interval", x: x(from), y: 10, width: Math.max(1, x(to) - x(from)), height: height - bottom - 10 }),
-    s("path", { class: "axis", d: `M${left} 10V${height - bottom}H${width - 10}` }),
+  const says = `Dicentrics per cell against dose: the estimate of ${gray(value)} on the curve${alarm === null ? "" : `, the alarm at ${gray(alarm)}`}`;
+  return s("svg", { class: "curve", viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": says },
+    s("rect", { class: "interval", x: x(from), y: top, width: Math.max(1, x(to) - x(from)), height: height - bottom - top }),
+    s("path", { class: "axis", d: `M${left} ${top}V${height - bottom}H${width - 10}` }),
     s("polyline", { points: line.join(" ") }),
+    alarm !== null && [s("path", { class: "alarm", d: `M${x(alarm)} ${top}V${height - bottom}` }),
+      s("text", { class: "alarm", x: x(alarm) + (alarm > end * 0.7 ? -3 : 3), y: top + 8, "text-anchor": alarm > end * 0.7 ? "end" : "start" }, "alarm")],
     s("path", { class: "guide", d: `M${left} ${y(yieldAt(value))}H${x(value)}V${height - bottom}` }),
     s("circle", { cx: x(value), cy: y(yieldAt(value)), r: 4.5 }),
-    marks.map((gy) => s("text", { x: x(gy), y: height - 6 }, gy)),
-    s("text", { x: width - 12, y: height - bottom - 5 }, "Gy"),
-    s("text", { class: "unit", x: left - 4, y: 16 }, yieldAt(end).toFixed(1)),
+    marks.map((gy) => s("text", { x: x(gy), y: height - bottom + 13 }, gy)),
+    s("text", { x: (left + width - 10) / 2, y: height - 6 }, "dose, Gy"),
+    s("text", { transform: `translate(12 ${(top + height - bottom) / 2}) rotate(-90)` }, "dicentrics per cell"),
+    s("text", { class: "unit", x: left - 4, y: top + 6 }, yieldAt(end).toFixed(1)),
     s("text", { class: "unit", x: left - 4, y: height - bottom }, "0"));
 }
 
@@ -73,5 +78,5 @@ function histogram(counts) {
   return h("table", { class: "histogram small" },
     h("caption", { class: "hidden" }, "Counted cells by number of dicentrics"),
     h("tbody", {}, counts.map((cells, k) => h("tr", {},
-      h("th", { scope: "row" }, k), h("td", {}, h("meter", { min: 0, max: most, value: cells })), h("td", {}, count(cells))))));
+      h("th", { scope: "row" }, k), h("td", {}, h("meter", { min: 0, max: most, value: cells, "aria-label": `${plural(cells, "cell")} with ${k}` })), h("td", {}, count(cells))))));
 }

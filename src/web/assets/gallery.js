@@ -1,9 +1,10 @@
 // The called dicentrics of a case: a person accepts or rejects each, and the dose is updated.
 
-import { api, byId, cellUrl, h, kept, percent, plural } from "./dom.js";
+import { api, byId, cellUrl, closesOutside, dialogBar, h, nameField, percent, plural, segments } from "./dom.js";
 
 const dialog = byId("gallery");
 const PAGE = 500;
+const KEYS = { d: "dicentric", 1: "one_chromosome", 2: "two_chromosomes", u: "unclear" };
 const SEEN = { one_chromosome: "One chromosome", two_chromosomes: "Two chromosomes", unclear: "Unclear" };
 
 let name = null; // of the case that is shown
@@ -38,29 +39,39 @@ const judgedIn = (cell) => cell.dicentric.reviewed ?? [];
 const isJudged = (cell, c) => judgedIn(cell).includes(c.index) || (cell.dicentric.scored_by === "review" && judgedIn(cell).length === 0);
 const boxes = (cell) => cell.chromosomes.filter((c) => c.damage === "dicentric" || judgedIn(cell).includes(c.index));
 
-function bar() {
-  return h("header", { class: "bar" }, h("h2", { id: "gallery-title", tabindex: "-1", autofocus: true }, "Called dicentrics"),
-    h("button", { type: "button", class: "quiet", "aria-label": "Close", onclick: () => dialog.close() }, "✕"));
-}
+const bar = () => dialogBar(dialog, "Called dicentrics");
 
 function draw(cells) {
   const all = cells.flatMap((cell) => boxes(cell).map((c) => [cell, c]));
   const waiting = () => all.filter(([cell, c]) => !isJudged(cell, c));
   const shown = whole ? all : waiting();
-  const by = h("input", { maxlength: 64, required: true, autocomplete: "name", value: kept.get("by", "") });
-  const choose = (every, text) => h("button", { type: "button", "aria-pressed": whole === every, onclick: () => { whole = every; draw(cells); } }, text);
-  const left = choose(false, "");
-  const count = () => { left.textContent = `${waiting().length} awaiting review`; };
+  const label = nameField();
+  const by = label.querySelector("input");
+  const choice = segments("Which dicentrics", { waiting: "", all: `All ${all.length}` }, whole ? "all" : "waiting", (chosen) => {
+    whole = chosen === "all";
+    draw(cells);
+  });
+  const count = () => { choice.firstChild.textContent = `${waiting().length} awaiting review`; };
   count();
   dialog.replaceChildren(bar(),
-    h("div", { class: "gallery-head" },
-      h("label", {}, "Your name ", by),
-      h("div", { class: "segments", role: "group", "aria-label": "Which dicentrics" },
-        left, choose(true, `All ${all.length}`))),
-    h("p", { class: "muted small" }, "Accept what has two centromeres. For the others, select what they are: it decides whether the cell is complete. The dose is updated at once."),
+    h("div", { class: "head" }, label, choice),
+    h("p", { class: "muted small" }, "Accept what has two centromeres. For the others, select what they are: it decides whether the cell is complete. The dose is updated at once. To take a rejection back, open the cell and count its pieces. ",
+      "Keys: D dicentric, 1 one chromosome, 2 two chromosomes, U unclear; arrows go on."),
     shown.length > 0
-      ? h("ul", { class: "gallery" }, shown.map(([cell, c]) => item(cell, c, by, count)))
+      ? h("ul", { class: "gallery", onkeydown: byKey }, shown.map(([cell, c]) => item(cell, c, by, count)))
       : h("p", { class: "muted" }, all.length > 0 ? "All are reviewed." : "No dicentric was called in this case."));
+}
+
+/** Judges the one that has the focus, and goes on to the next. */
+function byKey(event) {
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  const here = event.target.closest("li");
+  const choice = KEYS[event.key.toLowerCase()];
+  const step = { ArrowRight: "nextElementSibling", ArrowLeft: "previousElementSibling" }[event.key] ?? (choice && "nextElementSibling");
+  if (!step) return;
+  event.preventDefault();
+  if (choice) here.querySelector(`[data-choice="${choice}"]`)?.click();
+  here[step]?.querySelector("button:enabled, a").focus();
 }
 
 function item(cell, c, by, reviewed) {
@@ -70,11 +81,13 @@ function item(cell, c, by, reviewed) {
   const show = (text, done) => {
     state.textContent = text;
     element.classList.toggle("done", done);
-    element.classList.toggle("rejected", done && text.startsWith("Rejected"));
+    const rejected = done && text.startsWith("Rejected");
+    element.classList.toggle("rejected", rejected);
+    // Accepting what was rejected would add it to the pieces that the rejection has made of it.
+    for (const button of element.querySelectorAll("[data-choice]")) button.disabled = rejected;
   };
   const decide = async (change, word) => {
     if (!by.reportValidity()) return;
-    kept.set("by", by.value);
     try {
       const answer = await api(`cells/${cell.cell}/review`, { by: by.value, revision: cell.revision, change: { index: c.index, ...change } });
       // Several chromosomes of one cell share its revision.
@@ -87,12 +100,12 @@ function item(cell, c, by, reviewed) {
       show(error.message, false);
     }
   };
-  const reject = (seen) => h("button", { type: "button", class: "quiet", disabled: c.damage !== "dicentric",
+  const reject = (seen) => h("button", { type: "button", class: "quiet", "data-choice": seen,
     onclick: () => decide({ action: "reject_dicentric", seen }, `Rejected: ${SEEN[seen].toLowerCase()}`) }, SEEN[seen]);
   element.append(
     h("img", { src: cellUrl(cell, `chromosomes/${c.index}.png`), loading: "lazy", alt: `Chromosome ${c.index} of the cell taken ${cell.captured.time}` }),
     state,
-    h("button", { type: "button", class: "wide", onclick: () => decide({ action: "damage", damage: "dicentric" }, "Accepted") }, "Dicentric"),
+    h("button", { type: "button", class: "wide", "data-choice": "dicentric", onclick: () => decide({ action: "damage", damage: "dicentric" }, "Accepted") }, "Dicentric"),
     h("div", { class: "reject", role: "group", "aria-label": "Not a dicentric" }, Object.keys(SEEN).map(reject)),
     h("a", { class: "small", href: `#cell/${cell.cell}`, onclick: () => dialog.close() },
       `Cell with ${plural(cell.dicentric.dicentrics, "dicentric")}, ${cell.dicentric.complete ? "complete" : "not complete"}`));
@@ -100,6 +113,4 @@ function item(cell, c, by, reviewed) {
   return element;
 }
 
-dialog.addEventListener("click", (event) => {
-  if (event.target === dialog) dialog.close();
-});
+closesOutside(dialog);

@@ -4,7 +4,7 @@
 // follow ("boxes"). Boxes belong to one frame, or to all frames of its scene. When the camera has moved on in between,
 // the page goes back to the frame with the boxes and pauses there ("hold on cells").
 
-import { byId, h, s, kept, percent, plural } from "./dom.js";
+import { byId, cellUrl, h, s, kept, percent, plural } from "./dom.js";
 
 const HOLD_MS = 1600;
 const field = byId("field");
@@ -17,17 +17,38 @@ let boxes = null; // last boxes received
 let wanted = null; // frame note to fetch next
 let fetching = false;
 let heldUntil = 0;
+let isLive = false; // a picture of the source was shown
+let stored = null; // cell that is shown while no picture comes
 
 const switches = { boxes: kept.get("boxes", true), outlines: kept.get("outlines", false), classes: kept.get("classes", true), hold: kept.get("hold", true) };
 
 /** Sets the source whose field is shown. */
 export function show(name) {
   source = name;
-  current = boxes = wanted = null;
+  current = boxes = wanted = stored = null;
   heldUntil = 0;
+  isLive = false;
   overlay.replaceChildren();
   paint.clearRect(0, 0, field.width, field.height);
+  byId("waiting").textContent = "Waiting for the first picture";
   byId("waiting").hidden = false;
+}
+
+/** Shows the last stored cell while no picture comes: before the first one, and after a folder was read to its end. */
+export async function showStored(cell, activity) {
+  if (isLive && activity !== "finished") return;
+  if (!cell || cell.source !== source || stored?.cell === cell.cell) return;
+  stored = cell;
+  const response = await fetch(cellUrl(cell, "image.png")).catch(() => null);
+  if (!response?.ok || stored !== cell) return;
+  const picture = await createImageBitmap(await response.blob());
+  const { captured } = cell;
+  const findings = new Set(cell.karyotype.findings.flatMap((f) => f.chromosomes));
+  boxes = { source, frame: captured.frame, scene: null, boxes: cell.chromosomes.map((c) => ({ ...c, abnormal: findings.has(c.index) })) };
+  draw({ source, frame: captured.frame, scene: null, size: captured.size, um_per_px: captured.um_per_px, quality: cell.quality, exposure: null, hints: [] }, picture);
+  picture.close();
+  byId("waiting").hidden = false;
+  byId("waiting").textContent = activity === "finished" ? "Last cell; the folder is finished" : "Last cell, until the next picture comes";
 }
 
 /** A frame can be fetched. */
@@ -70,7 +91,11 @@ async function fetchNext() {
       const response = await fetch(`api/v1/sources/${encodeURIComponent(note.source)}/frame.jpg?frame=${note.frame}`);
       if (!response.ok) continue;
       const picture = await createImageBitmap(await response.blob());
-      if (note.source === source) draw(note, picture);
+      if (note.source === source) {
+        isLive = true;
+        stored = null;
+        draw(note, picture);
+      }
       picture.close();
     } catch {
       // Gone already, or the connection was lost: the next frame replaces it.
@@ -84,7 +109,7 @@ function draw(note, picture) {
     field.width = picture.width;
     field.height = picture.height;
     byId("stage").style.aspectRatio = `${picture.width} / ${picture.height}`;
-    byId("stage").style.setProperty("--shape", picture.width / picture.height);
+    document.body.style.setProperty("--shape", picture.width / picture.height);
   }
   paint.drawImage(picture, 0, 0);
   current = note;
@@ -93,7 +118,7 @@ function draw(note, picture) {
   drawScale();
   byId("focus").value = note.quality.focus;
   byId("focus").title = `Focus ${note.quality.focus.toFixed(2)} of 1`;
-  byId("saturated").textContent = percent(note.exposure.saturated, note.exposure.saturated < 0.1 ? 1 : 0);
+  byId("saturated").textContent = note.exposure ? percent(note.exposure.saturated, note.exposure.saturated < 0.1 ? 1 : 0) : "–";
   byId("frame").textContent = note.frame;
   const hints = note.hints.map((hint) => h("span", { class: hint.kind }, hint.text));
   // Words that stay the same are not read out again.

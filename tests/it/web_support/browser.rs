@@ -81,34 +81,98 @@ impl Browser {
         self.send("/actions", &json!({ "actions": [{ "type": "key", "id": "keys", "actions": actions }] }));
     }
 
+    /// Types a text, key by key.
+    pub fn type_text(&self, text: &str) {
+        let keys = text.chars().flat_map(|key| {
+            let key = key.to_string();
+            [json!({ "type": "keyDown", "value": key }), json!({ "type": "keyUp", "value": key })]
+        });
+        let keys: Vec<Value> = keys.collect();
+        self.send("/actions", &json!({ "actions": [{ "type": "key", "id": "keys", "actions": keys }] }));
+    }
+
+    /// Clicks the middle of an element, once it is there and can be pressed, as a person with a mouse would.
+    pub fn click(&self, selector: &str) {
+        self.wait(&format!("document.querySelector({selector:?}) && !document.querySelector({selector:?}).disabled"));
+        let [x, y] = self.settled(selector);
+        self.mouse(&[
+            json!({ "type": "pointerMove", "x": x, "y": y }),
+            json!({ "type": "pointerDown", "button": 0 }),
+            json!({ "type": "pointerUp", "button": 0 }),
+        ]);
+    }
+
+    /// The middle of an element, once it lies still there and nothing lies over it.
+    fn settled(&self, selector: &str) -> [f64; 2] {
+        let began = Instant::now();
+        loop {
+            let [x, y] = self.middle(selector);
+            std::thread::sleep(Duration::from_millis(60));
+            let hit = self.run(&format!(
+                "const e = document.querySelector({selector:?}); return Boolean(e?.contains(document.elementFromPoint({x}, {y})))"
+            ));
+            if hit == Value::Bool(true) && self.place(selector) == [x, y] {
+                return [x, y];
+            }
+            assert!(began.elapsed() < Duration::from_secs(20), "{selector} cannot be reached by the pointer");
+        }
+    }
+
     /// Drags one element to another, as a person with a mouse would.
     pub fn drag(&self, from: &str, to: &str) {
-        let middle = |selector: &str| {
-            let script = format!(
-                "const e = document.querySelector({selector:?}); e.scrollIntoView({{ block: 'center' }});
-                 const b = e.getBoundingClientRect(); return [b.x + b.width / 2, b.y + b.height / 2];"
-            );
-            let at = self.run(&script);
-            [at[0].as_f64().unwrap().round(), at[1].as_f64().unwrap().round()]
-        };
         // The second may scroll the first away: places are taken once both have been shown.
-        middle(from);
-        let [to_x, to_y] = middle(to);
-        let b = self.run(&format!(
-            "const b = document.querySelector({from:?}).getBoundingClientRect(); return [b.x + b.width / 2, b.y + b.height / 2];"
-        ));
-        let (x, y) = (b[0].as_f64().unwrap().round(), b[1].as_f64().unwrap().round());
-        let steps = json!([
-            { "type": "pointerMove", "x": x, "y": y },
-            { "type": "pointerDown", "button": 0 },
-            { "type": "pointerMove", "duration": 100, "x": x + 6.0, "y": y + 6.0 },
-            { "type": "pointerMove", "duration": 200, "x": to_x, "y": to_y },
-            { "type": "pointerMove", "duration": 50, "x": to_x + 1.0, "y": to_y },
-            { "type": "pointerUp", "button": 0 },
+        self.middle(from);
+        let [to_x, to_y] = self.settled(to);
+        let [x, y] = self.place(from);
+        self.mouse(&[
+            json!({ "type": "pointerMove", "x": x, "y": y }),
+            json!({ "type": "pointerDown", "button": 0 }),
+            json!({ "type": "pointerMove", "duration": 50, "x": x + 6.0, "y": y + 6.0 }),
+            json!({ "type": "pointerMove", "duration": 50, "x": to_x, "y": to_y }),
+            json!({ "type": "pointerUp", "button": 0 }),
         ]);
+    }
+
+    fn mouse(&self, steps: &[Value]) {
         let mouse =
             json!({ "type": "pointer", "id": "mouse", "parameters": { "pointerType": "mouse" }, "actions": steps });
         self.send("/actions", &json!({ "actions": [mouse] }));
+    }
+
+    /// The middle of an element, which is scrolled into sight.
+    fn middle(&self, selector: &str) -> [f64; 2] {
+        self.run(&format!("document.querySelector({selector:?}).scrollIntoView({{ block: 'center' }})"));
+        self.place(selector)
+    }
+
+    fn place(&self, selector: &str) -> [f64; 2] {
+        let at = self.run(&format!(
+            "const b = document.querySelector({selector:?}).getBoundingClientRect(); return [b.x + b.width / 2, b.y + b.height / 2];"
+        ));
+        [at[0].as_f64().unwrap().round(), at[1].as_f64().unwrap().round()]
+    }
+
+    /// Gives the page exactly this many pixels.
+    pub fn view(&self, width: u32, height: u32) {
+        let size = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 700 });
+        self.devtools("Emulation.setDeviceMetricsOverride", &size);
+    }
+
+    /// Asks for dark colours, or for light ones.
+    pub fn dark(&self, dark: bool) {
+        let value = if dark { "dark" } else { "light" };
+        let features = json!([{ "name": "prefers-color-scheme", "value": value }]);
+        self.devtools("Emulation.setEmulatedMedia", &json!({ "features": features }));
+    }
+
+    fn devtools(&self, command: &str, parameters: &Value) {
+        self.send("/goog/cdp/execute", &json!({ "cmd": command, "params": parameters }));
+    }
+
+    /// Runs a script that hands its result to `done`.
+    pub fn run_async(&self, script: &str) -> Value {
+        let script = format!("const done = arguments[0]; {script}");
+        self.send("/execute/async", &json!({ "script": script, "args": [] }))
     }
 
     /// Presses a key while another is held.

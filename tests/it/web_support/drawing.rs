@@ -218,6 +218,7 @@ fn record(seed: u64, chromosomes: Vec<Chromosome>, more: &[ChromosomeClass], ver
         timing_ms: [("recognise".to_owned(), 88.0)].into(),
         replayed: false,
         review: None,
+        excluded: None,
         notice: NOTICE.into(),
     }
 }

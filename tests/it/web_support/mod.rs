@@ -155,6 +155,8 @@ impl PageServer {
                     Command::Record(RecordCommand::Review { by, cell, revision, change }) => {
                         review(&store, &hub, by, cell, revision, change)
                     }
+                    Command::Record(RecordCommand::Close { by, case }) => close(&store, by, case, true),
+                    Command::Record(RecordCommand::Reopen { by, case }) => close(&store, by, case, false),
                     Command::Source(SourceCommand::Case { case, slide, .. }) => {
                         health.set_case(case, slide);
                         Ok(json!({}))
@@ -213,6 +215,15 @@ fn review(
     store.review(&record, Some(&cell), &FrameCommit::default()).unwrap();
     hub.publish(EventKind::Cell, &cell);
     Ok(json!({ "revision": cell.revision }))
+}
+
+fn close(store: &Store, by: String, case: String, closed: bool) -> Result<Value, CommandError> {
+    let time = Timestamp::now().to_string();
+    let line = ReviewRecord { time: time.clone(), by, case: Some(case.clone()), ..ReviewRecord::default() };
+    store
+        .close_case(&case, closed.then_some(time.as_str()), &line)
+        .map_err(|error| CommandError::NotFound(error.to_string()))?;
+    Ok(json!({ "case": case }))
 }
 
 fn health() -> Health {

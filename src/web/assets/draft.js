@@ -1,0 +1,108 @@
+// Corrections that are not saved yet: kept in this browser, cell by cell, until they are saved or discarded.
+
+import { kept } from "./dom.js";
+
+const KEPT = "drafts";
+// What a correction of the chromosomes works out again must be settled before a person overrules it.
+const ORDER = ["class", "damage", "dicentric", "iscn", "verdict", "exclude"];
+
+const drafts = kept.get(KEPT, {}); // cell id -> {revision, done, undone}, the last step last
+
+/** What a correction is about: a later one about the same replaces an earlier one. */
+const subject = ({ action, index }) => `${action} ${index ?? ""}`;
+
+/** What the record says about the subject of a correction; undefined where the record has no such chromosome. */
+function recorded(cell, { action, index }) {
+  const chromosome = cell.chromosomes.find((c) => c.index === index);
+  switch (action) {
+    case "class": return chromosome && (chromosome.class ?? null);
+    case "damage": return chromosome?.damage;
+    case "iscn": return cell.karyotype.iscn ?? "";
+    case "verdict": return cell.karyotype.verdict;
+    case "dicentric": return cell.dicentric;
+    default: return cell.excluded?.reason ?? null;
+  }
+}
+
+/** The value that a correction sets. */
+const valueOf = (change) => change[{ exclude: "reason", dicentric: "record" }[change.action] ?? change.action];
+
+const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
+
+function keep(cell, draft) {
+  if (draft.done.length + draft.undone.length > 0) drafts[cell.cell] = draft;
+  else delete drafts[cell.cell];
+  kept.set(KEPT, drafts);
+}
+
+const draftOf = (cell) => drafts[cell.cell] ?? { revision: cell.revision, done: [], undone: [] };
+
+/** Whether corrections of the cell with this id wait to be saved. */
+export const isDrafted = (id) => (drafts[id]?.done.length ?? 0) > 0;
+
+/** The corrections that wait, in the order in which they are saved. */
+export function waiting(cell) {
+  const latest = new Map(draftOf(cell).done.map((change) => [subject(change), change]));
+  return [...latest.values()]
+    .filter((change) => recorded(cell, change) !== undefined && !same(recorded(cell, change), valueOf(change)))
+    .sort((a, b) => ORDER.indexOf(a.action) - ORDER.indexOf(b.action));
+}
+
+/** The value that a waiting correction gives to a subject, such as {action: "class", index: 3}; else that of the record. */
+export function current(cell, about) {
+  const change = waiting(cell).find((other) => subject(other) === subject(about));
+  return change ? valueOf(change) : recorded(cell, about);
+}
+
+/** Whether a correction of this subject waits. */
+export const isChanged = (cell, about) => waiting(cell).some((change) => subject(change) === subject(about));
+
+/** Whether the record has changed since the corrections were made. */
+export const isStale = (cell) => waiting(cell).length > 0 && draftOf(cell).revision < cell.revision;
+
+/** Corrections that name chromosomes which the record no longer has. */
+export const lost = (cell) => draftOf(cell).done.filter((change) => recorded(cell, change) === undefined).length;
+
+/** Adds a correction. Typing goes on in the step that it began. */
+export function correct(cell, change) {
+  const draft = draftOf(cell);
+  const last = draft.done.at(-1);
+  const typing = change.action === "iscn" && last?.action === "iscn";
+  const done = typing ? draft.done.slice(0, -1) : draft.done;
+  keep(cell, { revision: draft.revision, done: [...done, change], undone: [] });
+}
+
+/** Takes the last step back; false where there is none. */
+export function undo(cell) {
+  const { revision, done, undone } = draftOf(cell);
+  if (done.length > 0) keep(cell, { revision, done: done.slice(0, -1), undone: [...undone, done.at(-1)] });
+  return done.length > 0;
+}
+
+/** Takes the last step back that was taken back; false where there is none. */
+export function redo(cell) {
+  const { revision, done, undone } = draftOf(cell);
+  if (undone.length > 0) keep(cell, { revision, done: [...done, undone.at(-1)], undone: undone.slice(0, -1) });
+  return undone.length > 0;
+}
+
+/** Whether there is a step to take back, and one to do again. */
+export const steps = (cell) => ({ back: draftOf(cell).done.length > 0, forth: draftOf(cell).undone.length > 0 });
+
+/** Drops the corrections of a cell. */
+export const discard = (cell) => keep(cell, { revision: cell.revision, done: [], undone: [] });
+
+/** What a correction changes, in words. */
+export function words(cell, change) {
+  const none = "none";
+  const old = recorded(cell, change);
+  switch (change.action) {
+    case "class": return `box ${change.index}: ${old ?? none} → ${change.class ?? none}`;
+    case "damage": return `box ${change.index}: damage ${old} → ${change.damage}`;
+    case "iscn": return `karyotype ${change.iscn}`;
+    case "dicentric": return Object.keys(change.record).filter((kind) => !same(change.record[kind], old[kind]))
+      .map((kind) => `${kind} ${old[kind]} → ${change.record[kind]}`).join(", ");
+    case "verdict": return `verdict ${change.verdict.replaceAll("_", " ")}`;
+    default: return change.reason === null ? "counted again" : `excluded: ${change.reason}`;
+  }
+}

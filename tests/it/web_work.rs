@@ -1,0 +1,404 @@
+//! Working on cells and cases on the page, in Chromium: with the mouse, by keyboard, with what goes wrong.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use std::path::Path;
+
+use crate::web_support::{PageServer, browser::Browser, drawing};
+use domain::{AberrationCounts, Cell, ScoredBy, Verdict};
+use karyotype::KaryotypeSettings;
+use metaphased::{
+    case::{CaseSettings, CaseState},
+    records::reviewed,
+    station::ReviewAction,
+    store::{FrameCommit, Latest, ReviewRecord},
+};
+use uuid::Uuid;
+
+const LEFT: &str = "\u{e012}";
+const RIGHT: &str = "\u{e014}";
+const ALT: &str = "\u{e00a}";
+const CONTROL: &str = "\u{e009}";
+const ESCAPE: &str = "\u{e00c}";
+
+fn stored(server: &PageServer, id: Uuid) -> Cell {
+    server.store.reader().cell(id).unwrap().unwrap().cell().unwrap()
+}
+
+fn open(browser: &Browser, server: &PageServer, cell: &Cell) {
+    browser.go(&format!("{}/#cell/{}", server.url(), cell.cell));
+    let pictures = cell.chromosomes.len();
+    browser.wait(&format!("document.querySelectorAll('dialog[open] .karyogram img').length === {pictures}"));
+}
+
+fn sign(browser: &Browser) {
+    browser.click(".pending input");
+    browser.type_text("K. Berg");
+}
+
+/// How many chromosomes stand at a place.
+fn stand(class: &str, number: usize) -> String {
+    format!("document.querySelectorAll('.place[data-class=\"{class}\"] button').length === {number}")
+}
+
+#[test]
+fn arrows_go_from_cell_to_cell_and_what_is_not_saved_is_kept() {
+    let Some(browser) = Browser::open("arrows_go_from_cell_to_cell_and_what_is_not_saved_is_kept", (1400, 1000)) else {
+        return;
+    };
+    let server = PageServer::start();
+    let fields: Vec<_> = (1..=4).map(|seed| drawing::field(seed, &[], Verdict::Normal)).collect();
+    fields.iter().for_each(|field| server.commit(field));
+    let shows = |n: usize| format!("location.hash === '#cell/{}'", fields[n].cell.cell);
+    open(&browser, &server, &fields[3].cell);
+    // Again and again: the focus stays in the detail.
+    for n in [2, 1, 0] {
+        browser.press(RIGHT);
+        browser.wait(&shows(n));
+        browser.wait("document.activeElement.id === 'detail-title'");
+    }
+    browser.press(RIGHT);
+    browser.press(LEFT);
+    browser.wait(&shows(1));
+    browser.wait("document.querySelectorAll('.karyogram img').length === 46");
+
+    browser.run("document.querySelector('.place[data-class=\"21\"] button').focus()");
+    browser.press_with(ALT, RIGHT);
+    browser.wait(&stand("22", 3));
+    browser.wait("document.getElementById('placed').textContent === 'as placed: 46,XX,-21,+22'");
+    browser.press(LEFT);
+    browser.wait(&shows(2));
+    browser.press(RIGHT);
+    browser.wait(&shows(1));
+    browser.wait(&stand("22", 3));
+    browser.press(ESCAPE);
+    browser.wait("!document.querySelector('dialog[open]')");
+    browser.wait("document.querySelector('#strip').textContent.includes('not saved')");
+    // Even after the page was loaded again.
+    open(&browser, &server, &fields[1].cell);
+    browser.wait(&stand("22", 3));
+    browser.press_with(CONTROL, "z");
+    browser.wait(&stand("22", 2));
+    browser.press_with(CONTROL, "y");
+    browser.wait(&stand("22", 3));
+    browser.click(".pending .tools button:last-child");
+    browser.wait(&stand("22", 2));
+    browser.wait("!document.querySelector('#strip').textContent.includes('not saved')");
+    assert_eq!(stored(&server, fields[1].cell.cell).revision, 1);
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+}
+
+#[test]
+fn the_karyogram_is_never_cut_off() {
+    let Some(browser) = Browser::open("the_karyogram_is_never_cut_off", (1400, 1000)) else { return };
+    let server = PageServer::start();
+    let twelve = "12".parse().unwrap();
+    for (seed, copies) in [(12, 1), (13, 6)] {
+        let field = drawing::field(seed, &vec![twelve; copies], Verdict::Abnormal);
+        server.commit(&field);
+        for (width, height) in [(1400, 900), (1366, 768), (390, 844)] {
+            browser.view(width, height);
+            open(&browser, &server, &field.cell);
+            browser.wait(&stand("12", 2 + copies));
+            let cut = browser.run(
+                "const sheet = document.querySelector('.karyogram').getBoundingClientRect();
+                 return [...document.querySelectorAll('.karyogram button')].filter((x) => {
+                   const b = x.getBoundingClientRect();
+                   return b.left < sheet.left || b.right > sheet.right || b.top < sheet.top || b.bottom > sheet.bottom;
+                 }).length",
+            );
+            assert_eq!(cut, 0, "{copies} more at {width} x {height}");
+            let wider =
+                browser.run("const d = document.getElementById('detail'); return d.scrollWidth - d.clientWidth");
+            assert_eq!(wider, 0, "{width} x {height}");
+            // The fragment alone loads nothing anew.
+            browser.go("about:blank");
+        }
+    }
+}
+
+#[test]
+fn from_a_cell_that_could_not_be_assessed_to_a_confirmed_karyotype_takes_at_most_six_actions() {
+    let name = "from_a_cell_that_could_not_be_assessed_to_a_confirmed_karyotype_takes_at_most_six_actions";
+    let Some(browser) = Browser::open(name, (1400, 1000)) else { return };
+    let server = PageServer::start();
+    // 45 found: one box lies over two chromosomes.
+    let mut field = drawing::field(5, &[], Verdict::NotAssessable);
+    let second = field.cell.chromosomes.remove(1).bounds;
+    let first = &mut field.cell.chromosomes[0].bounds;
+    *first = first.union(&second);
+    field.cell.counts.detected = 45;
+    server.commit(&field);
+    browser.go(&server.url());
+    browser.wait("document.querySelectorAll('#strip li').length === 1");
+
+    let mut actions = Vec::new();
+    let mut act = |what: &'static str, done: &dyn Fn()| {
+        done();
+        actions.push(what);
+    };
+    act("open the cell", &|| browser.click("#last .wide"));
+    act("go to the karyotype", &|| browser.click("#iscn"));
+    act("type it", &|| browser.type_text("46,XX"));
+    browser.wait("document.getElementById('iscn-status').textContent.startsWith('✓')");
+    // The name is asked for once in a browser.
+    act("go to the name", &|| browser.click(".pending input"));
+    act("type it", &|| browser.type_text("K. Berg"));
+    act("save", &|| browser.click(".pending button[type=submit]"));
+    browser.wait("document.querySelector('dialog[open] h2').textContent === '46,XX'");
+    assert!(actions.len() <= 6, "{actions:?}");
+    let cell = stored(&server, field.cell.cell);
+    assert_eq!((cell.karyotype.iscn.as_deref(), cell.karyotype.verdict), (Some("46,XX"), Verdict::Normal));
+    assert_eq!(cell.review.unwrap().by, "K. Berg");
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+}
+
+#[test]
+fn a_karyotype_is_judged_while_it_is_typed_and_a_wrong_one_is_refused() {
+    let name = "a_karyotype_is_judged_while_it_is_typed_and_a_wrong_one_is_refused";
+    let Some(browser) = Browser::open(name, (1400, 1000)) else { return };
+    let server = PageServer::start();
+    let field = drawing::field(6, &[], Verdict::NotAssessable);
+    server.commit(&field);
+    open(&browser, &server, &field.cell);
+    browser.click("#iscn");
+    browser.type_text("46,XX,+21");
+    browser.wait("document.getElementById('iscn-status').textContent.startsWith('✗')");
+    browser.wait("document.activeElement.id === 'iscn'");
+    sign(&browser);
+    browser.click(".pending button[type=submit]");
+    browser.wait("document.querySelector('.pending .problem')?.textContent.includes(\"invalid iscn '46,XX,+21'\")");
+    assert_eq!(stored(&server, field.cell.cell).revision, 1);
+    // What was typed is still there, and is put right.
+    browser.wait("document.getElementById('iscn').value === '46,XX,+21'");
+    browser.run("const i = document.getElementById('iscn'); i.focus(); i.setSelectionRange(0, 2)");
+    browser.type_text("47");
+    browser.wait("document.getElementById('iscn-status').textContent.startsWith('✓')");
+    browser.click(".pending button[type=submit]");
+    browser.wait("document.querySelector('dialog[open] h2').textContent === '47,XX,+21'");
+    assert_eq!(stored(&server, field.cell.cell).karyotype.verdict, Verdict::Abnormal);
+}
+
+#[test]
+fn an_excluded_cell_stays_visible_and_is_counted_again() {
+    let Some(browser) = Browser::open("an_excluded_cell_stays_visible_and_is_counted_again", (1400, 1000)) else {
+        return;
+    };
+    let server = PageServer::start();
+    let field = drawing::field(7, &[], Verdict::Normal);
+    server.commit(&field);
+    open(&browser, &server, &field.cell);
+    browser.click("#exclude");
+    browser.type_text("two cells overlap\u{e004}");
+    sign(&browser);
+    browser.click(".pending button[type=submit]");
+    browser.wait("document.querySelector('.verdict.excluded')");
+    browser.wait("document.querySelector('.seen .reason').textContent === 'two cells overlap (K. Berg)'");
+    browser.wait("document.querySelector('#strip li.excluded')?.textContent.includes('excluded')");
+    assert_eq!(stored(&server, field.cell.cell).excluded.unwrap().reason, "two cells overlap");
+    browser.click("#finish .inline button");
+    browser.click(".pending button[type=submit]");
+    browser.wait("document.querySelector('.seen .verdict.normal')");
+    assert_eq!(stored(&server, field.cell.cell).excluded, None);
+}
+
+/// Somebody else corrects a cell.
+fn correct_elsewhere(server: &PageServer, id: Uuid, change: &ReviewAction) {
+    let time = jiff::Timestamp::now().to_string();
+    let cell = reviewed(&stored(server, id), "M. Ito", change, &KaryotypeSettings::default(), &time).unwrap();
+    let record = ReviewRecord { time, by: "M. Ito".into(), cell: Some(id), ..ReviewRecord::default() };
+    server.store.review(&record, Some(&cell), &FrameCommit::default()).unwrap();
+}
+
+#[test]
+fn corrections_of_a_cell_that_was_changed_meanwhile_are_carried_over() {
+    let Some(browser) =
+        Browser::open("corrections_of_a_cell_that_was_changed_meanwhile_are_carried_over", (1400, 1000))
+    else {
+        return;
+    };
+    let server = PageServer::start();
+    let field = drawing::field(8, &[], Verdict::Normal);
+    server.commit(&field);
+    open(&browser, &server, &field.cell);
+    let index = browser.run("return Number(document.querySelector('.place[data-class=\"21\"] button').dataset.index)");
+    browser.drag(&format!(".karyogram [data-index=\"{index}\"]"), ".place[data-class=\"22\"] .number");
+    browser.wait(&stand("22", 3));
+    sign(&browser);
+    // The page hears nothing of it before it is refused.
+    correct_elsewhere(&server, field.cell.cell, &ReviewAction::Verdict { verdict: Verdict::NotAssessable });
+    browser.click(".pending button[type=submit]");
+    browser.wait("document.querySelector('.pending .problem')");
+    browser.wait("document.querySelector('.pending .stale')?.textContent.includes('by M. Ito')");
+    browser.wait(&stand("22", 3));
+    browser.click(".pending button[type=submit]");
+    browser.wait("!document.querySelector('.pending .stale, .pending .problem')");
+    let cell = stored(&server, field.cell.cell);
+    assert_eq!((cell.revision, cell.review.unwrap().by.as_str()), (3, "K. Berg"));
+    let moved = cell.chromosomes.iter().find(|c| u64::from(c.index) == index.as_u64().unwrap()).unwrap();
+    assert_eq!(moved.class.map(|class| class.to_string()).as_deref(), Some("22"));
+}
+
+/// Puts a case with one cell into the store, its summary with it.
+fn put_case(server: &PageServer, id: &str, seed: u64, extra: &[&str]) {
+    let extra: Vec<_> = extra.iter().map(|class| class.parse().unwrap()).collect();
+    let mut field = drawing::field(seed, &extra, Verdict::Normal);
+    field.cell.case = Some(id.into());
+    server.commit(&field);
+    let state = CaseState::of("lab-1", id, &[field.cell], &CaseSettings::default());
+    let payload = serde_json::to_string(&CaseState { iscn: Some(format!("46,XX[{seed}]")), ..state }).unwrap();
+    let latest = Latest { topic: format!("case/{id}"), payload: Some(payload), case: Some(id.into()) };
+    server.store.put_latest(&latest).unwrap();
+}
+
+#[test]
+fn cases_are_searched_closed_and_reopened_and_their_cells_opened_page_by_page() {
+    let name = "cases_are_searched_closed_and_reopened_and_their_cells_opened_page_by_page";
+    let Some(browser) = Browser::open(name, (1400, 1000)) else { return };
+    let server = PageServer::start();
+    for (seed, id) in [(1, "K-17"), (2, "K-18"), (3, "P-3")] {
+        put_case(&server, id, seed, &[]);
+    }
+    browser.go(&server.url());
+    browser.click("#case-list");
+    let rows = |n: usize| format!("document.querySelectorAll('#cases tbody tr').length === {n}");
+    browser.wait(&rows(3));
+    browser.wait("document.querySelector('#cases tbody tr').textContent.includes('0 of 1')");
+    browser.click("#cases [type=search]");
+    browser.type_text("k-1");
+    browser.wait(&rows(2));
+    browser.type_text("8");
+    browser.wait(&rows(1));
+    browser.click("#cases [name=by]");
+    browser.type_text("K. Berg");
+    browser.click("#cases tbody [aria-label='Close: case K-18']");
+    browser.wait("document.querySelector('#cases tbody')?.textContent.includes('closed')");
+    assert!(server.store.reader().case("K-18").unwrap().unwrap().closed.is_some());
+    browser.click("#cases tbody [aria-label='Reopen: case K-18']");
+    browser.wait("document.querySelector('#cases tbody [aria-label=\"Close: case K-18\"]')");
+    assert!(server.store.reader().case("K-18").unwrap().unwrap().closed.is_none());
+    browser.click("#cases tbody .link");
+    browser.wait("document.querySelectorAll('#browse[open] .tiles li').length === 1");
+    browser.click("#browse .tiles button");
+    browser.wait("document.querySelector('#detail[open] .facts')?.textContent.includes('K-18')");
+    // Among the cells of the case there is no other.
+    browser.wait("[...document.querySelectorAll('#detail nav button')].every((x) => x.disabled)");
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+}
+
+#[test]
+fn all_cells_are_reached_page_by_page() {
+    let Some(browser) = Browser::open("all_cells_are_reached_page_by_page", (1400, 1000)) else { return };
+    let server = PageServer::start();
+    for number in 0..70 {
+        let field = drawing::Field { cell: testing::sample_cell(number, None, Verdict::Normal), ..drawing::empty(1) };
+        let cell = field.cell.clone();
+        let commit =
+            metaphased::store::CellCommit { cell, crops: Vec::new(), thumbnail: Some(field.thumbnail()), image: None };
+        server.store.commit(&[FrameCommit { cells: vec![commit], ..FrameCommit::default() }]).unwrap();
+    }
+    browser.go(&server.url());
+    browser.click("#all-cells");
+    let tiles = |n: usize| format!("document.querySelectorAll('#browse .tiles li').length === {n}");
+    browser.wait(&tiles(60));
+    browser.click("#browse > .wide");
+    browser.wait(&tiles(70));
+    browser.wait("document.querySelector('#browse > .wide').hidden");
+    let different =
+        browser.run("return new Set([...document.querySelectorAll('#browse li')].map((x) => x.dataset.cell)).size");
+    assert_eq!(different, 70);
+    browser.click("#browse [data-value=map]");
+    browser.wait("document.querySelector('#browse .listed').textContent.includes('70 cells without a place')");
+}
+
+#[test]
+fn a_cell_that_nobody_scored_says_so_and_is_scored_by_keys() {
+    let Some(browser) = Browser::open("a_cell_that_nobody_scored_says_so_and_is_scored_by_keys", (1400, 1000)) else {
+        return;
+    };
+    let server = PageServer::start();
+    server.health.set_birth(|birth| birth.assay = "dicentric".into());
+    let mut field = drawing::field(9, &[], Verdict::NotAssessable);
+    let counts = AberrationCounts { unclear: 46, ..AberrationCounts::default() };
+    field.cell.dicentric = Some(counts.record([46, 46], None, ScoredBy::Machine));
+    field.cell.chromosomes.iter_mut().for_each(|c| c.class = None);
+    server.commit(&field);
+    browser.go(&server.url());
+    browser.wait("document.querySelector('#last .headline')?.textContent === 'Not scored'");
+    browser.wait("document.querySelector('#strip .name').textContent.endsWith('Not scored')");
+    assert_eq!(browser.run("return document.body.innerText.includes('0 dicentrics')"), false);
+
+    open(&browser, &server, &field.cell);
+    browser.wait("document.querySelector('.pending button[type=submit]').disabled");
+    browser.run("document.getElementById('score').focus()");
+    for key in ["2", "2", "f", "f"] {
+        browser.press(key);
+    }
+    browser.click("#score > button");
+    browser.wait("document.getElementById('centromeres').textContent === '46 centromeres: a complete cell'");
+    sign(&browser);
+    browser.click(".pending button[type=submit]");
+    browser.wait("document.querySelector('dialog[open] h2').textContent === '2 dicentrics'");
+    let record = stored(&server, field.cell.cell).dicentric.unwrap();
+    let AberrationCounts { monocentrics, dicentrics, fragments, unclear, .. } = record.counts;
+    assert_eq!((monocentrics, dicentrics, fragments, unclear), (42, 2, 2, 0));
+    assert_eq!((record.scored_by, record.complete), (ScoredBy::Review, true));
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+}
+
+/// The accessibility rules of axe-core, where scripts/get-axe has fetched it.
+fn axe() -> Option<String> {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/axe/package/axe.min.js");
+    let text = std::fs::read_to_string(&file).ok();
+    if text.is_none() {
+        eprintln!("SKIPPED: no_view_breaks_a_rule_of_axe_core needs {} (scripts/get-axe)", file.display());
+    }
+    text
+}
+
+#[test]
+fn no_view_breaks_a_rule_of_axe_core() {
+    let Some(axe) = axe() else { return };
+    let Some(browser) = Browser::open("no_view_breaks_a_rule_of_axe_core", (1400, 1000)) else { return };
+    let server = PageServer::start();
+    put_case(&server, "K-17", 1, &["21"]);
+    server.health.set_case(Some("K-17".into()), None);
+    let field = drawing::field(2, &["21".parse().unwrap()], Verdict::Abnormal);
+    server.commit(&field);
+    let views: [(&str, &dyn Fn()); 4] = [
+        ("page", &|| browser.go(&server.url())),
+        ("cell", &|| {
+            open(&browser, &server, &field.cell);
+            browser.click(".karyogram [data-index=\"3\"]");
+            browser.wait("document.querySelector('.inspector')");
+        }),
+        ("cases", &|| {
+            browser.go(&server.url());
+            browser.click("#case-list");
+            browser.wait("document.querySelector('#cases tbody tr')");
+        }),
+        ("cells", &|| {
+            browser.go(&server.url());
+            browser.click("#all-cells");
+            browser.wait("document.querySelector('#browse .tiles li')");
+        }),
+    ];
+    for dark in [false, true] {
+        browser.dark(dark);
+        for (width, height) in [(1366, 768), (390, 844)] {
+            browser.view(width, height);
+            for (name, show) in &views {
+                browser.go("about:blank");
+                show();
+                browser.wait("document.querySelectorAll('#strip li').length === 2");
+                // What is still fading in has no colour to be judged.
+                browser.wait("document.getAnimations().every((a) => a.playState !== 'running')");
+                browser.run(&axe);
+                let found = browser.run_async(
+                    "axe.run().then((r) => done(r.violations.map((v) =>
+                       `${v.id}: ${v.nodes.map((n) => n.target.join(' ')).join(', ')}`)))",
+                );
+                assert_eq!(found, serde_json::json!([]), "{name}, {width} wide, dark: {dark}");
+            }
+        }
+    }
+}
