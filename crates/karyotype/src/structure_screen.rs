@@ -1,8 +1,9 @@
 //! Structural candidates by one chromosome's look: rings, isochromosomes, deletions, additions, fragments. Named with
 //! what they rest on, for a person to look at; never a diagnosis.
 //!
-//! Only chromosomes that lie apart are judged (about a third of a real cell's), and thresholds are so strict that a normal
-//! real cell has a candidate in less than one case of ten (docs/reference/karyotype.md).
+//! Only chromosomes whose outline is sure are judged, and where nothing draws outlines those that lie apart (about a third of a real
+//! cell's). Thresholds are so strict that a normal real cell has a candidate in less than one case of ten
+//! (docs/reference/karyotype.md).
 
 use super::{
     fitted::profiles::CLASS_PROFILES,
@@ -83,7 +84,9 @@ pub fn screen_structure(cell: &mut Cell, shapes: &[Option<ChromosomeProfile>]) {
 }
 
 fn candidate(chromosome: &Chromosome, shape: &ChromosomeProfile) -> Option<(Damage, String)> {
-    if !shape.apart || matches!(chromosome.status, Status::Crossing) {
+    // Where an outline was drawn it decides: what is not sure of it says nothing of the chromosome.
+    let whole = if chromosome.outline.is_some() { shape.sure } else { shape.apart };
+    if !whole || matches!(chromosome.status, Status::Crossing) {
         return None;
     }
     if shape.hole >= MIN_RING_HOLE {
@@ -192,6 +195,21 @@ mod tests {
         assert!(evidence(12).contains("isochromosome of 7q"), "{}", evidence(12));
         let marked = cell.chromosomes.iter().filter(|c| c.damage != Damage::None).count();
         assert_eq!(marked, 3);
+    }
+
+    #[test]
+    fn with_an_outline_what_is_sure_is_judged_and_nothing_else() {
+        let ring = |sure: bool| {
+            let mut cell = looked_at(|_, _| {});
+            let mut shape = typical(cell.chromosomes[0].class.unwrap());
+            (shape.hole, shape.apart, shape.sure) = (0.3, !sure, sure);
+            let rings = Vec::new();
+            cell.chromosomes[0].outline =
+                Some(domain::Outline { source: domain::FoundBy::Network, score: 0.95, rings });
+            screen_structure(&mut cell, &[Some(shape)]);
+            cell.chromosomes[0].damage
+        };
+        assert_eq!((ring(true), ring(false)), (Damage::Ring, Damage::None));
     }
 
     #[test]
