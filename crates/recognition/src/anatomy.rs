@@ -270,11 +270,11 @@ impl MapReader {
     /// What mask and chromosome share over what both have, by the probabilities of the pixels.
     fn expected_overlap(&self, size: usize) -> f32 {
         let (mut shared, mut inside, mut outside) = (0.0, 0.0, 0.0);
-        for (i, v) in self.map.iter().enumerate() {
-            if self.contours.holds(i % size, i / size, size) {
+        for (i, v) in self.map.iter().enumerate().filter(|(_, v)| **v > -SURE_LOGIT) {
+            if self.contours.holds(i % size, i / size) {
                 shared += sigmoid(*v);
                 inside += 1.0;
-            } else if *v > -SURE_LOGIT {
+            } else {
                 outside += sigmoid(*v);
             }
         }
@@ -288,7 +288,7 @@ impl MapReader {
         let (mut short, mut long) = ([0.0_f32; 3], [0.0_f32; 3]);
         for i in 0..side * side {
             let (x, y) = (i % side, i / side);
-            if !self.contours.holds(x * step, y * step, size) {
+            if !self.contours.holds(x * step, y * step) {
                 continue;
             }
             let mean = (0..step * step).map(|k| logits[k * side * side + i]).sum::<f32>() / (step * step) as f32;
