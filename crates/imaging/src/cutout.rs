@@ -209,24 +209,22 @@ fn thickness(mask: &[u8], width: usize, (distance, scratch): &mut (Vec<u32>, Dis
 
 /// Adds all pixels within `reach` rows and columns of a mask's.
 fn grow_by(mask: &mut [u8], width: usize, reach: usize) {
-    let spread = |line: &[u8], out: &mut Vec<u8>| {
-        out.clear();
-        out.extend((0..line.len()).map(|i| {
-            let window = &line[i.saturating_sub(reach)..(i + reach + 1).min(line.len())];
-            window.iter().copied().max().unwrap_or(0)
-        }));
-    };
-    let mut out = Vec::with_capacity(width);
+    let join = |to: &mut [u8], from: &[u8]| to.iter_mut().zip(from).for_each(|(m, n)| *m |= n);
+    let mut line = Vec::with_capacity(width);
     for row in mask.chunks_exact_mut(width.max(1)) {
-        spread(row, &mut out);
-        row.copy_from_slice(&out);
+        line.clear();
+        line.extend_from_slice(row);
+        for step in 1..=reach.min(width) {
+            join(&mut row[step..], &line);
+            join(row, &line[step..]);
+        }
     }
     let height = mask.len() / width.max(1);
     let source = mask.to_vec();
     for y in 0..height {
         for other in y.saturating_sub(reach)..(y + reach + 1).min(height) {
             let (to, from) = (y * width, other * width);
-            mask[to..to + width].iter_mut().zip(&source[from..from + width]).for_each(|(m, n)| *m |= n);
+            join(&mut mask[to..to + width], &source[from..from + width]);
         }
     }
 }
