@@ -94,7 +94,8 @@ fn virtual_slides(setup: &Setup<'_>, report: &mut Report) -> Result<Measured, Ev
                 let found: Vec<BoundingBox> = cell.chromosomes.iter().map(|c| c.bounds).collect();
                 let matched = match_greedily(&found, &places, MATCH_IOU);
                 let pairs = cell.chromosomes.iter().zip(matched).filter_map(|(c, t)| Some((c, truth[t?])));
-                measured.push((field.patient.clone(), pairs.map(|(c, t)| compared(c, t)).collect()));
+                measured
+                    .push((field.patient.clone(), pairs.map(|(c, t)| compared(c, t, &picture.axis_of(t))).collect()));
             }
             Err(reason) => report.data.skipped.push(Skipped { item: field.name.clone(), reason }),
         }
@@ -103,24 +104,22 @@ fn virtual_slides(setup: &Setup<'_>, report: &mut Report) -> Result<Measured, Ev
     Ok(measured)
 }
 
-/// One reported chromosome against the one that was drawn.
-fn compared(found: &domain::Chromosome, truth: &masks::TrueChromosome) -> Outcome {
+/// One reported chromosome against the one that was drawn, whose middle line `axis` is.
+fn compared(found: &domain::Chromosome, truth: &masks::TrueChromosome, axis: &[Point]) -> Outcome {
     let Some(true_places) = &truth.centromeres else { return Outcome::default() };
     let mut outcome = Outcome { counted: Some(found.centromeres.len() == true_places.len()), ..Outcome::default() };
     if let [place] = true_places[..]
-        && truth.axis.len() > 1
+        && axis.len() > 1
     {
         let best = found.centromeres.first();
         outcome.placed =
-            Some(best.is_some_and(|best| {
-                (share_along(&truth.axis, best.at) - share_along(&truth.axis, place)).abs() <= NEAR
-            }));
+            Some(best.is_some_and(|best| (share_along(axis, best.at) - share_along(axis, place)).abs() <= NEAR));
         // Drawn from the short arm's tip, or the other way: the nearer end is the short arm's.
-        let share = share_along(&truth.axis, place);
+        let share = share_along(axis, place);
         if (share - 0.5).abs() > NEAR
             && let (Some(tip), Some(foot)) = (found.axis.first(), found.axis.last())
         {
-            let down = share_along(&truth.axis, *foot) > share_along(&truth.axis, *tip);
+            let down = share_along(axis, *foot) > share_along(axis, *tip);
             outcome.upright = Some(down == (share < 0.5));
         }
     }
@@ -284,7 +283,7 @@ mod tests {
         use domain::{Centromere, Chromosome, FoundBy};
         let truth = |centromeres: &str| -> masks::TrueChromosome {
             serde_json::from_str(&format!(
-                r#"{{"index":0,"box":[0,0,10,100],"axis":[[5,0],[5,100]],"centromeres":{centromeres},"cut":false}}"#
+                r#"{{"index":0,"box":[0,0,10,100],"centromeres":{centromeres},"cut":false}}"#
             ))
             .unwrap()
         };
@@ -294,12 +293,13 @@ mod tests {
             centromeres,
             ..Chromosome::at(0, BoundingBox::from_corners(0.0, 0.0, 10.0, 100.0), 1.0)
         };
+        let compare = |c: &Chromosome, t: &masks::TrueChromosome| compared(c, t, &[[5.0, 0.0], [5.0, 100.0]]);
         let right = Outcome { placed: Some(true), counted: Some(true), upright: Some(true) };
-        assert_eq!(compared(&found(vec![spot(34.0)]), &truth("[[5,30]]")), right);
-        let off = compared(&found(vec![spot(40.0), spot(70.0)]), &truth("[[5,30]]"));
+        assert_eq!(compare(&found(vec![spot(34.0)]), &truth("[[5,30]]")), right);
+        let off = compare(&found(vec![spot(40.0), spot(70.0)]), &truth("[[5,30]]"));
         assert_eq!((off.placed, off.counted), (Some(false), Some(false)));
-        let fragment = compared(&found(vec![]), &truth("[]"));
+        let fragment = compare(&found(vec![]), &truth("[]"));
         assert_eq!(fragment, Outcome { placed: None, counted: Some(true), upright: None });
-        assert_eq!(compared(&found(vec![spot(30.0)]), &truth("[[5,70]]")).upright, Some(false));
+        assert_eq!(compare(&found(vec![spot(30.0)]), &truth("[[5,70]]")).upright, Some(false));
     }
 }

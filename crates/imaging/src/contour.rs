@@ -6,7 +6,9 @@ use super::plane::Rect;
 /// Closed lines around the positive part of a map; keeps its buffers.
 #[derive(Debug, Clone, Default)]
 pub struct Contours {
-    /// The map with a border that is negative.
+    /// The part of the map that is looked at: left, top, width, height.
+    window: [usize; 4],
+    /// That part with a border that is negative.
     framed: Vec<f32>,
     /// The largest connected piece, framed as well.
     piece: Vec<bool>,
@@ -24,9 +26,11 @@ impl Contours {
     /// around it to `ring`: first the one around the piece, then those around its holes, in pixels of the map. Between the middles
     /// of pixels the values are interpolated. Answers how many pixels the piece has.
     pub fn trace(&mut self, map: &[f32], width: usize, mut ring: impl FnMut(&[[f32; 2]])) -> usize {
-        let height = map.len() / width.max(1);
-        let stride = width + 2;
-        self.frame(map, width, height);
+        if !self.look_at_positive(map, width) {
+            return 0;
+        }
+        let stride = self.window[2] + 2;
+        self.frame(map, width);
         let area = self.keep_largest(stride);
         if area == 0 {
             return 0;
@@ -48,18 +52,41 @@ impl Contours {
         area
     }
 
-    /// Whether a pixel of the map belongs to the piece that was traced last; `width` as it was given.
-    pub fn holds(&self, x: usize, y: usize, width: usize) -> bool {
-        self.piece[(y + 1) * (width + 2) + x + 1]
+    /// Whether a pixel of the map belongs to the piece that was traced last.
+    pub fn holds(&self, x: usize, y: usize) -> bool {
+        let [left, top, width, height] = self.window;
+        let (x, y) = (x.wrapping_sub(left), y.wrapping_sub(top));
+        x < width && y < height && self.piece[(y + 1) * (width + 2) + x + 1]
     }
 
-    /// The map in a border that mirrors its edge with the other sign, so that lines close at the edge.
-    fn frame(&mut self, map: &[f32], width: usize, height: usize) {
+    /// Sets the window to what is positive with a pixel around; false where nothing is.
+    fn look_at_positive(&mut self, map: &[f32], width: usize) -> bool {
+        let (mut left, mut right, mut top, mut bottom) = (width, 0, usize::MAX, 0);
+        for (y, row) in map.chunks_exact(width.max(1)).enumerate() {
+            let Some(first) = row.iter().position(|v| *v > 0.0) else { continue };
+            let last = row.iter().rposition(|v| *v > 0.0).unwrap_or(first);
+            (left, right) = (left.min(first), right.max(last + 1));
+            (top, bottom) = (top.min(y), y + 1);
+        }
+        if right == 0 {
+            self.window = [0; 4];
+            return false;
+        }
+        let height = map.len() / width;
+        let (left, top) = (left.saturating_sub(1), top.saturating_sub(1));
+        self.window = [left, top, (right + 1).min(width) - left, (bottom + 1).min(height) - top];
+        true
+    }
+
+    /// The window in a border that mirrors its edge with the other sign, so that lines close at the edge of the map.
+    fn frame(&mut self, map: &[f32], map_width: usize) {
+        let [left, top, width, height] = self.window;
         let stride = width + 2;
         self.framed.clear();
         self.framed.resize(stride * (height + 2), -1.0);
-        for (y, row) in map.chunks_exact(width.max(1)).enumerate() {
-            let line = &mut self.framed[(y + 1) * stride..(y + 2) * stride];
+        let rows = map.chunks_exact(map_width).skip(top).take(height);
+        for (row, line) in rows.zip(self.framed.chunks_exact_mut(stride).skip(1)) {
+            let row = &row[left..left + width];
             line[1..=width].copy_from_slice(row);
             line[0] = -row[0].abs().max(1e-6);
             line[width + 1] = -row[width - 1].abs().max(1e-6);
@@ -175,8 +202,9 @@ impl Contours {
         let (i, beyond) = if side < n { (side, side + 1) } else { (side - n, side - n + stride) };
         let (a, b) = (self.framed[i], self.framed[beyond]);
         let share = a / (a - b);
-        // Pixel 1 of the framed map is pixel 0 of the map, its middle at a half.
-        let (x, y) = ((i % stride) as f32 - 0.5, (i / stride) as f32 - 0.5);
+        // Pixel 1 of the framed window is its pixel 0, whose middle is at a half.
+        let [left, top, ..] = self.window.map(|v| v as f32);
+        let (x, y) = (left + (i % stride) as f32 - 0.5, top + (i / stride) as f32 - 0.5);
         if side < n { [x + share, y] } else { [x, y + share] }
     }
 }
@@ -337,7 +365,7 @@ mod tests {
             contours.trace(&values, 12, |ring| rings.push(ring.to_vec()));
             let mask = fill_rings(&rings, Rect { left: 0, top: 0, right: 12, bottom: 12 });
             for (i, own) in mask.iter().enumerate() {
-                prop_assert_eq!(*own == 1, contours.holds(i % 12, i / 12, 12), "pixel {}", i);
+                prop_assert_eq!(*own == 1, contours.holds(i % 12, i / 12), "pixel {}", i);
             }
         }
     }

@@ -2,7 +2,14 @@
 
 use domain::Leftover;
 
-use super::{chromosome::Crop, components::Components, contour::fill_rings, histogram::Histogram, plane::Rect};
+use super::{
+    chromosome::Crop,
+    components::Components,
+    contour::fill_rings,
+    distance::{DistanceScratch, squared_distance},
+    histogram::Histogram,
+    plane::Rect,
+};
 
 /// The pixels of one chromosome.
 #[derive(Debug, Clone, PartialEq)]
@@ -115,10 +122,10 @@ const HALO: usize = 2;
 const DARK_SHARE: f32 = 0.5;
 /// Share of the field's pixels that are not brighter than the ground.
 const GROUND_SHARE: f32 = 0.8;
-/// Pieces larger than so many median chromosomes are nuclei or dirt.
-const LARGEST_PIECE: f32 = 6.0;
-/// Pieces smaller than this share of the median chromosome are grain.
-const SMALLEST_PIECE: f32 = 0.08;
+/// Pieces larger than so many median chromosomes are nuclei or dirt, smaller ones than this share of it grain.
+const PIECE_AREAS: std::ops::RangeInclusive<f32> = 0.08..=2.5;
+/// Pieces much thicker than chromosomes are nuclei or dirt, much thinner ones the rims of outlines. In median thicknesses.
+const PIECE_THICKNESSES: std::ops::RangeInclusive<f32> = 0.3..=1.2;
 
 /// What is as dark as chromosomes in `field` and belongs to none of the cut-outs (in pixels of the field); none where there are too
 /// few of them to say how dark chromosomes are.
@@ -158,36 +165,66 @@ pub fn leftover(field: &Crop, cutouts: &[Cutout]) -> Option<Leftover> {
     grow_by(&mut taken, width, HALO);
     let free: Vec<u8> =
         grey.iter().zip(&taken).map(|(g, taken)| u8::from(*taken == 0 && f32::from(*g) <= threshold)).collect();
-    let mut pieces = Components::default();
-    pieces.find_4_connected(&free, width);
-    let areas = (0..pieces.len()).map(|i| pieces.area(i) as f32 / median);
-    let pieces: Vec<f32> = areas.filter(|a| (SMALLEST_PIECE..=LARGEST_PIECE).contains(a)).collect();
+    let pieces = chromosome_like(&free, width, cutouts, median);
     // Of nothing `sum` makes -0.
     let free = pieces.iter().fold(0.0, |sum, piece| sum + piece) * median;
     let largest = pieces.iter().copied().fold(0.0, f32::max);
     Some(Leftover { share: free / (free + own as f32).max(1.0), largest })
 }
 
+/// Areas, in medians, of those pieces of a mask that are as large and as thick as chromosomes or parts of them.
+fn chromosome_like(free: &[u8], width: usize, cutouts: &[Cutout], median: f32) -> Vec<f32> {
+    let mut distances = (Vec::new(), DistanceScratch::default());
+    let mut widths: Vec<f32> = cutouts.iter().map(|c| thickness(&c.mask, c.bounds.width(), &mut distances)).collect();
+    widths.sort_unstable_by(f32::total_cmp);
+    let usual = widths.get(widths.len() / 2).copied().unwrap_or(1.0).max(1.0);
+    let mut pieces = Components::default();
+    pieces.find_4_connected(free, width);
+    let mut own = Vec::new();
+    (0..pieces.len())
+        .filter_map(|i| {
+            let area = pieces.area(i) as f32 / median;
+            if !PIECE_AREAS.contains(&area) {
+                return None;
+            }
+            let b = pieces.bounds(i);
+            own.clear();
+            own.extend((b.top..b.bottom).flat_map(|y| &free[y * width + b.left..y * width + b.right]));
+            let thick = thickness(&own, b.width(), &mut distances) / usual;
+            PIECE_THICKNESSES.contains(&thick).then_some(area)
+        })
+        .collect()
+}
+
+/// Twice the radius of the largest disc in a mask of `width` pixels a row, in pixels.
+fn thickness(mask: &[u8], width: usize, (distance, scratch): &mut (Vec<u32>, DistanceScratch)) -> f32 {
+    let stride = width + 2;
+    let mut framed = vec![0; stride * (mask.len() / width.max(1) + 2)];
+    for (y, row) in mask.chunks_exact(width.max(1)).enumerate() {
+        framed[(y + 1) * stride + 1..][..width].copy_from_slice(row);
+    }
+    squared_distance(&framed, stride, distance, scratch);
+    2.0 * (distance.iter().copied().max().unwrap_or(0) as f32).sqrt()
+}
+
 /// Adds all pixels within `reach` rows and columns of a mask's.
 fn grow_by(mask: &mut [u8], width: usize, reach: usize) {
-    let spread = |line: &[u8], out: &mut Vec<u8>| {
-        out.clear();
-        out.extend((0..line.len()).map(|i| {
-            let window = &line[i.saturating_sub(reach)..(i + reach + 1).min(line.len())];
-            window.iter().copied().max().unwrap_or(0)
-        }));
-    };
-    let mut out = Vec::with_capacity(width);
+    let join = |to: &mut [u8], from: &[u8]| to.iter_mut().zip(from).for_each(|(m, n)| *m |= n);
+    let mut line = Vec::with_capacity(width);
     for row in mask.chunks_exact_mut(width.max(1)) {
-        spread(row, &mut out);
-        row.copy_from_slice(&out);
+        line.clear();
+        line.extend_from_slice(row);
+        for step in 1..=reach.min(width) {
+            join(&mut row[step..], &line);
+            join(row, &line[step..]);
+        }
     }
     let height = mask.len() / width.max(1);
     let source = mask.to_vec();
     for y in 0..height {
         for other in y.saturating_sub(reach)..(y + reach + 1).min(height) {
             let (to, from) = (y * width, other * width);
-            mask[to..to + width].iter_mut().zip(&source[from..from + width]).for_each(|(m, n)| *m |= n);
+            join(&mut mask[to..to + width], &source[from..from + width]);
         }
     }
 }
@@ -226,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn a_chromosome_that_nothing_explains_is_left_over_and_specks_are_not() {
+    fn a_chromosome_that_nothing_explains_is_left_over_and_specks_nuclei_and_hairs_are_not() {
         let (w, h) = (200, 200);
         let mut pixels = vec![225_u8; w * h];
         let mut all = Vec::new();
@@ -235,7 +272,10 @@ mod tests {
         }
         let missed = bar(100, 120, 110, 150);
         let speck = bar(40, 150, 43, 153);
-        for one in all.iter().chain([&missed, &speck]) {
+        // As large as a chromosome or two, and as thick as a nucleus; and a hair.
+        let nucleus = bar(20, 80, 48, 104);
+        let hair = bar(20, 190, 120, 191);
+        for one in all.iter().chain([&missed, &speck, &nucleus, &hair]) {
             for (x, y) in one.inside() {
                 pixels[y * w + x] = 90;
             }

@@ -205,8 +205,6 @@ const SMALLEST_HOLE: f32 = 0.02;
 const OUTLINE_TOLERANCE: f32 = 0.25;
 /// Half the side of the square that a centromere must be the hottest of, in pixels of the crop.
 const PEAK_REACH: usize = 3;
-/// Half the side of the square whose heat places it.
-const PLACE_REACH: usize = 2;
 /// Beyond this logit a probability is 0 or 1.
 const SURE_LOGIT: f32 = 6.0;
 
@@ -272,11 +270,11 @@ impl MapReader {
     /// What mask and chromosome share over what both have, by the probabilities of the pixels.
     fn expected_overlap(&self, size: usize) -> f32 {
         let (mut shared, mut inside, mut outside) = (0.0, 0.0, 0.0);
-        for (i, v) in self.map.iter().enumerate() {
-            if self.contours.holds(i % size, i / size, size) {
+        for (i, v) in self.map.iter().enumerate().filter(|(_, v)| **v > -SURE_LOGIT) {
+            if self.contours.holds(i % size, i / size) {
                 shared += sigmoid(*v);
                 inside += 1.0;
-            } else if *v > -SURE_LOGIT {
+            } else {
                 outside += sigmoid(*v);
             }
         }
@@ -290,7 +288,7 @@ impl MapReader {
         let (mut short, mut long) = ([0.0_f32; 3], [0.0_f32; 3]);
         for i in 0..side * side {
             let (x, y) = (i % side, i / side);
-            if !self.contours.holds(x * step, y * step, size) {
+            if !self.contours.holds(x * step, y * step) {
                 continue;
             }
             let mean = (0..step * step).map(|k| logits[k * side * side + i]).sum::<f32>() / (step * step) as f32;
@@ -327,8 +325,8 @@ impl MapReader {
                 continue;
             }
             let mut sum = [0.0_f32; 3];
-            for (x, y) in near(i, PLACE_REACH) {
-                let weight = 1.0 / (1.0 + (-heat(x, y)).exp());
+            for (x, y) in near(i, thresholds.centromere_reach) {
+                let weight = (1.0 / (1.0 + (-heat(x, y)).exp())).powi(2);
                 sum[0] += weight * (x as f32 + 0.5);
                 sum[1] += weight * (y as f32 + 0.5);
                 sum[2] += weight;
@@ -470,5 +468,20 @@ mod tests {
     fn a_vague_mask_has_a_low_score() {
         let vague = |x: f32, y: f32| bar(x, y).clamp(-0.5, 0.5);
         assert!(read([&vague, &|_, _| -9.0, &|_, _| 0.0]).unwrap().outline.score < 0.3);
+    }
+
+    /// A figure for docs/reference/performance.md: `cargo test -p metaphased-recognition reading_time -- --ignored --nocapture`.
+    #[test]
+    #[ignore = "measures time"]
+    fn reading_time() {
+        let channels = channels([&bar, &|x, y| spot(x, y, [209.0, 138.0]), &|_, y| (150.0 - y) / 10.0]);
+        let mut reader = MapReader::default();
+        let once = |reader: &mut MapReader| {
+            let begun = std::time::Instant::now();
+            std::hint::black_box(reader.read(&channels, SIZE, 2, &SQUARE, &thresholds()));
+            begun.elapsed()
+        };
+        // The shortest of many: what else runs on the machine does not count.
+        println!("{:?} a chromosome", (0..2000).map(|_| once(&mut reader)).min());
     }
 }

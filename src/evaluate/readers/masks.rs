@@ -33,6 +33,9 @@ pub struct TruePicture {
     /// Its stain by name; g-band where it is not given.
     #[serde(default)]
     stain: Option<String>,
+    /// Size of its pixels, where it is known.
+    #[serde(default)]
+    um_per_px: Option<f32>,
     /// Its cells.
     cells: Vec<TrueCell>,
 }
@@ -56,9 +59,12 @@ pub struct TrueChromosome {
     /// Its class, where it has one.
     #[serde(default)]
     class: Option<String>,
-    /// Its middle line; empty where it is not known.
+    /// Its middle line, without the rounded ends where its length is given; empty where it is not known.
     #[serde(default)]
-    pub axis: Vec<Point>,
+    axis: Vec<Point>,
+    /// Its length from tip to tip.
+    #[serde(default)]
+    length_um: Option<f32>,
     /// Its centromeres; none where they are not known.
     #[serde(default)]
     pub centromeres: Option<Vec<Point>>,
@@ -68,6 +74,21 @@ pub struct TrueChromosome {
 }
 
 impl TruePicture {
+    /// The middle line of one of its chromosomes from tip to tip: drawn out at both ends by what its length has over it.
+    pub fn axis_of(&self, chromosome: &TrueChromosome) -> Vec<Point> {
+        let mut axis = chromosome.axis.clone();
+        let n = axis.len();
+        let (Some(length), Some(um), true) = (chromosome.length_um, self.um_per_px, n > 1) else { return axis };
+        let steps = axis.windows(2).map(|p| (p[1][0] - p[0][0]).hypot(p[1][1] - p[0][1]));
+        let more = (length / um - steps.sum::<f32>()).max(0.0) / 2.0;
+        let beyond = |tip: Point, inner: Point| {
+            let d = (tip[0] - inner[0]).hypot(tip[1] - inner[1]).max(1e-6);
+            [0, 1].map(|k| tip[k] + (tip[k] - inner[k]) / d * more)
+        };
+        (axis[0], axis[n - 1]) = (beyond(axis[0], axis[1]), beyond(axis[n - 1], axis[n - 2]));
+        axis
+    }
+
     /// The chromosomes of all its cells.
     pub fn chromosomes(&self) -> impl Iterator<Item = &TrueChromosome> {
         self.cells.iter().flat_map(|cell| &cell.chromosomes)
@@ -127,4 +148,23 @@ pub fn labels(folder: &Path, picture: &TruePicture) -> Result<(Vec<u16>, usize, 
     };
     let (width, height) = (mask.width() as usize, mask.height() as usize);
     Ok((mask.into_raw(), width, height))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_middle_line_is_drawn_out_to_the_tips() {
+        let picture: TruePicture = serde_json::from_str(
+            r#"{"image":"a.png","mask":"masks/a.png","um_per_px":0.1,"cells":[{"chromosomes":[
+                {"index":0,"box":[0,0,10,30],"axis":[[5,5],[5,20],[5,25]],"length_um":2.6,"centromeres":[[5,10]]},
+                {"index":1,"box":[0,0,10,30],"axis":[[5,5],[5,25]]}]}]}"#,
+        )
+        .unwrap();
+        let all: Vec<_> = picture.chromosomes().map(|c| picture.axis_of(c)).collect();
+        let rounded: Vec<Point> = all[0].iter().map(|p| p.map(|v| (v * 100.0).round() / 100.0)).collect();
+        assert_eq!(rounded, [[5.0, 2.0], [5.0, 20.0], [5.0, 28.0]]);
+        assert_eq!(all[1], [[5.0, 5.0], [5.0, 25.0]]);
+    }
 }

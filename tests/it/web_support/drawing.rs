@@ -81,7 +81,7 @@ pub fn field(seed: u64, more: &[ChromosomeClass], verdict: Verdict) -> Field {
                 relative_length: Some(SHAPES[class.index()].0),
                 centromere_index: Some(SHAPES[class.index()].1),
                 upright_angle: Some(-angle.to_degrees()),
-                outline: Some(whole_box(&bounds)),
+                outline: Some(around(centre, length, angle)),
                 ..Chromosome::at(index as u32, bounds, 0.97)
             }
         })
@@ -90,9 +90,15 @@ pub fn field(seed: u64, more: &[ChromosomeClass], verdict: Verdict) -> Field {
     Field { image, cell, holds_cell: true }
 }
 
-/// An outline as large as a box.
-fn whole_box(b: &BoundingBox) -> Outline {
-    let ring = vec![[b.x, b.y], [b.right(), b.y], [b.right(), b.bottom()], [b.x, b.bottom()]];
+/// The outline of a rod: a turned rectangle around it.
+fn around(centre: (f32, f32), length: f32, angle: f32) -> Outline {
+    let (sin, cos) = angle.sin_cos();
+    let corner = |across: f32, along: f32| {
+        [centre.0 + across * cos - along * sin, centre.1 + across * sin + along * cos]
+            .map(|v| (v * 10.0).round() / 10.0)
+    };
+    let (w, l) = (8.5, length / 2.0 + 1.0);
+    let ring = vec![corner(-w, -l), corner(w, -l), corner(w, l), corner(-w, l)];
     Outline { source: FoundBy::Network, score: 0.95, rings: vec![ring] }
 }
 

@@ -130,8 +130,8 @@ impl WayUp {
 
 /// Weight of what a network has drawn in the logit of the way up, and the most that bands count for beside it: those with the most right on
 /// pki3's validation persons (`evaluate centromeres --out`).
-const DRAWN_WEIGHT: f32 = 3.0;
-const MOST_OF_BANDS: f32 = 4.0;
+const DRAWN_WEIGHT: f32 = 4.0;
+const MOST_OF_BANDS: f32 = 6.0;
 
 /// How far a middle line may lie from the path, in pixels.
 const LINE_TOLERANCE: f32 = 0.3;

@@ -139,6 +139,9 @@ impl Manifest {
             return wrong("[output] subpixel", format!("expected a divisor of {size} from 1 to 8, found {subpixel}"));
         }
         let t = &self.thresholds;
+        if t.centromere_reach > 48 {
+            return wrong("[thresholds] centromere_reach", format!("expected 0..48, found {}", t.centromere_reach));
+        }
         let open = |v: f32| v > 0.0 && v < 1.0;
         let cuts = [t.mask_of.g_band, t.mask_of.giemsa, t.mask_of.dapi, t.mask_of.q_band];
         if !(open(t.mask)

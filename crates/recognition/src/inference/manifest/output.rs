@@ -81,6 +81,8 @@ pub struct Thresholds {
     pub centromere: f32,
     /// Anatomy: of two centromeres nearer than so many pixels of the crop the weaker one is none.
     pub centromere_apart: f32,
+    /// Anatomy: half the side of the square whose heat places a centromere, in pixels of the crop.
+    pub centromere_reach: usize,
     /// Anatomy: weight of a single centromere's place in the way up, beside the network's half.
     pub way_centromere: f32,
 }
@@ -101,6 +103,7 @@ impl Default for Thresholds {
             mask_of: MaskOf::default(),
             centromere: 0.3,
             centromere_apart: 3.0,
+            centromere_reach: 6,
             way_centromere: 0.0,
         }
     }
