@@ -117,6 +117,16 @@ def summary(rows: list[dict], prefix: str) -> dict:
     return out
 
 
+def cut_of(choice: dict, stain: str) -> float:
+    """The probability from which a pixel is inside a mask, of a stain."""
+    return choice.get("mask_of", {}).get(stain, choice["mask"])
+
+
+def stain_of(folder: str) -> str:
+    """The stain of a folder of virtual slides, by its name."""
+    return folder.removesuffix("-held")
+
+
 def outline_rows(net, scenes_or_fields, seed: int = 3, margin: float = 6 / 18.4, inside: float = 0.5) -> list[dict]:
     """Masks of composed cells or of fields, compared."""
     rng, rows = np.random.default_rng(seed), []
@@ -127,11 +137,8 @@ def outline_rows(net, scenes_or_fields, seed: int = 3, margin: float = 6 / 18.4,
     return rows
 
 
-def short_arm_up(z: np.ndarray) -> tuple[np.ndarray, float] | None:
-    """Middle line of a drawn mask in the crop, turned so that the short arm comes first, and how sure that is (0 to 1)."""
-    mask = z[0] > 0
-    if mask.sum() < 30:
-        return None
+def middle_line(mask: np.ndarray) -> np.ndarray:
+    """Middle line of a drawn mask in the crop; of one that bends too much the longest way through it."""
     line = outlines.axis(mask)
     if line is None:
         m = outlines.principal_turn(mask)
@@ -139,34 +146,67 @@ def short_arm_up(z: np.ndarray) -> tuple[np.ndarray, float] | None:
         along = (m @ np.stack([xs, ys, np.ones_like(xs)]))[1]
         line = (np.array([[0, along.min()], [0, along.max()]]) - m[:, 2]) @ m[:, :2]
         line = outlines.resampled(line.astype(np.float32), 24)
+    return line
+
+
+def nearest_share(line: np.ndarray, place) -> float:
+    """Share of a line's length at the place on it that is nearest."""
+    return float(((pc.along(line, np.linspace(0, 1, 201)) - np.asarray(place)) ** 2).sum(1).argmin() / 200)
+
+
+def way_up(z: np.ndarray, spots: list) -> tuple[np.ndarray, float, float] | None:
+    """Middle line of a drawn mask in the crop, and what says that it begins with the short arm (-1 to 1, wrong way round where negative): the fall of the
+    third map along it, and the place of the best centromere if it is the only one, times its score."""
+    mask = z[0] > 0
+    if mask.sum() < 30:
+        return None
+    line = middle_line(mask)
     ys, xs = np.nonzero(mask)
     t = ((np.stack([xs, ys], 1)[:, None] - line[None]) ** 2).sum(2).argmin(1) / (len(line) - 1)
     tip = 1 / (1 + np.exp(-z[2][mask]))
-    lean = -np.cov(tip, t)[0, 1] / max(t.var(), 1e-6)
-    return (line if lean > 0 else line[::-1]), min(abs(float(lean)) / 2, 1.0)
+    lean = -np.cov(tip, t)[0, 1] / max(t.var(), 1e-6) / 2
+    arms = spots[0][2] * (1 - 2 * nearest_share(line, spots[0][:2])) if len(spots) == 1 else 0.0
+    return line, float(np.clip(lean, -1, 1)), float(arms)
 
 
-def landmark_rows(net, pixels, boxes, median, truths, least: float = 0.3) -> list[dict]:
+def landmark_rows(net, pixels, boxes, median, truths, choice: dict) -> list[dict]:
     """Centromeres and way up against the truth; `truths`: (line in the picture, upright, places of the centromeres [k,2])."""
     rows = []
     for z, way, (line, upright, spots) in zip(*drawn(net, pixels, boxes, median), truths):
-        every = anatomy.peaks(z[1], z[0], LOWEST)
-        found = [f for f in every if f[2] >= least]
-        row = dict(found=len(found), true=len(spots), scores=[f[2] for f in every])
+        every = anatomy.peaks(z[1], z[0], LOWEST, anatomy.APART)
+        row = dict(every=every, true=len(spots))
         line = None if line is None else scenes.moved(line, way)
         if line is not None and len(spots) == 1:
-            fine = pc.along(line, np.linspace(0, 1, 201))
-            share = lambda p: ((fine - np.array(p)) ** 2).sum(1).argmin() / 200
-            row["error"] = abs(share(found[0][:2]) - share(scenes.moved(spots, way)[0])) if found else 1.0
+            row["error"] = abs(nearest_share(line, every[0][:2]) - nearest_share(line, scenes.moved(spots, way)[0])) if every else 1.0
         if upright and line is not None:
-            told = short_arm_up(z)
-            row["up"] = bool(told and ((told[0][-1] - told[0][0]) * (line[-1] - line[0])).sum() > 0)
-            row["sure"] = told[1] if told else 0.0
-        rows.append(row)
+            told = way_up(z, chosen_spots(every, choice))
+            turn = 1.0 if told and ((told[0][-1] - told[0][0]) * (line[-1] - line[0])).sum() > 0 else -1.0
+            row["lean"], row["arms"] = (turn * told[1], turn * told[2]) if told else (-1.0, 0.0)
+        rows.append(judged(row, choice))
     return rows
 
 
-def single_rows(net, library: pc.Pieces, indices, least: float = 0.3) -> list[dict]:
+def chosen_spots(every: list, choice: dict) -> list:
+    """Of all local maxima of the heat (by falling score) those that count as centromeres."""
+    kept = []
+    for f in every:
+        if f[2] >= choice["centromere"] and all(np.hypot(f[0] - k[0], f[1] - k[1]) >= choice["centromere_apart"] for k in kept):
+            kept.append(f)
+    return kept
+
+
+def judged(row: dict, choice: dict) -> dict:
+    """A row with what a choice of thresholds makes of it."""
+    spots = chosen_spots(row["every"], choice)
+    out = row | dict(found=len(spots))
+    if "error" in row:
+        out["placed"] = bool(spots) and row["error"] <= NEAR
+    if "lean" in row:
+        out["up"] = row["lean"] + choice["way_centromere"] * row["arms"] > 0
+    return out
+
+
+def single_rows(net, library: pc.Pieces, indices, choice: dict) -> list[dict]:
     """Landmarks of cut chromosomes, each alone on ground."""
     rows = []
     for i in indices:
@@ -176,25 +216,25 @@ def single_rows(net, library: pc.Pieces, indices, least: float = 0.3) -> list[di
         pad = 8
         grey = np.pad(np.rint(p.clear * (cache.BACKGROUND / 255)).astype(np.uint8), pad, constant_values=cache.BACKGROUND)
         own = scenes.target_of(p, np.array([[1.0, 0, pad], [0, 1.0, pad]]))
-        one = landmark_rows(net, grey, own.bounds[None], p.median, [(own.line, True, own.centromeres)], least)[0]
+        one = landmark_rows(net, grey, own.bounds[None], p.median, [(own.line, True, own.centromeres)], choice)[0]
         rows.append(one | dict(label=p.label, group=str(library.index["group"][i]), index=int(i)))
     return rows
 
 
-def virtual_rows(net, fields, least: float = 0.3) -> list[dict]:
+def virtual_rows(net, fields, choice: dict) -> list[dict]:
     """Landmarks of virtual cells."""
     rows = []
     for f in fields:
         targets = field_targets(f)
-        found = landmark_rows(net, f.pixels, np.stack([t.bounds for t in targets]), f.median, [(t.line, t.upright, t.centromeres) for t in targets], least)
+        found = landmark_rows(net, f.pixels, np.stack([t.bounds for t in targets]), f.median, [(t.line, t.upright, t.centromeres) for t in targets], choice)
         rows += [r | dict(group=f.group) for r in found]
     return rows
 
 
 def landmark_figures(rows: list[dict], prefix: str) -> dict:
     """Share of centromeres within NEAR of the length, of right counts and of right ways up."""
-    placed, known = [r for r in rows if "error" in r], [r for r in rows if "up" in r]
-    out = {f"{prefix}_centromere": with_interval(placed, lambda v: np.mean([r["error"] <= NEAR for r in v])), f"{prefix}_centromere_n": len(placed),
+    placed, known = [r for r in rows if "placed" in r], [r for r in rows if "up" in r]
+    out = {f"{prefix}_centromere": with_interval(placed, lambda v: np.mean([r["placed"] for r in v])), f"{prefix}_centromere_n": len(placed),
            f"{prefix}_count": with_interval(rows, lambda v: np.mean([r["found"] == r["true"] for r in v]))}
     for k in (0, 1, 2):
         part = [r["found"] for r in rows if r["true"] == k]
@@ -205,32 +245,53 @@ def landmark_figures(rows: list[dict], prefix: str) -> dict:
     return out
 
 
-def freeze_centromere(net, paths: dict, data: Path) -> float:
-    """The least score of a centromere: by which most held virtual and pki3 chromosomes have their right number."""
-    singles = pc.Pieces(paths["pki3"])
-    sets = [single_rows(net, singles, singles.select("validation")), virtual_rows(net, [f for p in sorted(paths["virtual"].glob("*-held")) for f in ad.virtual_fields(p)])]
-    right = lambda rows, least: np.mean([sum(s >= least for s in r["scores"]) == r["true"] for r in rows]) if rows else 0.0
-    return max((round(float(v), 2) for v in np.arange(LOWEST, 0.61, 0.05)), key=lambda least: sum(right(rows, least) for rows in sets))
+def held_slides(paths: dict) -> dict[str, list]:
+    """The fields of the held virtual slides by stain."""
+    return {stain_of(p.name): ad.virtual_fields(p) for p in sorted(paths["virtual"].glob("*-held"))}
 
 
-def freeze_mask(net, paths: dict) -> float:
-    """The probability from which a pixel is inside: by the mean IoU on composed validation cells."""
-    fields = anatomy.Fields(cache.Cache(paths["cil"]), pc.Pieces(paths["cil-pieces"]), "validation")
-    cells = composed_cells(fields, 8)
-    mean = {p: np.mean([r["iou"] for r in outline_rows(net, cells, inside=p)]) for p in (0.5, 0.55, 0.6, 0.65, 0.7)}
-    return max(mean, key=mean.get)
+def freeze(net, paths: dict, data: Path) -> dict:
+    """Thresholds, chosen on the validation side.
+
+    `centromere` and `centromere_apart`: by which most held virtual and pki3 chromosomes have their right number. `way_centromere`: the weight of the centromere's
+    place in the way up, by which most pki3 chromosomes are turned right. `mask`: the probability from which a pixel is inside, by the mean IoU on composed cells (G-band);
+    `mask_of`: the same for stains that have another, on M-FISH (DAPI) and the held virtual slides (Giemsa)."""
+    start = dict(centromere=LOWEST, centromere_apart=anatomy.APART, way_centromere=0.0, mask=0.5)
+    singles, held = pc.Pieces(paths["pki3"]), held_slides(paths)
+    sets = [single_rows(net, singles, singles.select("validation"), start), virtual_rows(net, [f for v in held.values() for f in v], start)]
+    right = lambda c: sum(np.mean([len(chosen_spots(r["every"], c)) == r["true"] for r in rows]) for rows in sets if rows)
+    grid = [dict(centromere=round(float(v), 2), centromere_apart=a) for v in np.arange(LOWEST, 0.61, 0.05) for a in (3.0, 4.0, 5.0, 6.0, 8.0)]
+    choice = start | max(grid, key=right)
+    rows = single_rows(net, singles, singles.select("validation"), choice)
+    weights = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0)
+    choice["way_centromere"] = max(weights, key=lambda w: np.mean([judged(r, choice | dict(way_centromere=w))["up"] for r in rows if "lean" in r]))
+    cells = composed_cells(anatomy.Fields(cache.Cache(paths["cil"]), pc.Pieces(paths["cil-pieces"]), "validation"), 8)
+    choice["mask"] = best_cut(net, cells)
+    of = {"giemsa": best_cut(net, held.get("giemsa", []), 0.1), "dapi": best_cut(net, ad.class_map_fields(data, "validation"), 0.1)}
+    choice["mask_of"] = {k: v for k, v in of.items() if v is not None and v != choice["mask"]}
+    return choice
 
 
-def figures(net, paths: dict, data: Path, split: str, many: int = 24, least: float = 0.3, inside: float = 0.5) -> dict:
-    """All figures of one split; of virtual slides with validation."""
+def best_cut(net, fields, margin: float = 6 / 18.4) -> float | None:
+    """The probability from which a pixel is inside a mask: by the mean IoU."""
+    mean = {p: np.mean([r["iou"] for r in outline_rows(net, fields, margin=margin, inside=p)]) for p in (0.4, 0.45, 0.5, 0.55, 0.6, 0.65)} if fields else {}
+    return max(mean, key=mean.get, default=None)
+
+
+def figures(net, paths: dict, data: Path, split: str, choice: dict, many: int = 24) -> dict:
+    """All figures of one split under thresholds; of virtual slides with validation."""
     fields = anatomy.Fields(cache.Cache(paths["cil"]), pc.Pieces(paths["cil-pieces"]), split)
-    out = summary(outline_rows(net, composed_cells(fields, many), inside=inside), f"{split}_composed")
-    out |= summary(outline_rows(net, ad.class_map_fields(data, split), margin=0.1, inside=inside), f"{split}_mfish")
+    out = summary(outline_rows(net, composed_cells(fields, many), inside=choice["mask"]), f"{split}_composed")
+    out |= summary(outline_rows(net, ad.class_map_fields(data, split), margin=0.1, inside=cut_of(choice, "dapi")), f"{split}_mfish")
     singles = pc.Pieces(paths["pki3"])
-    out |= landmark_figures(single_rows(net, singles, singles.select(split), least), f"{split}_pki3")
-    held = [f for p in sorted(paths["virtual"].glob("*-held")) for f in ad.virtual_fields(p)] if split == "validation" else []
+    out |= landmark_figures(single_rows(net, singles, singles.select(split), choice), f"{split}_pki3")
+    held = held_slides(paths) if split == "validation" else {}
+    for stain, slides in held.items():
+        out |= summary(outline_rows(net, slides, margin=0.1, inside=cut_of(choice, stain)), f"virtual_{stain.replace('-', '_')}")
     if held:
-        out |= summary(outline_rows(net, held, margin=0.1, inside=inside), "virtual") | landmark_figures(virtual_rows(net, held, least), "virtual")
+        rows = {stain: virtual_rows(net, slides, choice) for stain, slides in held.items()}
+        out |= landmark_figures([r for v in rows.values() for r in v], "virtual")
+        out |= {f"virtual_{stain.replace('-', '_')}_centromere": with_interval([r for r in v if "placed" in r], lambda v: np.mean([r["placed"] for r in v])) for stain, v in rows.items()}
     return out
 
 

@@ -275,15 +275,13 @@ def export(what: list[str], data: Path, cache_folder: Path, runs: Path, models: 
 
 def export_anatomy(data: Path, cache_folder: Path, runs: Path, models: Path, version: str, test: bool):
     """Writes the model folder of the network of outlines."""
-    from . import anatomy, anatomy_data, anatomy_figures
+    from . import anatomy_data, anatomy_figures
     net = runs_net(Anatomy, runs, "anatomy")
     paths = anatomy_data.build(data, cache_folder)
-    least = anatomy_figures.freeze_centromere(net, paths, data)
-    inside = anatomy_figures.freeze_mask(net, paths)
-    thresholds = dict(mask=inside, centromere=least, centromere_apart=anatomy.APART)
-    figures = anatomy_figures.figures(net, paths, data, "validation", least=least, inside=inside)
+    thresholds = anatomy_figures.freeze(net, paths, data)
+    figures = anatomy_figures.figures(net, paths, data, "validation", thresholds)
     if test:
-        figures |= anatomy_figures.figures(net, anatomy_data.build_test(data, cache_folder), data, "test", least=least, inside=inside)
+        figures |= anatomy_figures.figures(net, anatomy_data.build_test(data, cache_folder), data, "test", thresholds)
     folder, sets = models / FOLDERS["anatomy"], ["cil", "pki3", "bioimlab", "mfish"]
     ex.anatomy(runs / RUNS["anatomy"], folder, thresholds, figures, version, dict(data=sets + ["virtual slides"], licences=ex.licences(sets)))
     card(folder, CARDS["anatomy"], figures, runs / RUNS["anatomy"], ANATOMY_MEASURED)
