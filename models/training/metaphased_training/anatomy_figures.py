@@ -261,7 +261,7 @@ def freeze(net, paths: dict, data: Path) -> dict:
     sets = [single_rows(net, singles, singles.select("validation"), start), virtual_rows(net, [f for v in held.values() for f in v], start)]
     right = lambda c: sum(np.mean([len(chosen_spots(r["every"], c)) == r["true"] for r in rows]) for rows in sets if rows)
     grid = [dict(centromere=round(float(v), 2), centromere_apart=a) for v in np.arange(LOWEST, 0.61, 0.05) for a in (3.0, 4.0, 5.0, 6.0, 8.0)]
-    choice = start | max(grid, key=right)
+    choice = start | max(grid, key=right) | dict(centromere_reach=anatomy.REACH)
     rows = single_rows(net, singles, singles.select("validation"), choice)
     weights = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0)
     choice["way_centromere"] = max(weights, key=lambda w: np.mean([judged(r, choice | dict(way_centromere=w))["up"] for r in rows if "lean" in r]))

@@ -236,6 +236,7 @@ def test_composed_cells_are_written_with_their_truth(library, tmp_path):
     known = row["cells"][0]["chromosomes"]
     assert labels.dtype == np.uint16 and len(known) > 30 and set(np.unique(labels)) - {0, 65535} <= set(range(1, len(known) + 1))
     back = ad.virtual_chromosome(dict(known[0], ring=False, dicentric=False, fragment=False, **{"class": "1"}), labels, 100.0)
+    assert np.allclose(ad.lengthened(np.array([[0, 0], [0, 10.0]], np.float32), 14)[[0, -1]], [[0, -2], [0, 12]])
     x, y, w, h = known[0]["box"]
     assert back is not None and abs(back.mask.shape[0] - h) < 9 and abs(back.mask.shape[1] - w) < 9
 
