@@ -1,6 +1,7 @@
 """Figures of the network of outlines in pixels of the picture, as its users get them: masks of composed and of M-FISH cells, centromeres, way up."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -80,22 +81,41 @@ def mask_of(logit: np.ndarray, way: np.ndarray, shape, least: float = 0.5) -> np
     return labels == 1 + stats[1:, cv2.CC_STAT_AREA].argmax() if len(stats) > 1 else full > 0
 
 
-def compared(net, pixels, median, targets, rng, margin: float = 6 / 18.4, occupied: np.ndarray | None = None, inside: float = 0.5) -> list[dict]:
-    """How each target is drawn from a box as a detector gives it: iou, kept, foreign, touching."""
+@dataclass
+class Asked:
+    """What a network answers about a chromosome, and the truth, in the part of the picture that both lie in."""
+
+    logits: np.ndarray
+    way: np.ndarray
+    mask: np.ndarray
+    #: Where any other chromosome lies.
+    others: np.ndarray
+
+
+def asked(net, pixels, median, targets, rng, margin: float = 6 / 18.4, occupied: np.ndarray | None = None) -> list[Asked]:
+    """The network asked about targets by boxes as a detector gives them."""
     masks = [in_picture(t, pixels.shape) for t in targets]
     total = np.sum(masks, axis=0)
     wide = pc.WIDTH * median
     boxes = np.stack([t.bounds + np.array([-1, -1, 1, 1]) * margin * wide for t in targets])
     boxes = boxes + rng.normal(0, 0.02, boxes.shape) * np.tile(boxes[:, 2:] - boxes[:, :2], 2)
-    logits, ways = drawn(net, pixels, boxes, median)
-    rows = []
-    for z, way, mask in zip(logits, ways, masks):
-        got = mask_of(z[0], way, pixels.shape, inside)
-        others = (total - mask) > 0 if occupied is None else occupied & ~mask
-        near = cv2.dilate(mask.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-        rows.append(dict(iou=(got & mask).sum() / max((got | mask).sum(), 1), kept=(got & mask).sum() / max(mask.sum(), 1),
-                         foreign=(got & others & ~mask).sum() / max(got.sum(), 1), touching=bool((near & others).any())))
-    return rows
+    out = []
+    for t, z, way, mask in zip(targets, *drawn(net, pixels, boxes, median), masks):
+        square = scenes.moved(np.array([[-1, -1], [crops.SIZE, crops.SIZE]]), cv2.invertAffineTransform(way))
+        x0, y0 = np.maximum(np.floor(np.minimum(square[0], t.bounds[:2])).astype(int) - 2, 0)
+        x1, y1 = np.ceil(np.maximum(square[1], t.bounds[2:])).astype(int) + 3
+        part = np.s_[y0:y1, x0:x1]
+        others = (total[part] - mask[part]) > 0 if occupied is None else occupied[part] & ~mask[part]
+        out.append(Asked(z[0], scenes.chained(way, np.array([[1.0, 0, x0], [0, 1, y0]])), mask[part], others))
+    return out
+
+
+def compared(a: Asked, inside: float = 0.5) -> dict:
+    """How a target is drawn: iou, kept, foreign, touching."""
+    got = mask_of(a.logits, a.way, a.mask.shape, inside)
+    near = cv2.dilate(a.mask.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    return dict(iou=(got & a.mask).sum() / max((got | a.mask).sum(), 1), kept=(got & a.mask).sum() / max(a.mask.sum(), 1),
+                foreign=(got & a.others & ~a.mask).sum() / max(got.sum(), 1), touching=bool((near & a.others).any()))
 
 
 def with_interval(rows: list[dict], measure) -> list[float]:
@@ -127,14 +147,19 @@ def stain_of(folder: str) -> str:
     return folder.removesuffix("-held")
 
 
-def outline_rows(net, scenes_or_fields, seed: int = 3, margin: float = 6 / 18.4, inside: float = 0.5) -> list[dict]:
-    """Masks of composed cells or of fields, compared."""
-    rng, rows = np.random.default_rng(seed), []
+def answered(net, scenes_or_fields, seed: int = 3, margin: float = 6 / 18.4) -> list[tuple[str, Asked]]:
+    """The chromosomes of composed cells or fields with their groups, the network asked about each."""
+    rng, out = np.random.default_rng(seed), []
     for s in scenes_or_fields:
         made = isinstance(s, scenes.Scene)
         pixels, targets = (s.image, s.targets) if made else (s.pixels, field_targets(s))
-        rows += [r | dict(group=s.group) for r in compared(net, pixels, s.median, targets, rng, margin, None if made else s.occupied, inside)]
-    return rows
+        out += [(s.group, a) for a in asked(net, pixels, s.median, targets, rng, margin, None if made else s.occupied)]
+    return out
+
+
+def outline_rows(net, scenes_or_fields, seed: int = 3, margin: float = 6 / 18.4, inside: float = 0.5) -> list[dict]:
+    """Masks of composed cells or of fields, compared."""
+    return [compared(a, inside) | dict(group=group) for group, a in answered(net, scenes_or_fields, seed, margin)]
 
 
 def middle_line(mask: np.ndarray) -> np.ndarray:
@@ -272,9 +297,14 @@ def freeze(net, paths: dict, data: Path) -> dict:
     return choice
 
 
+#: Cuts that are tried.
+CUTS = (0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7)
+
+
 def best_cut(net, fields, margin: float = 6 / 18.4) -> float | None:
     """The probability from which a pixel is inside a mask: by the mean IoU."""
-    mean = {p: np.mean([r["iou"] for r in outline_rows(net, fields, margin=margin, inside=p)]) for p in (0.4, 0.45, 0.5, 0.55, 0.6, 0.65)} if fields else {}
+    every = answered(net, fields, margin=margin)
+    mean = {p: np.mean([compared(a, p)["iou"] for _, a in every]) for p in CUTS} if every else {}
     return max(mean, key=mean.get, default=None)
 
 

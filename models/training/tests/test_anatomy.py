@@ -221,7 +221,7 @@ def test_a_drawn_mask_comes_back_to_its_place_in_the_picture():
     assert af.mask_of(logits[0, 0], ways[0], grey.shape, 0.9).sum() < got.sum() < af.mask_of(logits[0, 0], ways[0], grey.shape, 0.1).sum()
     assert (got & want).sum() / (got | want).sum() > 0.93
     target = scenes.Target(want.astype(np.uint8) * 255, np.eye(2, 3), scenes.hull_of(want.astype(np.uint8) * 255), None, False, None)
-    row = af.compared(Dark(), grey, 100.0, [target], np.random.default_rng(0))[0]
+    row = af.compared(af.asked(Dark(), grey, 100.0, [target], np.random.default_rng(0))[0])
     assert row["iou"] > 0.93 and row["foreign"] == 0 and not row["touching"]
 
 
