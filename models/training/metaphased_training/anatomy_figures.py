@@ -298,7 +298,7 @@ def freeze(net, paths: dict, data: Path) -> dict:
 
 
 #: Cuts that are tried.
-CUTS = (0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7)
+CUTS = (0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7)
 
 
 def best_cut(net, fields, margin: float = 6 / 18.4) -> float | None:
