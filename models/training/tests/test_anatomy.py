@@ -284,4 +284,6 @@ def test_a_centromere_says_which_arm_is_short_and_a_stain_has_its_own_cut():
     choice = dict(centromere=0.3, centromere_apart=3.0, way_centromere=0.0)
     assert af.judged(row, choice)["up"] and af.judged(row, choice)["found"] == 2
     assert not af.judged(row, choice | dict(way_centromere=2.0))["up"] and af.judged(row, choice | dict(centromere_apart=8.0))["found"] == 1
+    fields = [scenes.Field(None, 1.0, None, [], group=g) for g in "aaaaaab"]
+    assert [f.group for f in af.few_of_each(fields)] == ["a", "a", "a", "b"] and af.best_cut(None, []) is None
     assert af.cut_of(dict(mask=0.5, mask_of=dict(dapi=0.4)), "dapi") == 0.4 and af.cut_of(dict(mask=0.5), "dapi") == 0.5
