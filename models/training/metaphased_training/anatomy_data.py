@@ -82,7 +82,7 @@ def virtual_fields(folder: Path) -> list[scenes.Field]:
         grey = cache.normalise_background(255 - grey if row["stain"] in ("dapi", "q-band") else grey)
         boxes = np.array([[b[0], b[1], b[0] + b[2], b[1] + b[3]] for b in (c["box"] for c in row["cells"][0]["chromosomes"])], np.float32)
         median = median_diagonal(boxes)
-        known = [k for c in row["cells"][0]["chromosomes"] if (k := virtual_chromosome(c, labels, median)) is not None]
+        known = [k for c in row["cells"][0]["chromosomes"] if (k := virtual_chromosome(c, labels, median, row.get("um_per_px"))) is not None]
         x0, y0 = np.maximum(boxes[:, :2].min(0) - 60, 0).astype(int)
         x1, y1 = (boxes[:, 2:].max(0) + 60).astype(int)
         for k in known:
@@ -91,8 +91,17 @@ def virtual_fields(folder: Path) -> list[scenes.Field]:
     return found
 
 
-def virtual_chromosome(c: dict, labels: np.ndarray, median: float) -> Known | None:
-    """One chromosome of a virtual slide; None where the field's edge cuts it."""
+def lengthened(line: np.ndarray, length: float) -> np.ndarray:
+    """A line drawn out at both ends to a length."""
+    step = np.hypot(*np.diff(line, axis=0).T)
+    more = max(length - step.sum(), 0) / 2
+    ends = [a + (a - b) * more / max(np.hypot(*(a - b)), 1e-6) for a, b in ((line[0], line[1]), (line[-1], line[-2]))]
+    return outlines.resampled(np.concatenate([ends[:1], line, ends[1:]]), pc.POINTS)
+
+
+def virtual_chromosome(c: dict, labels: np.ndarray, median: float, um_per_px: float | None = None) -> Known | None:
+    """One chromosome of a virtual slide; None where the field's edge cuts it. The written axis ends where the rounded ends begin, its length does not: with
+    the size of a pixel the middle line goes from tip to tip."""
     if c["cut"]:
         return None
     pad = 3
@@ -107,6 +116,8 @@ def virtual_chromosome(c: dict, labels: np.ndarray, median: float) -> Known | No
     mask |= np.isin(over, near[near > 0])
     corner = np.array([x0, y0], np.float32)
     line = pc.along(np.array(c["axis"], np.float32), np.linspace(0, 1, pc.POINTS)) - corner if len(c["axis"]) > 1 and not c["ring"] else None
+    if line is not None and um_per_px and "length_um" in c:
+        line = lengthened(line, c["length_um"] / um_per_px)
     spots = np.array(c["centromeres"], np.float32).reshape(-1, 2) - corner
     plain = line is not None and not (c["dicentric"] or c["fragment"]) and c["class"] is not None and len(spots) == 1
     return Known(mask.astype(np.uint8) * 255, (x0, y0), median, line, plain, spots)

@@ -1,6 +1,7 @@
 """Figures of the network of outlines in pixels of the picture, as its users get them: masks of composed and of M-FISH cells, centromeres, way up."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -80,22 +81,41 @@ def mask_of(logit: np.ndarray, way: np.ndarray, shape, least: float = 0.5) -> np
     return labels == 1 + stats[1:, cv2.CC_STAT_AREA].argmax() if len(stats) > 1 else full > 0
 
 
-def compared(net, pixels, median, targets, rng, margin: float = 6 / 18.4, occupied: np.ndarray | None = None, inside: float = 0.5) -> list[dict]:
-    """How each target is drawn from a box as a detector gives it: iou, kept, foreign, touching."""
+@dataclass
+class Asked:
+    """What a network answers about a chromosome, and the truth, in the part of the picture that both lie in."""
+
+    logits: np.ndarray
+    way: np.ndarray
+    mask: np.ndarray
+    #: Where any other chromosome lies.
+    others: np.ndarray
+
+
+def asked(net, pixels, median, targets, rng, margin: float = 6 / 18.4, occupied: np.ndarray | None = None) -> list[Asked]:
+    """The network asked about targets by boxes as a detector gives them."""
     masks = [in_picture(t, pixels.shape) for t in targets]
     total = np.sum(masks, axis=0)
     wide = pc.WIDTH * median
     boxes = np.stack([t.bounds + np.array([-1, -1, 1, 1]) * margin * wide for t in targets])
     boxes = boxes + rng.normal(0, 0.02, boxes.shape) * np.tile(boxes[:, 2:] - boxes[:, :2], 2)
-    logits, ways = drawn(net, pixels, boxes, median)
-    rows = []
-    for z, way, mask in zip(logits, ways, masks):
-        got = mask_of(z[0], way, pixels.shape, inside)
-        others = (total - mask) > 0 if occupied is None else occupied & ~mask
-        near = cv2.dilate(mask.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-        rows.append(dict(iou=(got & mask).sum() / max((got | mask).sum(), 1), kept=(got & mask).sum() / max(mask.sum(), 1),
-                         foreign=(got & others & ~mask).sum() / max(got.sum(), 1), touching=bool((near & others).any())))
-    return rows
+    out = []
+    for t, z, way, mask in zip(targets, *drawn(net, pixels, boxes, median), masks):
+        square = scenes.moved(np.array([[-1, -1], [crops.SIZE, crops.SIZE]]), cv2.invertAffineTransform(way))
+        x0, y0 = np.maximum(np.floor(np.minimum(square[0], t.bounds[:2])).astype(int) - 2, 0)
+        x1, y1 = np.ceil(np.maximum(square[1], t.bounds[2:])).astype(int) + 3
+        part = np.s_[y0:y1, x0:x1]
+        others = (total[part] - mask[part]) > 0 if occupied is None else occupied[part] & ~mask[part]
+        out.append(Asked(z[0], scenes.chained(way, np.array([[1.0, 0, x0], [0, 1, y0]])), mask[part], others))
+    return out
+
+
+def compared(a: Asked, inside: float = 0.5) -> dict:
+    """How a target is drawn: iou, kept, foreign, touching."""
+    got = mask_of(a.logits, a.way, a.mask.shape, inside)
+    near = cv2.dilate(a.mask.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    return dict(iou=(got & a.mask).sum() / max((got | a.mask).sum(), 1), kept=(got & a.mask).sum() / max(a.mask.sum(), 1),
+                foreign=(got & a.others & ~a.mask).sum() / max(got.sum(), 1), touching=bool((near & a.others).any()))
 
 
 def with_interval(rows: list[dict], measure) -> list[float]:
@@ -117,21 +137,33 @@ def summary(rows: list[dict], prefix: str) -> dict:
     return out
 
 
-def outline_rows(net, scenes_or_fields, seed: int = 3, margin: float = 6 / 18.4, inside: float = 0.5) -> list[dict]:
-    """Masks of composed cells or of fields, compared."""
-    rng, rows = np.random.default_rng(seed), []
+def cut_of(choice: dict, stain: str) -> float:
+    """The probability from which a pixel is inside a mask, of a stain."""
+    return choice.get("mask_of", {}).get(stain, choice["mask"])
+
+
+def stain_of(folder: str) -> str:
+    """The stain of a folder of virtual slides, by its name."""
+    return folder.removesuffix("-held")
+
+
+def answered(net, scenes_or_fields, seed: int = 3, margin: float = 6 / 18.4) -> list[tuple[str, Asked]]:
+    """The chromosomes of composed cells or fields with their groups, the network asked about each."""
+    rng, out = np.random.default_rng(seed), []
     for s in scenes_or_fields:
         made = isinstance(s, scenes.Scene)
         pixels, targets = (s.image, s.targets) if made else (s.pixels, field_targets(s))
-        rows += [r | dict(group=s.group) for r in compared(net, pixels, s.median, targets, rng, margin, None if made else s.occupied, inside)]
-    return rows
+        out += [(s.group, a) for a in asked(net, pixels, s.median, targets, rng, margin, None if made else s.occupied)]
+    return out
 
 
-def short_arm_up(z: np.ndarray) -> tuple[np.ndarray, float] | None:
-    """Middle line of a drawn mask in the crop, turned so that the short arm comes first, and how sure that is (0 to 1)."""
-    mask = z[0] > 0
-    if mask.sum() < 30:
-        return None
+def outline_rows(net, scenes_or_fields, seed: int = 3, margin: float = 6 / 18.4, inside: float = 0.5) -> list[dict]:
+    """Masks of composed cells or of fields, compared."""
+    return [compared(a, inside) | dict(group=group) for group, a in answered(net, scenes_or_fields, seed, margin)]
+
+
+def middle_line(mask: np.ndarray) -> np.ndarray:
+    """Middle line of a drawn mask in the crop; of one that bends too much the longest way through it."""
     line = outlines.axis(mask)
     if line is None:
         m = outlines.principal_turn(mask)
@@ -139,34 +171,67 @@ def short_arm_up(z: np.ndarray) -> tuple[np.ndarray, float] | None:
         along = (m @ np.stack([xs, ys, np.ones_like(xs)]))[1]
         line = (np.array([[0, along.min()], [0, along.max()]]) - m[:, 2]) @ m[:, :2]
         line = outlines.resampled(line.astype(np.float32), 24)
+    return line
+
+
+def nearest_share(line: np.ndarray, place) -> float:
+    """Share of a line's length at the place on it that is nearest."""
+    return float(((pc.along(line, np.linspace(0, 1, 201)) - np.asarray(place)) ** 2).sum(1).argmin() / 200)
+
+
+def way_up(z: np.ndarray, spots: list) -> tuple[np.ndarray, float, float] | None:
+    """Middle line of a drawn mask in the crop, and what says that it begins with the short arm (-1 to 1, wrong way round where negative): the fall of the
+    third map along it, and the place of the best centromere if it is the only one, times its score."""
+    mask = z[0] > 0
+    if mask.sum() < 30:
+        return None
+    line = middle_line(mask)
     ys, xs = np.nonzero(mask)
     t = ((np.stack([xs, ys], 1)[:, None] - line[None]) ** 2).sum(2).argmin(1) / (len(line) - 1)
     tip = 1 / (1 + np.exp(-z[2][mask]))
-    lean = -np.cov(tip, t)[0, 1] / max(t.var(), 1e-6)
-    return (line if lean > 0 else line[::-1]), min(abs(float(lean)) / 2, 1.0)
+    lean = -np.cov(tip, t)[0, 1] / max(t.var(), 1e-6) / 2
+    arms = spots[0][2] * (1 - 2 * nearest_share(line, spots[0][:2])) if len(spots) == 1 else 0.0
+    return line, float(np.clip(lean, -1, 1)), float(arms)
 
 
-def landmark_rows(net, pixels, boxes, median, truths, least: float = 0.3) -> list[dict]:
+def landmark_rows(net, pixels, boxes, median, truths, choice: dict) -> list[dict]:
     """Centromeres and way up against the truth; `truths`: (line in the picture, upright, places of the centromeres [k,2])."""
     rows = []
     for z, way, (line, upright, spots) in zip(*drawn(net, pixels, boxes, median), truths):
-        every = anatomy.peaks(z[1], z[0], LOWEST)
-        found = [f for f in every if f[2] >= least]
-        row = dict(found=len(found), true=len(spots), scores=[f[2] for f in every])
+        every = anatomy.peaks(z[1], z[0], LOWEST, anatomy.APART)
+        row = dict(every=every, true=len(spots))
         line = None if line is None else scenes.moved(line, way)
         if line is not None and len(spots) == 1:
-            fine = pc.along(line, np.linspace(0, 1, 201))
-            share = lambda p: ((fine - np.array(p)) ** 2).sum(1).argmin() / 200
-            row["error"] = abs(share(found[0][:2]) - share(scenes.moved(spots, way)[0])) if found else 1.0
+            row["error"] = abs(nearest_share(line, every[0][:2]) - nearest_share(line, scenes.moved(spots, way)[0])) if every else 1.0
         if upright and line is not None:
-            told = short_arm_up(z)
-            row["up"] = bool(told and ((told[0][-1] - told[0][0]) * (line[-1] - line[0])).sum() > 0)
-            row["sure"] = told[1] if told else 0.0
-        rows.append(row)
+            told = way_up(z, chosen_spots(every, choice))
+            turn = 1.0 if told and ((told[0][-1] - told[0][0]) * (line[-1] - line[0])).sum() > 0 else -1.0
+            row["lean"], row["arms"] = (turn * told[1], turn * told[2]) if told else (-1.0, 0.0)
+        rows.append(judged(row, choice))
     return rows
 
 
-def single_rows(net, library: pc.Pieces, indices, least: float = 0.3) -> list[dict]:
+def chosen_spots(every: list, choice: dict) -> list:
+    """Of all local maxima of the heat (by falling score) those that count as centromeres."""
+    kept = []
+    for f in every:
+        if f[2] >= choice["centromere"] and all(np.hypot(f[0] - k[0], f[1] - k[1]) >= choice["centromere_apart"] for k in kept):
+            kept.append(f)
+    return kept
+
+
+def judged(row: dict, choice: dict) -> dict:
+    """A row with what a choice of thresholds makes of it."""
+    spots = chosen_spots(row["every"], choice)
+    out = row | dict(found=len(spots))
+    if "error" in row:
+        out["placed"] = bool(spots) and row["error"] <= NEAR
+    if "lean" in row:
+        out["up"] = row["lean"] + choice["way_centromere"] * row["arms"] > 0
+    return out
+
+
+def single_rows(net, library: pc.Pieces, indices, choice: dict) -> list[dict]:
     """Landmarks of cut chromosomes, each alone on ground."""
     rows = []
     for i in indices:
@@ -176,25 +241,25 @@ def single_rows(net, library: pc.Pieces, indices, least: float = 0.3) -> list[di
         pad = 8
         grey = np.pad(np.rint(p.clear * (cache.BACKGROUND / 255)).astype(np.uint8), pad, constant_values=cache.BACKGROUND)
         own = scenes.target_of(p, np.array([[1.0, 0, pad], [0, 1.0, pad]]))
-        one = landmark_rows(net, grey, own.bounds[None], p.median, [(own.line, True, own.centromeres)], least)[0]
+        one = landmark_rows(net, grey, own.bounds[None], p.median, [(own.line, True, own.centromeres)], choice)[0]
         rows.append(one | dict(label=p.label, group=str(library.index["group"][i]), index=int(i)))
     return rows
 
 
-def virtual_rows(net, fields, least: float = 0.3) -> list[dict]:
+def virtual_rows(net, fields, choice: dict) -> list[dict]:
     """Landmarks of virtual cells."""
     rows = []
     for f in fields:
         targets = field_targets(f)
-        found = landmark_rows(net, f.pixels, np.stack([t.bounds for t in targets]), f.median, [(t.line, t.upright, t.centromeres) for t in targets], least)
+        found = landmark_rows(net, f.pixels, np.stack([t.bounds for t in targets]), f.median, [(t.line, t.upright, t.centromeres) for t in targets], choice)
         rows += [r | dict(group=f.group) for r in found]
     return rows
 
 
 def landmark_figures(rows: list[dict], prefix: str) -> dict:
     """Share of centromeres within NEAR of the length, of right counts and of right ways up."""
-    placed, known = [r for r in rows if "error" in r], [r for r in rows if "up" in r]
-    out = {f"{prefix}_centromere": with_interval(placed, lambda v: np.mean([r["error"] <= NEAR for r in v])), f"{prefix}_centromere_n": len(placed),
+    placed, known = [r for r in rows if "placed" in r], [r for r in rows if "up" in r]
+    out = {f"{prefix}_centromere": with_interval(placed, lambda v: np.mean([r["placed"] for r in v])), f"{prefix}_centromere_n": len(placed),
            f"{prefix}_count": with_interval(rows, lambda v: np.mean([r["found"] == r["true"] for r in v]))}
     for k in (0, 1, 2):
         part = [r["found"] for r in rows if r["true"] == k]
@@ -205,32 +270,68 @@ def landmark_figures(rows: list[dict], prefix: str) -> dict:
     return out
 
 
-def freeze_centromere(net, paths: dict, data: Path) -> float:
-    """The least score of a centromere: by which most held virtual and pki3 chromosomes have their right number."""
-    singles = pc.Pieces(paths["pki3"])
-    sets = [single_rows(net, singles, singles.select("validation")), virtual_rows(net, [f for p in sorted(paths["virtual"].glob("*-held")) for f in ad.virtual_fields(p)])]
-    right = lambda rows, least: np.mean([sum(s >= least for s in r["scores"]) == r["true"] for r in rows]) if rows else 0.0
-    return max((round(float(v), 2) for v in np.arange(LOWEST, 0.61, 0.05)), key=lambda least: sum(right(rows, least) for rows in sets))
+def held_slides(paths: dict) -> dict[str, list]:
+    """The fields of the held virtual slides by stain."""
+    return {stain_of(p.name): ad.virtual_fields(p) for p in sorted(paths["virtual"].glob("*-held"))}
 
 
-def freeze_mask(net, paths: dict) -> float:
-    """The probability from which a pixel is inside: by the mean IoU on composed validation cells."""
-    fields = anatomy.Fields(cache.Cache(paths["cil"]), pc.Pieces(paths["cil-pieces"]), "validation")
-    cells = composed_cells(fields, 8)
-    mean = {p: np.mean([r["iou"] for r in outline_rows(net, cells, inside=p)]) for p in (0.5, 0.55, 0.6, 0.65, 0.7)}
-    return max(mean, key=mean.get)
+def freeze(net, paths: dict, data: Path) -> dict:
+    """Thresholds, chosen on the validation side.
+
+    `centromere` and `centromere_apart`: by which most held virtual and pki3 chromosomes have their right number. `way_centromere`: the weight of the centromere's
+    place in the way up, by which most pki3 chromosomes are turned right. `mask`: the probability from which a pixel is inside, by the mean IoU on composed cells (G-band);
+    `mask_of`: the same for stains that have another, on M-FISH (DAPI) and the held virtual slides (Giemsa). Hands draw M-FISH's class maps tighter on some slides than on others,
+    and validation has one slide: its cut is the best of the mean over the slides of training and validation, up to three cells of each."""
+    start = dict(centromere=LOWEST, centromere_apart=anatomy.APART, way_centromere=0.0, mask=0.5)
+    singles, held = pc.Pieces(paths["pki3"]), held_slides(paths)
+    sets = [single_rows(net, singles, singles.select("validation"), start), virtual_rows(net, [f for v in held.values() for f in v], start)]
+    right = lambda c: sum(np.mean([len(chosen_spots(r["every"], c)) == r["true"] for r in rows]) for rows in sets if rows)
+    grid = [dict(centromere=round(float(v), 2), centromere_apart=a) for v in np.arange(LOWEST, 0.61, 0.05) for a in (3.0, 4.0, 5.0, 6.0, 8.0)]
+    choice = start | max(grid, key=right) | dict(centromere_reach=anatomy.REACH)
+    rows = single_rows(net, singles, singles.select("validation"), choice)
+    weights = (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0)
+    choice["way_centromere"] = max(weights, key=lambda w: np.mean([judged(r, choice | dict(way_centromere=w))["up"] for r in rows if "lean" in r]))
+    cells = composed_cells(anatomy.Fields(cache.Cache(paths["cil"]), pc.Pieces(paths["cil-pieces"]), "validation"), 8)
+    choice["mask"] = best_cut(net, cells)
+    of = {"giemsa": best_cut(net, held.get("giemsa", []), 0.1), "dapi": best_cut(net, few_of_each(ad.class_map_fields(data, "train", "validation")), 0.1)}
+    choice["mask_of"] = {k: v for k, v in of.items() if v is not None and v != choice["mask"]}
+    return choice
 
 
-def figures(net, paths: dict, data: Path, split: str, many: int = 24, least: float = 0.3, inside: float = 0.5) -> dict:
-    """All figures of one split; of virtual slides with validation."""
+#: Cuts that are tried.
+CUTS = (0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7)
+
+
+def few_of_each(fields: list, many: int = 3) -> list:
+    """Of each slide's fields a few, spread over it."""
+    groups = {}
+    for f in fields:
+        groups.setdefault(f.group, []).append(f)
+    return [f for v in groups.values() for f in v[:: max(1, len(v) // many)][:many]]
+
+
+def best_cut(net, fields, margin: float = 6 / 18.4) -> float | None:
+    """The probability from which a pixel is inside a mask: by the mean IoU, each group (person, slide) as much as any other."""
+    groups = {}
+    for group, a in answered(net, fields, margin=margin):
+        groups.setdefault(group, []).append([compared(a, p)["iou"] for p in CUTS])
+    return CUTS[int(np.mean([np.mean(v, 0) for v in groups.values()], 0).argmax())] if groups else None
+
+
+def figures(net, paths: dict, data: Path, split: str, choice: dict, many: int = 24) -> dict:
+    """All figures of one split under thresholds; of virtual slides with validation."""
     fields = anatomy.Fields(cache.Cache(paths["cil"]), pc.Pieces(paths["cil-pieces"]), split)
-    out = summary(outline_rows(net, composed_cells(fields, many), inside=inside), f"{split}_composed")
-    out |= summary(outline_rows(net, ad.class_map_fields(data, split), margin=0.1, inside=inside), f"{split}_mfish")
+    out = summary(outline_rows(net, composed_cells(fields, many), inside=choice["mask"]), f"{split}_composed")
+    out |= summary(outline_rows(net, ad.class_map_fields(data, split), margin=0.1, inside=cut_of(choice, "dapi")), f"{split}_mfish")
     singles = pc.Pieces(paths["pki3"])
-    out |= landmark_figures(single_rows(net, singles, singles.select(split), least), f"{split}_pki3")
-    held = [f for p in sorted(paths["virtual"].glob("*-held")) for f in ad.virtual_fields(p)] if split == "validation" else []
+    out |= landmark_figures(single_rows(net, singles, singles.select(split), choice), f"{split}_pki3")
+    held = held_slides(paths) if split == "validation" else {}
+    for stain, slides in held.items():
+        out |= summary(outline_rows(net, slides, margin=0.1, inside=cut_of(choice, stain)), f"virtual_{stain.replace('-', '_')}")
     if held:
-        out |= summary(outline_rows(net, held, margin=0.1, inside=inside), "virtual") | landmark_figures(virtual_rows(net, held, least), "virtual")
+        rows = {stain: virtual_rows(net, slides, choice) for stain, slides in held.items()}
+        out |= landmark_figures([r for v in rows.values() for r in v], "virtual")
+        out |= {f"virtual_{stain.replace('-', '_')}_centromere": with_interval([r for r in v if "placed" in r], lambda v: np.mean([r["placed"] for r in v])) for stain, v in rows.items()}
     return out
 
 

@@ -156,9 +156,11 @@ class Anatomy(nn.Module):
     pixel lies in the half of the length that ends with the short arm's tip.
     """
 
-    def __init__(self, widths=(16, 32, 48, 96), deep: int = 1, blocks: int = 1, wide: bool = False):
+    def __init__(self, widths=(16, 32, 48, 96), deep: int = 1, blocks: int = 1, wide: bool = False, full: bool = False):
         super().__init__()
         self.config = dict(widths=list(widths), deep=deep, blocks=blocks, wide=wide)
+        if full:
+            self.config["full"] = True
         a, b, c, d = widths
         self.s2 = conv_bn(2, a, 4, 2, p=1)
         self.s4 = conv_bn(a, b, 3, 2)
@@ -169,7 +171,7 @@ class Anatomy(nn.Module):
         self.lat4 = conv_bn(c, b, 1, act=False)
         self.mix4 = conv_bn(b, b)
         self.lat2 = conv_bn(b, a, 1, act=False)
-        self.mix2 = nn.Sequential(nn.Conv2d(a, a, 3, 1, 1, groups=a, bias=False), nn.BatchNorm2d(a), nn.ReLU(inplace=True), conv_bn(a, a, 1))
+        self.mix2 = conv_bn(a, a) if full else nn.Sequential(nn.Conv2d(a, a, 3, 1, 1, groups=a, bias=False), nn.BatchNorm2d(a), nn.ReLU(inplace=True), conv_bn(a, a, 1))
         self.out = nn.Conv2d(a, 12, 1)
         with torch.no_grad():
             self.out.bias[4:8] = -4.0

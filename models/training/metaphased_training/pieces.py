@@ -135,6 +135,16 @@ def of_cells(cells: Cache, margin: float = MARGIN):
                 yield p, item.name, item.group, item.split, n
 
 
+def half_way(grey: np.ndarray, own: np.ndarray, width: float, least: float = 0.7) -> np.ndarray:
+    """The mask of a cut chromosome on white half way up its edge, as `outlines.outline` draws it in a metaphase; `own` where that would lose too much of it."""
+    pad = int(width)
+    found = outlines.outline(np.pad(np.where(own | (grey == 255), grey, 255), pad, constant_values=255), width, (pad, pad, pad + own.shape[1], pad + own.shape[0]))
+    if found is None:
+        return own
+    inner = found[0][pad:-pad, pad:-pad]
+    return inner if inner.sum() >= least * own.sum() else own
+
+
 def of_singles(items: list[readers.Single], taught=lambda s: True):
     """Pieces of cut chromosomes on white."""
     diagonals = {}
@@ -149,9 +159,10 @@ def of_singles(items: list[readers.Single], taught=lambda s: True):
         best = outlines.largest(own, (0, 0, own.shape[1], own.shape[0]))
         if best is None or best.sum() < 60:
             continue
-        best = outlines.filled(best.astype(np.uint8), 12)
+        median = float(np.median(diagonals[s.cell]))
+        best = half_way(grey, outlines.filled(best.astype(np.uint8), 12), WIDTH * median)
         mask = best.astype(np.uint8) * 255
-        yield (Piece(faded(grey, mask, 2), mask, s.label, float(np.median(diagonals[s.cell])), outlines.axis(best, POINTS), True, np.nan, (0, 0)),
+        yield (Piece(faded(grey, mask, max(2.0, WIDTH * median / 6)), mask, s.label, median, outlines.axis(best, POINTS), True, np.nan, (0, 0)),
                s.name, s.group, s.split, n)
 
 

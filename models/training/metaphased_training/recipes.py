@@ -80,7 +80,7 @@ def cross_validate(what: str, data: Path, folder: Path, runs: Path, minutes: flo
 def train_anatomy(data: Path, folder: Path, runs: Path, minutes: float, **more):
     """The network that draws a box's chromosome. Virtual slides take part that lie in `anatomy/virtual` of the cache (held ones in folders that end in -held)."""
     paths = anatomy_data.build(data, folder)
-    return anatomy.train(anatomy_data.source(paths, data, "train"), anatomy_data.held_batches(paths, data), runs / "anatomy", minutes, **more)
+    return anatomy.train(anatomy_data.source(paths, data, "train"), anatomy_data.held_batches(paths, data), runs / "anatomy", minutes, full=True, **more)
 
 
 def anatomy_paths(data: Path, folder: Path, split: str) -> dict[str, Path]:
@@ -95,8 +95,8 @@ def outline_figures(data: Path, folder: Path, runs: Path, split: str, cells: int
     net = read_small(Anatomy, weights) if weights else export.load(Anatomy, runs / "anatomy")[0]
     net = net.to(memory_format=torch.channels_last)
     paths = anatomy_data.build(data, folder)
-    frozen = dict(least=anatomy_figures.freeze_centromere(net, paths, data), inside=anatomy_figures.freeze_mask(net, paths))
-    return frozen | anatomy_figures.figures(net, anatomy_paths(data, folder, split), data, split, cells, **frozen)
+    choice = anatomy_figures.freeze(net, paths, data)
+    return choice | anatomy_figures.figures(net, anatomy_paths(data, folder, split), data, split, choice, cells)
 
 
 def compose(data: Path, folder: Path, out: Path, split: str, cells: int):

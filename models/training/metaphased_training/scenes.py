@@ -73,7 +73,7 @@ def moved(points: np.ndarray, m: np.ndarray) -> np.ndarray:
 
 def chained(second: np.ndarray, first: np.ndarray) -> np.ndarray:
     """The matrix that does `first` and then `second`."""
-    return np.c_[second[:, :2] @ first[:, :2], second[:, :2] @ first[:, 2] + second[:, 2]]
+    return np.column_stack((second[:, :2] @ first[:, :2], second[:, :2] @ first[:, 2] + second[:, 2]))
 
 
 def hull_of(mask: np.ndarray) -> np.ndarray:
@@ -84,9 +84,11 @@ def hull_of(mask: np.ndarray) -> np.ndarray:
 
 def target_of(piece, to: np.ndarray) -> Target:
     """A piece at its place in a scene."""
+    if "hull" not in vars(piece):
+        piece.hull = hull_of(piece.mask)
     line = None if piece.line is None else moved(piece.line, to)
     spots = piece.centromeres
-    return Target(piece.mask, to, moved(hull_of(piece.mask), to), line, piece.upright, None if spots is None else moved(spots, to))
+    return Target(piece.mask, to, moved(piece.hull, to), line, piece.upright, None if spots is None else moved(spots, to))
 
 
 def turned(rng, scale: float, angle: float | None = None, stretch: float = 0.04) -> np.ndarray:
@@ -189,7 +191,7 @@ def window(rng, source: Field, scale: float, reach: float = 1.7) -> Scene:
     s = scale / source.median
     side = int(2 * reach * scale)
     m = turned(rng, s, stretch=0.03)
-    to = np.c_[m, np.array([side / 2, side / 2]) - m @ at]
+    to = np.column_stack((m, np.array([side / 2, side / 2]) - m @ at))
     pixels = source.pixels if s > 0.75 else cv2.GaussianBlur(source.pixels, (0, 0), 0.45 / s)
     pad = int(rng.choice([255, BACKGROUND, BACKGROUND]))
     image = cv2.warpAffine(pixels, to, (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=pad)
@@ -262,18 +264,18 @@ def placed(rng, scene: Scene, piece, kind: float) -> Target:
     side = scene.image.shape[0]
     m = turned(rng, scene.median / piece.median * np.exp(rng.normal(0, 0.06)))
     onto = scene.targets[rng.integers(len(scene.targets))] if scene.targets else None
-    probe = target_of(piece, np.c_[m, np.zeros(2)])
-    if onto is not None and 0.62 < kind < 0.85:
+    probe = target_of(piece, np.column_stack((m, np.zeros(2))))
+    if onto is not None and 0.66 < kind < 0.9:
         turn = direction(onto) - direction(probe) + rng.normal(0, 0.12)
         m = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) @ m
-        probe = target_of(piece, np.c_[m, np.zeros(2)])
+        probe = target_of(piece, np.column_stack((m, np.zeros(2))))
     wide = WIDTH * scene.median
-    if onto is None or kind > 0.85:
+    if onto is None or kind > 0.9:
         place = scene.anchors[rng.integers(len(scene.anchors))] if scene.anchors and rng.random() < 0.6 else rng.uniform(0.08, 0.92, 2) * side
         shift = place - inner_point(rng, probe)
-    elif kind < 0.25:
+    elif kind < 0.3:
         shift = inner_point(rng, onto) - inner_point(rng, probe)
-    elif kind < 0.62:
+    elif kind < 0.66:
         a, b = border_point(rng, onto), border_point(rng, probe)
         out = (a - onto.hull.mean(0)) - (b - probe.hull.mean(0))
         shift = a - b + rng.normal(0.03, 0.1) * wide * out / max(np.hypot(*out), 1e-3)
@@ -281,7 +283,7 @@ def placed(rng, scene: Scene, piece, kind: float) -> Target:
         d = direction(onto)
         across = np.array([-np.sin(d), np.cos(d)]) * rng.choice([-1, 1])
         shift = inner_point(rng, onto) - inner_point(rng, probe) + across * wide * rng.uniform(0.8, 1.3)
-    return target_of(piece, np.c_[m, shift])
+    return target_of(piece, np.column_stack((m, shift)))
 
 
 def over(rng, scene: Scene, clear: np.ndarray, to: np.ndarray, bounds: np.ndarray, tone: float):
@@ -293,7 +295,7 @@ def over(rng, scene: Scene, clear: np.ndarray, to: np.ndarray, bounds: np.ndarra
     scale = np.sqrt(abs(np.linalg.det(to[:, :2])))
     if scale < 0.75:
         clear = cv2.GaussianBlur(clear, (0, 0), 0.45 / scale)
-    local = np.c_[to[:, :2], to[:, 2] - [x0, y0]]
+    local = np.column_stack((to[:, :2], to[:, 2] - [x0, y0]))
     layer = cv2.warpAffine(clear, local, (int(x1 - x0), int(y1 - y0)), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=255).astype(np.float32) / 255
     under = scene.image[y0:y1, x0:x1].astype(np.float32)
     if scene.light:

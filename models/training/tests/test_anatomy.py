@@ -187,13 +187,14 @@ def test_the_training_resumes_and_is_exported_as_its_card_says(library, tmp_path
     landmarks_of(library)
     make = lambda split: anatomy.Source({}, dict(pki3=(library, library.select(split))))
     held = dict(ground=anatomy.held_out(make("validation"), 12))
-    first = anatomy.train(make("train"), held, tmp_path / "anatomy", 5, batch=8, max_steps=2, **TINY)
-    again = anatomy.train(make("train"), held, tmp_path / "anatomy", 5, batch=8, max_steps=4, **TINY)
+    first = anatomy.train(make("train"), held, tmp_path / "anatomy", 5, batch=8, max_steps=2, **TINY, full=True)
+    again = anatomy.train(make("train"), held, tmp_path / "anatomy", 5, batch=8, max_steps=4, **TINY, full=True)
     assert first.step == 2 and again.step == 4 and {"ground_iou", "ground_up"} <= set(again.rows[-1])
-    thresholds = dict(mask=0.5, centromere=0.3, centromere_apart=3)
+    thresholds = dict(mask=0.5, mask_of={"q-band": 0.4}, centromere=0.3, centromere_apart=3)
     export.anatomy(tmp_path / "anatomy", tmp_path / "model", thresholds, dict(a=[0.5]), "0.1.0", dict(data=["pki3"], licences={}))
     toml = tomllib.loads((tmp_path / "model/model.toml").read_text())
     assert toml["task"] == "anatomy" and toml["input"]["crop"] == dict(margin=1.3, floor=0.9, supersample=2) and toml["output"]["maps"][0] == "mask"
+    assert toml["thresholds"] == thresholds
     import onnxruntime
     net, _ = export.load(nets.Anatomy, tmp_path / "anatomy")
     x = torch.randn(3, 2, crops.SIZE, crops.SIZE)
@@ -220,7 +221,7 @@ def test_a_drawn_mask_comes_back_to_its_place_in_the_picture():
     assert af.mask_of(logits[0, 0], ways[0], grey.shape, 0.9).sum() < got.sum() < af.mask_of(logits[0, 0], ways[0], grey.shape, 0.1).sum()
     assert (got & want).sum() / (got | want).sum() > 0.93
     target = scenes.Target(want.astype(np.uint8) * 255, np.eye(2, 3), scenes.hull_of(want.astype(np.uint8) * 255), None, False, None)
-    row = af.compared(Dark(), grey, 100.0, [target], np.random.default_rng(0))[0]
+    row = af.compared(af.asked(Dark(), grey, 100.0, [target], np.random.default_rng(0))[0])
     assert row["iou"] > 0.93 and row["foreign"] == 0 and not row["touching"]
 
 
@@ -235,6 +236,7 @@ def test_composed_cells_are_written_with_their_truth(library, tmp_path):
     known = row["cells"][0]["chromosomes"]
     assert labels.dtype == np.uint16 and len(known) > 30 and set(np.unique(labels)) - {0, 65535} <= set(range(1, len(known) + 1))
     back = ad.virtual_chromosome(dict(known[0], ring=False, dicentric=False, fragment=False, **{"class": "1"}), labels, 100.0)
+    assert np.allclose(ad.lengthened(np.array([[0, 0], [0, 10.0]], np.float32), 14)[[0, -1]], [[0, -2], [0, 12]])
     x, y, w, h = known[0]["box"]
     assert back is not None and abs(back.mask.shape[0] - h) < 9 and abs(back.mask.shape[1] - w) < 9
 
@@ -248,3 +250,40 @@ def test_what_the_audit_doubts_and_whose_colour_is_drawn_in_is_left_out(tmp_path
     monkeypatch.setattr(readers, "cil", lambda _: iter(cells))
     made = ad.cil_cells(tmp_path, tmp_path / "cache", "train", "validation")
     assert set(made.names) == {"b", "d"}
+
+
+def test_the_mask_of_a_cut_chromosome_lies_half_way_up_its_edge():
+    grey = cv2.GaussianBlur(np.where(bar(80)[14:98, 40:72] < 200, bar(80)[14:98, 40:72], 255).astype(np.uint8), (0, 0), 1.6)
+    grey = np.pad(grey, 8, constant_values=255)
+    wide = grey < 250
+    own = pc.half_way(grey, wide, WIDTH)
+    assert 0.75 * wide.sum() < own.sum() < 0.93 * wide.sum() and not (own & ~wide).any()
+    assert (pc.half_way(np.where(wide, 240, 255).astype(np.uint8), wide, WIDTH) == wide).all()
+
+
+def test_every_example_is_shown_twice_and_crowded_ones_more_often(monkeypatch):
+    monkeypatch.setattr(anatomy, "WAITING", 2)
+    halves = [tuple(np.full((3, 4, 4), n, np.float32) for _ in range(5)) for n in range(8)]
+    seen = [b for b in anatomy.twice(iter(halves), np.random.default_rng(0))]
+    assert len(seen) == 6 and all(b[0].shape == (6, 4, 4) for b in seen)
+    new, old = [b[0][0, 0, 0] for b in seen], [b[4][-1, 0, 0] for b in seen]
+    assert new == [2, 3, 4, 5, 6, 7] and len(set(old)) == 6
+    box = lambda *b: scenes.Target(None, None, np.array([b[:2], b[2:]], np.float32), None, False, None)
+    odds = anatomy.crowded([box(0, 0, 10, 10), box(5, 5, 15, 15), box(50, 50, 60, 60)])
+    assert odds.sum() == pytest.approx(1) and odds[0] == odds[1] == pytest.approx(anatomy.CROWDED * odds[2])
+
+
+def test_a_centromere_says_which_arm_is_short_and_a_stain_has_its_own_cut():
+    mask = np.full((96, 96), -5.0)
+    mask[20:76, 40:54] = 5
+    tip = np.where(np.arange(96)[:, None] < 48, 0.5, -0.5) * np.ones((96, 96))
+    line, lean, arms = af.way_up(np.stack([mask, mask, tip]), [(46.5, 62.0, 0.8)])
+    assert line[0, 1] < line[-1, 1] and lean > 0.1 and arms == pytest.approx(0.8 * (1 - 2 * 42.5 / 56), abs=0.05)
+    assert af.way_up(np.stack([mask, mask, tip]), [])[2] == 0
+    row = dict(every=[(46.5, 62.0, 0.8), (46.5, 56.0, 0.5)], true=1, lean=lean, arms=arms)
+    choice = dict(centromere=0.3, centromere_apart=3.0, way_centromere=0.0)
+    assert af.judged(row, choice)["up"] and af.judged(row, choice)["found"] == 2
+    assert not af.judged(row, choice | dict(way_centromere=2.0))["up"] and af.judged(row, choice | dict(centromere_apart=8.0))["found"] == 1
+    fields = [scenes.Field(None, 1.0, None, [], group=g) for g in "aaaaaab"]
+    assert [f.group for f in af.few_of_each(fields)] == ["a", "a", "a", "b"] and af.best_cut(None, []) is None
+    assert af.cut_of(dict(mask=0.5, mask_of=dict(dapi=0.4)), "dapi") == 0.4 and af.cut_of(dict(mask=0.5), "dapi") == 0.5
