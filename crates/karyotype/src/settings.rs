@@ -8,7 +8,7 @@ use domain::{Sample, SexDisclosure};
 use super::{evidence::Unselected, fitted::settings::FITTED};
 
 /// Largest piece of dark material that no outline holds, in median chromosomes, at which the price of a miss is as written.
-const USUAL_LEFTOVER: f64 = 0.55;
+const USUAL_LEFTOVER: f64 = 0.4;
 /// Larger pieces say no more.
 const MOST_LEFTOVER: f64 = 1.5;
 

@@ -1,5 +1,5 @@
 //! How cells are interpreted. Fitted on validation persons with classifier-metaphase@4aae869023df and
-//! detector-metaphase@4485b7e85a6b, and kept for classifier-metaphase@9a49e0d6b807; `leftover` by hand on 400 edited cells of them. Converted from that fit;
+//! detector-metaphase@4485b7e85a6b, and kept for classifier-metaphase@9a49e0d6b807; `leftover` by hand on 400 edited cells of them, with anatomy 0.1.0. Converted from that fit;
 //! `cargo run --release -p metaphased-fit -- karyotype DATA --write` fits and writes new ones.
 
 use domain::{Sample, SexDisclosure};
@@ -23,7 +23,7 @@ pub(crate) const FITTED: KaryotypeSettings = KaryotypeSettings {
         ploidy: 6.0,
         miss: 9.48,
         unselected: 0.6,
-        leftover: 4.0,
+        leftover: 2.0,
         duplicate: 8.1,
         rivals: 8.0,
         missing: 3.05,
