@@ -211,7 +211,7 @@ fn area_at(
     let holds = |i: &usize| {
         components.runs(*i).iter().any(|run| (run.start..run.end).any(|x| on_stretch(x as usize, run.y as usize)))
     };
-    (0..components.len()).filter(near).filter(holds).map(|i| components.area(i) as usize).max().unwrap_or(0)
+    (0..components.len()).filter(near).filter(holds).map(|i| components.area(i)).max().unwrap_or(0)
 }
 
 /// The outline of a spread; keeps its buffers.
