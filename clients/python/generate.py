@@ -138,8 +138,10 @@ def generated(document: dict[str, Any]) -> str:
             ],
             check=True,
         )
-        # Docstrings of one line on one line.
-        return re.sub(r'"""\n +([^\n"]+)\n +"""', r'"""\1"""', target.read_text())
+        # Docstrings of one line on one line; every second piece between quotes is a docstring.
+        pieces = target.read_text().split('"""')
+        pieces[1::2] = [re.sub(r"^\n +([^\n]+)\n +$", r"\1", text) for text in pieces[1::2]]
+        return '"""'.join(pieces)
 
 
 HEADER = '"""The documents of a metaphased daemon. Written by generate.py from its schemas; do not edit."""'

@@ -64,14 +64,18 @@ class CaseCells(Model):
     """With a karyotype."""
     colonies: int | None = None
     """Colonies that the cells with a karyotype come from, in an in-situ culture; cells that name none are one together."""
+    cut_by_frame: int = 0
+    """Of these: cut by the edge of the frame."""
+    excluded: int | None = None
+    """Excluded by a person, and not counted above."""
     normal: int
     """Of these: with nothing unusual."""
     not_assessable: int
     """Without."""
     repeats: int
-    """Seen before in an overlapping field, and not counted again."""
+    """Seen in another, overlapping field too, which counts: the one that holds the whole cell, else the first."""
     reviewed: int
-    """Looked at by a person."""
+    """Looked at by a person, excluded ones included."""
     seen: int
     """All, repeats included."""
 
@@ -146,6 +150,8 @@ class DoseCells(Model):
     """Counted with dicentrics that a machine called and no person has looked at."""
     counted: int
     """That count towards the dose."""
+    excluded: int | None = None
+    """Not counted: excluded by a person."""
     incomplete: int
     """Not counted: not as many centromeres as a complete cell has."""
     reviewed: int
@@ -167,6 +173,17 @@ class Excluded(Model):
     """Smallest share of a second cell line that is excluded, 0 to 1."""
 
 
+class Exclusion(Model):
+    """A cell that a person has excluded: it stays in the store and on the page, and counts in no case."""
+
+    by: str
+    """Who excluded it."""
+    reason: str
+    """Why, in that person's words."""
+    time: str
+    """When, RFC 3339 in UTC."""
+
+
 class Exposure(Model):
     """How the light of a frame fits the range of the camera. Shares run from 0 to 1."""
 
@@ -180,6 +197,17 @@ class Exposure(Model):
     """Median grey value, as a share of the range."""
     saturated: float
     """Share of pixels at the top of the range: their detail is lost."""
+
+
+class FrameEdge(Model):
+    """How a spread lies at the edge of its frame: whether chromosomes may lie outside."""
+
+    cut: int
+    """Chromosomes that the edge cuts."""
+    outline: float
+    """Share of the spread's outline (the convex hull of its chromosomes' boxes) that lies on the frame's edge, 0 to 1."""
+    pieces: int
+    """Beside them, dark pieces on the edge that may be the rest of a chromosome."""
 
 
 class HostFacts(Model):
@@ -219,6 +247,15 @@ class Input(Model):
     """Share of the aberrations left at sampling; none where it is not given."""
 
 
+class Leftover(Model):
+    """Material as dark and as thick as chromosomes that no outline holds: a chromosome that was not found, or dirt."""
+
+    largest: float
+    """The largest connected piece, in areas of the cell's median chromosome."""
+    share: float
+    """Its share in all dark material of the cell's region, 0 to 1."""
+
+
 class LimitsFound(Model):
     """Smallest counts that mean something at this number of cells."""
 
@@ -245,6 +282,20 @@ class ModelFacts(Model):
     """Task it serves."""
     version: str
     """Version from model.toml."""
+
+
+class Outline(Model):
+    """The outline of one chromosome. Where two cross, both outlines hold the crossing."""
+
+    rings: list[list[list[float]]]
+    """
+    Closed lines of corners `[x, y]` in pixels of the frame, to a tenth. A pixel belongs to the chromosome when its middle lies
+    inside an odd number of them: the first goes around it, others are its holes.
+    """
+    score: float
+    """How much of it and of the chromosome they are expected to share (IoU), 0 to 1."""
+    source: Literal['network', 'segmentation']
+    """Who drew it."""
 
 
 class Problem(Model):
@@ -356,6 +407,28 @@ class DamageChange(Model):
     """Index of the chromosome."""
 
 
+class IscnChange(Model):
+    """The karyotype of the cell, written by a person. The verdict follows from it."""
+
+    model_config = ConfigDict(
+        extra='forbid',
+    )
+    action: Literal['iscn']
+    iscn: str
+    """One cell line in ISCN form, without a fault that makes it unreadable or its count wrong."""
+
+
+class ExcludeChange(Model):
+    """The cell counts in no case, for a reason; none takes an exclusion back."""
+
+    model_config = ConfigDict(
+        extra='forbid',
+    )
+    action: Literal['exclude']
+    reason: str | None = None
+    """Why."""
+
+
 class ConfirmChange(Model):
     """The cell is right as it stands."""
 
@@ -381,6 +454,13 @@ class ScoredClass(Model):
     """The class."""
     score: float
     """Probability, 0 to 1."""
+
+
+class Simulated(Model):
+    """What the simulator knows of a cell that it drew."""
+
+    karyotype: str | None = None
+    """Its karyotype in ISCN form; none where no drawn cell lies in its place, and where sex chromosomes are withheld."""
 
 
 class SourceFacts(Model):
@@ -519,6 +599,8 @@ class StoreState(Model):
     """How it is."""
     outbox_depth: int
     """Rows that wait for the broker."""
+    pictures_not_kept: int = 0
+    """Pictures of frames that could not be written since the start; their cells are stored without them."""
     reason: str
     """What is wrong, in words."""
 
@@ -645,6 +727,8 @@ class CaseMessage(Model):
     """Cells that a person should look at, most pressing first."""
     schema_: Annotated[str, Field(alias='schema')]
     """`case/1`."""
+    simulated: bool | None = None
+    """Cells of it were drawn by the simulator."""
     slides: list[str]
     """Its slides."""
     station: str
@@ -663,15 +747,30 @@ class CaseSubject(Model):
     """The data; none removes them."""
 
 
+class Centromere(Model):
+    """A centromere."""
+
+    at: Annotated[list[float], Field(max_length=2, min_length=2)]
+    """Where, `[x, y]` in pixels of the frame."""
+    score: float
+    """How sure it is, 0 to 1."""
+    source: Literal['network', 'segmentation']
+    """Who found it."""
+
+
 class Chromosome(Model):
     """One chromosome of a cell."""
 
     alternatives: list[ScoredClass]
     """Probabilities of the most likely classes before assignment, best first."""
+    axis: list[list[float]] | None = None
+    """Its middle line in pixels of the frame, from the tip of the short arm where the way up is known; empty where it has none."""
     box: Annotated[list[float], Field(max_length=4, min_length=4)]
     """Where it lies in the frame."""
     centromere_index: float | None = None
     """Short arm over whole length, 0 to 0.5."""
+    centromeres: list[Centromere] | None = None
+    """Its centromeres, the surest first: none, one, or two and more of a dicentric. Empty also where nothing looked for them."""
     class_: Annotated[str | None, Field(alias='class')] = None
     """The class the cell's assignment gave it; none where no classifier ran or it is no single chromosome."""
     damage: Literal[
@@ -686,6 +785,8 @@ class Chromosome(Model):
     """Length along the medial axis in micrometres, where the pixel size is known."""
     objectness: float
     """Probability of the detector that this is a chromosome, 0 to 1."""
+    outline: Outline | None = None
+    """Its outline, where a network has drawn it."""
     relative_length: float | None = None
     """Length as a share of the cell's haploid autosome length, in percent (chromosome 1 about 8.4)."""
     score: float
@@ -848,6 +949,25 @@ class PartialBodyEstimate(Model):
     """Yield of the exposed part."""
 
 
+class Report(Model):
+    """What `iscn check` says about one string."""
+
+    abnormalities: list[str]
+    """Abnormalities in plain words."""
+    modal_count: str
+    """Counts as written, one a cell line, joined by `/`."""
+    reason: str | None = None
+    """What is wrong; several faults joined by `; `."""
+    severity: Literal['convention', 'fatal'] | None = None
+    """The worst fault."""
+    sex_complement: str
+    """Sex complements as written, one a cell line, joined by `/`."""
+    string: str
+    """The string as given."""
+    valid: bool
+    """True when nothing is wrong with it."""
+
+
 class RejectDicentricChange(Model):
     """What was called a dicentric is none."""
 
@@ -942,8 +1062,16 @@ class Cell(Model):
     """Counts over them."""
     dicentric: DicentricRecord | None = None
     """Aberration record, in the dicentric assay."""
+    doubts: list[Literal['cut_by_frame']] = []
+    """Why it may be incomplete."""
+    excluded: Exclusion | None = None
+    """Set where a person has excluded the cell; taken back by the next review that says so."""
+    frame_edge: FrameEdge | None = None
+    """How it lies at the edge of the frame; none where that was not looked at."""
     karyotype: Karyotype
     """Karyotype and verdict."""
+    leftover: Leftover | None = None
+    """Dark material that no chromosome's outline holds; none where nothing draws outlines."""
     models: dict[str, str]
     """`task: name@hash12` of the models used; empty when segmentation alone ran."""
     notice: str
@@ -960,6 +1088,8 @@ class Cell(Model):
     """Counts up with each correction; with `cell` it identifies a message."""
     schema_: Annotated[str, Field(alias='schema')]
     """`cell/1`."""
+    simulated: Simulated | None = None
+    """The picture was drawn by the simulator; none for a real one."""
     slide: str | None = None
     """Slide it lies on."""
     source: str
@@ -987,8 +1117,16 @@ class CellMessage(Model):
     """Counts over them."""
     dicentric: DicentricRecord | None = None
     """Aberration record, in the dicentric assay."""
+    doubts: list[Literal['cut_by_frame']] = []
+    """Why it may be incomplete."""
+    excluded: Exclusion | None = None
+    """Set where a person has excluded the cell; taken back by the next review that says so."""
+    frame_edge: FrameEdge | None = None
+    """How it lies at the edge of the frame; none where that was not looked at."""
     karyotype: Karyotype
     """Karyotype and verdict."""
+    leftover: Leftover | None = None
+    """Dark material that no chromosome's outline holds; none where nothing draws outlines."""
     models: dict[str, str]
     """`task: name@hash12` of the models used; empty when segmentation alone ran."""
     notice: str
@@ -1005,6 +1143,8 @@ class CellMessage(Model):
     """Counts up with each correction; with `cell` it identifies a message."""
     schema_: Annotated[str, Field(alias='schema')]
     """`cell/1`."""
+    simulated: Simulated | None = None
+    """The picture was drawn by the simulator; none for a real one."""
     slide: str | None = None
     """Slide it lies on."""
     source: str
@@ -1040,6 +1180,8 @@ class CellReview(Model):
         | RejectDicentricChange
         | VerdictChange
         | DicentricChange
+        | IscnChange
+        | ExcludeChange
         | ConfirmChange
     )
     """What to change."""
@@ -1098,6 +1240,8 @@ class DoseMessage(Model):
 
     alarm: Literal['clear', 'held', 'raised', 'acknowledged']
     """The alarm of the case."""
+    alarm_gy: float | None = None
+    """Its level in Gy, where one is configured."""
     case: str
     """Id of the case."""
     cells: DoseCells
@@ -1137,8 +1281,8 @@ class CaseView(Model):
     """When it was closed."""
     dose: DoseMessage | None = None
     """Latest `dose/1` document."""
-    opened: str
-    """When its first cell or document came, RFC 3339."""
+    opened: str | None = None
+    """When its first cell or document came, RFC 3339; null while a case that takes cells has none."""
     state: CaseMessage | None = None
     """Latest `case/1` document: cells, clones, consensus, cells still needed."""
     stored_cells: int
