@@ -1,50 +1,12 @@
-//! Memory that reading a picture may take, held by the allocator.
+//! Reading the pictures of a file, and what holds for each.
 
-use std::{
-    alloc::{GlobalAlloc, Layout, System},
-    path::Path,
-    sync::atomic::{AtomicUsize, Ordering::Relaxed},
-};
+use std::path::Path;
 
 use domain::frame::PixelBuffer;
 use metaphased::camera::files::ImageFile;
 
-/// What `memory.picture` is set to here, in bytes.
+/// What `memory.picture` is set to here, in bytes: `-rss_limit_mb=512` leaves the corpus as much again and more.
 const MOST: u64 = 64 << 20;
-/// What may be in use at once: the picture, and as much again for descriptions, twice over while they become text.
-const LIMIT: usize = 256 << 20;
-
-struct Counting;
-
-static IN_USE: AtomicUsize = AtomicUsize::new(0);
-
-fn taken(bytes: usize) {
-    if IN_USE.fetch_add(bytes, Relaxed) + bytes > LIMIT {
-        // A panic would need memory, too.
-        std::process::abort();
-    }
-}
-
-#[global_allocator]
-static COUNTING: Counting = Counting;
-
-// Hands everything on to the system's allocator as it is.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        taken(layout.size());
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        taken(layout.size());
-        unsafe { System.alloc_zeroed(layout) }
-    }
-
-    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
-        IN_USE.fetch_sub(layout.size(), Relaxed);
-        unsafe { System.dealloc(place, layout) }
-    }
-}
 
 /// Reads all pictures of the file, up to eight; how many were read.
 pub fn read_all(path: &Path) -> usize {
