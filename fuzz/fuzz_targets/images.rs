@@ -3,9 +3,9 @@
 
 use libfuzzer_sys::fuzz_target;
 
-mod bounded;
+mod pictures;
 mod scratch;
 
 fuzz_target!(|bytes: &[u8]| {
-    bounded::read_all(&scratch::file("picture", bytes));
+    pictures::read_all(&scratch::file("picture", bytes));
 });

@@ -1,6 +1,6 @@
 //! Any bytes as a picture of any shape and depth through all of imaging.
 //!
-//! `RUSTC_BOOTSTRAP=1 cargo fuzz run -s none imaging` in the root of the checkout (nothing unsafe of ours to sanitise).
+//! How targets are run: fuzz/README.md.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

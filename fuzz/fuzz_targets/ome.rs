@@ -3,7 +3,7 @@
 
 use libfuzzer_sys::fuzz_target;
 
-mod bounded;
+mod pictures;
 mod scratch;
 
 const PAGES: u32 = 3;
@@ -34,7 +34,7 @@ fuzz_target!(|bytes: &[u8]| {
         let next = if page + 1 < PAGES { file.len() as u32 + 4 } else { 0 };
         file.extend(next.to_le_bytes());
     }
-    let pages = bounded::read_all(&scratch::file("a.ome.tif", &file));
+    let pages = pictures::read_all(&scratch::file("a.ome.tif", &file));
     // Whatever the words say, the pixels are there.
     assert!(pages > 0);
 });

@@ -3,7 +3,7 @@
 
 use libfuzzer_sys::fuzz_target;
 
-mod bounded;
+mod pictures;
 mod scratch;
 
 /// Tags that the reader or its library looks at.
@@ -45,5 +45,5 @@ fuzz_target!(|bytes: &[u8]| {
         let next = if number + 1 < directories { file.len() as u32 + 4 } else { 0 };
         file.extend(four(next));
     }
-    bounded::read_all(&scratch::file("directories.tif", &file));
+    pictures::read_all(&scratch::file("directories.tif", &file));
 });

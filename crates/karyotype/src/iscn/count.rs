@@ -17,7 +17,7 @@ pub(super) struct Sum {
 
 /// Ploidy level: as stated, else the nearest to the count (up to 34: 1, 35 to 57: 2, 58 to 80: 3, ...).
 pub(super) fn ploidy(line: &CellLine) -> u32 {
-    line.ploidy.unwrap_or_else(|| ((line.count.low + 11) / 23).max(1))
+    line.ploidy.unwrap_or_else(|| (line.count.low.saturating_add(11) / 23).max(1))
 }
 
 /// Whether the line is written relative to another one.
@@ -51,7 +51,7 @@ pub(super) fn sums(lines: &[CellLine], partial: &[bool]) -> Vec<Sum> {
         let (start, mut exact) = match (&line.base, reference(lines, at)) {
             (Base::Sex(sex), _) => (i64::from(22 * ploidy(line) + sex.chromosomes.number()), true),
             (Base::Idem(times) | Base::Stemline(times) | Base::Sideline { times, .. }, Ok(Some(other))) => {
-                (i64::from(*times) * sums[other].expected, sums[other].exact)
+                (i64::from(*times).saturating_mul(sums[other].expected), sums[other].exact)
             }
             _ => (i64::from(22 * ploidy(line)), true),
         };
@@ -59,7 +59,7 @@ pub(super) fn sums(lines: &[CellLine], partial: &[bool]) -> Vec<Sum> {
         let mut expected = start;
         for item in &line.items {
             match change(item, line) {
-                Some(change) => expected += change,
+                Some(change) => expected = expected.saturating_add(change),
                 None => exact = false,
             }
         }
@@ -90,7 +90,7 @@ pub(super) fn change(item: &Item, line: &CellLine) -> Option<i64> {
         Body::Unidentified { kind: Unidentified::DoubleMinute, .. } | Body::Acentric { .. } => Some(0),
         Body::Unidentified { quantity, .. } => match quantity {
             Some(Span { high: Some(_), .. } | Span { rough: Some(_), .. }) => None,
-            Some(Span { low, .. }) => Some(i64::from(*low) * signed(item.sign?)),
+            Some(Span { low, .. }) => Some(i64::from(*low).saturating_mul(signed(item.sign?))),
             None => Some(signed(item.sign?)),
         },
         Body::Variant { .. } => Some(abnormal_sex(item, line)),

@@ -2,7 +2,7 @@
 
 use domain::ChromosomeClass;
 
-use super::model::*;
+use super::{model::*, parse::whole};
 
 /// Separates the ends of a piece in the detailed system.
 pub(super) const ARROW: char = '→';
@@ -103,13 +103,13 @@ impl<'a> Reader<'a> {
         self.rest.chars().next()
     }
 
-    /// A whole number without leading zero trouble; none when there is no digit.
+    /// A whole number; none when there is no digit.
     fn number(&mut self) -> Read<Option<u32>> {
         let digits = self.take_while(|c| c.is_ascii_digit());
         if digits.is_empty() {
             return Ok(None);
         }
-        digits.parse().map(Some).map_err(|_| format!("number {digits} is too large"))
+        whole(digits).map(Some).ok_or_else(|| format!("'{digits}' is no number that a karyotype has"))
     }
 
     /// `3`, `3~5`, `~50`, `>50`.

@@ -286,11 +286,17 @@ fn cells(line: &mut &str) -> Result<Option<Cells>, String> {
     if digits.starts_with('-') {
         return Err("negative cell number".into());
     }
-    let number = digits.parse::<u32>().map_err(|_| format!("'{inside}' in brackets is no number of cells"))?;
+    let number = whole(digits).ok_or_else(|| format!("'{inside}' in brackets is no number of cells"))?;
     if number == 0 {
         return Err("zero cells".into());
     }
     Ok(Some(Cells { number, composite }))
+}
+
+/// A whole number as karyotypes are written: digits alone, without zeros before them.
+pub(super) fn whole(digits: &str) -> Option<u32> {
+    let plain = digits == "0" || !digits.starts_with(['0', '+']);
+    digits.parse().ok().filter(|_| plain)
 }
 
 /// The count and the ploidy level; adds the count as written to the reading.
@@ -300,8 +306,8 @@ fn read_count(field: &str, reading: &mut Reading) -> Result<(Span, Option<u32>),
         Some((number, level)) => {
             let level = level.strip_suffix('>').ok_or("unclosed angle bracket")?;
             let digits = level.strip_suffix('n').ok_or("the ploidy level is written <2n>")?;
-            let level = if digits.is_empty() { Ok(1) } else { digits.parse::<u32>() };
-            let level = level.ok().filter(|l| (1..=9).contains(l)).ok_or("the ploidy level is written <2n>")?;
+            let level = if digits.is_empty() { Some(1) } else { whole(digits) };
+            let level = level.filter(|l| (1..=9).contains(l)).ok_or("the ploidy level is written <2n>")?;
             (number, Some(level))
         }
         None => (bare, None),
@@ -318,7 +324,7 @@ fn read_count(field: &str, reading: &mut Reading) -> Result<(Span, Option<u32>),
     if bare.len() != field.len() {
         reading.faults.push(Fault::convention("space around the count"));
     }
-    let whole = |digits: &str| digits.parse::<u32>().map_err(|_| format!("'{digits}' is no count"));
+    let whole = |digits: &str| whole(digits).ok_or_else(|| format!("'{digits}' is no count"));
     let span = match number.split_once('~') {
         None => Span::exact(whole(number)?),
         Some(("", _) | (_, "")) => return Err("range end missing".into()),
@@ -381,10 +387,10 @@ fn read_relative(field: &str) -> Option<Result<Base, String>> {
     let (name, rest) =
         ["idem", "sdl", "sl"].iter().find_map(|name| field.strip_prefix(name).map(|rest| (*name, rest)))?;
     let (number, times) = match rest.split_once('x') {
-        Some((number, times)) => (number, times.parse::<u32>().ok().filter(|t| *t > 1)),
+        Some((number, times)) => (number, whole(times).filter(|t| *t > 1)),
         None => (rest, Some(1)),
     };
-    let number = if number.is_empty() { Some(None) } else { number.parse::<u32>().ok().map(Some) };
+    let number = if number.is_empty() { Some(None) } else { whole(number).map(Some) };
     Some(match (name, number, times) {
         ("idem", Some(None), Some(times)) => Ok(Base::Idem(times)),
         ("sl", Some(None), Some(times)) => Ok(Base::Stemline(times)),

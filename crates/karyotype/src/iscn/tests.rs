@@ -80,6 +80,34 @@ fn nothing_follows_a_number_of_cells() {
 }
 
 #[test]
+fn a_number_is_written_in_one_way() {
+    for text in [
+        "046,XX",
+        "47,XX,+08",
+        "46,XX[05]",
+        "46,XX[+5]",
+        "47~048,XX,+8[cp3]",
+        "47,XX,+8x02",
+        "46,XX[3]/92,idemx+2[4]",
+        "46,XX<+2n>",
+    ] {
+        assert_eq!(severity(text), Some(Severity::Fatal), "{text}");
+    }
+}
+
+#[test]
+fn numbers_at_the_end_of_what_is_counted_are_judged() {
+    let most = u32::MAX;
+    for text in [
+        format!("{most},XX,+1"),
+        format!("46,XX,+{most}marx{most},+{most}marx{most}"),
+        format!("46,XX[1]/92,idemx{most}[1]/92,sdl1x{most}[1]/92,sdl2x{most}[1]"),
+    ] {
+        assert_eq!(severity(&text), Some(Severity::Fatal), "{text}");
+    }
+}
+
+#[test]
 fn nothing_that_may_be_an_abnormality_is_left_out() {
     for text in ["46,XX,t(9;22)(q34;q11) -7", "47,XX,+21 del(5)(q13q33)", "47,XX,+8 seen twice"] {
         assert_eq!(severity(text), Some(Severity::Fatal), "{text}");
