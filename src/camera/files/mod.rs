@@ -187,7 +187,7 @@ impl ImageFile {
         if is_tiff(&head[..known]) {
             let name = path.file_name().and_then(|name| name.to_str()).map(str::to_owned);
             let companion = |named: &str| companion(path, named);
-            let tiff = tiff::TiffFile::new(Box::new(BufReader::with_capacity(1 << 16, file)), name, companion)?;
+            let tiff = tiff::TiffFile::new(Box::new(BufReader::with_capacity(1 << 16, file)), name, companion, most)?;
             return Ok(Self { kind: Kind::Tiff(Box::new(tiff)), most });
         }
         let format = raster::format_of(&head[..known])?;
@@ -208,7 +208,8 @@ impl ImageFile {
     /// When they are no image.
     pub fn from_bytes(bytes: Vec<u8>) -> Result<Self, FileError> {
         let kind = if is_tiff(&bytes) {
-            Kind::Tiff(Box::new(tiff::TiffFile::new(Box::new(Cursor::new(bytes)), None, |_| None)?))
+            let tiff = tiff::TiffFile::new(Box::new(Cursor::new(bytes)), None, |_| None, PICTURE_BYTES)?;
+            Kind::Tiff(Box::new(tiff))
         } else {
             let format = raster::format_of(&bytes)?;
             Kind::Raster(Some(raster::Raster::new(bytes, format)))

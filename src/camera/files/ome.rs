@@ -127,10 +127,10 @@ impl Ome {
             return (self.images.len() == 1).then(|| image.counted([0; 3], ifd)).flatten();
         }
         image.data.iter().filter(|data| self.is_here(data, file_name)).find_map(|data| {
-            let start = data.ifd.unwrap_or(0);
-            let all = image.sizes.iter().product();
-            let planes = data.planes.unwrap_or(if data.ifd.is_some() { 1 } else { all });
-            (start..start + planes).contains(&ifd).then(|| image.counted(data.first, ifd - start)).flatten()
+            let all = || image.sizes.iter().fold(1, |all: usize, size| all.saturating_mul(*size));
+            let planes = data.planes.unwrap_or_else(|| if data.ifd.is_some() { 1 } else { all() });
+            let steps = ifd.checked_sub(data.ifd.unwrap_or(0)).filter(|steps| *steps < planes)?;
+            image.counted(data.first, steps)
         })
     }
 
@@ -165,13 +165,14 @@ impl Image {
         }
     }
 
-    /// The plane `steps` behind `first` in the order of the axes; none beyond the last.
+    /// The plane `steps` behind `first` in the order of the axes; none beyond the last, and none of more planes than
+    /// can be counted.
     fn counted(&self, first: Place, steps: usize) -> Option<Place> {
         let mut index = steps;
-        let mut weight = 1;
+        let mut weight: usize = 1;
         for axis in &self.order {
-            index += first[*axis] * weight;
-            weight *= self.sizes[*axis];
+            index = index.checked_add(first[*axis].checked_mul(weight)?)?;
+            weight = weight.checked_mul(self.sizes[*axis])?;
         }
         if index >= weight {
             return None;
@@ -208,7 +209,7 @@ fn whole(e: &BytesStart<'_>, name: &str) -> Option<usize> {
 /// Lengths in OME-XML are in micrometres unless a unit says otherwise. A `reference frame` is no length: where it lies
 /// nobody says.
 fn in_um(value: f64, unit: Option<&str>) -> Option<f64> {
-    Some(value * um_per(unit.unwrap_or("\u{b5}m"))?)
+    Some(value * um_per(unit.unwrap_or("\u{b5}m"))?).filter(|um| um.is_finite())
 }
 
 /// Micrometres in a unit of length, in the spellings that microscopes use.
@@ -270,6 +271,25 @@ mod tests {
         let text = r#"<OME><Image><Pixels SizeC="1"><Plane TheC="0" TheZ="0" TheT="0" PositionX="5" PositionY="6"
             PositionXUnit="reference frame" PositionYUnit="reference frame"/></Pixels></Image></OME>"#;
         assert_eq!(at(facts(text, 0, "a.tif")), None);
+    }
+
+    #[test]
+    fn numbers_too_large_to_count_with_map_nothing() {
+        for data in [
+            r#"<TiffData IFD="18446744073709551615"/>"#,
+            r#"<TiffData IFD="0" FirstC="9223372036854775807" FirstZ="9223372036854775807"/>"#,
+            r#"<TiffData IFD="0" FirstT="5"/>"#,
+        ] {
+            let text = format!(
+                r#"<OME><Image><StageLabel X="1e305" XUnit="m" Y="2"/>
+                <Pixels SizeC="9" SizeZ="9223372036854775807" SizeT="9" PhysicalSizeX="1e305" PhysicalSizeXUnit="m">{data}
+                </Pixels></Image></OME>"#
+            );
+            assert_eq!(facts(&text, 0, "a.tif"), None, "{data}");
+        }
+        let text = r#"<OME><Image><StageLabel X="1e305" XUnit="m" Y="2"/>
+            <Pixels PhysicalSizeX="1e305" PhysicalSizeXUnit="m"/></Image></OME>"#;
+        assert_eq!(facts(text, 0, "a.tif"), Some(PageFacts::default()), "no length is infinite");
     }
 
     #[test]

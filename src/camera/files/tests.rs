@@ -111,6 +111,55 @@ fn a_picture_that_would_take_too_much_memory_is_refused_with_the_number_before_i
     assert!(read(length - 1).expect_err("the file alone is too much").to_string().contains("memory.picture"));
 }
 
+#[test]
+fn a_tile_takes_no_more_memory_than_a_picture_may() {
+    for side in [65_536_u32, 0x7fff_ff00] {
+        // One sample, packed.
+        let mut bytes = b"II*\0\x0c\0\0\0\x80\0\x20\x20".to_vec();
+        let entries = [(256, 4), (257, 4), (258, 8), (259, 5), (262, 1), (322, side), (323, side), (324, 8), (325, 4)];
+        bytes.extend((entries.len() as u16).to_le_bytes());
+        for (tag, value) in entries {
+            bytes.extend([tag, 4_u16].into_iter().flat_map(u16::to_le_bytes));
+            bytes.extend([1, value].into_iter().flat_map(u32::to_le_bytes));
+        }
+        bytes.extend([0; 4]);
+        let error = ImageFile::from_bytes(bytes).and_then(|mut f| f.read(0, unpooled)).expect_err("it is too large");
+        assert!(matches!(error, FileError::TooMuchMemory { .. }), "{error}");
+    }
+}
+
+/// A TIFF whose second directory says that its height is `count` numbers.
+fn long_list(count: u32) -> Vec<u8> {
+    let mut bytes = encoded(&DynamicImage::new_luma8(4, 4), ImageFormat::Tiff);
+    let first = u32::from_le_bytes(bytes[4..8].try_into().expect("four bytes")) as usize;
+    let entries = usize::from(u16::from_le_bytes([bytes[first], bytes[first + 1]]));
+    let link = first + 2 + 12 * entries;
+    let second = (bytes.len() as u32).to_le_bytes();
+    bytes[link..link + 4].copy_from_slice(&second);
+    bytes.extend(2_u16.to_le_bytes());
+    for (tag, kind, count, value) in [(256_u16, 3_u16, 1, 4_u32), (257, 3, count, 8)] {
+        bytes.extend(tag.to_le_bytes());
+        bytes.extend(kind.to_le_bytes());
+        bytes.extend(count.to_le_bytes());
+        bytes.extend(value.to_le_bytes());
+    }
+    bytes.extend([0; 4]);
+    bytes
+}
+
+#[test]
+fn a_list_in_a_directory_takes_no_more_memory_than_a_picture_may() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("x.tif");
+    std::fs::write(&path, long_list(8_847_361)).expect("a file");
+    let second = |most| ImageFile::open_within(&path, most).and_then(|mut file| file.read(1, unpooled));
+    // A number takes 32 bytes once it is read.
+    let text = second(64 << 20).expect_err("283 MB of numbers").to_string();
+    assert!(text.contains("limits"), "{text}");
+    let text = second(PICTURE_BYTES).expect_err("the numbers are not there").to_string();
+    assert!(!text.contains("limits"), "{text}");
+}
+
 proptest::proptest! {
     #[test]
     fn no_bytes_make_it_panic(mut bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..300), head in 0usize..5) {

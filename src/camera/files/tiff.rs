@@ -55,6 +55,11 @@ pub(super) struct TiffFile {
     imagej: Option<ImageJ>,
 }
 
+/// Most bytes that are decoded in one piece where a picture may take `most`.
+fn decoded_within(most: u64) -> usize {
+    usize::try_from(most).unwrap_or(usize::MAX).min(MAX_DECODED_BYTES)
+}
+
 pub(super) fn broken(error: tiff::TiffError) -> FileError {
     match error {
         tiff::TiffError::UnsupportedError(what) => FileError::Unsupported(format!("TIFF: {what}")),
@@ -69,15 +74,17 @@ fn unsupported(color: ColorType) -> FileError {
 
 impl TiffFile {
     /// Reads the directories. Of an OME document over several files the planes are ours that name `file_name`;
-    /// `companion` reads a file of that name beside it.
+    /// `companion` reads a file of that name beside it. What is read of a directory or packed in one piece takes at
+    /// most `most` bytes of memory, of the first directory 256 MiB.
     pub(super) fn new(
         input: Box<dyn Input>,
         file_name: Option<String>,
         companion: impl FnOnce(&str) -> Option<String>,
+        most: u64,
     ) -> Result<Self, FileError> {
         let mut limits = Limits::default();
-        limits.decoding_buffer_size = MAX_DECODED_BYTES;
-        limits.intermediate_buffer_size = MAX_DECODED_BYTES;
+        limits.decoding_buffer_size = decoded_within(most);
+        limits.intermediate_buffer_size = decoded_within(most);
         limits.ifd_value_size = MAX_DESCRIPTION as usize;
         let mut decoder = Decoder::new(Overlay::new(input)).map_err(broken)?.with_limits(limits);
         let description = text_of(&mut decoder, Tag::ImageDescription);
@@ -159,7 +166,7 @@ impl TiffFile {
         }
         let offsets = self.strips(Tag::StripOffsets)?;
         let lengths = self.strips(Tag::StripByteCounts)?;
-        let gaps = offsets.windows(2).zip(&lengths).any(|(pair, length)| pair[0] + length != pair[1]);
+        let gaps = offsets.windows(2).zip(&lengths).any(|(pair, length)| pair[0].checked_add(*length) != Some(pair[1]));
         if gaps { Err("its strips do not follow each other".into()) } else { Ok(()) }
     }
 
@@ -258,12 +265,13 @@ impl TiffFile {
         };
         let bytes = (width * height * (samples * sample_bytes + format.bytes_per_pixel())) as u64;
         check_memory(width, height, bytes, most)?;
+        self.check_tile(width, height, samples * sample_bytes, most)?;
         let mut pixels = buffer(take, format, width, height)?;
         let mut result = DecodingResult::U8(Vec::new());
         if let Err(error) = self.decoder.read_image_to_buffer(&mut result) {
             let deep = color.bit_depth() == 16;
             let page = PageLayout { width, height, samples, planar, deep, white_is_zero };
-            result = self.lzw(page, &error)?.ok_or_else(|| broken(error))?;
+            result = self.lzw(page, &error, most)?.ok_or_else(|| broken(error))?;
         }
         match (color, result) {
             (ColorType::RGB(8) | ColorType::RGBA(8), DecodingResult::U8(from)) => {
@@ -295,14 +303,28 @@ impl TiffFile {
         }
     }
 
+    /// Refuses tiles of which one alone takes more memory than a picture may: a tile can be larger than its picture.
+    fn check_tile(&mut self, width: usize, height: usize, pixel_bytes: usize, most: u64) -> Result<(), FileError> {
+        let mut bytes = pixel_bytes as u64;
+        for side in [Tag::TileWidth, Tag::TileLength] {
+            bytes = bytes.saturating_mul(self.decoder.find_tag_unsigned(side).map_err(broken)?.unwrap_or(1));
+        }
+        check_memory(width, height, bytes, most)
+    }
+
     /// The samples of an LZW page whose end the library has not found; none of other pages.
-    fn lzw(&mut self, page: PageLayout, error: &tiff::TiffError) -> Result<Option<DecodingResult>, FileError> {
+    fn lzw(
+        &mut self,
+        page: PageLayout,
+        error: &tiff::TiffError,
+        most: u64,
+    ) -> Result<Option<DecodingResult>, FileError> {
         let is_end = matches!(error, tiff::TiffError::IoError(e) if e.kind() == std::io::ErrorKind::UnexpectedEof);
         let compression: u16 = self.decoder.find_tag_unsigned(Tag::Compression).ok().flatten().unwrap_or(1);
         if !is_end || compression != CompressionMethod::LZW.to_u16() {
             return Ok(None);
         }
-        lzw::read(&mut self.decoder, page, MAX_DECODED_BYTES)
+        lzw::read(&mut self.decoder, page, decoded_within(most))
     }
 
     /// Samples that are no unsigned whole numbers of 8 or 16 bits, in true words.
@@ -343,6 +365,7 @@ impl TiffFile {
             return Err(FileError::Unsupported("TIFF with a palette of colours; expected greys, or no palette".into()));
         }
         check_memory(width, height, 2 * (width * height) as u64, most)?;
+        self.check_tile(width, height, 1, most)?;
         let mut pixels = buffer(take, PixelFormat::Mono8, width, height)?;
         // The library reads no palettes: it is shown the indices as grey.
         let offset = self.photometric_offset()?;
@@ -352,7 +375,7 @@ impl TiffFile {
         self.decoder.inner().clear();
         if let Err(error) = read {
             let page = PageLayout { width, height, samples: 1, planar: false, deep: false, white_is_zero: false };
-            result = self.lzw(page, &error)?.ok_or_else(|| broken(error))?;
+            result = self.lzw(page, &error, most)?.ok_or_else(|| broken(error))?;
         }
         let DecodingResult::U8(indices) = result else {
             return Err(FileError::Unsupported("TIFF with a palette of more than 8 bits".into()));
@@ -412,7 +435,7 @@ impl TiffFile {
         let bytes = pixels.bytes_mut();
         let input = self.decoder.inner();
         input
-            .seek(SeekFrom::Start(start + index as u64 * bytes.len() as u64))
+            .seek(SeekFrom::Start(start.saturating_add(index as u64 * bytes.len() as u64)))
             .and_then(|_| input.read_exact(bytes))
             .map_err(|e| broken(e.into()))?;
         if deep && big_endian != cfg!(target_endian = "big") {
