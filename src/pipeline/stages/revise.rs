@@ -10,14 +10,13 @@ pub(super) fn revise(frame: &mut FrameCommit, mut earlier: Vec<Cell>, thumbnails
         return;
     }
     let droppable = frame.messages.first().is_some_and(|message| message.droppable);
-    for CellCommit { cell, .. } in &mut frame.cells {
-        let overlap = |old: &Cell| old.region.iou(&cell.region);
-        let closest = (0..earlier.len()).max_by(|a, b| overlap(&earlier[*a]).total_cmp(&overlap(&earlier[*b])));
-        if let Some(old) = closest.map(|place| earlier.remove(place)) {
-            (cell.cell, cell.revision) = (old.cell, old.revision + 1);
-            // It stays where it was counted.
-            (cell.case, cell.slide, cell.colony) = (old.case, old.slide, old.colony);
-        }
+    let mut new: Vec<&mut Cell> = frame.cells.iter_mut().map(|commit| &mut commit.cell).collect();
+    // Those that lie most alike first: a cell without a counterpart must not take another's.
+    while let Some((n, e)) = closest(&new, &earlier) {
+        let (cell, old) = (new.remove(n), earlier.remove(e));
+        (cell.cell, cell.revision) = (old.cell, old.revision + 1);
+        // It stays where it was counted, and excluded until a person says otherwise.
+        (cell.case, cell.slide, cell.colony, cell.excluded) = (old.case, old.slide, old.colony, old.excluded);
     }
     let withdrawn = earlier.into_iter().map(withdrawn);
     frame.cells.extend(withdrawn.map(|cell| CellCommit { cell, crops: Vec::new(), thumbnail: None, image: None }));
@@ -27,6 +26,14 @@ pub(super) fn revise(frame: &mut FrameCommit, mut earlier: Vec<Cell>, thumbnails
         // A record holds nothing that JSON cannot say.
         .filter_map(|c| Message::cell(&c.cell, c.thumbnail.as_deref().filter(|_| thumbnails), droppable).ok())
         .collect();
+}
+
+/// The places of the new and the earlier cell that lie most alike, the first of several; none where either list is empty.
+fn closest(new: &[&mut Cell], earlier: &[Cell]) -> Option<(usize, usize)> {
+    let pairs = (0..new.len()).flat_map(|n| (0..earlier.len()).map(move |e| (n, e)));
+    let overlap = |&(n, e): &(usize, usize)| earlier[e].region.iou(&new[n].region);
+    // `max_by` gives the last of equal ones.
+    pairs.rev().max_by(|a, b| overlap(a).total_cmp(&overlap(b)))
 }
 
 fn withdrawn(mut cell: Cell) -> Cell {
@@ -71,6 +78,18 @@ mod tests {
         assert!(gone.reason.contains("written again"), "{}", gone.reason);
         assert_eq!(frame.messages.len(), 3);
         assert!(frame.messages[0].payload.contains(&earlier[1].cell.to_string()) && frame.messages[0].droppable);
+    }
+
+    #[test]
+    fn a_cell_without_a_counterpart_takes_no_other_ones_place_and_an_exclusion_stands() {
+        let exclusion =
+            domain::Exclusion { by: "ana".into(), time: "2026-11-22T12:00:00Z".into(), reason: "poor".into() };
+        let earlier = vec![cell(1, 0.0, "A"), Cell { excluded: Some(exclusion.clone()), ..cell(2, 500.0, "A") }];
+        let mut frame = commit(vec![cell(7, 900.0, "A"), cell(8, 510.0, "A")]);
+        revise(&mut frame, earlier.clone(), false);
+        let [far, near] = &frame.cells[..] else { panic!("two cells") };
+        assert_eq!((far.cell.cell, &far.cell.excluded), (earlier[0].cell, &None));
+        assert_eq!((near.cell.cell, &near.cell.excluded), (earlier[1].cell, &Some(exclusion)));
     }
 
     #[test]
