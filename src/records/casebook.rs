@@ -132,8 +132,9 @@ impl CaseBookSettings {
         })
     }
 
-    /// What a dose rests on beside its cells, for the audit: the curve with its figures, method, levels, circumstances.
-    pub fn provenance(&self) -> serde_json::Value {
+    /// What a dose rests on beside its cells, for the audit: the curve with its figures, method, levels, circumstances, and
+    /// the alarm in force.
+    fn provenance(&self, alarm: Option<AlarmSettings>) -> serde_json::Value {
         let DoseSettings { curve, settings, half_width, triage_cells, full, .. } = &self.dose;
         serde_json::json!({
             "curve": dosimetry::CurveUsed::from(curve),
@@ -145,9 +146,9 @@ impl CaseBookSettings {
             "half_width_gy": half_width.value(),
             "triage_cells": triage_cells,
             "full": full,
-            "alarm_gy": self.alarm.map(|alarm| alarm.level.value()),
-            "alarm_hysteresis_gy": self.alarm.map(|alarm| alarm.hysteresis.value()),
-            "alarm_needs_review": self.alarm.map(|alarm| alarm.needs_review),
+            "alarm_gy": alarm.map(|alarm| alarm.level.value()),
+            "alarm_hysteresis_gy": alarm.map(|alarm| alarm.hysteresis.value()),
+            "alarm_needs_review": alarm.map(|alarm| alarm.needs_review),
         })
     }
 }
@@ -383,7 +384,12 @@ impl CaseBook {
         Ok(entry)
     }
 
-    /// How cells become cases.
+    /// What a dose rests on beside its cells now, for the audit.
+    pub fn provenance(&self) -> serde_json::Value {
+        self.settings.provenance(self.alarm())
+    }
+
+    /// How cells become cases; its alarm is that of the start.
     pub fn settings(&self) -> &CaseBookSettings {
         &self.settings
     }

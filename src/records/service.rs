@@ -163,7 +163,7 @@ impl RecordService {
             by: by.into(),
             case,
             curve: dose.then(|| settings.dose.curve.id().to_owned()),
-            settings: dose.then(|| settings.provenance().to_string()),
+            settings: dose.then(|| self.cases.provenance().to_string()),
             ..ReviewRecord::default()
         }
     }
