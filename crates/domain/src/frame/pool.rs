@@ -215,7 +215,7 @@ impl Drop for PixelBuffer {
             });
             // A pool that is gone needs no buffer back.
             let _ = home.returned.try_send(words);
-            // One that is told already looks again anyway.
+            // One that has been woken already looks again anyway.
             let _ = home.freed.try_send(());
         }
     }
