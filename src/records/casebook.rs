@@ -234,6 +234,12 @@ impl Entry {
         Ok(())
     }
 
+    /// Whether a karyotyped cell of the case comes in a revision that no person made: it was recognised again.
+    fn is_another_picture(&self, cell: &Cell) -> bool {
+        let known = self.known.get(&cell.cell);
+        cell.review.is_none() && known.is_some_and(|known| known.place.is_some() && known.revision < cell.revision)
+    }
+
     /// Whether there is a cell that `assay` can say something of.
     fn speaks_of(&self, assay: Assay) -> bool {
         match assay {
@@ -477,6 +483,10 @@ impl CaseBook {
             None => slots.entry(case.clone()).or_default(),
         };
         match slot {
+            // Its file was written again: what it repeats, and what repeats it, is found out from the start.
+            Slot::Open(entry) if entry.is_another_picture(cell) => {
+                *slot = Slot::Unread(Unread { touched: true, ..Unread::default() });
+            }
             Slot::Open(entry) => {
                 if let Err(error) = entry.put(cell, self.settings.assay, &self.store.reader()) {
                     let mut unread = Unread { touched: true, ..Unread::default() };

@@ -114,6 +114,22 @@ fn nothing_is_published_of_a_case_of_which_the_disk_gives_only_a_part() {
     }
 }
 
+#[test]
+fn a_cell_whose_file_shows_another_metaphase_by_now_repeats_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let bench =
+        Bench { records: records(folder.path(), Assay::Karyotype, &ManualClock::default()), assay: Assay::Karyotype };
+    let repeats = || {
+        let case = bench.records.store.reader().case(CASE).unwrap().expect("the case");
+        serde_json::from_str::<Value>(&case.state.expect("its document")).unwrap()["cells"]["repeats"].as_u64()
+    };
+    let again = Cell { cell: cell(2).cell, ..cell(1) };
+    bench.take(&[cell(1), again]);
+    assert_eq!(repeats(), Some(1));
+    bench.take(&[Cell { revision: 2, ..cell(2) }]);
+    assert_eq!(repeats(), Some(0));
+}
+
 /// Resident memory of this process in MiB.
 fn resident() -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
