@@ -78,6 +78,9 @@ impl Preflight {
                 }
                 Err(CaseBookError::Setting { key, reason }) => {
                     self.found(loaded, &format!("dose.{key}"), ErrorKind::Config, reason);
+                    if key != "method" {
+                        return;
+                    }
                     config.dose.method = None;
                 }
             }
@@ -115,6 +118,7 @@ impl Preflight {
             let key = match () {
                 () if named(&inference.detector) => "inference.detector",
                 () if named(&inference.classifier) => "inference.classifier",
+                () if named(&inference.anatomy) => "inference.anatomy",
                 () => "inference.models",
             };
             self.found(loaded, key, ErrorKind::Unavailable, words);
