@@ -78,7 +78,16 @@ fn every_task_gives_figures_on_a_small_set() {
         ("detector", &["ap50", "ap50_95", "recall", "precision", "perfect_cells", "count_mae"]),
         (
             "pipeline",
-            &["ap50", "perfect_cells", "map50", "accuracy", "accuracy_assigned", "cells_right", "ms_per_cell"],
+            &[
+                "ap50",
+                "perfect_cells",
+                "map50",
+                "accuracy",
+                "accuracy_assigned",
+                "cells_right",
+                "corrections_per_cell",
+                "ms_per_cell",
+            ],
         ),
         (
             "classifier",
