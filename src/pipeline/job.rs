@@ -7,6 +7,7 @@ use std::{
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
+use super::order::Place;
 use crate::{
     config::{Mode, SourceConfig},
     station::{DropReason, Health, Ledger, RejectReason, SourceState, Ticket},
@@ -38,6 +39,8 @@ pub struct Job {
     pub scene: Option<u64>,
     /// What was recognised, one entry for each cell.
     pub recognised: Vec<Recognised>,
+    /// Its place among the frames of its source, from recognise on.
+    pub place: Option<Place>,
     /// Processing time by stage.
     pub timings: StageTimings,
 }
@@ -85,6 +88,8 @@ pub struct Rejection {
     pub text: String,
     /// Its place in the ledger.
     pub ticket: Ticket,
+    /// Its place among the frames of its source, where recognise has taken it.
+    pub place: Option<Place>,
 }
 
 /// What all frames of a source share, and what commands change.
@@ -217,6 +222,7 @@ impl Job {
             regions: Regions::new(),
             scene: None,
             recognised: Vec::new(),
+            place: None,
             timings: StageTimings::default(),
         }
     }
@@ -239,6 +245,7 @@ impl Job {
             reason,
             text: text.into(),
             ticket: self.ticket,
+            place: self.place,
         })
     }
 
