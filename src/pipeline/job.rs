@@ -2,7 +2,7 @@
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -41,13 +41,19 @@ pub struct Job {
     pub recognised: Vec<Recognised>,
     /// Its place among the frames of its source, from recognise on.
     pub place: Option<Place>,
-    /// Processing time by stage.
+    /// Time by stage, and between stages.
     pub timings: StageTimings,
+    /// Until when its time is counted; at first when it arrived.
+    pub counted: Instant,
 }
 
-/// Time that the stages spent on a frame.
+/// Time that a frame spent in the stages and between them.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct StageTimings {
+    /// Waiting for the best frame of its scene.
+    pub select: Duration,
+    /// Waiting for a stage that was at work on others.
+    pub queue: Duration,
     /// Triage.
     pub triage: Duration,
     /// Networks and segmentation.
@@ -213,6 +219,7 @@ impl Job {
     /// A frame that was just accepted.
     pub fn new(frame: Frame, ticket: Ticket, context: Arc<SourceContext>, requested: bool) -> Self {
         Self {
+            counted: frame.info.arrived,
             frame,
             ticket,
             sample: context.sample(),
@@ -247,6 +254,12 @@ impl Job {
             ticket: self.ticket,
             place: self.place,
         })
+    }
+
+    /// Counts the time since the last count, until `now`, where it belongs.
+    pub fn spend(&mut self, now: Instant, on: fn(&mut StageTimings) -> &mut Duration) {
+        *on(&mut self.timings) += now.saturating_duration_since(self.counted);
+        self.counted = now;
     }
 
     /// Ends the frame unfinished.

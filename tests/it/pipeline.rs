@@ -6,7 +6,7 @@ use std::{
         atomic::{AtomicBool, AtomicU32, Ordering::SeqCst},
         mpsc,
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use crate::pipeline_support::{Bench, Scripted, Step, frames};
@@ -21,6 +21,26 @@ use metaphased::{
     station::Level,
     store::{CellQuery, FileMark, FileOutcome, FrameCommit, Store, StoreOptions},
 };
+
+#[test]
+fn a_cell_that_comes_alone_waits_for_no_other() {
+    let (show, shown) = mpsc::channel();
+    let step = move || match shown.try_recv() {
+        Ok(level) => Step::Level(level),
+        Err(mpsc::TryRecvError::Empty) => Step::Wait,
+        Err(mpsc::TryRecvError::Disconnected) => Step::End,
+    };
+    let bench = Bench::start_with(2, vec![Scripted::new("folder", Mode::Lossless, step)], SystemClock);
+    let time_of = |n| {
+        let begun = Instant::now();
+        show.send(40).expect("it looks");
+        bench.until("the cell", |b| b.counts("folder").stored == n);
+        begun.elapsed()
+    };
+    // The shortest of many: on a busy machine each may take its time.
+    let shortest = (1..=40).map(time_of).min();
+    assert!(shortest < Some(Duration::from_millis(20)), "{shortest:?}: transactions once gathered for 20 ms");
+}
 
 #[test]
 fn every_file_of_a_lossless_source_becomes_a_stored_cell_in_order() {
@@ -244,6 +264,10 @@ fn a_scene_that_a_live_camera_shows_for_many_frames_becomes_one_cell() {
     assert_eq!(bench.counts("camera").stored, 0, "the window is open: the best of the scene is still sought");
     clock.advance(Duration::from_millis(500));
     bench.until("the cell", |b| b.counts("camera").stored == 1);
+    let rows = bench.store.reader().cells(&CellQuery { limit: 1, ..CellQuery::default() }).expect("cells");
+    let times = rows[0].cell().expect("a record").timing_ms;
+    let stages = ["queue", "triage", "select", "recognise", "interpret"].map(|stage| times[stage]);
+    assert_eq!(stages, [0.0, 0.0, 500.0, 0.0, 0.0], "by the clock of the test: {times:?}");
     show.send(111).expect("it looks");
     bench.until("the next scene", |b| b.counts("camera").accepted == 7);
     drop(show);

@@ -27,8 +27,6 @@ use crate::{
 };
 use domain::frame::FileStamp;
 
-/// Longest that a finished cell waits for others of its transaction.
-const GATHER_WITHIN: Duration = Duration::from_millis(20);
 /// Most frames of one transaction.
 const MAX_BATCH: usize = 100;
 /// Pause between attempts when the store fails.
@@ -185,12 +183,11 @@ impl CommitStage {
         let mut pending = Vec::with_capacity(MAX_BATCH);
         while let Ok(outcome) = self.input.recv() {
             self.gather(outcome, &mut frames, &mut pending);
-            let until = Instant::now() + GATHER_WITHIN;
-            while frames.len() < MAX_BATCH {
-                match self.input.recv_deadline(until) {
-                    Ok(outcome) => self.gather(outcome, &mut frames, &mut pending),
-                    Err(_) => break,
-                }
+            // What has come during the last transaction shares the next one; a lone frame waits for no other.
+            while frames.len() < MAX_BATCH
+                && let Ok(outcome) = self.input.try_recv()
+            {
+                self.gather(outcome, &mut frames, &mut pending);
             }
             self.write(&mut frames, &mut pending);
             self.context.health.set_outbox_depth(self.store.outbox_depth());

@@ -1,6 +1,6 @@
 //! Interpret: from what was recognised to finished records, their pictures and messages. No pixels go further.
 
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
 use crossbeam_channel::Receiver;
 
@@ -86,9 +86,9 @@ impl InterpretStage {
 
     fn process(&self, mut job: Job, provenance: &Provenance) {
         let _span = tracing::debug_span!("frame", source = %job.context.name, frame = job.frame.info.id.0).entered();
-        let begun = Instant::now();
+        job.spend(self.context.clock.now(), |timings| &mut timings.queue);
         let result = self.context.monitor.run_as(self.worker, self.input.len(), || self.cells(&job, provenance));
-        job.timings.interpret = begun.elapsed();
+        job.spend(self.context.clock.now(), |timings| &mut timings.interpret);
         match result {
             Err(panicked) => {
                 self.context.record_panic(&panicked.0);
@@ -102,7 +102,9 @@ impl InterpretStage {
                 for cell in &mut cells {
                     let timings = &job.timings;
                     let times = [
+                        ("queue", timings.queue),
                         ("triage", timings.triage),
+                        ("select", timings.select),
                         ("recognise", timings.recognise),
                         ("interpret", timings.interpret),
                     ];

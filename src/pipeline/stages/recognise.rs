@@ -9,7 +9,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering::SeqCst},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 pub use self::intake::Input;
@@ -200,17 +200,17 @@ impl RecogniseStage {
     fn process(&self, lane: usize, mut job: Job, engine: &mut Engine) -> Option<(Job, Arc<Provenance>)> {
         let _span = tracing::debug_span!("frame", source = %job.context.name, frame = job.frame.info.id.0).entered();
         let mut failures = 0;
+        job.spend(self.context.clock.now(), |timings| &mut timings.queue);
         loop {
             if self.context.shutdown.is_abandoned() {
                 job.drop_for(DropReason::Shutdown);
                 return None;
             }
-            let begun = Instant::now();
             let result = self.context.monitor.run_as(self.worker, self.shared.intake.waiting(lane), || {
                 let recognizer = self.ready(lane, engine)?;
                 recognizer.recognise(&job.frame, &job.regions)
             });
-            job.timings.recognise += begun.elapsed();
+            job.spend(self.context.clock.now(), |timings| &mut timings.recognise);
             match result {
                 Ok(Ok(recognised)) => {
                     job.recognised = recognised;
