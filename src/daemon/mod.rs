@@ -146,7 +146,7 @@ impl Daemon {
         let mut parts =
             Parts::new(&config, store.clone(), health.clone()).map_err(StartError::of(ErrorKind::Config))?;
         let thresholds = Thresholds::new(&config.triage);
-        parts.sources = sources::prepare(loaded, engine, &thresholds, &contexts, &store, &health)?;
+        (parts.sources, parts.workers) = sources::prepare(loaded, engine, &thresholds, &contexts, &store, &health)?;
         parts.hub = Some(hub.clone());
         let records = RecordService {
             store: store.clone(),

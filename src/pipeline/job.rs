@@ -2,11 +2,12 @@
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
+use super::order::Place;
 use crate::{
     config::{Mode, SourceConfig},
     station::{DropReason, Health, Ledger, RejectReason, SourceState, Ticket},
@@ -38,13 +39,21 @@ pub struct Job {
     pub scene: Option<u64>,
     /// What was recognised, one entry for each cell.
     pub recognised: Vec<Recognised>,
-    /// Processing time by stage.
+    /// Its place among the frames of its source, from recognise on.
+    pub place: Option<Place>,
+    /// Time by stage, and between stages.
     pub timings: StageTimings,
+    /// Until when its time is counted; at first when it arrived.
+    pub counted: Instant,
 }
 
-/// Time that the stages spent on a frame.
+/// Time that a frame spent in the stages and between them.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct StageTimings {
+    /// Waiting for the best frame of its scene.
+    pub select: Duration,
+    /// Waiting for a stage that was at work on others.
+    pub queue: Duration,
     /// Triage.
     pub triage: Duration,
     /// Networks and segmentation.
@@ -85,6 +94,8 @@ pub struct Rejection {
     pub text: String,
     /// Its place in the ledger.
     pub ticket: Ticket,
+    /// Its place among the frames of its source, where recognise has taken it.
+    pub place: Option<Place>,
 }
 
 /// What all frames of a source share, and what commands change.
@@ -208,6 +219,7 @@ impl Job {
     /// A frame that was just accepted.
     pub fn new(frame: Frame, ticket: Ticket, context: Arc<SourceContext>, requested: bool) -> Self {
         Self {
+            counted: frame.info.arrived,
             frame,
             ticket,
             sample: context.sample(),
@@ -217,6 +229,7 @@ impl Job {
             regions: Regions::new(),
             scene: None,
             recognised: Vec::new(),
+            place: None,
             timings: StageTimings::default(),
         }
     }
@@ -239,7 +252,14 @@ impl Job {
             reason,
             text: text.into(),
             ticket: self.ticket,
+            place: self.place,
         })
+    }
+
+    /// Counts the time since the last count, until `now`, where it belongs.
+    pub fn spend(&mut self, now: Instant, on: fn(&mut StageTimings) -> &mut Duration) {
+        *on(&mut self.timings) += now.saturating_duration_since(self.counted);
+        self.counted = now;
     }
 
     /// Ends the frame unfinished.

@@ -134,7 +134,7 @@ impl FileOutcome {
 
 impl Store {
     /// Writes a batch in one transaction; when it returns the batch is on the disk. The caller gathers the batch:
-    /// at most 20 ms or 100 frames. A frame of a file that is marked already, with the same size and time, is left out.
+    /// at most 100 frames. A frame of a file that is marked already, with the same size and time, is left out.
     ///
     /// # Errors
     /// [`StoreError::OutboxFull`] when the messages do not fit and some may not be dropped: nothing was written,

@@ -156,6 +156,7 @@ impl CaptureStage {
             reason: bad.reason,
             text: bad.text,
             ticket,
+            place: None,
         };
         super::commit::reject(&self.rejections, rejection);
     }

@@ -18,16 +18,15 @@ use crate::{
     pipeline::{
         edges::{EdgeSender, Sent},
         job::{Rejection, SourceContext},
+        order::Place,
     },
     records::CaseBook,
     station::{DropReason, Level, RejectReason, Ticket},
     store::{FileMark, FileOutcome, FrameCommit, Message, Store, StoreError, may_drop},
-    web::LiveHub,
+    web::{LiveBoxes, LiveFrame, LiveHub},
 };
 use domain::frame::FileStamp;
 
-/// Longest that a finished cell waits for others of its transaction.
-const GATHER_WITHIN: Duration = Duration::from_millis(20);
 /// Most frames of one transaction.
 const MAX_BATCH: usize = 100;
 /// Pause between attempts when the store fails.
@@ -48,13 +47,42 @@ pub enum Outcome {
         arrived: Instant,
         /// Its file was given before and has changed since.
         reread: bool,
+        /// What the page shows of it.
+        shown: Vec<Shown>,
     },
     /// A frame or file that gave none.
     Refused(Box<Rejection>),
 }
 
-/// Hands an outcome to the commit stage.
-pub fn send(edge: &EdgeSender<Outcome>, outcome: Outcome) {
+/// What the page shows of a cell: the field, where it has not seen it, and the boxes on it.
+#[derive(Debug)]
+pub struct Shown {
+    /// The field.
+    pub field: Option<LiveFrame>,
+    /// The boxes.
+    pub boxes: LiveBoxes,
+}
+
+impl Shown {
+    /// Shows it.
+    pub fn show(self, hub: &LiveHub) {
+        if let Some(field) = self.field {
+            hub.show(field);
+        }
+        hub.boxes(&self.boxes);
+    }
+}
+
+/// Hands the outcome of a frame to the commit stage: at once, or in its place.
+pub fn send(edge: &EdgeSender<Outcome>, place: Option<Place>, outcome: Outcome) {
+    match place {
+        None => hand_over(edge, outcome),
+        Some(place) => place.end(outcome),
+    }
+}
+
+/// Hands an outcome to the commit stage at once.
+pub(in crate::pipeline) fn hand_over(edge: &EdgeSender<Outcome>, outcome: Outcome) {
     match edge.send(outcome, Mode::Lossless) {
         Sent::Done | Sent::Displaced(_) => {}
         Sent::Abandoned(outcome) => outcome.into_ticket().dropped(DropReason::Shutdown),
@@ -62,7 +90,7 @@ pub fn send(edge: &EdgeSender<Outcome>, outcome: Outcome) {
 }
 
 /// Hands a rejection to the commit stage.
-pub fn reject(edge: &EdgeSender<Outcome>, rejection: Rejection) {
+pub fn reject(edge: &EdgeSender<Outcome>, mut rejection: Rejection) {
     tracing::info!(
         source = %rejection.context.name,
         file = rejection.file.as_deref(),
@@ -70,7 +98,7 @@ pub fn reject(edge: &EdgeSender<Outcome>, rejection: Rejection) {
         text = %rejection.text,
         "rejected"
     );
-    send(edge, Outcome::Refused(Box::new(rejection)));
+    send(edge, rejection.place.take(), Outcome::Refused(Box::new(rejection)));
 }
 
 /// The mark of a file, for a frame that was read from one.
@@ -100,6 +128,14 @@ fn file_outcome(refused: Option<RejectReason>) -> FileOutcome {
 }
 
 impl Outcome {
+    /// What the page shows of it.
+    pub(in crate::pipeline) fn take_shown(&mut self) -> Vec<Shown> {
+        match self {
+            Self::Cells { shown, .. } => std::mem::take(shown),
+            Self::Refused(_) => Vec::new(),
+        }
+    }
+
     fn into_ticket(self) -> Ticket {
         match self {
             Self::Cells { ticket, .. } => ticket,
@@ -147,12 +183,11 @@ impl CommitStage {
         let mut pending = Vec::with_capacity(MAX_BATCH);
         while let Ok(outcome) = self.input.recv() {
             self.gather(outcome, &mut frames, &mut pending);
-            let until = Instant::now() + GATHER_WITHIN;
-            while frames.len() < MAX_BATCH {
-                match self.input.recv_deadline(until) {
-                    Ok(outcome) => self.gather(outcome, &mut frames, &mut pending),
-                    Err(_) => break,
-                }
+            // What has come during the last transaction shares the next one; a lone frame waits for no other.
+            while frames.len() < MAX_BATCH
+                && let Ok(outcome) = self.input.try_recv()
+            {
+                self.gather(outcome, &mut frames, &mut pending);
             }
             self.write(&mut frames, &mut pending);
             self.context.health.set_outbox_depth(self.store.outbox_depth());
@@ -161,7 +196,7 @@ impl CommitStage {
 
     fn gather(&self, outcome: Outcome, frames: &mut Vec<FrameCommit>, pending: &mut Vec<Pending>) {
         match outcome {
-            Outcome::Cells { mut frame, ticket, context, arrived, reread } => {
+            Outcome::Cells { mut frame, ticket, context, arrived, reread, .. } => {
                 if reread {
                     // What the file gave before may still be among them.
                     self.write(frames, pending);

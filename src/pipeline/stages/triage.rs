@@ -81,7 +81,8 @@ impl TriageStage {
                     timer_due = None;
                     if let Some(scenes) = &mut scenes {
                         let output = &self.output;
-                        scenes.tick(self.context.clock.now(), |choice| pass(output, choice));
+                        let now = self.context.clock.now();
+                        scenes.tick(now, |choice| pass(output, choice, now));
                     }
                 }
             }
@@ -89,16 +90,17 @@ impl TriageStage {
         // The best frame of the last scene is finished in the drain, too.
         if let Some(scenes) = &mut scenes {
             let output = &self.output;
-            scenes.interrupt(|choice| pass(output, choice));
+            let now = self.context.clock.now();
+            scenes.interrupt(|choice| pass(output, choice, now));
         }
     }
 
     fn assess(&mut self, mut job: Job, assess: &mut Box<dyn Assess>, scenes: Option<&mut Select<Job>>) {
         let _span = tracing::debug_span!("frame", source = %job.context.name, frame = job.frame.info.id.0).entered();
-        let begun = Instant::now();
+        job.spend(self.context.clock.now(), |timings| &mut timings.queue);
         let Job { frame, regions, .. } = &mut job;
         let result = self.context.monitor.run(self.input.len(), || assess.assess(frame, regions));
-        job.timings.triage = begun.elapsed();
+        job.spend(self.context.clock.now(), |timings| &mut timings.triage);
         let assessment = match result {
             Ok(assessment) => assessment,
             Err(panicked) => {
@@ -109,26 +111,27 @@ impl TriageStage {
             }
         };
         job.quality = assessment.quality;
+        let now = job.counted;
         let live = self.live(&job);
         if job.requested {
             if job.regions.is_empty() {
                 job.regions.push(Region::whole(job.frame.pixels.width(), job.frame.pixels.height()));
             }
             self.show(live, None);
-            return pass(&self.output, Choice::Go(job, 0));
+            return pass(&self.output, Choice::Go(job, 0), now);
         }
         if let Some((reason, text)) = assessment.refused {
             self.show(live, None);
             // One blurred frame does not end a scene; no metaphase does.
             if let (Some(scenes), RejectReason::Empty | RejectReason::NoMetaphase) = (scenes, reason) {
-                scenes.interrupt(|choice| pass(&self.output, choice));
+                scenes.interrupt(|choice| pass(&self.output, choice, now));
             }
             return self.reject(job, reason, &text);
         }
         match scenes {
             None => {
                 self.show(live, None);
-                pass(&self.output, Choice::Go(job, 0));
+                pass(&self.output, Choice::Go(job, 0), now);
             }
             Some(scenes) => {
                 let pixels = &job.frame.pixels;
@@ -141,7 +144,7 @@ impl TriageStage {
                     stage_um: job.frame.info.stage_um,
                     score: whole * quality.metaphase * (0.2 + quality.focus) * (0.2 + quality.spread),
                 };
-                scenes.offer(job, features, self.context.clock.now(), |choice| pass(&self.output, choice));
+                scenes.offer(job, features, now, |choice| pass(&self.output, choice, now));
                 // Only now is the scene of the frame known: boxes of another must not lie on it.
                 self.show(live, Some(scenes.scene()));
             }
@@ -169,11 +172,12 @@ impl TriageStage {
     }
 }
 
-fn pass(output: &EdgeSender<Job>, choice: Choice<Job>) {
+fn pass(output: &EdgeSender<Job>, choice: Choice<Job>, now: Instant) {
     match choice {
         Choice::Merged(job) => job.ticket.merged(),
         Choice::Go(mut job, scene) => {
             job.scene = (scene > 0).then_some(scene);
+            job.spend(now, |timings| &mut timings.select);
             let mode = job.context.mode;
             match output.send(job, mode) {
                 Sent::Done => {}
