@@ -24,7 +24,7 @@ pub enum SourceKind {
     Genicam,
     /// An MJPEG stream over HTTP.
     Mjpeg,
-    /// Frames pushed over HTTP (reserved: not in this version).
+    /// Frames pushed over HTTP.
     Push,
 }
 
@@ -143,6 +143,11 @@ pub struct SourceConfig {
     /// Stream: its address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
+    /// Push: most frames that are kept until they are answered, waiting in the spool or on their way; a further one is
+    /// refused until one has been answered. Unset: 64.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 100_000))]
+    pub spool: Option<u32>,
     /// Simulator: seed of the slide; the same seed gives the same slide.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,

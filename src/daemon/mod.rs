@@ -45,6 +45,7 @@ use crate::{
     pipeline::{
         Parts, Pipeline, Thresholds,
         control::SourceControl,
+        sources::restore_pushed,
         supervisor::{self, Finding},
     },
     records::RecordService,
@@ -54,7 +55,7 @@ use crate::{
         State, command_channel,
     },
     store::{Store, StoreOptions},
-    web::{self, Bound, LiveHub, LiveSource, Names, WebOptions, WebParts},
+    web::{self, Bound, LiveHub, LiveSource, Names, PushInlet, WebOptions, WebParts},
 };
 use karyotype::KaryotypeSettings;
 
@@ -146,6 +147,7 @@ impl Daemon {
         let mut parts =
             Parts::new(&config, store.clone(), health.clone()).map_err(StartError::of(ErrorKind::Config))?;
         let thresholds = Thresholds::new(&config.triage);
+        restore_pushed(&contexts, &store)?;
         parts.sources = sources::prepare(loaded, engine, &thresholds, &contexts, &store, &health)?;
         parts.hub = Some(hub.clone());
         let records = RecordService {
@@ -169,9 +171,11 @@ impl Daemon {
             tracing::warn!(%error, "the address of the page is not kept: `metaphased case` will not find it");
         }
         let names = page.as_ref().map(Bound::names);
+        let queues = contexts.iter().filter_map(|context| Some((context.name.clone(), context.push.clone()?)));
+        let inlet = PushInlet { store: store.clone(), queues: queues.collect(), most: config.memory.picture_bytes() };
         let page = page.map(|bound| {
             let (health, store, commands) = (health.clone(), store.reader(), outbox.clone());
-            let parts = WebParts { health, hub, store, commands };
+            let parts = WebParts { health, hub, store, commands, inlet: Some(inlet) };
             serve(runtime, bound, parts, &pipeline.shutdown())
         });
         notify(&[NotifyState::Ready]);
@@ -269,6 +273,9 @@ impl Daemon {
     }
 
     fn enforce_quota(&self) {
+        if let Err(error) = self.store.forget_old_triggers() {
+            tracing::warn!(%error, "old triggers could not be forgotten");
+        }
         match self.store.enforce_quota() {
             Ok(done) => {
                 if done.images + done.crops > 0 {

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::job::{FrameRequest, SampleContext, SourceContext};
+use super::job::{FrameRequest, SourceContext};
+use domain::frame::SampleContext;
+
 use crate::station::{Answer, CommandError, Health, SourceCommand};
 
 /// Carries out commands to the sources.
@@ -22,7 +24,10 @@ impl SourceControl {
 
     /// Whether new cells of a source are added to this case.
     pub fn adds_to(&self, case: &str) -> bool {
-        self.sources.iter().any(|source| source.sample().case.as_deref() == Some(case))
+        self.sources.iter().any(|source| {
+            source.sample().case.as_deref() == Some(case)
+                || source.push.as_ref().is_some_and(|queue| queue.holds_case(case))
+        })
     }
 
     /// Carries out a command.

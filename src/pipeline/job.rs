@@ -8,14 +8,18 @@ use std::{
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::{
-    config::{Mode, SourceConfig},
+    camera::PushQueue,
+    config::{Mode, SourceConfig, SourceKind},
     station::{DropReason, Health, Ledger, RejectReason, SourceState, Ticket},
 };
 use domain::{
     Quality, StagePosition,
-    frame::{FileStamp, Frame, FrameId, FrameInfo},
+    frame::{FileStamp, Frame, FrameId, FrameInfo, SampleContext},
 };
 use recognition::{Recognised, Regions};
+
+/// Pushed frames that may wait or be on their way, unless configured.
+const DEFAULT_SPOOL: u32 = 64;
 
 /// A frame in the pipeline.
 #[derive(Debug)]
@@ -53,17 +57,6 @@ pub struct StageTimings {
     pub interpret: Duration,
 }
 
-/// Case, slide and colony.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct SampleContext {
-    /// Case.
-    pub case: Option<Arc<str>>,
-    /// Slide.
-    pub slide: Option<Arc<str>>,
-    /// Colony of an in-situ culture.
-    pub colony: Option<Arc<str>>,
-}
-
 /// A frame or file that gave no cell and is published as rejected because somebody waits for it.
 #[derive(Debug)]
 pub struct Rejection {
@@ -79,6 +72,8 @@ pub struct Rejection {
     pub stamp: Option<FileStamp>,
     /// The scanner's event id.
     pub trigger: Option<String>,
+    /// Scores of triage, where it saw the frame.
+    pub quality: Option<Quality>,
     /// Stable reason.
     pub reason: RejectReason,
     /// In words.
@@ -98,6 +93,8 @@ pub struct SourceContext {
     pub mode: Mode,
     /// Counts.
     pub ledger: Ledger,
+    /// Its frames that wait, where they are pushed.
+    pub push: Option<PushQueue>,
     control: Mutex<Control>,
     /// Wakes the capture stage when a pause ends.
     wake: Sender<()>,
@@ -138,7 +135,13 @@ impl SourceContext {
         let own = |text: &Option<String>| text.as_deref().map(Arc::from);
         let sample = SampleContext { case: own(&config.case), slide: own(&config.slide), colony: own(&config.colony) };
         let (wake, resumed) = bounded(1);
+        let push = (config.kind == SourceKind::Push).then(|| {
+            let queue = PushQueue::new(config.spool.unwrap_or(DEFAULT_SPOOL).into(), ledger.clone());
+            queue.set_sample(sample.clone());
+            queue
+        });
         Arc::new(Self {
+            push,
             name: name.into(),
             mode: config.mode(),
             config,
@@ -160,6 +163,9 @@ impl SourceContext {
 
     /// Sets the case and slide of the frames that follow.
     pub fn set_sample(&self, sample: SampleContext) {
+        if let Some(push) = &self.push {
+            push.set_sample(sample.clone());
+        }
         self.with(|c| c.sample = sample);
     }
 
@@ -208,9 +214,9 @@ impl Job {
     /// A frame that was just accepted.
     pub fn new(frame: Frame, ticket: Ticket, context: Arc<SourceContext>, requested: bool) -> Self {
         Self {
+            sample: frame.info.sample.clone().unwrap_or_else(|| context.sample()),
             frame,
             ticket,
-            sample: context.sample(),
             context,
             requested,
             quality: Quality::default(),
@@ -236,6 +242,7 @@ impl Job {
             file,
             stamp,
             trigger,
+            quality: Some(self.quality),
             reason,
             text: text.into(),
             ticket: self.ticket,

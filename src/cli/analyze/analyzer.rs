@@ -1,8 +1,6 @@
 //! The daemon's stages, one after the other, on one picture.
 
-use std::{path::Path, time::Instant};
-
-use jiff::Timestamp;
+use std::path::Path;
 
 use crate::{
     camera::{
@@ -21,7 +19,7 @@ use crate::{
 };
 use domain::{
     Assay, Cell, Stain,
-    frame::{Bayer, Frame, FrameFlags, FrameId, FrameInfo, PixelBuffer},
+    frame::{Bayer, Frame, FrameId, FrameInfo, PixelBuffer},
 };
 use imaging::{Demosaic, FlatField};
 use recognition::{
@@ -146,18 +144,10 @@ impl FrameAnalyzer {
         }
         self.frames += 1;
         let info = FrameInfo {
-            id: FrameId(self.frames),
-            source: "analyze".into(),
-            device_sequence: None,
-            arrived: Instant::now(),
-            time: Timestamp::now(),
-            trigger: None,
             stage_um: page.facts.stage_um,
             um_per_px: page.facts.um_per_px.or(self.options.um_per_px),
             file: Some(name.into()),
-            stamp: None,
-            truth: None,
-            flags: FrameFlags::default(),
+            ..FrameInfo::new("analyze".into(), FrameId(self.frames))
         };
         Ok(Frame { info, pixels: page.pixels })
     }

@@ -149,7 +149,8 @@ impl CaptureStage {
         let rejection = Rejection {
             frame: bad.id,
             context: self.source.clone(),
-            sample: self.source.sample(),
+            sample: bad.sample.unwrap_or_else(|| self.source.sample()),
+            quality: None,
             file: bad.file,
             stamp: bad.stamp,
             trigger: bad.trigger,
