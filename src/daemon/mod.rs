@@ -45,7 +45,7 @@ use crate::{
     pipeline::{
         Parts, Pipeline, Thresholds,
         control::SourceControl,
-        sources::restore_pushed,
+        sources::restore_triggers,
         supervisor::{self, Finding},
     },
     records::RecordService,
@@ -147,7 +147,7 @@ impl Daemon {
         let mut parts =
             Parts::new(&config, store.clone(), health.clone()).map_err(StartError::of(ErrorKind::Config))?;
         let thresholds = Thresholds::new(&config.triage);
-        restore_pushed(&contexts, &store)?;
+        restore_triggers(&contexts, &config.station, &store)?;
         parts.sources = sources::prepare(loaded, engine, &thresholds, &contexts, &store, &health)?;
         parts.hub = Some(hub.clone());
         let records = RecordService {
@@ -180,7 +180,7 @@ impl Daemon {
         });
         notify(&[NotifyState::Ready]);
         Ok(Self {
-            sources: SourceControl::new(contexts, health.clone()),
+            sources: SourceControl::new(contexts, health.clone(), store.clone()),
             config,
             health,
             store,
@@ -235,6 +235,7 @@ impl Daemon {
                 return false;
             }
         }
+        self.sources.answer_slow();
         if self.progress.bar.is_some() || number.is_multiple_of(LOG_PROGRESS_EVERY) {
             let stats = self.health.stats(Timestamp::now().to_string(), self.started.elapsed());
             self.progress.report(&stats, &self.health);
@@ -267,7 +268,10 @@ impl Daemon {
                     SourceCommand::Case { case: Some(case), .. } => self.records.check_open(case),
                     _ => Ok(()),
                 };
-                reply(open.and_then(|()| self.sources.execute(&command)));
+                match open {
+                    Ok(()) => self.sources.execute(&command, reply),
+                    Err(error) => reply(Err(error)),
+                }
             }
         }
     }

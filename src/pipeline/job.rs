@@ -1,8 +1,9 @@
 //! What travels: a frame with all that is known about it so far.
 
 use std::{
+    fmt,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -10,7 +11,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use crate::{
     camera::PushQueue,
     config::{Mode, SourceConfig, SourceKind},
-    station::{DropReason, Health, Ledger, RejectReason, SourceState, Ticket},
+    station::{Answer, CommandError, DropReason, Health, Ledger, RejectReason, SourceState, Ticket},
 };
 use domain::{
     Quality, StagePosition,
@@ -42,6 +43,8 @@ pub struct Job {
     pub scene: Option<u64>,
     /// What was recognised, one entry for each cell.
     pub recognised: Vec<Recognised>,
+    /// Whoever waits for what triage sees.
+    pub reply: Option<TriggerReply>,
     /// Processing time by stage.
     pub timings: StageTimings,
 }
@@ -109,12 +112,52 @@ struct Control {
 }
 
 /// A frame that was asked for.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Default)]
 pub struct FrameRequest {
     /// The scanner's event id.
     pub trigger: Option<String>,
     /// Where the stage stands.
     pub stage_um: Option<StagePosition>,
+    /// Frames that pass first: one that arrives just now may have been exposed before it was asked for.
+    pub skip: u32,
+    /// Whoever waits for what triage sees.
+    pub reply: Option<TriggerReply>,
+    /// When it was asked for.
+    pub asked: Option<Instant>,
+}
+
+/// Answers a command.
+pub type Reply = Box<dyn FnOnce(Answer) + Send>;
+
+/// The way back to whoever waits for what triage sees. Called exactly once: when it is dropped, too.
+pub struct TriggerReply(Option<Reply>);
+
+impl TriggerReply {
+    /// Answers with `reply`.
+    pub fn new(reply: Reply) -> Self {
+        Self(Some(reply))
+    }
+
+    /// Answers.
+    pub fn answer(mut self, answer: Answer) {
+        if let Some(reply) = self.0.take() {
+            reply(answer);
+        }
+    }
+}
+
+impl Drop for TriggerReply {
+    fn drop(&mut self) {
+        if let Some(reply) = self.0.take() {
+            reply(Err(CommandError::Unavailable("the frame was given up before triage saw it".into())));
+        }
+    }
+}
+
+impl fmt::Debug for TriggerReply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TriggerReply")
+    }
 }
 
 impl SourceContext {
@@ -180,9 +223,32 @@ impl SourceContext {
         })
     }
 
-    /// Takes the request for a frame, when there is one.
+    /// Whether a frame is requested and has not come yet.
+    pub fn has_request(&self) -> bool {
+        self.with(|c| c.requested.is_some())
+    }
+
+    /// Takes the request that the frame which has just come is for, when there is one.
     pub fn take_request(&self) -> Option<FrameRequest> {
-        self.with(|c| c.requested.take())
+        self.with(|c| {
+            let requested = c.requested.as_mut()?;
+            match requested.skip.checked_sub(1) {
+                None => c.requested.take(),
+                Some(left) => {
+                    requested.skip = left;
+                    None
+                }
+            }
+        })
+    }
+
+    /// Whoever waits for the frame of a request that was made before `then`, with its trigger. The request stands.
+    pub fn take_slow_reply(&self, then: Instant) -> Option<(TriggerReply, Option<String>)> {
+        self.with(|c| {
+            let requested = c.requested.as_mut()?;
+            requested.asked.filter(|asked| *asked < then)?;
+            Some((requested.reply.take()?, requested.trigger.clone()))
+        })
     }
 
     /// Pauses the source, or lets it go on.
@@ -223,6 +289,7 @@ impl Job {
             regions: Regions::new(),
             scene: None,
             recognised: Vec::new(),
+            reply: None,
             timings: StageTimings::default(),
         }
     }

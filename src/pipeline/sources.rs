@@ -5,6 +5,8 @@ use std::{
     time::Duration,
 };
 
+use jiff::Timestamp;
+
 use super::{job::SourceContext, stages::capture::OpenSource};
 use crate::{
     camera::{
@@ -13,8 +15,9 @@ use crate::{
     },
     clock::SystemClock,
     config::{Mode, Repeat, SourceConfig, SourceKind},
-    station::TriggerFacts,
-    store::{Store, StoreError},
+    mqtt::Rejected,
+    station::{RejectReason, TriggerAnswer, TriggerFacts, TriggerState},
+    store::{Answered, FrameCommit, Message, Store, StoreError, TriggerRow},
 };
 use domain::{Assay, frame::FileStamp};
 use slide::{Exposure, SlideSettings};
@@ -121,14 +124,18 @@ fn pushed(context: &Arc<SourceContext>, store: Store, picture_bytes: u64) -> Ope
     })
 }
 
-/// Puts the pushed frames that an earlier run has accepted and not answered into their queues again.
+/// Takes up what an earlier run has accepted and not answered: pushed frames go into their queues again, triggers whose
+/// fields nobody can take any more are rejected.
 ///
 /// # Errors
 /// What the store said.
-pub fn restore_pushed(contexts: &[Arc<SourceContext>], store: &Store) -> Result<(), StoreError> {
+pub fn restore_triggers(contexts: &[Arc<SourceContext>], station: &str, store: &Store) -> Result<(), StoreError> {
     let spool = store.spool();
     for row in store.reader().waiting_triggers()? {
-        let Some(file) = &row.file else { continue };
+        let Some(file) = &row.file else {
+            store.commit(&[interrupted(station, row)])?;
+            continue;
+        };
         let queue = contexts.iter().filter(|context| *context.name == *row.source).find_map(|c| c.push.as_ref());
         let Some(queue) = queue else {
             tracing::warn!(
@@ -146,6 +153,29 @@ pub fn restore_pushed(contexts: &[Arc<SourceContext>], store: &Store) -> Result<
         queue.push(Pushed { trigger: row.id, path: spool.locate(file), bytes: row.bytes, facts });
     }
     Ok(())
+}
+
+/// What becomes of a trigger whose frame the last run did not finish.
+fn interrupted(station: &str, row: TriggerRow) -> FrameCommit {
+    let reason = RejectReason::Interrupted;
+    let text = "the daemon stopped before this field was finished: trigger it again under another id".to_owned();
+    let answer = TriggerAnswer {
+        state: TriggerState::Rejected,
+        reason: Some(reason.label().into()),
+        text: Some(text.clone()),
+        ..TriggerAnswer::default()
+    };
+    let message = Rejected {
+        trigger: Some(row.id.clone()),
+        case: row.case,
+        ..Rejected::new(station, &row.source, Timestamp::now().to_string(), reason, text)
+    };
+    FrameCommit {
+        // Words and names always become JSON. A full outbox must not hinder the start.
+        messages: Message::rejected(&message, true).into_iter().collect(),
+        answer: serde_json::to_string(&answer).ok().map(|answer| Answered { trigger: row.id, answer }),
+        ..FrameCommit::default()
+    }
 }
 
 /// How to open a source that needs no store: a camera or the simulator, as it is, without a flat field.

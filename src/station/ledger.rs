@@ -32,6 +32,8 @@ pub enum RejectReason {
     StageFailed,
     /// The device marked the frame as faulty.
     DeviceError,
+    /// The daemon stopped before the frame of a trigger was taken.
+    Interrupted,
 }
 
 impl RejectReason {
@@ -50,6 +52,7 @@ impl RejectReason {
             Self::EngineFailed => "engine_failed",
             Self::StageFailed => "stage_failed",
             Self::DeviceError => "device_error",
+            Self::Interrupted => "interrupted",
         }
     }
 }

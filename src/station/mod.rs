@@ -23,4 +23,4 @@ pub use messages::{
     StageStats, State, Stats, StoreState,
 };
 pub use rates::Rates;
-pub use triggers::{RawFormat, RawLayout, TriggerAnswer, TriggerFacts, TriggerState, TriggerView};
+pub use triggers::{FoundSpread, RawFormat, RawLayout, TriggerAnswer, TriggerFacts, TriggerState, TriggerView};

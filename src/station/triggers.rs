@@ -103,6 +103,8 @@ pub enum TriggerState {
     Waiting,
     /// It gave cells.
     Cell,
+    /// A search frame that shows metaphases.
+    Found,
     /// It gave none; `reason` and `text` say why.
     Rejected,
 }
@@ -121,12 +123,39 @@ pub struct TriggerAnswer {
     /// Its cells.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cells: Vec<Uuid>,
+    /// Where they lie on the slide, or what a search frame shows, the best first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub metaphases: Vec<FoundSpread>,
     /// Why it gave none: the `reason` of the `rejected` message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// The reason in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
+}
+
+/// A metaphase as one frame shows it, at its place on the slide.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct FoundSpread {
+    /// Its middle on the stage; the height is that of the frame.
+    pub stage_um: StagePosition,
+    /// Its width and height, along the axes of the stage.
+    pub size_um: [f64; 2],
+    /// How good it is to go to, 0 to 1: by its scores, less where the frame cuts it.
+    pub score: f32,
+    /// Scores of triage.
+    pub quality: Quality,
+    /// The edge of the frame cuts it.
+    pub cut: bool,
+    /// Source of the frame.
+    pub source: String,
+    /// Number of the frame within it.
+    pub frame: u64,
+    /// The scanner's event id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trigger: Option<String>,
+    /// When the frame was taken, RFC 3339 in UTC.
+    pub time: String,
 }
 
 /// A trigger and what became of it, as `triggers/{id}` gives it.

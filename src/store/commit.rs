@@ -6,7 +6,7 @@ use rusqlite::{Transaction, params};
 
 use super::{
     Durability, Store, StoreError, StoredImage,
-    triggers::{Answered, put_answer},
+    triggers::{Answered, SpreadRow, put_answer, put_spreads},
 };
 use domain::Cell;
 
@@ -30,6 +30,8 @@ pub struct FrameCommit {
     pub values: Vec<(String, String)>,
     /// The answer to its trigger, for a frame that somebody waits for.
     pub answer: Option<Answered>,
+    /// The metaphases that it shows, where slide and stage position are known.
+    pub spreads: Vec<SpreadRow>,
 }
 
 /// A cell with its pictures.
@@ -166,6 +168,7 @@ impl Store {
                     insert_cell(transaction, cell)?;
                     done.cells += 1;
                 }
+                put_spreads(transaction, &frame.spreads)?;
                 put_follow(transaction, frame)?;
             }
             let taken = batch.iter().enumerate().filter(|(number, _)| !done.read_before.contains(number));

@@ -27,7 +27,7 @@ pub use outbox::{LatestRow, OutboxRow, may_drop};
 pub use read::{CellQuery, CellRow, StoreReader, StoreStats};
 pub use retention::Retained;
 pub use schema::SCHEMA_VERSION;
-pub use triggers::{Answered, SpoolFolder, SpooledFile, TriggerRow};
+pub use triggers::{Answered, SpoolFolder, SpooledFile, SpreadRow, TriggerRow};
 
 use std::{
     fs::{self, File, TryLockError},

@@ -10,6 +10,8 @@ use std::{
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 use uuid::Uuid;
 
+use crate::station::{TriggerAnswer, TriggerFacts, TriggerView};
+
 use super::{Durability, Store, StoreError, StoreReader};
 
 /// Answered triggers are kept for so long.
@@ -38,6 +40,37 @@ pub struct TriggerRow {
     pub answered: Option<String>,
     /// With what (JSON).
     pub answer: Option<String>,
+}
+
+impl TriggerRow {
+    /// As it is shown.
+    pub fn view(self) -> TriggerView {
+        // Both were written by this program; what another version wrote is left out.
+        let facts: TriggerFacts = serde_json::from_str(&self.facts).unwrap_or_default();
+        let answer = self.answer.as_deref().and_then(|text| serde_json::from_str(text).ok());
+        TriggerView {
+            trigger: self.id,
+            source: self.source,
+            field: facts.field,
+            stage_um: facts.stage_um,
+            received: self.received,
+            answered: self.answered,
+            answer: answer.unwrap_or_else(TriggerAnswer::default),
+        }
+    }
+}
+
+/// A metaphase of a slide, stored with what its frame gave.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SpreadRow {
+    /// Slide.
+    pub slide: String,
+    /// Case.
+    pub case: Option<String>,
+    /// Source of its frame.
+    pub source: String,
+    /// Where it lies, how good it looks, its cells (JSON).
+    pub document: String,
 }
 
 /// The answer to a trigger, stored with what its frame gave.
@@ -266,7 +299,60 @@ pub(super) fn put_answer(
     Ok(true)
 }
 
+/// Keeps the metaphases that a frame shows.
+pub(super) fn put_spreads(transaction: &Transaction<'_>, spreads: &[SpreadRow]) -> Result<(), StoreError> {
+    for SpreadRow { slide, case, source, document } in spreads {
+        transaction
+            .prepare_cached("INSERT INTO spreads (slide, case_id, source, document) VALUES (?1, ?2, ?3, ?4)")
+            .and_then(|mut statement| statement.execute(params![slide, case, source, document]))
+            .map_err(StoreError::sql("keep a find"))?;
+    }
+    Ok(())
+}
+
+/// Begins the key of the value that says which find the document of a slide rests on last.
+const SLIDE_DOCUMENTS: &str = "slide-documents/";
+
+impl Store {
+    /// Key of the value that says which find the document of a slide rests on last.
+    pub fn slide_key(slide: &str) -> String {
+        format!("{SLIDE_DOCUMENTS}{slide}")
+    }
+}
+
 impl StoreReader {
+    /// Slides whose documents do not rest on all of their finds, each with a case of theirs.
+    ///
+    /// # Errors
+    /// What SQLite said.
+    pub fn slides_behind(&self) -> Result<Vec<(String, Option<String>)>, StoreError> {
+        self.rows(
+            "compare the slides with their finds",
+            "SELECT slide, max(case_id) FROM spreads GROUP BY slide
+             HAVING CAST(max(id) AS TEXT) IS NOT (SELECT value FROM meta WHERE key = ?1 || slide)",
+            [SLIDE_DOCUMENTS],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )
+    }
+
+    /// The latest value of a retained topic (below the station's root).
+    ///
+    /// # Errors
+    /// What SQLite said.
+    pub fn latest(&self, topic: &str) -> Result<Option<String>, StoreError> {
+        let statement = "SELECT payload FROM latest WHERE topic = ?1 AND payload IS NOT NULL";
+        self.one("read a document", statement, [topic], |row| row.get(0))
+    }
+
+    /// The finds on a slide behind the one numbered `after`, in the order of commits, each with its number.
+    ///
+    /// # Errors
+    /// What SQLite said.
+    pub fn spreads(&self, slide: &str, after: i64) -> Result<Vec<(i64, String)>, StoreError> {
+        let statement = "SELECT id, document FROM spreads WHERE slide = ?1 AND id > ?2 ORDER BY id";
+        self.rows("read the finds on a slide", statement, params![slide, after], |row| Ok((row.get(0)?, row.get(1)?)))
+    }
+
     /// One trigger.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value, json};
 
 use super::{App, CellPage, FrameNote, Problem, Status, cases, commands, sources};
-use crate::station::TriggerView;
+use crate::{case::SlideState, station::TriggerView};
 use domain::Cell;
 
 /// The route.
@@ -208,6 +208,10 @@ fn sources_operations(g: &mut SchemaGenerator) -> Vec<Operation> {
         .problem(415, "No picture that can be read")
         .problem(429, "The spool is full: again after the seconds of Retry-After")
         .problem(507, "The disk is full"),
+        get("/api/v1/slides/{id}", "slide", "The metaphases of a slide, ranked, with their places: the `slide` message.")
+            .path::<String>("id", "Name of the slide, percent-encoded")
+            .json::<SlideState>(g, "The slide")
+            .problem(404, "Nothing was found on it"),
         get("/api/v1/triggers/{id}", "trigger_answer", "What became of a trigger or a pushed frame.")
             .path::<String>("id", "The event id, percent-encoded")
             .query::<f64>("wait", "Seconds to wait for its answer, at most 60; 0 without")

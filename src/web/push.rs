@@ -14,13 +14,13 @@ use sha2::{Digest, Sha256};
 use tokio_stream::StreamExt;
 use uuid::Uuid;
 
-use super::{App, blocking, problem::Problem, sources::no_such_source, triggers::view};
+use super::{App, blocking, problem::Problem, sources::no_such_source};
 use crate::{
     camera::{
         PushQueue, Pushed, Reservation,
         files::{FileError, ImageFile},
     },
-    config::{MAX_NAME, check_name},
+    config::{MAX_NAME, check_name, encode_level},
     station::{RawFormat, RawLayout, TriggerFacts, TriggerView},
     store::{SpooledFile, Store, StoreError, TriggerRow},
 };
@@ -84,8 +84,7 @@ pub async fn push(
     let mut body = body;
     match accept(&app, &source, query, &headers, &mut body).await {
         Ok((is_new, view)) => {
-            let id: String =
-                percent_encoding::utf8_percent_encode(&view.trigger, percent_encoding::NON_ALPHANUMERIC).to_string();
+            let id = encode_level(&view.trigger);
             let is_waiting = view.answered.is_none();
             let status = if is_new || is_waiting { StatusCode::ACCEPTED } else { StatusCode::OK };
             (status, [(header::LOCATION, format!("/api/v1/triggers/{id}"))], Json(view)).into_response()
@@ -335,7 +334,7 @@ fn keep(
         ));
     }
     drop(place);
-    Ok((is_new, view(row)))
+    Ok((is_new, row.view()))
 }
 
 async fn read_out(body: Body) {

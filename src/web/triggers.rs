@@ -5,38 +5,21 @@ use std::time::Duration;
 use axum::{
     Json, Router,
     extract::{Path, Query, State},
+    http::header,
+    response::IntoResponse,
     routing::get,
 };
 use serde::Deserialize;
 
 use super::{App, problem::Problem};
-use crate::{
-    station::{TriggerAnswer, TriggerFacts, TriggerView},
-    store::TriggerRow,
-};
+use crate::{config::slide_topic, station::TriggerView};
 
 /// Longest time that a request may wait, in seconds.
 const LONGEST_WAIT_S: f64 = 60.0;
 
 /// The routes.
 pub fn routes() -> Router<App> {
-    Router::new().route("/triggers/{id}", get(trigger))
-}
-
-/// A trigger as it stands in the store.
-pub(super) fn view(row: TriggerRow) -> TriggerView {
-    // Both were written by this program; what another version wrote is left out.
-    let facts: TriggerFacts = serde_json::from_str(&row.facts).unwrap_or_default();
-    let answer = row.answer.as_deref().and_then(|text| serde_json::from_str(text).ok());
-    TriggerView {
-        trigger: row.id,
-        source: row.source,
-        field: facts.field,
-        stage_um: facts.stage_um,
-        received: row.received,
-        answered: row.answered,
-        answer: answer.unwrap_or_else(TriggerAnswer::default),
-    }
+    Router::new().route("/triggers/{id}", get(trigger)).route("/slides/{id}", get(slide))
 }
 
 /// Query of `triggers/{id}`.
@@ -66,7 +49,7 @@ pub async fn trigger(
         let row = row.ok_or_else(|| Problem::not_found(format!("There is no trigger '{id}'.")))?;
         let is_over = tokio::time::Instant::now() >= until || *stopping.borrow();
         if row.answered.is_some() || is_over {
-            return Ok(Json(view(row)));
+            return Ok(Json(row.view()));
         }
         tokio::select! {
             _ = answers.changed() => {}
@@ -74,4 +57,14 @@ pub async fn trigger(
             () = tokio::time::sleep_until(until) => {}
         }
     }
+}
+
+/// The metaphases of a slide, ranked: the document that MQTT's `slide/<slide>` has.
+pub async fn slide(State(app): State<App>, Path(id): Path<String>) -> Result<impl IntoResponse, Problem> {
+    let topic = slide_topic(&id);
+    let document = app.read(move |store| store.latest(&topic)).await?;
+    let document = document.ok_or_else(|| {
+        Problem::not_found(format!("Nothing has been found on slide '{id}', or its document is not a second old yet."))
+    })?;
+    Ok(([(header::CONTENT_TYPE, "application/json")], document))
 }

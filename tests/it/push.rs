@@ -7,9 +7,13 @@ use std::{
     time::Duration,
 };
 
-use serde_json::Value;
+use serde_json::{Value, json};
+use slide::{Objective, Samples, SlideSettings, View, VirtualSlide};
 
-use crate::daemon::{Daemon, adds_up, free_port};
+use crate::{
+    broker::{Subscriber, mosquitto_is_missing, publish},
+    daemon::{Daemon, adds_up, free_port},
+};
 
 /// An answer: status, `Retry-After`, document.
 struct Answer(u16, Option<String>, Value);
@@ -183,4 +187,98 @@ fn what_was_accepted_survives_a_kill_and_is_answered_once() {
     assert_eq!((found, triggers.len()), (accepted, accepted), "each once");
     daemon.signal("-TERM");
     assert_eq!(daemon.ends_within(Duration::from_secs(6)).code(), Some(0));
+}
+
+#[test]
+fn a_trigger_is_answered_with_what_triage_saw_and_later_with_what_came_of_it() {
+    if mosquitto_is_missing("a trigger over MQTT") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let port = free_port();
+    let config = format!(
+        "station = \"lab\"\n[source.scope]\nkind = \"simulator\"\nsize = [680, 512]\num_per_px = 0.13\nrate_hz = 4\n\
+         [mqtt]\nembedded_port = {port}\n"
+    );
+    let daemon = Daemon::start(folder.path(), &config);
+    let post = |body: Value| read(agent().post(format!("{}/api/v1/trigger", daemon.page)).send_json(body).unwrap());
+    let Answer(status, _, seen) = post(json!({"trigger": "t1", "field": "A1", "stage_um": {"x": 7.0, "y": 8.0}}));
+    assert_eq!((status, &seen["trigger"], &seen["source"]), (202, &"t1".into(), &"scope".into()), "{seen:#}");
+    assert!(seen["frame"].as_u64() > Some(0) && seen["quality"]["focus"].is_number(), "{seen:#}");
+    assert!(seen["verdict"].is_string(), "{seen:#}");
+    let came = answer(&daemon, "t1");
+    assert_eq!((&came["frame"], &came["field"]), (&seen["frame"], &"A1".into()), "{came:#}");
+    assert_eq!(came["stage_um"], json!({"x": 7.0, "y": 8.0}));
+    match came["state"].as_str() {
+        Some("cell") => {
+            let cell = daemon.get(&format!("/api/v1/cells/{}", came["cells"][0].as_str().unwrap()));
+            assert_eq!(cell["captured"]["stage_um"], json!({"x": 7.0, "y": 8.0}));
+        }
+        state => assert_eq!((state, &came["reason"]), (Some("rejected"), &"no_chromosomes".into()), "{came:#}"),
+    }
+    let Answer(_, _, again) = post(json!({"trigger": "t1", "field": "A1", "stage_um": {"x": 7.0, "y": 8.0}}));
+    assert_eq!(again, came, "it is not taken again");
+    assert_eq!(post(json!({"trigger": "t1", "field": "A2"})).0, 409);
+
+    let heard = Subscriber::on(port, &[]);
+    let trigger = json!({"id": 5, "trigger": "t2", "stage_um": {"x": 1.0, "y": 2.0, "z": 3.0}});
+    publish(port, "metaphased/lab/command/trigger", &trigger.to_string(), &[]);
+    let result = heard.next_on("metaphased/lab/result/trigger").json();
+    assert_eq!((&result["ok"], &result["id"]), (&true.into(), &"5".into()), "{result:#}");
+    assert_eq!(result["data"]["trigger"], "t2");
+    assert!(result["data"]["frame"].as_u64() > seen["frame"].as_u64(), "{result:#}");
+    assert_ne!(answer(&daemon, "t2")["state"], "waiting");
+}
+
+#[test]
+fn search_frames_give_the_places_of_metaphases_on_their_slide() {
+    let folder = tempfile::tempdir().unwrap();
+    let port = free_port();
+    let config = format!(
+        "station = \"lab\"\n[source.stage]\nkind = \"push\"\nsearch = true\nslide = \"S 1\"\n\
+         [mqtt]\nembedded_port = {port}\n"
+    );
+    let daemon = Daemon::start(folder.path(), &config);
+    let (width, height) = (680, 512);
+    let settings =
+        SlideSettings { seed: 4, cells: Some(20), width, height, um_per_px: 0.0645, ..SlideSettings::default() };
+    let mut slide = VirtualSlide::new(settings).unwrap();
+    let mut found = 0;
+    let mut pixels = vec![0; (width * height) as usize];
+    for cell in 0..8 {
+        let mut stop = slide.at_cell(cell);
+        let truth = stop.stage;
+        // The cell lies off the middle of its search field.
+        (stop.stage.x, stop.stage.y) = (truth.x + 60.0, truth.y - 40.0);
+        let view = View { stop, objective: Objective::Search };
+        slide.render_view(&view, Samples::Mono8(&mut pixels)).unwrap();
+        let (x, y) = (stop.stage.x, stop.stage.y);
+        let query =
+            format!("trigger=f{cell}&x_um={x}&y_um={y}&um_per_px=0.645&format=mono8&width={width}&height={height}");
+        assert_eq!(push(&daemon, &query, &pixels).0, 202);
+        let came = answer(&daemon, &format!("f{cell}"));
+        let near = |place: &Value| {
+            let at = |axis: &str| place["stage_um"][axis].as_f64().unwrap();
+            (at("x") - truth.x).hypot(at("y") - truth.y) < 15.0
+        };
+        eprintln!("{cell}: {}", came);
+        found += u32::from(came["metaphases"].as_array().is_some_and(|list| list.iter().any(near)));
+    }
+    assert!(found >= 6, "{found} of 8");
+    let Answer(_, _, grey) = push(&daemon, "trigger=place&format=mono8&width=680&height=512", &pixels);
+    let grey = answer(&daemon, grey["trigger"].as_str().unwrap());
+    assert_eq!((&grey["state"], &grey["reason"]), (&"rejected".into(), &"unsupported".into()), "{grey:#}");
+    let place = agent().get(format!("{}/api/v1/slides/none", daemon.page)).call().unwrap();
+    assert_eq!(read(place).0, 404);
+    let store = metaphased::store::StoreReader::open(&folder.path().join("state/metaphased")).unwrap();
+    crate::broker::wait_until("the slide's document", Duration::from_secs(10), || {
+        let latest = store.latest_after(0, 100).unwrap();
+        let Some(row) = latest.iter().find(|row| row.topic == "slide/S%201") else { return false };
+        let slide: Value = serde_json::from_str(row.payload.as_deref().unwrap()).unwrap();
+        let ranks: Vec<u64> =
+            slide["metaphases"].as_array().unwrap().iter().map(|m| m["rank"].as_u64().unwrap()).collect();
+        slide["schema"] == "slide/1"
+            && ranks.iter().copied().eq(1..=ranks.len() as u64)
+            && ranks.len() >= found as usize
+    });
 }

@@ -167,7 +167,8 @@ impl CommitStage {
                     self.write(frames, pending);
                     self.revise(&mut frame);
                 }
-                frame.answer = answer_of_cells(&frame.cells.iter().map(|cell| &cell.cell).collect::<Vec<_>>());
+                let answer = answer_of_cells(&frame.cells.iter().map(|cell| &cell.cell).collect::<Vec<_>>());
+                frame.answer = frame.answer.take().or(answer);
                 frames.push(*frame);
                 pending.push(Pending { ticket, end: End::Stored { arrived }, context });
             }
@@ -363,6 +364,7 @@ impl CommitStage {
                 pending.ticket.dropped(DropReason::ReadBefore);
                 continue;
             }
+            self.cases.slides().put(&frame.spreads);
             for cell in &frame.cells {
                 self.cases.put(&cell.cell);
                 if let Some(hub) = hub {
