@@ -9,6 +9,7 @@ pub mod files;
 mod flat;
 mod folder;
 mod mosaic;
+mod push;
 mod simulator;
 #[cfg(feature = "webcam")]
 mod webcam;
@@ -18,18 +19,19 @@ pub use file_name::file_name;
 pub use flat::{FlatFielded, differs as flat_field_differs, load_flat_field};
 pub use folder::{Attempts, FolderMemory, FolderSettings, FolderSource, Marked, list as list_files};
 pub use mosaic::Demosaiced;
+pub use push::{PushQueue, PushSettings, PushSource, Pushed, Reservation};
 pub use simulator::{SimulatorSettings, SimulatorSource};
 #[cfg(feature = "webcam")]
 pub use webcam::{WebcamSettings, WebcamSource, list as list_webcams};
 
 use std::{sync::Arc, time::Duration};
 
-use crossbeam_channel::RecvTimeoutError;
+use crossbeam_channel::{Receiver, RecvTimeoutError, select};
 
-use crate::shutdown::ShutdownReceiver;
+use crate::{shutdown::ShutdownReceiver, station::RejectReason};
 use domain::{
     ErrorKind, HasKind,
-    frame::{FileStamp, Frame, FrameId, FramePool, PixelBuffer},
+    frame::{FileStamp, Frame, FrameId, FrameInfo, FramePool, PixelBuffer, SampleContext},
 };
 
 /// Gives buffers to a source, as its mode asks, and lets it wait.
@@ -67,6 +69,15 @@ impl Buffers {
         self.shutdown.draining().recv_timeout(time) == Err(RecvTimeoutError::Timeout)
     }
 
+    /// Waits up to `time` for something from `inbox`; none as well when the source should end.
+    pub fn receive<T>(&self, inbox: &Receiver<T>, time: Duration) -> Option<T> {
+        select! {
+            recv(inbox) -> received => received.ok(),
+            recv(self.shutdown.draining()) -> _ => None,
+            default(time) => None,
+        }
+    }
+
     /// True once the source should end.
     pub fn is_draining(&self) -> bool {
         self.shutdown.is_draining()
@@ -99,17 +110,24 @@ pub struct BadFrame {
     pub stamp: Option<FileStamp>,
     /// The scanner's event id.
     pub trigger: Option<String>,
+    /// Case, slide and colony that it was handed over with; none: those in force for its source.
+    pub sample: Option<SampleContext>,
     /// Stable reason.
-    pub reason: crate::station::RejectReason,
+    pub reason: RejectReason,
     /// What was found and what would be right.
     pub text: String,
 }
 
 impl BadFrame {
+    /// A buffer of a camera that is of no use.
+    pub fn new(id: FrameId, reason: RejectReason, text: String) -> Self {
+        Self { id, file: None, stamp: None, trigger: None, sample: None, reason, text }
+    }
+
     /// A frame that was read but is of no use.
-    fn of(frame: Frame, reason: crate::station::RejectReason, text: String) -> Self {
-        let info = frame.info;
-        Self { id: info.id, file: info.file, stamp: info.stamp, trigger: info.trigger, reason, text }
+    fn of(frame: Frame, reason: RejectReason, text: String) -> Self {
+        let FrameInfo { id, file, stamp, trigger, sample, .. } = frame.info;
+        Self { file, stamp, trigger, sample, ..Self::new(id, reason, text) }
     }
 }
 

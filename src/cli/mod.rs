@@ -25,6 +25,7 @@ mod run;
 mod schema;
 mod simulate;
 mod status;
+mod views;
 mod words;
 
 pub use exit::{Exit, Failure};

@@ -11,6 +11,7 @@ mod assembly;
 mod assess;
 pub mod control;
 pub mod edges;
+mod finds;
 pub mod job;
 pub mod monitor;
 pub mod order;

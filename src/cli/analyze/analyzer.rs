@@ -1,8 +1,7 @@
 //! The daemon's stages, one after the other, on one picture.
 
-use std::{sync::Arc, time::Instant};
+use std::{path::Path, sync::Arc};
 
-use jiff::Timestamp;
 
 use crate::{
     camera::{
@@ -21,7 +20,7 @@ use crate::{
 };
 use domain::{
     Assay, Cell, Stain,
-    frame::{Bayer, Frame, FrameFlags, FrameId, FrameInfo, PixelBuffer},
+    frame::{Bayer, Frame, FrameId, FrameInfo, PixelBuffer},
 };
 use imaging::{Demosaic, FlatField};
 use recognition::{
@@ -142,18 +141,10 @@ impl FrameAnalyzer {
                 .map_err(|error| NoCell::new(RejectReason::Unsupported, flat_field_differs(&error)))?;
         }
         let info = FrameInfo {
-            id: FrameId(0),
-            source: "analyze".into(),
-            device_sequence: None,
-            arrived: Instant::now(),
-            time: Timestamp::now(),
-            trigger: None,
             stage_um: page.facts.stage_um,
             um_per_px: page.facts.um_per_px.or(self.options.um_per_px),
             file: Some(name.into()),
-            stamp: None,
-            truth: None,
-            flags: FrameFlags::default(),
+            ..FrameInfo::new("analyze".into(), FrameId(0))
         };
         Ok(Frame { info, pixels: page.pixels })
     }

@@ -8,7 +8,7 @@ use super::StageContext;
 use crate::{
     camera::{BadFrame, Buffers, Capture, Source, SourceError},
     pipeline::{
-        edges::{EdgeSender, Sent},
+        edges::EdgeSender,
         job::{FrameRequest, Job, Rejection, SourceContext},
     },
     station::{DropReason, Level},
@@ -131,17 +131,16 @@ impl CaptureStage {
     fn accept(&self, mut frame: Frame) {
         let requested = self.source.take_request();
         let is_requested = requested.is_some();
-        if let Some(FrameRequest { trigger, stage_um }) = requested {
+        let mut reply = None;
+        if let Some(FrameRequest { trigger, stage_um, reply: waiting, .. }) = requested {
             frame.info.trigger = trigger.or(frame.info.trigger);
             frame.info.stage_um = stage_um.or(frame.info.stage_um);
+            reply = waiting;
         }
         tracing::trace!(source = %self.source.name, frame = frame.info.id.0, "accepted");
-        let job = Job::new(frame, self.source.ledger.accept(), self.source.clone(), is_requested);
-        match self.frames.send(job, self.source.mode) {
-            Sent::Done => {}
-            Sent::Displaced(older) => older.drop_for(DropReason::Superseded),
-            Sent::Abandoned(job) => job.drop_for(DropReason::Shutdown),
-        }
+        let mut job = Job::new(frame, self.source.ledger.accept(), self.source.clone(), is_requested);
+        job.reply = reply;
+        super::hand_on(&self.frames, job);
     }
 
     fn reject(&self, bad: BadFrame) {
@@ -149,7 +148,8 @@ impl CaptureStage {
         let rejection = Rejection {
             frame: bad.id,
             context: self.source.clone(),
-            sample: self.source.sample(),
+            sample: bad.sample.unwrap_or_else(|| self.source.sample()),
+            quality: None,
             file: bad.file,
             stamp: bad.stamp,
             trigger: bad.trigger,

@@ -21,11 +21,11 @@ use crate::{
         order::Place,
     },
     records::CaseBook,
-    station::{DropReason, Level, RejectReason, Ticket},
-    store::{FileMark, FileOutcome, FrameCommit, Message, Store, StoreError, may_drop},
+    station::{DropReason, Level, RejectReason, Ticket, TriggerAnswer, TriggerState},
+    store::{Answered, FileMark, FileOutcome, FrameCommit, Message, Store, StoreError, may_drop},
     web::{LiveBoxes, LiveFrame, LiveHub},
 };
-use domain::frame::FileStamp;
+use domain::{Cell, Quality, frame::FileStamp};
 
 /// Most frames of one transaction.
 const MAX_BATCH: usize = 100;
@@ -202,6 +202,8 @@ impl CommitStage {
                     self.write(frames, pending);
                     self.revise(&mut frame);
                 }
+                let answer = answer_of_cells(&frame.cells.iter().map(|cell| &cell.cell).collect::<Vec<_>>());
+                frame.answer = frame.answer.take().or(answer);
                 frames.push(*frame);
                 pending.push(Pending { ticket, end: End::Stored { arrived }, context });
             }
@@ -242,7 +244,11 @@ impl CommitStage {
             slide: own(&sample.slide),
             ..self.rejected(&context.name, *reason, text)
         };
-        self.rejected_frame(&message, context.mode, mark(&context.name, file, *stamp, Some((*reason, text))))
+        let mark = mark(&context.name, file, *stamp, Some((*reason, text)));
+        FrameCommit {
+            answer: answer_of_rejection(&message, rejection.quality),
+            ..self.rejected_frame(&message, context.mode, mark)
+        }
     }
 
     /// What takes the place of cells that can never be stored: a rejection where somebody waits for an answer.
@@ -265,7 +271,8 @@ impl CommitStage {
             reason: Some(format!("{}: {text}", RejectReason::StageFailed.label())),
             ..mark
         });
-        Some(self.rejected_frame(&message, context.mode, mark))
+        let answer = answer_of_rejection(&message, Some(cell.quality));
+        Some(FrameCommit { answer, ..self.rejected_frame(&message, context.mode, mark) })
     }
 
     fn rejected(&self, source: &str, reason: RejectReason, text: &str) -> Rejected {
@@ -387,10 +394,12 @@ impl CommitStage {
         for (number, (frame, pending)) in frames.iter().zip(pending).enumerate() {
             if read_before.contains(&number) {
                 let file = frame.mark.as_ref().map(|mark| mark.path.as_str());
-                tracing::warn!(source = %pending.context.name, file, "the file has a reading already: this one is dropped");
+                let trigger = frame.answer.as_ref().map(|answer| answer.trigger.as_str());
+                tracing::warn!(source = %pending.context.name, file, trigger, "it has a reading already: this one is dropped");
                 pending.ticket.dropped(DropReason::ReadBefore);
                 continue;
             }
+            self.cases.slides().put(&frame.spreads);
             for cell in &frame.cells {
                 self.cases.put(&cell.cell);
                 if let Some(hub) = hub {
@@ -399,7 +408,43 @@ impl CommitStage {
             }
             settle(pending);
         }
+        let answered = frames.iter().filter(|frame| frame.answer.is_some()).count();
+        if answered > 0 {
+            self.context.health.count_answered(answered as u64);
+        }
     }
+}
+
+/// The answer to the trigger of a frame that gave cells.
+fn answer_of_cells(cells: &[&Cell]) -> Option<Answered> {
+    let first = cells.first()?;
+    let answer = TriggerAnswer {
+        state: TriggerState::Cell,
+        frame: Some(first.captured.frame),
+        quality: Some(first.quality),
+        cells: cells.iter().map(|cell| cell.cell).collect(),
+        ..TriggerAnswer::default()
+    };
+    answered(first.captured.trigger.as_deref()?, &answer)
+}
+
+/// The answer to the trigger of a frame that gave none.
+fn answer_of_rejection(message: &Rejected, quality: Option<Quality>) -> Option<Answered> {
+    let answer = TriggerAnswer {
+        state: TriggerState::Rejected,
+        frame: message.frame,
+        quality,
+        reason: Some(message.reason.clone()),
+        text: Some(message.text.clone()),
+        ..TriggerAnswer::default()
+    };
+    answered(message.trigger.as_deref()?, &answer)
+}
+
+fn answered(trigger: &str, answer: &TriggerAnswer) -> Option<Answered> {
+    // Numbers, names and words always become JSON.
+    let answer = serde_json::to_string(answer).ok()?;
+    Some(Answered { trigger: trigger.to_owned(), answer })
 }
 
 /// How a transaction ended.

@@ -9,9 +9,10 @@ use super::{
     commit::{self, Outcome, Shown},
 };
 use crate::{
+    case::SeenSpread,
     config::{Config, KeepImages, OutboxFull, SourceKind},
     interpretation::{InterpretationSettings, Labels, interpret, new_id, pictures},
-    pipeline::{edges::EdgeSender, job::Job},
+    pipeline::{edges::EdgeSender, finds, job::Job},
     station::{DropReason, RejectReason},
     store::{CellCommit, Crop, FrameCommit, ImageFolder, Latest, Message, StoredImage, keeps_image, may_drop},
     web::{LiveBoxes, LiveFrame, LiveHub},
@@ -198,8 +199,10 @@ impl InterpretStage {
         let last = cells.last().filter(|_| self.settings.last_picture);
         let picture = last.and_then(|cell| Some(Latest::picture(&cell.cell, cell.thumbnail.as_deref()?)));
         let mark = commit::mark(&job.context.name, &job.frame.info.file, job.frame.info.stamp, None);
-        let frame =
-            FrameCommit { cells, messages, latest: picture.into_iter().collect(), mark, ..FrameCommit::default() };
+        let seen: Vec<_> = cells.iter().filter_map(|commit| seen(&job, &commit.cell)).collect();
+        let spreads = finds::rows(&job, &seen);
+        let latest = picture.into_iter().collect();
+        let frame = FrameCommit { cells, messages, latest, mark, spreads, ..FrameCommit::default() };
         let Job { ticket, frame: pixels, context, place, .. } = job;
         let reread = pixels.info.flags.reread;
         // The buffer goes back to the pool here: what waits for the disk holds no pixels.
@@ -214,4 +217,10 @@ impl InterpretStage {
             commit::reject(&self.output, rejection);
         }
     }
+}
+
+/// Where on the slide the cell lies.
+fn seen(job: &Job, cell: &Cell) -> Option<SeenSpread> {
+    let cut = cell.frame_edge.is_some_and(|edge| edge.is_cut());
+    finds::find(job, &cell.region, cell.quality, cut, vec![cell.cell])
 }

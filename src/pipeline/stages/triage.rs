@@ -11,11 +11,12 @@ use crossbeam_channel::{Receiver, never, select};
 use super::{StageContext, commit};
 use crate::{
     pipeline::{
-        edges::{EdgeSender, Sent},
+        edges::EdgeSender,
+        finds,
         job::Job,
         select::{Choice, SceneFeatures, Select, Signature},
     },
-    station::{DropReason, RejectReason},
+    station::{DropReason, RejectReason, TriggerState},
     web::{LiveFrame, LiveHub},
 };
 use domain::{Quality, frame::Frame};
@@ -112,7 +113,14 @@ impl TriageStage {
         };
         job.quality = assessment.quality;
         let now = job.counted;
+        if let Some(reply) = job.reply.take() {
+            reply.answer(Ok(seen(&job, &assessment)));
+        }
         let live = self.live(&job);
+        if job.context.config.search {
+            self.show(live, None);
+            return self.find(job, assessment);
+        }
         if job.requested {
             if job.regions.is_empty() {
                 job.regions.push(Region::whole(job.frame.pixels.width(), job.frame.pixels.height()));
@@ -151,6 +159,32 @@ impl TriageStage {
         }
     }
 
+    /// Ends a search frame: what triage has found is stored.
+    fn find(&self, job: Job, assessment: Assessment) {
+        if let Some((reason, text)) = assessment.refused {
+            return self.reject(job, reason, &text);
+        }
+        let regions = job.regions.iter();
+        let found: Option<Vec<_>> =
+            regions.map(|r| finds::find(&job, &r.bounds, r.quality, r.edge.is_cut(), Vec::new())).collect();
+        match found {
+            Some(found) => {
+                let frame = finds::commit(&job, found);
+                let Job { ticket, context, frame: Frame { info, .. }, .. } = job;
+                let (arrived, reread) = (info.arrived, false);
+                commit::send(
+                    &self.rejections,
+                    commit::Outcome::Cells { frame: Box::new(frame), ticket, context, arrived, reread },
+                );
+            }
+            None => self.reject(
+                job,
+                RejectReason::Unsupported,
+                "a search frame without its place: expected a stage position and a pixel size",
+            ),
+        }
+    }
+
     /// The frame for the page, where someone watches and a new picture is due.
     fn live(&self, job: &Job) -> Option<LiveFrame> {
         self.hub.as_ref().filter(|hub| hub.picture_due(&job.context.name))?;
@@ -172,18 +206,31 @@ impl TriageStage {
     }
 }
 
+/// What triage has seen, for whoever waits for it.
+fn seen(job: &Job, assessment: &Assessment) -> serde_json::Value {
+    let (verdict, text) = match &assessment.refused {
+        None => ("metaphase", "a metaphase"),
+        Some((reason, text)) => (reason.label(), &**text),
+    };
+    let info = &job.frame.info;
+    serde_json::json!({
+        "source": &*job.context.name,
+        "trigger": info.trigger,
+        "state": TriggerState::Waiting,
+        "frame": info.id.0,
+        "quality": job.quality,
+        "verdict": verdict,
+        "text": text,
+    })
+}
+
 fn pass(output: &EdgeSender<Job>, choice: Choice<Job>, now: Instant) {
     match choice {
         Choice::Merged(job) => job.ticket.merged(),
         Choice::Go(mut job, scene) => {
             job.scene = (scene > 0).then_some(scene);
             job.spend(now, |timings| &mut timings.select);
-            let mode = job.context.mode;
-            match output.send(job, mode) {
-                Sent::Done => {}
-                Sent::Displaced(older) => older.drop_for(DropReason::Superseded),
-                Sent::Abandoned(job) => job.drop_for(DropReason::Shutdown),
-            }
+            super::hand_on(output, job);
         }
     }
 }
