@@ -1,0 +1,366 @@
+//! Frames as drivers of cameras lay them out in memory: into dense pixels of 8 or 16 bits.
+//!
+//! One conversion for every live source. Each layout is exact: a sample comes out as the number that the camera gave, and
+//! of formats with luma and chroma the luma as it is, neither stretched nor clipped. Samples behind a Bayer filter are grey
+//! here; [`Demosaic`](super::Demosaic) follows.
+
+use super::simd::vectorised;
+use domain::frame::{PixelBuffer, PixelFormat, Pixels, SizeError};
+
+/// How the samples of a frame lie in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RawLayout {
+    /// A byte a pixel. Of formats with planes (NV12, YUV420) the first one.
+    Grey8,
+    /// Two bytes a pixel, the value in the lower `bits` (9 to 16).
+    Grey16 {
+        /// Bits of a sample; those above must be 0.
+        bits: u8,
+        /// Most significant byte first.
+        big_endian: bool,
+    },
+    /// Five bytes for four pixels of 10 bits: the upper eight bits of each, then the lower two of all, the first pixel's
+    /// lowest (MIPI).
+    Packed10,
+    /// Three bytes for two pixels of 12 bits: the upper eight bits of each, then the lower four of both (MIPI).
+    Packed12,
+    /// Seven bytes for four pixels of 14 bits: the upper eight bits of each, then the lower six of all (MIPI).
+    Packed14,
+    /// Pixels of 10 bits one after the other, most significant bit first.
+    Stream10,
+    /// Four bytes for two pixels, luma in the first and third (YUYV, YVYU).
+    LumaFirst,
+    /// Four bytes for two pixels, luma in the second and fourth (UYVY, VYUY).
+    LumaSecond,
+    /// Three bytes a pixel, red first.
+    Rgb8,
+    /// Three bytes a pixel, blue first.
+    Bgr8,
+}
+
+impl RawLayout {
+    /// How its pixels are kept.
+    pub fn format(self) -> PixelFormat {
+        match self {
+            Self::Grey8 | Self::LumaFirst | Self::LumaSecond => PixelFormat::Mono8,
+            Self::Rgb8 | Self::Bgr8 => PixelFormat::Rgb8,
+            _ => PixelFormat::Mono16,
+        }
+    }
+
+    /// Bits of a sample that carry signal.
+    pub fn valid_bits(self) -> u8 {
+        match self {
+            Self::Grey16 { bits, .. } => bits,
+            Self::Packed10 | Self::Stream10 => 10,
+            Self::Packed12 => 12,
+            Self::Packed14 => 14,
+            _ => 8,
+        }
+    }
+
+    /// Bytes of a row of `width` pixels, without what follows it up to the next row.
+    pub fn row_bytes(self, width: usize) -> usize {
+        match self {
+            Self::Grey8 => width,
+            Self::Grey16 { .. } => width * 2,
+            Self::Packed10 => width.div_ceil(4) * 5,
+            Self::Packed12 => width.div_ceil(2) * 3,
+            Self::Packed14 => width.div_ceil(4) * 7,
+            Self::Stream10 => (width * 10).div_ceil(8),
+            Self::LumaFirst | Self::LumaSecond => width.div_ceil(2) * 4,
+            Self::Rgb8 | Self::Bgr8 => width * 3,
+        }
+    }
+}
+
+/// A frame in the memory of its driver.
+#[derive(Debug, Clone, Copy)]
+pub struct RawFrame<'a> {
+    /// How its samples lie.
+    pub layout: RawLayout,
+    /// Pixels a row.
+    pub width: usize,
+    /// Rows.
+    pub height: usize,
+    /// Bytes from the start of a row to that of the next; 0: rows follow each other without a gap.
+    pub stride: usize,
+    /// The memory; what follows the last row is not looked at.
+    pub bytes: &'a [u8],
+}
+
+/// Why a frame cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum RawError {
+    /// Rows are missing.
+    #[error("the frame is cut off: {width} x {height} pixels need {needed} bytes, {found} came")]
+    Short {
+        /// Pixels a row.
+        width: usize,
+        /// Rows.
+        height: usize,
+        /// Bytes needed.
+        needed: usize,
+        /// Bytes there.
+        found: usize,
+    },
+    /// Rows overlap.
+    #[error("invalid distance of rows '{stride}': expected at least the {row} bytes of a row")]
+    Stride {
+        /// Bytes from row to row.
+        stride: usize,
+        /// Bytes of a row.
+        row: usize,
+    },
+    /// Bits are set that the format has not: the samples lie otherwise than it says.
+    #[error("samples are beyond the {bits} bits of the format: the camera fills its 16 bits otherwise than it says")]
+    Beyond {
+        /// Bits of the format.
+        bits: u8,
+    },
+    /// The buffer does not fit.
+    #[error(transparent)]
+    Size(#[from] SizeError),
+}
+
+impl RawFrame<'_> {
+    /// Bytes of the buffer that [`Self::read`] needs.
+    pub fn buffer_bytes(&self) -> usize {
+        self.width * self.height * self.layout.format().bytes_per_pixel()
+    }
+
+    /// Fills a buffer of [`Self::buffer_bytes`] bytes with the frame's pixels.
+    ///
+    /// # Errors
+    /// When rows are missing, samples are beyond the format's bits, or the buffer has another size.
+    pub fn read(&self, buffer: PixelBuffer) -> Result<Pixels, RawError> {
+        let (layout, width, height) = (self.layout, self.width, self.height);
+        let row = layout.row_bytes(width);
+        let stride = if self.stride == 0 { row } else { self.stride };
+        if stride < row {
+            return Err(RawError::Stride { stride, row });
+        }
+        let needed = if height == 0 { 0 } else { stride * (height - 1) + row };
+        if self.bytes.len() < needed {
+            return Err(RawError::Short { width, height, needed, found: self.bytes.len() });
+        }
+        let bits = layout.valid_bits();
+        let mut pixels = Pixels::new(buffer, layout.format(), width, height, bits)?;
+        // Rows without a gap are one long row, where its end falls on a whole group of samples.
+        let whole = stride == row && row * 8 == bits_of(layout) * width;
+        let (width, stride) = if whole { (width * height, needed) } else { (width, stride) };
+        let rows = self.bytes.chunks(stride).map(|chunk| &chunk[..layout.row_bytes(width)]);
+        let mut above = 0;
+        match pixels.view_mut() {
+            domain::frame::PixelViewMut::Mono8(out) | domain::frame::PixelViewMut::Rgb8(out) => {
+                let wide = width * layout.format().bytes_per_pixel();
+                rows.zip(out.chunks_exact_mut(wide)).for_each(|(row, out)| bytes(layout, row, out));
+            }
+            domain::frame::PixelViewMut::Mono16(out) => {
+                rows.zip(out.chunks_exact_mut(width)).for_each(|(row, out)| above |= words(layout, row, out));
+            }
+        }
+        if bits < 16 && above >> bits != 0 {
+            return Err(RawError::Beyond { bits });
+        }
+        Ok(pixels)
+    }
+}
+
+/// Bits of a pixel in memory.
+fn bits_of(layout: RawLayout) -> usize {
+    match layout {
+        RawLayout::Grey8 => 8,
+        RawLayout::Packed10 | RawLayout::Stream10 => 10,
+        RawLayout::Packed12 => 12,
+        RawLayout::Packed14 => 14,
+        RawLayout::Grey16 { .. } | RawLayout::LumaFirst | RawLayout::LumaSecond => 16,
+        RawLayout::Rgb8 | RawLayout::Bgr8 => 24,
+    }
+}
+
+/// A row of bytes.
+fn bytes(layout: RawLayout, row: &[u8], out: &mut [u8]) {
+    match layout {
+        RawLayout::LumaFirst => vectorised(
+            #[inline(always)]
+            || pairs(row, out, 0),
+        ),
+        RawLayout::LumaSecond => vectorised(
+            #[inline(always)]
+            || pairs(row, out, 1),
+        ),
+        RawLayout::Bgr8 => vectorised(
+            #[inline(always)]
+            || {
+                for (from, to) in row.chunks_exact(3).zip(out.chunks_exact_mut(3)) {
+                    (to[0], to[1], to[2]) = (from[2], from[1], from[0]);
+                }
+            },
+        ),
+        _ => out.copy_from_slice(row),
+    }
+}
+
+/// One byte of every two.
+#[inline(always)]
+fn pairs(row: &[u8], out: &mut [u8], which: usize) {
+    for (from, to) in row.chunks_exact(2).zip(out.iter_mut()) {
+        *to = from[which];
+    }
+}
+
+/// A row of 16-bit samples; returns all bits that are set in any of them.
+fn words(layout: RawLayout, row: &[u8], out: &mut [u16]) -> u16 {
+    vectorised(
+        #[inline(always)]
+        || match layout {
+            RawLayout::Grey16 { big_endian: true, .. } => pairwise(row, out, u16::from_be_bytes),
+            RawLayout::Packed10 => groups(row, out, |from: &[u8; 5]| {
+                std::array::from_fn::<_, 4, _>(|i| u16::from(from[i]) << 2 | u16::from(from[4] >> (2 * i)) & 3)
+            }),
+            RawLayout::Packed12 => groups(row, out, |from: &[u8; 3]| {
+                [u16::from(from[0]) << 4 | u16::from(from[2] & 15), u16::from(from[1]) << 4 | u16::from(from[2] >> 4)]
+            }),
+            RawLayout::Packed14 => groups(row, out, |from: &[u8; 7]| {
+                let low = u32::from(from[4]) | u32::from(from[5]) << 8 | u32::from(from[6]) << 16;
+                std::array::from_fn::<_, 4, _>(|i| u16::from(from[i]) << 6 | (low >> (6 * i)) as u16 & 63)
+            }),
+            RawLayout::Stream10 => groups(row, out, |from: &[u8; 5]| {
+                std::array::from_fn::<_, 4, _>(|i| {
+                    let pair = u16::from(from[i]) << 8 | u16::from(from[i + 1]);
+                    pair >> (6 - 2 * i) & 0x3ff
+                })
+            }),
+            _ => pairwise(row, out, u16::from_le_bytes),
+        },
+    )
+}
+
+#[inline(always)]
+fn pairwise(row: &[u8], out: &mut [u16], read: impl Fn([u8; 2]) -> u16) -> u16 {
+    let mut above = 0;
+    for (from, to) in row.chunks_exact(2).zip(out.iter_mut()) {
+        *to = read([from[0], from[1]]);
+        above |= *to;
+    }
+    above
+}
+
+/// Groups of `B` bytes become `N` samples; the last group may be used in part. No bit above the format's can come out.
+#[inline(always)]
+fn groups<const B: usize, const N: usize>(row: &[u8], out: &mut [u16], read: impl Fn(&[u8; B]) -> [u16; N]) -> u16 {
+    let (whole, rest) = out.as_chunks_mut::<N>();
+    for (from, to) in row.as_chunks::<B>().0.iter().zip(whole.iter_mut()) {
+        *to = read(from);
+    }
+    if !rest.is_empty() {
+        // A row may end with the last bytes that hold a sample.
+        let mut last = [0; B];
+        let tail = &row[whole.len() * B..];
+        let there = tail.len().min(B);
+        last[..there].copy_from_slice(&tail[..there]);
+        rest.copy_from_slice(&read(&last)[..rest.len()]);
+    }
+    0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::frame::PixelView;
+
+    /// Two rows of the layout with `gap` bytes of 0xAA after each.
+    fn read(layout: RawLayout, width: usize, rows: [&[u8]; 2], gap: usize) -> Result<Vec<u16>, RawError> {
+        let mut bytes = Vec::new();
+        for row in rows {
+            bytes.extend_from_slice(row);
+            bytes.extend(std::iter::repeat_n(0xAA, gap));
+        }
+        let stride = layout.row_bytes(width) + gap;
+        let frame = RawFrame { layout, width, height: 2, stride, bytes: &bytes };
+        let pixels = frame.read(PixelBuffer::unpooled(frame.buffer_bytes()))?;
+        Ok(match pixels.view() {
+            PixelView::Mono8(samples) | PixelView::Rgb8(samples) => samples.iter().map(|s| u16::from(*s)).collect(),
+            PixelView::Mono16(samples) => samples.to_vec(),
+        })
+    }
+
+    /// What layout, width, bytes of one row and its samples are, by hand from the kernel's documentation.
+    fn by_hand() -> Vec<(RawLayout, usize, Vec<u8>, Vec<u16>)> {
+        let grey = |bits, big_endian| RawLayout::Grey16 { bits, big_endian };
+        vec![
+            (RawLayout::Grey8, 3, vec![0, 128, 255], vec![0, 128, 255]),
+            (grey(10, false), 2, vec![0xff, 0x03, 0x01, 0x02], vec![1023, 513]),
+            (grey(12, false), 2, vec![0xff, 0x0f, 0x01, 0x08], vec![4095, 2049]),
+            (grey(16, false), 2, vec![0xff, 0xff, 0x34, 0x12], vec![65535, 0x1234]),
+            (grey(16, true), 2, vec![0x12, 0x34, 0x00, 0x01], vec![0x1234, 1]),
+            // Upper bits 1, 2, 3, 4; lower bits 0, 1, 2, 3, the first pixel's lowest.
+            (RawLayout::Packed10, 4, vec![1, 2, 3, 4, 0b11_10_01_00], vec![4, 9, 14, 19]),
+            (RawLayout::Packed10, 5, vec![1, 2, 3, 4, 0xe4, 255, 0, 0, 0, 3], vec![4, 9, 14, 19, 1023]),
+            (RawLayout::Packed12, 2, vec![0x12, 0xff, 0x5a], vec![0x12a, 0xff5]),
+            (RawLayout::Packed12, 3, vec![0x12, 0xff, 0x5a, 0xff, 0, 0x0f], vec![0x12a, 0xff5, 0xfff]),
+            // Lower bits 0x21, 0x02, 0x3f, 0x15: 24 bits 010101 111111 000010 100001 from the highest.
+            (
+                RawLayout::Packed14,
+                4,
+                vec![1, 2, 3, 0xff, 0b1010_0001, 0b1111_0000, 0b0101_0111],
+                vec![0x40 | 0x21, 0x80 | 0x02, 0xc0 | 0x3f, 0x3fc0 | 0x15],
+            ),
+            // 10 bits each, the highest first: 1023, 1, 512, 341.
+            (
+                RawLayout::Stream10,
+                4,
+                vec![0b1111_1111, 0b1100_0000, 0b0001_1000, 0b0000_0001, 0b0101_0101],
+                vec![1023, 1, 512, 341],
+            ),
+            (RawLayout::Stream10, 1, vec![0b1000_0000, 0b0100_0000], vec![513]),
+            (RawLayout::LumaFirst, 4, vec![10, 1, 20, 2, 30, 3, 40, 4], vec![10, 20, 30, 40]),
+            (RawLayout::LumaFirst, 3, vec![10, 1, 20, 2, 30, 3, 40, 4], vec![10, 20, 30]),
+            (RawLayout::LumaSecond, 2, vec![1, 16, 2, 235], vec![16, 235]),
+            (RawLayout::Rgb8, 2, vec![1, 2, 3, 4, 5, 6], vec![1, 2, 3, 4, 5, 6]),
+            (RawLayout::Bgr8, 2, vec![1, 2, 3, 4, 5, 6], vec![3, 2, 1, 6, 5, 4]),
+        ]
+    }
+
+    #[test]
+    fn samples_come_out_as_the_camera_gave_them_with_and_without_a_gap_after_rows() {
+        for (layout, width, row, samples) in by_hand() {
+            let twice = [samples.clone(), samples].concat();
+            for gap in [0, 1, 7] {
+                let found = read(layout, width, [&row, &row], gap).unwrap();
+                assert_eq!(found, twice, "{layout:?}, {width} pixels, gap {gap}");
+            }
+        }
+    }
+
+    #[test]
+    fn long_rows_are_read_like_short_ones() {
+        for (layout, width, row, samples) in by_hand() {
+            // Only rows that end with a whole group can be put behind each other.
+            if row.len() * 8 != bits_of(layout) * width {
+                continue;
+            }
+            let (long, expected) = (row.repeat(75), samples.repeat(150));
+            for gap in [0, 3] {
+                assert_eq!(read(layout, width * 75, [&long, &long], gap).unwrap(), expected, "{layout:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_cut_off_or_lies_otherwise_is_refused() {
+        let layout = RawLayout::Grey16 { bits: 10, big_endian: false };
+        let frame = |bytes, stride| RawFrame { layout, width: 2, height: 2, stride, bytes };
+        let buffer = || PixelBuffer::unpooled(8);
+        let short = frame(&[0; 7], 0).read(buffer()).unwrap_err();
+        assert!(short.to_string().contains("2 x 2 pixels need 8 bytes, 7 came"), "{short}");
+        let narrow = frame(&[0; 8], 3).read(buffer()).unwrap_err();
+        assert!(narrow.to_string().contains("invalid distance of rows '3': expected at least the 4"), "{narrow}");
+        let aligned_left = frame(&[0, 0, 0, 0, 0, 0, 0, 0x40], 0).read(buffer()).unwrap_err();
+        assert!(aligned_left.to_string().contains("beyond the 10 bits"), "{aligned_left}");
+        assert!(frame(&[0; 8], 0).read(PixelBuffer::unpooled(6)).is_err());
+        // The last row needs no gap behind it.
+        assert!(frame(&[0; 14], 10).read(buffer()).is_ok());
+    }
+}
