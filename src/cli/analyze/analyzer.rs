@@ -1,7 +1,6 @@
 //! The daemon's stages, one after the other, on one picture.
 
-use std::{path::Path, sync::Arc};
-
+use std::sync::Arc;
 
 use crate::{
     camera::{

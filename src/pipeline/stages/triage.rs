@@ -170,12 +170,11 @@ impl TriageStage {
         match found {
             Some(found) => {
                 let frame = finds::commit(&job, found);
-                let Job { ticket, context, frame: Frame { info, .. }, .. } = job;
+                let Job { ticket, context, place, frame: Frame { info, .. }, .. } = job;
                 let (arrived, reread) = (info.arrived, false);
-                commit::send(
-                    &self.rejections,
-                    commit::Outcome::Cells { frame: Box::new(frame), ticket, context, arrived, reread },
-                );
+                let frame = Box::new(frame);
+                let outcome = commit::Outcome::Cells { frame, ticket, context, arrived, reread, shown: Vec::new() };
+                commit::send(&self.rejections, place, outcome);
             }
             None => self.reject(
                 job,
