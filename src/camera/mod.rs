@@ -8,6 +8,7 @@ mod file_name;
 pub mod files;
 mod flat;
 mod folder;
+mod mjpeg;
 mod mosaic;
 mod push;
 mod simulator;
@@ -18,6 +19,7 @@ pub use depth::{MeasuredDepth, Raised};
 pub use file_name::file_name;
 pub use flat::{FlatFielded, differs as flat_field_differs, load_flat_field};
 pub use folder::{Attempts, FolderMemory, FolderSettings, FolderSource, Marked, list as list_files};
+pub use mjpeg::{Login, MjpegSettings, MjpegSource};
 pub use mosaic::Demosaiced;
 pub use push::{PushQueue, PushSettings, PushSource, Pushed, Reservation};
 pub use simulator::{SimulatorSettings, SimulatorSource};
@@ -91,6 +93,8 @@ pub enum Capture {
     Frame(Frame),
     /// A broken file or a faulty buffer.
     Bad(BadFrame),
+    /// A frame that was late: a newer one was ready already.
+    Superseded,
     /// A frame that found no buffer.
     NoBuffer,
     /// Nothing yet; ask again. The source has waited already.
@@ -125,7 +129,7 @@ impl BadFrame {
     }
 
     /// A frame that was read but is of no use.
-    fn of(frame: Frame, reason: RejectReason, text: String) -> Self {
+    pub fn of(frame: Frame, reason: RejectReason, text: String) -> Self {
         let FrameInfo { id, file, stamp, trigger, sample, .. } = frame.info;
         Self { file, stamp, trigger, sample, ..Self::new(id, reason, text) }
     }
@@ -154,6 +158,15 @@ impl HasKind for SourceError {
 /// Longest that one call of [`Source::next`] waits, so that a pause or a command is seen.
 const MAX_WAIT: Duration = Duration::from_millis(500);
 
+/// Frames that never came.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Missed {
+    /// Frames that the device numbered and its driver or the device itself dropped ([`domain::frame::SequenceGaps`]).
+    pub device_gaps: u64,
+    /// Frames that the transport lost or broke before they were whole.
+    pub transport_errors: u64,
+}
+
 /// A source of frames.
 pub trait Source: Send {
     /// The next frame. Returns within about half a second where it can; a device that may block for ever is driven from
@@ -166,6 +179,12 @@ pub trait Source: Send {
     /// Whether frames are replayed rather than live.
     fn replays(&self) -> bool {
         false
+    }
+
+    /// Frames that never came since this was asked last: gaps in the device's numbers, losses on the way from it. What the
+    /// daemon itself lets go is not among them.
+    fn missed(&mut self) -> Missed {
+        Missed::default()
     }
 
     /// What does not go well although the source goes on, in words for its state.

@@ -12,7 +12,7 @@ use std::{
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::{
-    Attempts, BadFrame, Buffers, Capture, MAX_WAIT, MeasuredDepth, Source, SourceError,
+    Attempts, BadFrame, Buffers, Capture, MAX_WAIT, MeasuredDepth, Missed, Source, SourceError,
     files::{FileError, ImageFile, Page, PageFacts},
     folder::FATAL_ATTEMPTS,
 };
@@ -154,13 +154,14 @@ pub struct PushSource {
     settings: PushSettings,
     depth: MeasuredDepth,
     gaps: SequenceGaps,
+    missing: u64,
     count: u64,
 }
 
 impl PushSource {
     /// Over its queue.
     pub fn new(settings: PushSettings) -> Self {
-        Self { settings, depth: MeasuredDepth::default(), gaps: SequenceGaps::default(), count: 0 }
+        Self { settings, depth: MeasuredDepth::default(), gaps: SequenceGaps::default(), missing: 0, count: 0 }
     }
 
     fn read(&mut self, pushed: &Pushed, buffers: &Buffers) -> Result<Page, FileError> {
@@ -192,7 +193,7 @@ impl PushSource {
     fn frame(&mut self, pushed: &Pushed, page: Page) -> Frame {
         let facts = &pushed.facts;
         if let Some(number) = facts.sequence {
-            self.settings.queue.0.ledger.add_device_gaps(self.gaps.missing_before(number));
+            self.missing += self.gaps.missing_before(number);
         }
         let info = FrameInfo::new(self.settings.name.clone(), FrameId(self.count));
         let info = FrameInfo {
@@ -240,6 +241,10 @@ impl Source for PushSource {
                 Ok(capture)
             }
         }
+    }
+
+    fn missed(&mut self) -> Missed {
+        Missed { device_gaps: std::mem::take(&mut self.missing), ..Missed::default() }
     }
 }
 

@@ -15,6 +15,7 @@ mod print;
 mod scoring;
 mod sense;
 mod source;
+mod stream;
 
 pub use check::{Mistake, in_order};
 pub use layers::{ENVIRONMENT_PREFIX, Layers, Origin};
@@ -25,6 +26,7 @@ pub use paths::credential;
 pub use print::print;
 pub use scoring::*;
 pub use source::*;
+pub use stream::StreamAddress;
 
 use std::{
     io,

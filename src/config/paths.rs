@@ -28,6 +28,12 @@ pub fn anchor(config: &mut Config, layers: &Layers, folder: &Path, credentials: 
     for (name, source) in &mut config.source {
         put(&format!("source.{name}.path"), &mut source.path);
         put(&format!("source.{name}.flat_field"), &mut source.flat_field);
+        let secrets = [("password_file", &mut source.password_file), ("ca_file", &mut source.ca_file)];
+        for (key, file) in secrets {
+            if !(credentials && file.as_deref().is_some_and(is_bare)) {
+                put(&format!("source.{name}.{key}"), file);
+            }
+        }
     }
     put("inference.models", &mut config.inference.models);
     put("inference.library", &mut config.inference.library);

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::{
-    Config, MemoryConfig, Mistake, Mode, Repeat, SourceConfig, SourceKind, StoreConfig,
+    Config, MemoryConfig, Mistake, Mode, Repeat, SourceConfig, SourceKind, StoreConfig, StreamAddress,
     layers::Layers,
     names::{MAX_NAME, check_name},
 };
@@ -58,7 +58,7 @@ impl<'a> Sense<'a> {
         use SourceKind::{Folder, Genicam, Mjpeg, Push, Simulator, V4l2, Webcam};
         let kind = source.kind;
         let at = |key: &str| format!("source.{name}.{key}");
-        let given: [(&str, bool, &[SourceKind]); 14] = [
+        let given: [(&str, bool, &[SourceKind]); 18] = [
             ("path", source.path.is_some(), &[Folder]),
             ("repeat", source.repeat.is_some(), &[Folder]),
             ("settle_ms", source.settle_ms.is_some(), &[Folder]),
@@ -67,6 +67,10 @@ impl<'a> Sense<'a> {
             ("size", source.size.is_some(), &[Simulator, V4l2, Webcam, Genicam]),
             ("url", source.url.is_some(), &[Mjpeg]),
             ("spool", source.spool.is_some(), &[Push]),
+            ("username", source.username.is_some(), &[Mjpeg]),
+            ("password_file", source.password_file.is_some(), &[Mjpeg]),
+            ("ca_file", source.ca_file.is_some(), &[Mjpeg]),
+            ("stall_ms", source.stall_ms.is_some(), &[Mjpeg]),
             ("seed", source.seed.is_some(), &[Simulator]),
             ("cells", source.cells.is_some(), &[Simulator]),
             ("karyotype", source.karyotype.is_some(), &[Simulator]),
@@ -89,6 +93,24 @@ impl<'a> Sense<'a> {
         }
         if kind == Mjpeg && source.url.is_none() {
             self.wrong(&[&at("kind"), &at("url")], "a stream source requires an address", "add 'url = \"http://...\"'");
+        }
+        let address = source.url.as_deref().filter(|_| kind == Mjpeg).map(str::parse::<StreamAddress>);
+        if let Some(Err(found)) = &address {
+            self.wrong(&[&at("url")], found.clone(), "expected an address such as \"http://10.0.0.7:8080/stream\"");
+        }
+        if source.ca_file.is_some() && address.is_some_and(|address| address.is_ok_and(|address| !address.secure)) {
+            self.wrong(
+                &[&at("ca_file"), &at("url")],
+                "an authority is given but the stream is not encrypted",
+                "use an https:// address",
+            );
+        }
+        if source.username.is_some() != source.password_file.is_some() {
+            self.wrong(
+                &[&at(if source.username.is_some() { "username" } else { "password_file" })],
+                "a login requires a name and a password",
+                "give both username and password_file",
+            );
         }
         if let Some([width, height]) = source.size
             && (!(64..=16384).contains(&width) || !(64..=16384).contains(&height))

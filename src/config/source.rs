@@ -190,6 +190,19 @@ pub struct SourceConfig {
     /// Stream: its address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
+    /// Stream: name of a basic login.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub username: Option<String>,
+    /// Stream: file that holds its password; a name without a slash is looked up among systemd's credentials first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password_file: Option<PathBuf>,
+    /// Stream: certificate authority for `https://` (PEM); unset: the system's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<PathBuf>,
+    /// Stream: milliseconds without a byte after which it is asked for again; unset: 2000. A stream with fewer pictures requires more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 100, max = 600_000))]
+    pub stall_ms: Option<u64>,
     /// The frames are of a search objective (about 10x): metaphases are found, placed on the stage and listed on
     /// `slide/<slide>`; nothing is recognised. Each frame requires a stage position and a pixel size.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]

@@ -1,6 +1,7 @@
 //! From a source's configuration to something that opens it.
 
 use std::{
+    path::PathBuf,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -10,11 +11,12 @@ use jiff::Timestamp;
 use super::{job::SourceContext, stages::capture::OpenSource};
 use crate::{
     camera::{
-        Attempts, Demosaiced, FlatFielded, FolderMemory, FolderSettings, FolderSource, PushSettings, PushSource,
-        Pushed, SimulatorSettings, SimulatorSource, SourceError, load_flat_field,
+        Attempts, Demosaiced, FlatFielded, FolderMemory, FolderSettings, FolderSource, Login, MjpegSettings,
+        MjpegSource, PushSettings, PushSource, Pushed, SimulatorSettings, SimulatorSource, SourceError,
+        load_flat_field,
     },
     clock::SystemClock,
-    config::{Mode, Repeat, SourceConfig, SourceKind},
+    config::{Mode, Repeat, SourceConfig, SourceKind, credential},
     mqtt::Rejected,
     station::{RejectReason, TriggerAnswer, TriggerFacts, TriggerState},
     store::{Answered, FrameCommit, Message, Store, StoreError, TriggerRow},
@@ -219,12 +221,42 @@ fn device(name: &Arc<str>, config: &SourceConfig, assay: Assay) -> Result<OpenSo
                 Ok(Box::new(source) as _)
             }))
         }
+        SourceKind::Mjpeg => mjpeg(name, config),
         SourceKind::Webcam => webcam(name, config),
         kind => Err(SourceError::Unsupported(format!(
-            "source '{name}': kind \"{}\" is not built yet in this version; use simulator, folder or webcam",
+            "source '{name}': kind \"{}\" is not built yet in this version; use simulator, folder, mjpeg, push or webcam",
             kind.name()
         ))),
     }
+}
+
+/// Without a byte for so long a stream counts as stalled, unless configured.
+const STALLED_AFTER: Duration = Duration::from_secs(2);
+/// Most bytes of a picture of a stream.
+const STREAM_PICTURE: usize = 256 << 20;
+
+fn mjpeg(name: Arc<str>, config: SourceConfig) -> Result<OpenSource, SourceError> {
+    let wrong = |key: &str, why: String| SourceError::Unsupported(format!("source '{name}': {key}: {why}"));
+    let read = |key: &str, file: &Option<PathBuf>| match file {
+        None => Ok(None),
+        Some(file) => {
+            let path = credential(file);
+            let read = std::fs::read(&path);
+            read.map(Some).map_err(|error| wrong(key, format!("{} cannot be read: {error}", path.display())))
+        }
+    };
+    let password = read("password_file", &config.password_file)?;
+    let password = password.map(|bytes| String::from_utf8_lossy(&bytes).trim_end_matches(['\r', '\n']).to_owned());
+    let settings = MjpegSettings {
+        address: config.url.as_deref().unwrap_or_default().parse().map_err(|why| wrong("url", why))?,
+        login: config.username.clone().zip(password).map(|(name, password)| Login { name, password }),
+        authority: read("ca_file", &config.ca_file)?,
+        patience: config.stall_ms.map_or(STALLED_AFTER, Duration::from_millis),
+        most: STREAM_PICTURE,
+        um_per_px: config.um_per_px,
+        name: name.clone(),
+    };
+    Ok(Box::new(move || Ok(Box::new(MjpegSource::open(settings.clone())?) as _)))
 }
 
 #[cfg(feature = "webcam")]

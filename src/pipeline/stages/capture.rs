@@ -7,19 +7,22 @@ use crossbeam_channel::select;
 use super::StageContext;
 use crate::{
     camera::{BadFrame, Buffers, Capture, Source, SourceError},
+    config::SourceKind,
     pipeline::{
         edges::EdgeSender,
         job::{FrameRequest, Job, Rejection, SourceContext},
     },
-    station::{DropReason, Level},
+    station::{DropReason, Level, RejectReason},
 };
-use domain::frame::{Frame, FrameId};
+use domain::frame::{Frame, FrameFlags, FrameId};
 
 /// Opens a source; called again after each failure.
 pub type OpenSource = Box<dyn FnMut() -> Result<Box<dyn Source>, SourceError> + Send>;
 
 /// Seconds between attempts to open a failed source; the last one repeats.
-const REOPEN_AFTER_S: [u64; 5] = [1, 2, 5, 10, 30];
+const REOPEN_AFTER_S: &[u64] = &[1, 2, 5, 10, 30];
+/// Those of a camera: it is asked for at once when it is plugged in again, and asking costs nothing.
+const REOPEN_CAMERA_AFTER_S: &[u64] = &[1, 2];
 
 /// The capture stage of one source.
 pub struct CaptureStage {
@@ -40,15 +43,25 @@ pub struct CaptureStage {
 impl CaptureStage {
     /// Runs until the source is finished or the daemon stops.
     pub fn run(mut self) {
+        let waits = match self.source.config.kind {
+            SourceKind::V4l2 | SourceKind::Webcam | SourceKind::Genicam | SourceKind::Mjpeg => REOPEN_CAMERA_AFTER_S,
+            _ => REOPEN_AFTER_S,
+        };
         let mut failures = 0;
+        let mut said = String::new();
         let mut count = 0u64;
         while !self.context.shutdown.is_draining() {
             match self.session(&mut count, &mut failures) {
                 Ok(()) => break,
                 Err(error) => {
-                    let wait = REOPEN_AFTER_S[failures.min(REOPEN_AFTER_S.len() - 1)];
+                    let wait = waits[failures.min(waits.len() - 1)];
+                    // What goes on for hours is said once.
+                    let text = error.to_string();
+                    if failures == 0 || text != said {
+                        tracing::warn!(source = %self.source.name, %error, retry_s = wait, "source lost");
+                        said = text;
+                    }
                     failures += 1;
-                    tracing::warn!(source = %self.source.name, %error, retry_s = wait, "source lost");
                     self.context.health.source(&self.source.name, |s| {
                         s.level = Level::Failed;
                         s.activity = "lost".into();
@@ -81,7 +94,11 @@ impl CaptureStage {
                 continue;
             }
             let buffers = &self.buffers;
-            let capture = match self.context.monitor.run(0, || source.next(buffers)) {
+            let capture = self.context.monitor.run(0, || source.next(buffers));
+            let missed = source.missed();
+            self.source.ledger.add_device_gaps(missed.device_gaps);
+            self.source.ledger.add_transport_errors(missed.transport_errors);
+            let capture = match capture {
                 Ok(capture) => capture?,
                 Err(panicked) => {
                     self.context.record_panic(&panicked.0);
@@ -113,6 +130,7 @@ impl CaptureStage {
                     bad.id = FrameId(*count);
                     self.reject(bad);
                 }
+                Capture::Superseded => self.source.ledger.accept().dropped(DropReason::Superseded),
                 Capture::NoBuffer if self.source.is_live() => {
                     self.source.ledger.accept().dropped(DropReason::PoolEmpty);
                     // A source that gives frames at once must not spin while the pool is empty.
@@ -129,6 +147,11 @@ impl CaptureStage {
     }
 
     fn accept(&self, mut frame: Frame) {
+        let FrameFlags { error, partial, .. } = frame.info.flags;
+        if error || partial {
+            let text = if partial { "a part of the picture is missing" } else { "the device calls this frame faulty" };
+            return self.reject(BadFrame::of(frame, RejectReason::DeviceError, text.into()));
+        }
         let requested = self.source.take_request();
         let is_requested = requested.is_some();
         let mut reply = None;
