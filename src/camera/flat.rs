@@ -50,6 +50,10 @@ impl Source for FlatFielded {
         self.source.replays()
     }
 
+    fn device(&self) -> Option<String> {
+        self.source.device()
+    }
+
     fn trouble(&self) -> Option<String> {
         self.source.trouble()
     }

@@ -10,6 +10,8 @@ mod flat;
 mod folder;
 mod mosaic;
 mod simulator;
+#[cfg(target_os = "linux")]
+pub mod v4l2;
 #[cfg(feature = "webcam")]
 mod webcam;
 
@@ -80,6 +82,8 @@ pub enum Capture {
     Frame(Frame),
     /// A broken file or a faulty buffer.
     Bad(BadFrame),
+    /// A frame that was late: a newer one was ready already.
+    Superseded,
     /// A frame that found no buffer.
     NoBuffer,
     /// Nothing yet; ask again. The source has waited already.
@@ -148,6 +152,11 @@ pub trait Source: Send {
     /// Whether frames are replayed rather than live.
     fn replays(&self) -> bool {
         false
+    }
+
+    /// The device and what its driver took of the configuration, in words.
+    fn device(&self) -> Option<String> {
+        None
     }
 
     /// What does not go well although the source goes on, in words for its state.

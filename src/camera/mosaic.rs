@@ -35,6 +35,10 @@ impl Source for Demosaiced {
         self.source.replays()
     }
 
+    fn device(&self) -> Option<String> {
+        self.source.device()
+    }
+
     fn trouble(&self) -> Option<String> {
         self.source.trouble()
     }

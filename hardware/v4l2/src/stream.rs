@@ -134,8 +134,8 @@ impl Stream {
         self.run()
     }
 
-    /// Whether a frame is ready now.
-    pub fn is_ready(&self) -> bool {
+    /// Whether another frame is ready now.
+    fn is_ready(&self) -> bool {
         let mut watched = [PollFd::new(&self.device, PollFlags::IN)];
         poll(&mut watched, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok_and(|ready| ready > 0)
             && watched[0].revents().contains(PollFlags::IN)
@@ -203,6 +203,11 @@ impl Drop for Stream {
 }
 
 impl Filled<'_> {
+    /// Whether another frame is ready already, so that this one is late.
+    pub fn newer_is_ready(&self) -> bool {
+        self.stream.is_ready()
+    }
+
     /// What the driver wrote: as many bytes as it says it used.
     pub fn bytes(&self) -> &[u8] {
         let mapping = &self.stream.buffers[self.index as usize];

@@ -82,7 +82,7 @@ impl Bench {
                 }
                 Capture::Bad(bad) => given.push(format!("{} {}", bad.file.expect("a file"), bad.reason.label())),
                 Capture::Finished => return given,
-                Capture::Nothing | Capture::NoBuffer => quiet += 1,
+                Capture::Nothing | Capture::NoBuffer | Capture::Superseded => quiet += 1,
             }
         }
         given

@@ -7,6 +7,7 @@ use crossbeam_channel::select;
 use super::StageContext;
 use crate::{
     camera::{BadFrame, Buffers, Capture, Source, SourceError},
+    config::SourceKind,
     pipeline::{
         edges::{EdgeSender, Sent},
         job::{FrameRequest, Job, Rejection, SourceContext},
@@ -19,7 +20,9 @@ use domain::frame::{Frame, FrameId};
 pub type OpenSource = Box<dyn FnMut() -> Result<Box<dyn Source>, SourceError> + Send>;
 
 /// Seconds between attempts to open a failed source; the last one repeats.
-const REOPEN_AFTER_S: [u64; 5] = [1, 2, 5, 10, 30];
+const REOPEN_AFTER_S: &[u64] = &[1, 2, 5, 10, 30];
+/// Those of a camera: it is asked for at once when it is plugged in again, and asking costs nothing.
+const REOPEN_CAMERA_AFTER_S: &[u64] = &[1, 2];
 
 /// The capture stage of one source.
 pub struct CaptureStage {
@@ -40,15 +43,25 @@ pub struct CaptureStage {
 impl CaptureStage {
     /// Runs until the source is finished or the daemon stops.
     pub fn run(mut self) {
+        let waits = match self.source.config.kind {
+            SourceKind::V4l2 | SourceKind::Webcam | SourceKind::Genicam => REOPEN_CAMERA_AFTER_S,
+            _ => REOPEN_AFTER_S,
+        };
         let mut failures = 0;
+        let mut said = String::new();
         let mut count = 0u64;
         while !self.context.shutdown.is_draining() {
             match self.session(&mut count, &mut failures) {
                 Ok(()) => break,
                 Err(error) => {
-                    let wait = REOPEN_AFTER_S[failures.min(REOPEN_AFTER_S.len() - 1)];
+                    let wait = waits[failures.min(waits.len() - 1)];
+                    // What goes on for hours is said once.
+                    let text = error.to_string();
+                    if failures == 0 || text != said {
+                        tracing::warn!(source = %self.source.name, %error, retry_s = wait, "source lost");
+                        said = text;
+                    }
                     failures += 1;
-                    tracing::warn!(source = %self.source.name, %error, retry_s = wait, "source lost");
                     self.context.health.source(&self.source.name, |s| {
                         s.level = Level::Failed;
                         s.activity = "lost".into();
@@ -64,6 +77,8 @@ impl CaptureStage {
     fn session(&mut self, count: &mut u64, failures: &mut usize) -> Result<(), SourceError> {
         let mut source = (self.open)()?;
         self.report("running");
+        let device = source.device().unwrap_or_default();
+        self.context.health.source(&self.source.name, |s| s.device = device);
         let mut size = None;
         let mut was_paused = false;
         let mut trouble = None;
@@ -113,6 +128,7 @@ impl CaptureStage {
                     bad.id = FrameId(*count);
                     self.reject(bad);
                 }
+                Capture::Superseded => self.source.ledger.accept().dropped(DropReason::Superseded),
                 Capture::NoBuffer if self.source.is_live() => {
                     self.source.ledger.accept().dropped(DropReason::PoolEmpty);
                     // A source that gives frames at once must not spin while the pool is empty.
