@@ -1,12 +1,15 @@
 """The peer of scripts/bench-peer: a metaphase pipeline as one would write it in Python, and the bench that drives both.
 
-    bench_peer.py peer --frames FOLDER --count N --port P [--rate HZ]    reads, recognises, publishes
-    bench_peer.py bare --frames FOLDER --count N                         the networks alone, on prepared inputs
-    bench_peer.py drive ...                                              what scripts/bench-peer calls
+    bench_peer.py peer --frames FOLDER --count N --port P [--rate HZ] [--processes K]    reads, recognises, publishes
+    bench_peer.py bare --frames FOLDER --count N [--processes K]                         the networks alone, on prepared inputs
+    bench_peer.py drive ...                                                              what scripts/bench-peer calls
 
 The peer is written to be fast: frames are decoded and prepared on a thread of their own (OpenCV and ONNX Runtime let go of
-Python's lock), the crops of a cell go through the classifier in one batch, ONNX Runtime has both cores, paho-mqtt its
-network thread. It does less than the daemon: no triage, no joint selection, no karyotype, no store.
+Python's lock), the crops of a cell go through the networks in one batch, paho-mqtt has its network thread. Two forms of it: one
+process whose networks have all cores, and a process a core whose networks have one each, with the frames dealt out between them.
+It runs the same networks as the daemon: detector, classifier, and outlines of the boxes that it publishes (`--no-outlines` leaves
+those away). It does less than the daemon: no triage, no joint selection, no karyotype, no measures, no store, and the order of
+frames is not kept between processes.
 """
 
 import argparse
@@ -14,6 +17,7 @@ import json
 import os
 import pathlib
 import queue
+import shutil
 import signal
 import statistics
 import subprocess
@@ -34,15 +38,15 @@ def frames_of(folder, count):
 
 
 class Recogniser:
-    """Detector and classifier of the shipped models, after their model.toml."""
+    """The shipped networks, after their model.toml, on so many threads."""
 
-    def __init__(self):
+    def __init__(self, threads, outlines):
         import onnxruntime
 
         self.detector = tomllib.loads((MODELS / "detector-metaphase/model.toml").read_text())
         self.classifier = tomllib.loads((MODELS / "classifier-metaphase/model.toml").read_text())
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = os.cpu_count()
+        options.intra_op_num_threads = threads
         # As the daemon sets it: spinning threads would take the cores from decoding.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         # The file that the daemon takes with this library: int8 where there is one and the processor multiplies bytes.
@@ -55,6 +59,8 @@ class Recogniser:
             return onnxruntime.InferenceSession(MODELS / manifest["name"] / path, options, ["CPUExecutionProvider"])
 
         self.detect, self.classify = session(self.detector), session(self.classifier)
+        self.anatomy = tomllib.loads((MODELS / "anatomy/model.toml").read_text()) if outlines else None
+        self.draw = session(self.anatomy) if outlines else None
 
     def prepare(self, grey):
         """Ground to its level, resized and padded: the grey picture and the detector's input."""
@@ -127,9 +133,34 @@ class Recogniser:
             batch[i, 1] = np.outer(middle * square[i] <= height[i] / 2, middle * square[i] <= width[i] / 2)
         batch[:, 0] = (batch[:, 0] / 255 - spec["mean"]) / spec["std"]
         sizes = np.log(np.maximum(np.stack([diagonal, width, height], 1), 0.1) / median).astype(np.float32)
-        return batch, sizes
+        return batch, sizes, square
 
-    def message(self, corners, scores, detected, logits):
+    def chosen(self, scores):
+        """Which boxes are published, and drawn."""
+        import numpy as np
+
+        return np.flatnonzero(scores >= self.detector["thresholds"]["score"])
+
+    def outlines(self, corners, square, batch):
+        """The outline of each box, from the crops of the classifier: closed lines in pixels of the frame."""
+        import cv2
+        import numpy as np
+
+        maps = self.draw.run(None, {"chromosome": batch})[0]
+        n, side = len(batch), self.anatomy["input"]["size"]
+        masks = maps[:, :4].reshape(n, 2, 2, side // 2, side // 2).transpose(0, 3, 1, 4, 2).reshape(n, side, side) > 0
+        lines = []
+        for mask, box, whole in zip(masks.astype(np.uint8), corners, square):
+            found, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+            if not found:
+                lines.append([])
+                continue
+            line = max(found, key=cv2.contourArea)[:, 0].astype(np.float64) + 0.5
+            middle = np.array([box[0] + box[2], box[1] + box[3]]) / 2
+            lines.append(np.round(middle + (line / side - 0.5) * whole, 1).tolist())
+        return lines
+
+    def message(self, corners, scores, detected, logits, lines):
         """The fields of a cell message that a consumer reads."""
         import numpy as np
 
@@ -144,7 +175,7 @@ class Recogniser:
         p = np.exp(log_softmax(joint, self.detector["calibration"]["combined_temperature"]))
         names = self.detector["output"]["classes"]
         chromosomes = []
-        for i in np.flatnonzero(scores >= self.detector["thresholds"]["score"]):
+        for number, i in enumerate(self.chosen(scores)):
             order = np.argsort(-p[i])[:3]
             b = corners[i]
             chromosomes.append({
@@ -152,6 +183,8 @@ class Recogniser:
                 "class": names[order[0]], "score": round(float(p[i, order[0]]), 4),
                 "alternatives": [{"class": names[k], "score": round(float(p[i, k]), 4)} for k in order[1:]],
             })
+            if lines is not None:
+                chromosomes[-1]["outline"] = lines[number]
         return {"schema": "cell/1", "cell": str(uuid.uuid4()), "chromosomes": chromosomes}
 
 
@@ -159,11 +192,25 @@ def now():
     return datetime.now(timezone.utc).isoformat()
 
 
-def peer(arguments):
+def in_processes(work, arguments):
+    """One process with all cores, or several with one each; what each answers."""
+    if arguments.processes == 1:
+        return [work(arguments, 0, os.cpu_count())]
+    import concurrent.futures
+    import multiprocessing
+
+    # Fresh processes, as one starts several scripts; the pool ends them, so that their time counts.
+    with concurrent.futures.ProcessPoolExecutor(arguments.processes, multiprocessing.get_context("spawn")) as pool:
+        done = [pool.submit(work, arguments, number, 1) for number in range(arguments.processes)]
+        return [one.result() for one in done]
+
+
+def peer(arguments, number, threads):
     import cv2
     import paho.mqtt.client as mqtt
 
-    recogniser = Recogniser()
+    cv2.setNumThreads(threads)
+    recogniser = Recogniser(threads, arguments.outlines)
     ready, told = threading.Event(), threading.Semaphore(0)
     client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2)
     client.max_inflight_messages_set(256)
@@ -177,6 +224,8 @@ def peer(arguments):
     def read():
         begun = time.monotonic()
         for n, path in enumerate(frames_of(arguments.frames, arguments.count)):
+            if n % arguments.processes != number:
+                continue
             if arguments.rate:
                 time.sleep(max(begun + n / arguments.rate - time.monotonic(), 0))
             grey = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
@@ -191,9 +240,12 @@ def peer(arguments):
         corners, scores, detected = recogniser.boxes(output, back, grey.shape)
         if len(corners) == 0:
             continue
-        batch, sizes = recogniser.crops(grey, corners, scores)
+        batch, sizes, square = recogniser.crops(grey, corners, scores)
         logits = recogniser.classify.run(None, {"chromosome": batch, "size": sizes})[0]
-        message = recogniser.message(corners, scores, detected, logits)
+        lines, chosen = None, recogniser.chosen(scores)
+        if arguments.outlines and len(chosen):
+            lines = recogniser.outlines(corners[chosen], square[chosen], batch[chosen])
+        message = recogniser.message(corners, scores, detected, logits, lines)
         message["captured"] = {"time": captured, "file": name}
         client.publish("metaphased/peer/cell", json.dumps(message), qos=1)
         sent += 1
@@ -202,22 +254,32 @@ def peer(arguments):
     client.loop_stop()
 
 
-def bare(arguments):
+def bare(arguments, number, threads):
     import cv2
 
-    recogniser = Recogniser()
+    recogniser = Recogniser(threads, arguments.outlines)
     inputs = []
-    for path in frames_of(arguments.frames, arguments.count):
+    for n, path in enumerate(frames_of(arguments.frames, arguments.count)):
+        if n % arguments.processes != number:
+            continue
         grey, image, back = recogniser.prepare(cv2.imread(str(path), cv2.IMREAD_GRAYSCALE))
         corners, scores, _ = recogniser.boxes(recogniser.detect.run(None, {"image": image})[0], back, grey.shape)
         if len(corners):
-            inputs.append((image, *recogniser.crops(grey, corners, scores)))
+            batch, sizes, _ = recogniser.crops(grey, corners, scores)
+            inputs.append((image, batch, sizes, batch[recogniser.chosen(scores)]))
+    # All at the same time, once the slowest is ready.
+    begun = pathlib.Path(arguments.ready) / str(number)
+    begun.touch()
+    while len(list(begun.parent.iterdir())) < arguments.processes:
+        time.sleep(0.001)
     started, spent = time.monotonic(), time.process_time()
-    for image, batch, sizes in inputs:
+    for image, batch, sizes, drawn in inputs:
         recogniser.detect.run(None, {"image": image})
         recogniser.classify.run(None, {"chromosome": batch, "size": sizes})
-    print(json.dumps({"cells": len(inputs), "wall": time.monotonic() - started, "cpu": time.process_time() - spent,
-                      "crops": sum(len(batch) for _, batch, _ in inputs)}))
+        if recogniser.draw and len(drawn):
+            recogniser.draw.run(None, {"chromosome": drawn})
+    return {"cells": len(inputs), "wall": time.monotonic() - started, "cpu": time.process_time() - spent,
+            "crops": sum(len(batch) for _, batch, _, _ in inputs)}
 
 
 class Watch:
@@ -276,6 +338,10 @@ level = "error"
 """
 
 
+# The forms of the peer, and their processes.
+FORMS = {"Python": 1, "Python, a process a core": os.cpu_count()}
+
+
 def run_once(who, arguments, watch, count, rate, port):
     """One run of one of the two: arrivals and rusage."""
     watch.fresh()
@@ -283,8 +349,9 @@ def run_once(who, arguments, watch, count, rate, port):
         folder = pathlib.Path(work, "frames")
         folder.mkdir()
         for path in frames_of(arguments.frames, count):
-            os.symlink(path.resolve(), folder / path.name)
-        if who == "daemon":
+            # Links out of its folder are refused by the daemon.
+            shutil.copyfile(path, folder / path.name)
+        if who == "metaphased":
             config = pathlib.Path(work, "metaphased.toml")
             text = CONFIG.format(folder=folder, store=pathlib.Path(work, "store"), port=port,
                                  rate=f"rate_hz = {float(rate)}" if rate else "")
@@ -293,12 +360,13 @@ def run_once(who, arguments, watch, count, rate, port):
         else:
             command = [sys.executable, __file__, "peer", "--frames", folder, "--count", str(count), "--port", str(port)]
             command += ["--rate", str(rate)] if rate else []
+            command += ["--processes", str(FORMS[who])] + ([] if arguments.outlines else ["--no-outlines"])
         said = open(pathlib.Path(work, "said"), "w+")
         process = subprocess.Popen([str(part) for part in command], stdout=subprocess.DEVNULL, stderr=said)
         until = time.monotonic() + 60 + 2 * count
         while watch.frames() < count and time.monotonic() < until and process.poll() is None:
             time.sleep(0.02)
-        if who == "daemon":
+        if who == "metaphased":
             process.send_signal(signal.SIGTERM)
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
@@ -324,44 +392,65 @@ def drive(arguments):
             broker.wait()
 
 
+def networks_alone(arguments, processes):
+    """Cells a second and CPU seconds a cell of the networks on prepared inputs."""
+    with tempfile.TemporaryDirectory() as ready:
+        command = [sys.executable, __file__, "bare", "--frames", arguments.frames, "--count", str(arguments.count),
+                   "--processes", str(processes), "--ready", ready] + ([] if arguments.outlines else ["--no-outlines"])
+        done = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+    cells = sum(one["cells"] for one in done)
+    return {"rate": sum(one["cells"] / one["wall"] for one in done), "cpu": sum(one["cpu"] for one in done) / cells,
+            "crops": sum(one["crops"] for one in done) / cells}
+
+
 def table(arguments, watch, port):
-    both = ["daemon", "peer"]
+    all_of = ["metaphased", *FORMS]
     # What a start costs, to be taken off.
-    idle = {who: run_once(who, arguments, watch, 1, None, port)[2] for who in both}
-    networks = subprocess.run([sys.executable, __file__, "bare", "--frames", arguments.frames, "--count", str(arguments.count)],
-                              check=True, capture_output=True)
-    networks = json.loads(networks.stdout)
-    network_cpu = networks["cpu"] / networks["cells"]
-    figures = {who: {"rate": [], "cpu": [], "peak": [], "latency": [], "cells": 0, "rejected": 0} for who in both}
+    idle = {who: run_once(who, arguments, watch, max(FORMS.get(who, 1), 1), None, port)[2] for who in all_of}
+    figures = {who: {"rate": [], "cpu": [], "peak": [], "latency": [], "cells": 0, "rejected": 0} for who in all_of}
+    networks = {processes: [] for processes in sorted(set(FORMS.values()))}
     for _ in range(arguments.rounds):
-        for who in both:
+        for processes, runs in networks.items():
+            runs.append(networks_alone(arguments, processes))
+        for who in all_of:
             arrivals, rejected, usage = run_once(who, arguments, watch, arguments.count, None, port)
             at = sorted(time for time, _, _ in arrivals)
             mine = figures[who]
             mine["cells"], mine["rejected"] = len(at), rejected
-            mine["rate"].append((len(at) - 1) / (at[-1] - at[0]) if len(at) > 1 else float("nan"))
+            # The first of each process comes when its networks are loaded.
+            first = FORMS.get(who, 1) - 1
+            mine["rate"].append((len(at) - 1 - first) / (at[-1] - at[first]) if len(at) > 1 + first else float("nan"))
             spent = usage.ru_utime + usage.ru_stime - idle[who].ru_utime - idle[who].ru_stime
-            mine["cpu"].append(spent / max(len(at) - 1, 1))
+            mine["cpu"].append(spent / max(len(at) - 1 - first, 1))
             mine["peak"].append(usage.ru_maxrss / 1024)
-    for who in both:
+    for who in all_of:
         arrivals, _, _ = run_once(who, arguments, watch, min(arguments.count, 40), arguments.rate, port)
-        # The first frame pays for what is loaded late.
-        figures[who]["latency"] = sorted(latency for _, latency, _ in arrivals[1:])
-    print(f"{arguments.count} frames, {arguments.rounds} rounds in turn; the networks alone (ONNX Runtime, prepared inputs): "
-          f"{networks['cells'] / networks['wall']:.2f} cells/s, {network_cpu:.3f} CPU s a cell, {networks['crops'] / networks['cells']:.0f} crops a cell")
-    print(f"| | cells | rejected | cells/s | CPU s a cell | outside the networks | peak MB | latency median, p95 at {arguments.rate} Hz, ms |")
+        # The first frames pay for what is loaded late.
+        figures[who]["latency"] = sorted(latency for _, latency, _ in arrivals[FORMS.get(who, 1):])
+    middle = statistics.median
+    print(f"{arguments.count} frames, {arguments.rounds} rounds in turn; outlines: {'yes' if arguments.outlines else 'no'}")
+    for processes, runs in networks.items():
+        print(f"networks alone on prepared inputs, {processes} process(es) of {os.cpu_count() // processes} thread(s): "
+              f"{middle(r['rate'] for r in runs):.2f} cells/s, {middle(r['cpu'] for r in runs):.3f} CPU s a cell, "
+              f"{runs[0]['crops']:.0f} crops a cell")
+    best = max(middle(r["rate"] for r in runs) for runs in networks.values())
+    least = min(middle(r["cpu"] for r in runs) for runs in networks.values())
+    print(f"| | cells | rejected | cells/s | CPU s a cell | outside the networks | peak MB (a process) | latency median, p95 at {arguments.rate} Hz, ms |")
     print("|---|---|---|---|---|---|---|---|")
-    for who in both:
+    for who in all_of:
         mine = figures[who]
-        cpu, ms = statistics.median(mine["cpu"]), [1e3 * value for value in mine["latency"]]
-        late = f"{statistics.median(ms):.0f}, {ms[int(0.95 * (len(ms) - 1))]:.0f}" if ms else "-"
-        name = "metaphased" if who == "daemon" else "Python"
-        print(f"| {name} | {mine['cells']} | {mine['rejected']} | {statistics.median(mine['rate']):.2f} | {cpu:.3f} | "
-              f"{cpu - network_cpu:.3f} | {max(mine['peak']):.0f} | {late} |")
-    ours, theirs = (statistics.median(figures[who]["rate"]) for who in both)
-    outside = [statistics.median(figures[who]["cpu"]) - network_cpu for who in both]
-    print(f"cells/s {ours / theirs:.2f} x; CPU outside the networks {outside[0] / outside[1]:.2f} x; "
-          f"daemon over networks alone {ours / (networks['cells'] / networks['wall']):.2f}")
+        cpu, ms = middle(mine["cpu"]), [1e3 * value for value in mine["latency"]]
+        late = f"{middle(ms):.0f}, {ms[int(0.95 * (len(ms) - 1))]:.0f}" if ms else "-"
+        print(f"| {who} | {mine['cells']} | {mine['rejected']} | {middle(mine['rate']):.2f} | {cpu:.3f} | "
+              f"{cpu - least:.3f} | {max(mine['peak']):.0f} | {late} |")
+    ours = figures["metaphased"]
+    for who in FORMS:
+        theirs = figures[who]
+        print(f"against {who}: cells/s {middle(ours['rate']) / middle(theirs['rate']):.2f} x; CPU a cell "
+              f"{middle(ours['cpu']) / middle(theirs['cpu']):.2f} x, outside the networks "
+              f"{(middle(ours['cpu']) - least) / (middle(theirs['cpu']) - least):.2f} x; latency "
+              f"{middle(ours['latency']) / middle(theirs['latency']):.2f} x")
+    print(f"of the networks alone in their best arrangement: {middle(ours['rate']) / best:.2f}")
 
 
 def main():
@@ -371,13 +460,20 @@ def main():
     parser.add_argument("--count", type=int, default=100)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--rate", type=float, default=None)
+    parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--outlines", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--ready")
     parser.add_argument("--port", type=int)
     parser.add_argument("--metaphased")
     parser.add_argument("--broker")
     arguments = parser.parse_args()
-    if arguments.what == "drive" and arguments.rate is None:
-        arguments.rate = 4.0
-    {"peer": peer, "bare": bare, "drive": drive}[arguments.what](arguments)
+    if arguments.what == "drive":
+        arguments.rate = arguments.rate or 4.0
+        drive(arguments)
+    elif arguments.what == "peer":
+        in_processes(peer, arguments)
+    else:
+        print(json.dumps(in_processes(bare, arguments)))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ use metaphased::{
     config::{Mode, SourceConfig, TriageConfig},
     pipeline::{
         FrameTriage,
-        edges::{self, CAPTURE_TRIAGE, INTERPRET_COMMIT, TRIAGE_RECOGNISE},
+        edges::{self, CAPTURE_TRIAGE, INTERPRET_COMMIT, TRIAGE_RECOGNISE, Workers},
         job::SourceContext,
         monitor::StageMonitor,
         stages::{StageContext, capture::CaptureStage, spawn, triage::TriageStage},
@@ -102,7 +102,7 @@ fn a_frame_allocates_nothing_from_capture_to_triage() {
         open: Box::new(move || {
             Ok(Box::new(Camera { pictures: pictures.clone(), size, info: FrameInfo::of_tool("camera"), left: FRAMES }))
         }),
-        buffers: Buffers::new(FramePool::new(edges::pool_size()), true, shutdown.receiver()),
+        buffers: Buffers::new(FramePool::new(edges::pool_size(Workers::default())), true, shutdown.receiver()),
         frames,
         rejections,
     };

@@ -2,7 +2,7 @@
 
 use std::{path::Path, sync::Arc};
 
-use super::{BadFrame, Buffers, Capture, Source, SourceError, files};
+use super::{BadFrame, Buffers, Capture, Missed, Source, SourceError, files};
 use crate::station::RejectReason;
 use domain::frame::PixelView;
 use imaging::{FlatField, ImagingError};
@@ -48,6 +48,10 @@ impl Source for FlatFielded {
 
     fn replays(&self) -> bool {
         self.source.replays()
+    }
+
+    fn missed(&mut self) -> Missed {
+        self.source.missed()
     }
 
     fn device(&self) -> Option<String> {

@@ -16,8 +16,6 @@ use std::{
     time::{Duration, Instant, UNIX_EPOCH},
 };
 
-use jiff::Timestamp;
-
 use self::{looks::Looks, watch::FolderWatch};
 use super::{
     BadFrame, Buffers, Capture, MAX_WAIT, MeasuredDepth, Raised, Source, SourceError, file_name,
@@ -46,7 +44,7 @@ const TRIES_BEFORE_REPORT: u32 = 3;
 pub type Marked = Box<dyn Fn(&str) -> Option<FileStamp> + Send>;
 
 /// Attempts at a file whose reading has ended the process each time, after which it is not read any more.
-const FATAL_ATTEMPTS: u32 = 2;
+pub(super) const FATAL_ATTEMPTS: u32 = 2;
 
 /// Keeps over a crash which file was being read, so that one that ends the process is not read for ever.
 pub trait Attempts: Send {
@@ -327,7 +325,7 @@ impl FolderSource {
 
     fn bad(&mut self, name: &str, stamp: FileStamp, reason: RejectReason, text: String) -> Capture {
         let id = self.give(name, stamp);
-        Capture::Bad(BadFrame { id, file: Some(name.into()), stamp: Some(stamp), trigger: None, reason, text })
+        Capture::Bad(BadFrame { file: Some(name.into()), stamp: Some(stamp), ..BadFrame::new(id, reason, text) })
     }
 
     /// The next file to open: one whose pause is over, or the first that waits.
@@ -467,20 +465,15 @@ impl FolderSource {
         self.last_frame = Some(now);
         let flags = FrameFlags { reread: self.was_given(&name), ..FrameFlags::default() };
         let info = FrameInfo {
-            id: self.give(&name, stamp),
-            source: self.settings.name.clone(),
-            device_sequence: None,
             arrived: now,
-            time: Timestamp::now(),
-            trigger: None,
             stage_um: page.facts.stage_um,
             um_per_px: page.facts.um_per_px.or(self.settings.um_per_px),
-            file: Some(name.into()),
             // In a loop each reading counts.
             stamp: (self.settings.repeat != Repeat::Loop).then_some(stamp),
-            truth: None,
             flags,
+            ..FrameInfo::new(self.settings.name.clone(), self.give(&name, stamp))
         };
+        let info = FrameInfo { file: Some(name.into()), ..info };
         Capture::Frame(Frame { info, pixels: page.pixels })
     }
 }

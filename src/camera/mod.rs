@@ -9,6 +9,7 @@ pub mod files;
 mod flat;
 mod folder;
 mod mosaic;
+mod push;
 mod simulator;
 #[cfg(target_os = "linux")]
 pub mod v4l2;
@@ -20,18 +21,19 @@ pub use file_name::file_name;
 pub use flat::{FlatFielded, differs as flat_field_differs, load_flat_field};
 pub use folder::{Attempts, FolderMemory, FolderSettings, FolderSource, Marked, list as list_files};
 pub use mosaic::Demosaiced;
+pub use push::{PushQueue, PushSettings, PushSource, Pushed, Reservation};
 pub use simulator::{SimulatorSettings, SimulatorSource};
 #[cfg(feature = "webcam")]
 pub use webcam::{WebcamSettings, WebcamSource, list as list_webcams};
 
 use std::{sync::Arc, time::Duration};
 
-use crossbeam_channel::RecvTimeoutError;
+use crossbeam_channel::{Receiver, RecvTimeoutError, select};
 
-use crate::shutdown::ShutdownReceiver;
+use crate::{shutdown::ShutdownReceiver, station::RejectReason};
 use domain::{
     ErrorKind, HasKind,
-    frame::{FileStamp, Frame, FrameId, FramePool, PixelBuffer},
+    frame::{FileStamp, Frame, FrameId, FrameInfo, FramePool, PixelBuffer, SampleContext},
 };
 
 /// Gives buffers to a source, as its mode asks, and lets it wait.
@@ -69,6 +71,15 @@ impl Buffers {
         self.shutdown.draining().recv_timeout(time) == Err(RecvTimeoutError::Timeout)
     }
 
+    /// Waits up to `time` for something from `inbox`; none as well when the source should end.
+    pub fn receive<T>(&self, inbox: &Receiver<T>, time: Duration) -> Option<T> {
+        select! {
+            recv(inbox) -> received => received.ok(),
+            recv(self.shutdown.draining()) -> _ => None,
+            default(time) => None,
+        }
+    }
+
     /// True once the source should end.
     pub fn is_draining(&self) -> bool {
         self.shutdown.is_draining()
@@ -103,17 +114,24 @@ pub struct BadFrame {
     pub stamp: Option<FileStamp>,
     /// The scanner's event id.
     pub trigger: Option<String>,
+    /// Case, slide and colony that it was handed over with; none: those in force for its source.
+    pub sample: Option<SampleContext>,
     /// Stable reason.
-    pub reason: crate::station::RejectReason,
+    pub reason: RejectReason,
     /// What was found and what would be right.
     pub text: String,
 }
 
 impl BadFrame {
+    /// A buffer of a camera that is of no use.
+    pub fn new(id: FrameId, reason: RejectReason, text: String) -> Self {
+        Self { id, file: None, stamp: None, trigger: None, sample: None, reason, text }
+    }
+
     /// A frame that was read but is of no use.
-    fn of(frame: Frame, reason: crate::station::RejectReason, text: String) -> Self {
-        let info = frame.info;
-        Self { id: info.id, file: info.file, stamp: info.stamp, trigger: info.trigger, reason, text }
+    fn of(frame: Frame, reason: RejectReason, text: String) -> Self {
+        let FrameInfo { id, file, stamp, trigger, sample, .. } = frame.info;
+        Self { file, stamp, trigger, sample, ..Self::new(id, reason, text) }
     }
 }
 
@@ -140,6 +158,15 @@ impl HasKind for SourceError {
 /// Longest that one call of [`Source::next`] waits, so that a pause or a command is seen.
 const MAX_WAIT: Duration = Duration::from_millis(500);
 
+/// Frames that never came.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Missed {
+    /// Frames that the device numbered and its driver or the device itself dropped ([`domain::frame::SequenceGaps`]).
+    pub device_gaps: u64,
+    /// Frames that the transport lost or broke before they were whole.
+    pub transport_errors: u64,
+}
+
 /// A source of frames.
 pub trait Source: Send {
     /// The next frame. Returns within about half a second where it can; a device that may block for ever is driven from
@@ -152,6 +179,12 @@ pub trait Source: Send {
     /// Whether frames are replayed rather than live.
     fn replays(&self) -> bool {
         false
+    }
+
+    /// Frames that never came since this was asked last: gaps in the device's numbers, losses on the way from it. What the
+    /// daemon itself lets go is not among them.
+    fn missed(&mut self) -> Missed {
+        Missed::default()
     }
 
     /// The device and what its driver took of the configuration, in words.

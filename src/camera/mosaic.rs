@@ -1,6 +1,6 @@
 //! A source whose frames are raw samples behind a Bayer filter.
 
-use super::{BadFrame, Buffers, Capture, Source, SourceError};
+use super::{BadFrame, Buffers, Capture, Missed, Source, SourceError};
 use crate::station::RejectReason;
 use domain::frame::Bayer;
 use imaging::Demosaic;
@@ -33,6 +33,10 @@ impl Source for Demosaiced {
 
     fn replays(&self) -> bool {
         self.source.replays()
+    }
+
+    fn missed(&mut self) -> Missed {
+        self.source.missed()
     }
 
     fn device(&self) -> Option<String> {

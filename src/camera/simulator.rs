@@ -5,13 +5,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use jiff::Timestamp;
-
 use super::{Buffers, Capture, MAX_WAIT, Source, SourceError};
 use crate::config::SlidePath;
 use domain::{
     AberrationCounts, Assay, Damage, ScoredBy, TrueCell,
-    frame::{Frame, FrameFlags, FrameId, FrameInfo, PixelFormat, Pixels},
+    frame::{Frame, FrameId, FrameInfo, PixelFormat, Pixels},
 };
 use slide::{CellTruth, LivePath, Samples, ScanPath, SlideSettings, Stop, VirtualSlide};
 
@@ -79,18 +77,11 @@ impl SimulatorSource {
         let pixels = Pixels::new(buffer, format, width, height, bits).map_err(|e| failed(&e))?;
         self.count += 1;
         let info = FrameInfo {
-            id: FrameId(self.count),
-            source: self.name.clone(),
             device_sequence: Some(self.count as u32),
-            arrived: Instant::now(),
-            time: Timestamp::now(),
-            trigger: None,
             stage_um: Some(stop.stage),
             um_per_px: Some(um_per_px),
-            file: None,
-            stamp: None,
             truth: (!truth.is_empty()).then_some(truth),
-            flags: FrameFlags::default(),
+            ..FrameInfo::new(self.name.clone(), FrameId(self.count))
         };
         Ok(Capture::Frame(Frame { info, pixels }))
     }

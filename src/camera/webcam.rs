@@ -11,7 +11,6 @@ use std::{
 };
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
-use jiff::Timestamp;
 use nokhwa::{
     Camera,
     utils::{ApiBackend, CameraFormat, CameraIndex, FrameFormat, RequestedFormat, RequestedFormatType, Resolution},
@@ -22,7 +21,7 @@ use super::{
     files::{FileError, ImageFile},
 };
 use crate::station::RejectReason;
-use domain::frame::{Frame, FrameFlags, FrameId, FrameInfo, PixelBuffer, Pixels};
+use domain::frame::{Frame, FrameId, FrameInfo, PixelBuffer, Pixels};
 use imaging::{RawError, RawFrame, RawLayout};
 
 /// Without a frame for so long, or for so many of its intervals, the device counts as stalled.
@@ -140,30 +139,10 @@ impl Source for WebcamSource {
             Ok(pixels) => pixels,
             Err(FileError::NoBuffer) => return Ok(Capture::NoBuffer),
             Err(error) => {
-                return Ok(Capture::Bad(BadFrame {
-                    id,
-                    file: None,
-                    stamp: None,
-                    trigger: None,
-                    reason: RejectReason::DeviceError,
-                    text: error.to_string(),
-                }));
+                return Ok(Capture::Bad(BadFrame::new(id, RejectReason::DeviceError, error.to_string())));
             }
         };
-        let info = FrameInfo {
-            id,
-            source: self.name.clone(),
-            device_sequence: None,
-            arrived: self.last,
-            time: Timestamp::now(),
-            trigger: None,
-            stage_um: None,
-            um_per_px: self.um_per_px,
-            file: None,
-            stamp: None,
-            truth: None,
-            flags: FrameFlags::default(),
-        };
+        let info = FrameInfo { arrived: self.last, um_per_px: self.um_per_px, ..FrameInfo::new(self.name.clone(), id) };
         Ok(Capture::Frame(Frame { info, pixels }))
     }
 }

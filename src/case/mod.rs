@@ -6,12 +6,14 @@ mod dose;
 mod facts;
 mod repeats;
 pub mod report;
+mod slide;
 mod state;
 
 pub use alarm::{AcknowledgeError, Alarm, AlarmEvent, AlarmMessage, AlarmSettings, AlarmState};
 pub use dose::{CaseDose, CellsNeeded, DoseCells, DoseSettings, DoseTally, Progress, Scored, with_earlier};
 pub use facts::CellFacts;
 pub use repeats::Repeats;
+pub use slide::{RankedSpread, SeenSpread, SlideMap, SlideState};
 pub use state::{
     CaseCells, CaseClone, CaseSettings, CaseState, ChanceFinding, Excluded, ReviewRequest, mosaicism_excluded,
 };

@@ -340,7 +340,7 @@ mod tests {
 
     fn at(mut cell: Cell, x: f64) -> Cell {
         cell.captured.um_per_px = Some(0.1);
-        cell.captured.stage_um = Some(StagePosition { x, y: 0.0, z: 0.0 });
+        cell.captured.stage_um = Some(StagePosition { x, y: 0.0, z: None });
         cell
     }
 

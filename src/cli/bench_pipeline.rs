@@ -19,7 +19,7 @@ use crate::{
     config::{Config, Mode, SourceConfig},
     pipeline::{
         Parts, Pipeline, SourceParts,
-        edges::{self, CAPTURE_TRIAGE, EdgeSpec, INTERPRET_COMMIT, RECOGNISE_INTERPRET, TRIAGE_RECOGNISE},
+        edges::{self, CAPTURE_TRIAGE, EdgeSpec, INTERPRET_COMMIT, RECOGNISE_INTERPRET, TRIAGE_RECOGNISE, Workers},
         job::{Job, SourceContext},
         monitor::StageMonitor,
         stages::triage::{Assess, Assessment},
@@ -133,7 +133,7 @@ fn through_edges(frames: u64) -> Result<Ledger, Failure> {
         }
     }));
     let mut source = EmptyFrames { left: frames, named: false };
-    let buffers = Buffers::new(FramePool::new(edges::pool_size()), true, shutdown.receiver());
+    let buffers = Buffers::new(FramePool::new(edges::pool_size(Workers::default())), true, shutdown.receiver());
     while let Ok(Capture::Frame(frame)) = source.next(&buffers) {
         captured.send(Job::new(frame, ledger.accept(), context.clone(), false), Mode::Lossless);
     }
@@ -159,7 +159,7 @@ fn through_stages(frames: u64, stored: bool) -> Result<Ledger, Failure> {
         context,
         Box::new(move || Ok(Box::new(EmptyFrames { left: frames, named: stored }))),
         || Box::new(AcceptAll),
-        Box::new(|| Ok(Box::new(FindNothing::default()))),
+        Box::new(|_| Ok(Box::new(FindNothing::default()))),
     );
     parts.sources.push(source.map_err(|e| internal(&e))?);
     let pipeline = Pipeline::start(parts).map_err(|e| internal(&e))?;

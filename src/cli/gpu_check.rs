@@ -107,7 +107,7 @@ fn check_kernels(report: &mut Report, library: &ModelLibrary, cells: &[Frame]) -
     let device = Device::gpu(0, PlanCache::usual().folder()).map_err(|error| unavailable(&error))?;
     report.check(true, format!("kernels compiled or taken from the cache in {:.1} s", started.elapsed().as_secs_f64()));
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let checked = |engine: Arc<dyn Engine>| ChosenEngine { engine, why: "checked".to_owned(), fell_back: None };
+    let checked = |engine: Arc<dyn Engine>| ChosenEngine::alone(engine, "checked");
     let reference = only_f32(&checked(Arc::new(CpuEngine::new(threads))), library, cells)?;
     let emulated = checked(Arc::new(EmulatedDeviceEngine::new(threads, Arc::new(Mutex::new(device)))));
     let kernels = only_f32(&emulated, library, cells)?;

@@ -25,6 +25,7 @@ mod run;
 mod schema;
 mod simulate;
 mod status;
+mod views;
 mod words;
 
 pub use exit::{Exit, Failure};
@@ -146,5 +147,34 @@ fn run(cli: Cli) -> Result<Exit, Failure> {
         Some(Command::Schema(args)) => args.run(),
         Some(Command::Completions(args)) => args.run(),
         Some(Command::Man(args)) => args.run(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    /// Lines of a terminal that a page of help may take.
+    const SCREEN: usize = 52;
+
+    /// The short help of a command and of those below it, 100 columns wide.
+    fn pages(mut command: clap::Command, pages: &mut Vec<(String, String)>) {
+        pages.push((command.get_name().to_owned(), command.clone().term_width(100).render_help().to_string()));
+        command.build();
+        for below in command.get_subcommands().filter(|c| c.get_name() != "help") {
+            self::pages(below.clone(), pages);
+        }
+    }
+
+    #[test]
+    fn the_short_help_of_every_command_fits_a_screen() {
+        let mut all = Vec::new();
+        pages(Cli::command(), &mut all);
+        assert!(all.len() > 20, "{}", all.len());
+        for (name, page) in all {
+            let lines = page.lines().count();
+            assert!(lines <= SCREEN, "{name}: {lines} lines\n{page}");
+        }
     }
 }

@@ -10,7 +10,7 @@ use clap::Args;
 use image::{ExtendedColorType, ImageEncoder, ImageFormat, codecs::png};
 use serde::Serialize;
 
-use super::{Exit, Failure, progress, words::one_of};
+use super::{Exit, Failure, progress, views, words::one_of};
 use domain::{Assay, Stain, frame::Bayer};
 use slide::{Exposure, FieldTruth, Samples, SlideError, SlideSettings, VirtualSlide};
 
@@ -63,6 +63,11 @@ pub struct Simulate {
     /// Draw what a colour camera delivers: raw samples behind a Bayer filter.
     #[arg(long, value_parser = one_of(Bayer::ALL, Bayer::name), value_name = "PATTERN")]
     bayer: Option<Bayer>,
+    /// Be a microscope over the slide: each line of stdin is a JSON object, {"x": UM, "y": UM, "z": UM, "objective":
+    /// "working" or "search", "out": FILE}; the picture goes to FILE (PNG), its truth to stdout. The first line of stdout
+    /// is the slide: its extent and its metaphases. Without z the field is in focus.
+    #[arg(long)]
+    views: bool,
 }
 
 fn size(text: &str) -> Result<[u32; 2], String> {
@@ -101,7 +106,7 @@ impl Simulate {
                 "--dose-gy belongs to --assay dicentric: add it, or leave the dose out",
             ));
         }
-        if !self.overwrite && self.out.join(TRUTH).exists() {
+        if !self.views && !self.overwrite && self.out.join(TRUTH).exists() {
             let text =
                 format!("{} holds a slide already: name another with --out, or use --overwrite", self.out.display());
             return Err(Failure::new(Exit::CannotCreate, text));
@@ -124,6 +129,9 @@ impl Simulate {
             ..SlideSettings::default()
         };
         let mut slide = VirtualSlide::new(settings)?;
+        if self.views {
+            return views::run(&mut slide);
+        }
         self.write(&mut slide, assay, stain, dose)?;
         eprintln!("{} cells in {}", self.cells, self.out.display());
         Ok(Exit::Done)
@@ -181,7 +189,12 @@ impl Simulate {
     }
 }
 
-fn png(path: &Path, samples: &[u8], size: [u32; 2], colour: ExtendedColorType) -> Result<(), image::ImageError> {
+pub(super) fn png(
+    path: &Path,
+    samples: &[u8],
+    size: [u32; 2],
+    colour: ExtendedColorType,
+) -> Result<(), image::ImageError> {
     let file = BufWriter::new(File::create(path)?);
     let encoder = png::PngEncoder::new_with_quality(file, png::CompressionType::Fast, png::FilterType::Up);
     encoder.write_image(samples, size[0], size[1], colour)

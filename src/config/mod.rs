@@ -20,7 +20,7 @@ pub use check::{Mistake, in_order};
 pub use layers::{ENVIRONMENT_PREFIX, Layers, Origin};
 pub use memory::MemoryConfig;
 pub use model::*;
-pub use names::{MAX_NAME, check_name};
+pub use names::{MAX_NAME, check_name, encode_level, slide_topic};
 pub use paths::credential;
 pub use print::print;
 pub use scoring::*;

@@ -1,5 +1,10 @@
 //! Names that people and programs give: cases, slides, persons, event ids. They travel in topics, messages and logs.
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+/// All but `[A-Za-z0-9._-]` is percent-encoded.
+const LEVEL: &AsciiSet = &NON_ALPHANUMERIC.remove(b'.').remove(b'_').remove(b'-');
+
 /// Longest name in characters.
 pub const MAX_NAME: usize = 200;
 
@@ -18,6 +23,17 @@ pub fn check_name(text: &str) -> Result<(), String> {
     } else {
         Ok(())
     }
+}
+
+/// A case or slide as one level of a topic, one part of a URL or a file name: percent-encoded outside
+/// `[A-Za-z0-9._-]`.
+pub fn encode_level(name: &str) -> String {
+    utf8_percent_encode(name, LEVEL).to_string()
+}
+
+/// Topic of the metaphases of a slide, below the station's root.
+pub fn slide_topic(slide: &str) -> String {
+    format!("slide/{}", encode_level(slide))
 }
 
 #[cfg(test)]

@@ -56,10 +56,10 @@ impl<'a> Sense<'a> {
     }
 
     fn source(&mut self, name: &str, source: &SourceConfig) {
-        use SourceKind::{Folder, Genicam, Mjpeg, Simulator, V4l2, Webcam};
+        use SourceKind::{Folder, Genicam, Mjpeg, Push, Simulator, V4l2, Webcam};
         let kind = source.kind;
         let at = |key: &str| format!("source.{name}.{key}");
-        let given: [(&str, bool, &[SourceKind]); 15] = [
+        let given: [(&str, bool, &[SourceKind]); 16] = [
             ("path", source.path.is_some(), &[Folder]),
             ("repeat", source.repeat.is_some(), &[Folder]),
             ("settle_ms", source.settle_ms.is_some(), &[Folder]),
@@ -69,6 +69,7 @@ impl<'a> Sense<'a> {
             ("format", source.format.is_some(), &[V4l2]),
             ("controls", !source.controls.is_empty(), &[V4l2]),
             ("url", source.url.is_some(), &[Mjpeg]),
+            ("spool", source.spool.is_some(), &[Push]),
             ("seed", source.seed.is_some(), &[Simulator]),
             ("cells", source.cells.is_some(), &[Simulator]),
             ("karyotype", source.karyotype.is_some(), &[Simulator]),
@@ -106,7 +107,7 @@ impl<'a> Sense<'a> {
     }
 
     fn combinations(&mut self, name: &str, source: &SourceConfig, assay: Assay) {
-        use SourceKind::{Folder, Mjpeg, V4l2, Webcam};
+        use SourceKind::{Folder, Mjpeg, Push, V4l2, Webcam};
         let kind = source.kind;
         let at = |key: &str| format!("source.{name}.{key}");
         if kind == Folder && source.settle_ms.is_some() && source.repeat != Some(Repeat::Watch) {
@@ -121,6 +122,13 @@ impl<'a> Sense<'a> {
                 &[&at("mode")],
                 format!("a source of kind \"{}\" cannot wait, so it cannot be lossless", kind.name()),
                 "use mode = \"freshest\"",
+            );
+        }
+        if source.mode() == Mode::Freshest && kind == Push {
+            self.wrong(
+                &[&at("mode")],
+                "every pushed frame is answered, so none is dropped for a newer one",
+                "use mode = \"lossless\"",
             );
         }
         if source.repeat == Some(Repeat::Loop) && source.mode() == Mode::Freshest && source.rate_hz.is_none() {

@@ -24,7 +24,7 @@ pub enum SourceKind {
     Genicam,
     /// An MJPEG stream over HTTP.
     Mjpeg,
-    /// Frames pushed over HTTP (reserved: not in this version).
+    /// Frames pushed over HTTP.
     Push,
 }
 
@@ -88,6 +88,53 @@ pub enum SlidePath {
     Scan,
 }
 
+/// Which way the picture lies on the stage: the stage's axis towards the picture's right, then the one towards its
+/// bottom.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum StageAxes {
+    /// As on paper: x grows to the right, y towards the bottom.
+    #[default]
+    #[serde(rename = "x y")]
+    XY,
+    /// Mirrored up and down.
+    #[serde(rename = "x -y")]
+    XMinusY,
+    /// Mirrored left and right.
+    #[serde(rename = "-x y")]
+    MinusXY,
+    /// Turned by half.
+    #[serde(rename = "-x -y")]
+    MinusXMinusY,
+    /// Mirrored at the diagonal.
+    #[serde(rename = "y x")]
+    YX,
+    /// Turned by a quarter.
+    #[serde(rename = "y -x")]
+    YMinusX,
+    /// Turned by a quarter the other way.
+    #[serde(rename = "-y x")]
+    MinusYX,
+    /// Mirrored at the other diagonal.
+    #[serde(rename = "-y -x")]
+    MinusYMinusX,
+}
+
+impl StageAxes {
+    /// A step in the picture (right, down) as a step of the stage (x, y).
+    pub fn on_stage(self, [right, down]: [f64; 2]) -> [f64; 2] {
+        match self {
+            Self::XY => [right, down],
+            Self::XMinusY => [right, -down],
+            Self::MinusXY => [-right, down],
+            Self::MinusXMinusY => [-right, -down],
+            Self::YX => [down, right],
+            Self::YMinusX => [-down, right],
+            Self::MinusYX => [down, -right],
+            Self::MinusYMinusX => [-down, -right],
+        }
+    }
+}
+
 /// One camera.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -149,6 +196,18 @@ pub struct SourceConfig {
     /// Stream: its address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
+    /// The frames are of a search objective (about 10x): metaphases are found, placed on the stage and listed on
+    /// `slide/<slide>`; nothing is recognised. Each frame requires a stage position and a pixel size.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub search: bool,
+    /// Which way the picture lies on the stage: the stage's axis towards the picture's right, then towards its bottom.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stage_axes: Option<StageAxes>,
+    /// Push: most frames that are kept until they are answered, waiting in the spool or on their way; a further one is
+    /// refused until one has been answered. Unset: 64.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 100_000))]
+    pub spool: Option<u32>,
     /// Simulator: seed of the slide; the same seed gives the same slide.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,

@@ -45,6 +45,7 @@ use crate::{
     pipeline::{
         Parts, Pipeline, Thresholds,
         control::SourceControl,
+        sources::restore_triggers,
         supervisor::{self, Finding},
     },
     records::RecordService,
@@ -54,7 +55,7 @@ use crate::{
         State, command_channel,
     },
     store::{Store, StoreOptions},
-    web::{self, Bound, LiveHub, LiveSource, Names, WebOptions, WebParts},
+    web::{self, Bound, LiveHub, LiveSource, Names, PushInlet, WebOptions, WebParts},
 };
 use karyotype::KaryotypeSettings;
 
@@ -146,7 +147,8 @@ impl Daemon {
         let mut parts =
             Parts::new(&config, store.clone(), health.clone()).map_err(StartError::of(ErrorKind::Config))?;
         let thresholds = Thresholds::new(&config.triage);
-        parts.sources = sources::prepare(loaded, engine, &thresholds, &contexts, &store, &health)?;
+        restore_triggers(&contexts, &config.station, &store)?;
+        (parts.sources, parts.workers) = sources::prepare(loaded, engine, &thresholds, &contexts, &store, &health)?;
         parts.hub = Some(hub.clone());
         let records = RecordService {
             store: store.clone(),
@@ -169,14 +171,16 @@ impl Daemon {
             tracing::warn!(%error, "the address of the page is not kept: `metaphased case` will not find it");
         }
         let names = page.as_ref().map(Bound::names);
+        let queues = contexts.iter().filter_map(|context| Some((context.name.clone(), context.push.clone()?)));
+        let inlet = PushInlet { store: store.clone(), queues: queues.collect(), most: config.memory.picture_bytes() };
         let page = page.map(|bound| {
             let (health, store, commands) = (health.clone(), store.reader(), outbox.clone());
-            let parts = WebParts { health, hub, store, commands };
+            let parts = WebParts { health, hub, store, commands, inlet: Some(inlet) };
             serve(runtime, bound, parts, &pipeline.shutdown())
         });
         notify(&[NotifyState::Ready]);
         Ok(Self {
-            sources: SourceControl::new(contexts, health.clone()),
+            sources: SourceControl::new(contexts, health.clone(), store.clone()),
             config,
             health,
             store,
@@ -231,6 +235,7 @@ impl Daemon {
                 return false;
             }
         }
+        self.sources.answer_slow();
         if self.progress.bar.is_some() || number.is_multiple_of(LOG_PROGRESS_EVERY) {
             let stats = self.health.stats(Timestamp::now().to_string(), self.started.elapsed());
             self.progress.report(&stats, &self.health);
@@ -263,12 +268,18 @@ impl Daemon {
                     SourceCommand::Case { case: Some(case), .. } => self.records.check_open(case),
                     _ => Ok(()),
                 };
-                reply(open.and_then(|()| self.sources.execute(&command)));
+                match open {
+                    Ok(()) => self.sources.execute(&command, reply),
+                    Err(error) => reply(Err(error)),
+                }
             }
         }
     }
 
     fn enforce_quota(&self) {
+        if let Err(error) = self.store.forget_old_triggers() {
+            tracing::warn!(%error, "old triggers could not be forgotten");
+        }
         match self.store.enforce_quota() {
             Ok(done) => {
                 if done.images + done.crops > 0 {

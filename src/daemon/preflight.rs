@@ -92,8 +92,8 @@ impl Preflight {
             if let Some(Err(error)) = source.flat_field.as_deref().map(load_flat_field) {
                 self.found(loaded, &format!("source.{name}.flat_field"), ErrorKind::Unavailable, error.to_string());
             }
-            // A folder that is not there yet is waited for.
-            if source.kind == SourceKind::Folder {
+            // A folder that is not there yet is waited for; frames are pushed later.
+            if matches!(source.kind, SourceKind::Folder | SourceKind::Push) {
                 continue;
             }
             if let Err(error) = sources::camera(&Arc::from(name.as_str()), source, loaded.config.assay) {

@@ -13,9 +13,10 @@ use crate::{
     config::{Config, Loaded, Mode},
     pipeline::{
         FrameTriage, SourceParts, Thresholds,
+        edges::Workers,
         job::SourceContext,
         sources,
-        stages::recognise::{FallBack, MakeRecognizer},
+        stages::recognise::{FallBack, MakeRecognizer, Share},
     },
     station::Health,
     store::Store,
@@ -41,7 +42,7 @@ pub fn register(config: &Config, health: &Health) -> Vec<Arc<SourceContext>> {
     contexts
 }
 
-/// Everything that the sources need, models on `engine` included.
+/// Everything that the sources need, models on `engine` included, and how many frames that recognises side by side.
 ///
 /// # Errors
 /// When a source cannot be driven or a recognizer cannot be made.
@@ -52,14 +53,16 @@ pub fn prepare(
     contexts: &[Arc<SourceContext>],
     store: &Store,
     health: &Health,
-) -> Result<Vec<SourceParts>, StartError> {
+) -> Result<(Vec<SourceParts>, Workers), StartError> {
     let config = &loaded.config;
     let engine = engine.map_or_else(|| inference::choose(&config.inference), Ok);
     let engine = engine.map_err(StartError::of(ErrorKind::Unavailable))?;
-    tracing::info!(engine = engine.engine.name(), why = engine.why, "engine chosen");
+    // Interpretation is the processor's work whatever runs the networks.
+    let workers = Workers { recognise: engine.workers(), interpret: inference::threads(&config.inference) };
+    tracing::info!(engine = engine.engine.name(), why = engine.why, workers = workers.recognise, "engine chosen");
     let library = ModelLibrary::find(config.inference.models.as_deref(), loaded.file.as_deref());
     let _more_time = MoreTime::ask();
-    contexts
+    let sources: Result<Vec<SourceParts>, StartError> = contexts
         .iter()
         .map(|context| {
             let open = sources::opener(context, config.assay, store, config.memory.picture_bytes())?;
@@ -82,7 +85,8 @@ pub fn prepare(
                 ..parts
             })
         })
-        .collect()
+        .collect();
+    Ok((sources?, workers))
 }
 
 /// What takes over when the engine breaks, where the configuration allows it.
@@ -101,7 +105,10 @@ fn fall_back(
 
 /// Makes recognizers of a source with an engine.
 fn maker(recognition: Recognition, library: ModelLibrary, engine: ChosenEngine) -> MakeRecognizer {
-    Box::new(move || ComposedRecognizer::open(&recognition, &library, &engine).map(|r| Box::new(r) as _))
+    Box::new(move |share| {
+        let engine = if share == Share::All { engine.clone() } else { engine.of_worker()? };
+        ComposedRecognizer::open(&recognition, &library, &engine).map(|r| Box::new(r) as _)
+    })
 }
 
 /// Asks systemd for more time for as long as it lives: TensorRT may build for minutes at the first start.

@@ -11,7 +11,7 @@ use super::{
     EvaluateError, Report, Setup,
     dataset::{Field, Skipped, has_doubled_box},
     frame_of,
-    metrics::{Answer, AveragePrecision, Bootstrap, Confusion, Figure, match_greedily, match_perfectly},
+    metrics::{Answer, AveragePrecision, Bootstrap, Confusion, Figure, corrections, match_greedily, match_perfectly},
     report::{Figures, class_names},
 };
 
@@ -256,6 +256,24 @@ fn is_all_right(outcome: &Outcome<'_>) -> bool {
         .is_some_and(|pairs| pairs.iter().enumerate().all(|(f, t)| same(f, *t)))
 }
 
+/// Fewest corrections that make the cell right.
+fn corrections_of(outcome: &Outcome<'_>) -> usize {
+    let truth = &outcome.field.truth;
+    let same = |f: usize, t: usize| truth[t].class.is_none() || outcome.selected[f].assigned == truth[t].class;
+    corrections(&selected_bounds(outcome), &truth_bounds(outcome), MATCH_IOU, same)
+}
+
+/// How many corrections a cell needs, and how many cells need one, two or more (those that need none are `cells_right`).
+fn correction_figures(outcomes: &[Outcome<'_>], bootstrap: &Bootstrap, figures: &mut Figures) {
+    let needed: Vec<usize> = outcomes.iter().map(corrections_of).collect();
+    let mean =
+        |value: &dyn Fn(usize) -> f64| bootstrap.mean(&needed.iter().map(|n| Some(value(*n))).collect::<Vec<_>>());
+    figures.push("corrections_per_cell", mean(&|n| n as f64));
+    figures.push("cells_one_correction", mean(&|n| f64::from(n == 1)));
+    figures.push("cells_two_corrections", mean(&|n| f64::from(n == 2)));
+    figures.push("cells_more_corrections", mean(&|n| f64::from(n > 2)));
+}
+
 fn class_figures(outcomes: &[Outcome<'_>], report: &mut Report) {
     let bootstrap = bootstrap(outcomes);
     let known = outcomes.iter().flat_map(|o| &o.field.truth).any(|t| t.class.is_some());
@@ -292,6 +310,7 @@ fn class_figures(outcomes: &[Outcome<'_>], report: &mut Report) {
     report.figures.push("accuracy_assigned", bootstrap.ratio(&assigned));
     let right: Vec<Option<f64>> = outcomes.iter().map(|outcome| Some(f64::from(is_all_right(outcome)))).collect();
     report.figures.push("cells_right", bootstrap.mean(&right));
+    correction_figures(outcomes, &bootstrap, &mut report.figures);
     report.figures.push("ms_per_cell", bootstrap.mean(&timed));
     report.set_confusion(confusion);
 }

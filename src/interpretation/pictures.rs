@@ -14,7 +14,7 @@ use domain::{
     BoundingBox, Cell, Chromosome,
     frame::{PixelView, Pixels},
 };
-use imaging::{full_range, luma};
+use imaging::grey_part;
 use karyotype::karyogram;
 
 /// Longer side of a thumbnail in pixels.
@@ -88,20 +88,8 @@ fn rect(bounds: &BoundingBox, pixels: &Pixels) -> Option<Rect> {
 
 /// Grey levels of a part of the frame; deep pixels are brought to 8 bits.
 fn grey(pixels: &Pixels, r: Rect, step: usize) -> (Vec<u8>, usize, usize) {
-    let (width, height) = (r.width.div_ceil(step), r.height.div_ceil(step));
-    let stride = pixels.width();
-    let mut out = Vec::with_capacity(width * height);
-    for y in (r.top..r.top + r.height).step_by(step) {
-        for x in (r.left..r.left + r.width).step_by(step) {
-            let i = y * stride + x;
-            out.push(match pixels.view() {
-                PixelView::Mono8(samples) => samples[i],
-                PixelView::Mono16(samples) => full_range(samples[i], pixels.valid_bits()),
-                PixelView::Rgb8(samples) => luma([samples[3 * i], samples[3 * i + 1], samples[3 * i + 2]]),
-            });
-        }
-    }
-    (out, width, height)
+    let part = imaging::Rect { left: r.left, top: r.top, right: r.left + r.width, bottom: r.top + r.height };
+    (grey_part(pixels, part, step), r.width.div_ceil(step), r.height.div_ceil(step))
 }
 
 /// A chromosome's picture as PNG.

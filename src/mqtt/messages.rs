@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::topics::PICTURE_TOPIC;
 use crate::{
-    case::{AlarmMessage, CaseDose, CaseState},
+    case::{AlarmMessage, CaseDose, CaseState, SlideState},
     station::{Birth, Command, CommandResult, RejectReason, State, Stats},
     store::{Latest, Message},
 };
@@ -141,6 +141,7 @@ const SCHEMAS: &[(&str, Maker)] = &[
     ("birth", || schema_for!(Birth)),
     ("case", || schema_for!(CaseState)),
     ("dose", || schema_for!(CaseDose)),
+    ("slide", || schema_for!(SlideState)),
     ("alarm", || schema_for!(AlarmMessage)),
     ("command", command_schema),
     ("result", || schema_for!(CommandResult)),

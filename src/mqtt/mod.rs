@@ -25,4 +25,4 @@ pub use embedded::{EmbeddedBroker, EmbeddedError};
 pub use messages::{CellMessage, CommandMessage, Rejected, schema, schema_names};
 pub use session::MqttSession;
 pub use settings::{BrokerSettings, SettingsError, Tls, unreadable_files};
-pub use topics::{Topics, case_topic, dose_topic, encode_level};
+pub use topics::{Topics, case_topic, dose_topic, encode_level, slide_topic};

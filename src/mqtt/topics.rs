@@ -1,15 +1,6 @@
 //! Names of topics.
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-
-/// All but `[A-Za-z0-9._-]` is percent-encoded.
-const LEVEL: &AsciiSet = &NON_ALPHANUMERIC.remove(b'.').remove(b'_').remove(b'-');
-
-/// A case or slide as one level of a topic, one part of a URL or a file name: percent-encoded outside
-/// `[A-Za-z0-9._-]`.
-pub fn encode_level(name: &str) -> String {
-    utf8_percent_encode(name, LEVEL).to_string()
-}
+pub use crate::config::{encode_level, slide_topic};
 
 /// Topic with the picture of the last cell, below the station's root: JPEG in base64.
 pub const PICTURE_TOPIC: &str = "picture";

@@ -5,15 +5,16 @@ use std::{convert::Infallible, io, sync::Arc, time::Duration};
 use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded, select};
 
 use super::{
-    edges::{self, CAPTURE_TRIAGE, EdgeSender, INTERPRET_COMMIT, RECOGNISE_INTERPRET, TRIAGE_RECOGNISE},
-    job::SourceContext,
+    edges::{self, CAPTURE_TRIAGE, EdgeSender, INTERPRET_COMMIT, RECOGNISE_INTERPRET, TRIAGE_RECOGNISE, Workers},
+    job::{Job, SourceContext},
     monitor::StageMonitor,
+    order::Order,
     stages::{
         StageContext,
         capture::{CaptureStage, OpenSource},
         commit::{CommitStage, Outcome},
         interpret::{InterpretSettings, InterpretStage},
-        recognise::{FallBack, Lane, MakeRecognizer, RecogniseStage},
+        recognise::{FallBack, Input, Lane, LaneEngine, MakeRecognizer, Recognise, RecogniseStage, Share},
         spawn,
         triage::{Assess, TriageStage},
     },
@@ -29,7 +30,10 @@ use crate::{
     web::LiveHub,
 };
 use domain::{ErrorKind, HasKind, frame::FramePool};
-use recognition::{RecognitionError, Recognizer};
+use recognition::{Provenance, RecognitionError, Recognizer};
+
+/// What goes from recognise to interpret.
+type Recognised = (Job, Arc<Provenance>);
 
 /// How long stages may take to notice that the pipeline is abandoned; one that hangs in foreign code is left behind.
 const ABANDONED_WITHIN: Duration = Duration::from_millis(300);
@@ -42,9 +46,9 @@ pub struct SourceParts {
     pub open: OpenSource,
     /// Makes its triage.
     pub assess: Box<dyn FnMut() -> Box<dyn Assess> + Send>,
-    /// Its recognizer, ready.
+    /// Its recognizer with all threads, ready.
     pub recognizer: Box<dyn Recognizer>,
-    /// Makes its recognizer again.
+    /// Makes its recognizers, the one with all threads again.
     pub make: MakeRecognizer,
     /// What takes over when its engine breaks, where that is allowed.
     pub fall_back: Option<FallBack>,
@@ -63,7 +67,7 @@ impl SourceParts {
         assess: impl FnMut() -> Box<dyn Assess> + Send + 'static,
         mut make: MakeRecognizer,
     ) -> Result<Self, RecognitionError> {
-        let recognizer = make()?;
+        let recognizer = make(Share::All)?;
         Ok(Self { context, open, assess: Box::new(assess), recognizer, make, fall_back: None, window: None })
     }
 }
@@ -81,6 +85,8 @@ pub struct Parts {
     pub cases: CaseBook,
     /// Most memory that the frames of one source take together, in bytes.
     pub frames_bytes: u64,
+    /// Threads of recognise and interpret.
+    pub workers: Workers,
     /// The state of the daemon.
     pub health: Health,
     /// The live view, where the page is served.
@@ -90,7 +96,7 @@ pub struct Parts {
 }
 
 impl Parts {
-    /// As configured, without sources and without a live view, with the machine's clock.
+    /// As configured, without sources and without a live view, with the machine's clock and one worker.
     ///
     /// # Errors
     /// When the curve, the method or a level of the dose cannot be used.
@@ -98,6 +104,7 @@ impl Parts {
         Ok(Self {
             sources: Vec::new(),
             frames_bytes: config.memory.frames_bytes(),
+            workers: Workers::default(),
             interpret: InterpretSettings::from_config(config),
             cases: CaseBook::new(CaseBookSettings::from_config(config)?, store.clone()),
             store,
@@ -136,13 +143,20 @@ struct Starter {
     shutdown: ShutdownReceiver,
     monitors: Vec<Arc<StageMonitor>>,
     frames_bytes: u64,
+    workers: Workers,
     /// Every thread holds a copy for as long as it runs.
     running: Sender<Infallible>,
+    /// Wakes recognise when a source has a place free again.
+    advanced: Sender<()>,
 }
 
 impl Starter {
     fn context(&mut self, name: String) -> StageContext {
-        let monitor = StageMonitor::new(name.clone(), self.clock.clone());
+        self.context_of_workers(name, 1)
+    }
+
+    fn context_of_workers(&mut self, name: String, workers: usize) -> StageContext {
+        let monitor = StageMonitor::of_workers(name.clone(), self.clock.clone(), workers);
         self.monitors.push(monitor.clone());
         self.health.add_stage(&name);
         StageContext {
@@ -175,10 +189,11 @@ impl Starter {
             input: for_triage,
             output: selected,
             rejections: outcomes.clone(),
-            hub,
+            hub: hub.clone(),
         };
         self.spawn(&format!("triage-{name}"), move || triage.run())?;
-        let pool = FramePool::within(edges::pool_size(), usize::try_from(self.frames_bytes).unwrap_or(usize::MAX));
+        let pool =
+            FramePool::within(edges::pool_size(self.workers), usize::try_from(self.frames_bytes).unwrap_or(usize::MAX));
         let capture = CaptureStage {
             context: self.context(format!("capture/{name}")),
             buffers: Buffers::new(pool, !source.is_live(), self.shutdown.clone()),
@@ -188,7 +203,35 @@ impl Starter {
             rejections: outcomes.clone(),
         };
         self.spawn(&format!("capture-{name}"), move || capture.run())?;
-        Ok(Lane { source: name, input, make, fall_back, recognizer })
+        let at_once = self.workers.recognise + self.workers.interpret;
+        let order = Order::new(outcomes.clone(), hub, at_once, self.advanced.clone());
+        Ok(Lane { input: Input { frames: input, order }, engine: LaneEngine::new(name, recognizer, make, fall_back) })
+    }
+
+    /// Starts the workers of recognise and interpret.
+    fn workers(
+        &mut self,
+        lanes: Vec<Lane>,
+        advanced: Receiver<()>,
+        outcomes: EdgeSender<Outcome>,
+        make_interpret: impl Fn(StageContext, usize, Receiver<Recognised>, EdgeSender<Outcome>) -> InterpretStage,
+    ) -> io::Result<()> {
+        let Workers { recognise, interpret } = self.workers;
+        let (output, input) = edges::edge(RECOGNISE_INTERPRET, self.shutdown.clone());
+        let shared = Recognise::new(lanes, recognise, advanced);
+        let context = self.context_of_workers("recognise".into(), recognise);
+        for worker in 0..recognise.max(1) {
+            let (context, shared, output, rejections) =
+                (context.clone(), shared.clone(), output.clone(), outcomes.clone());
+            let stage = RecogniseStage { context, worker, shared, output, rejections };
+            self.spawn(&format!("recognise-{worker}"), move || stage.run())?;
+        }
+        let context = self.context_of_workers("interpret".into(), interpret);
+        for worker in 0..interpret.max(1) {
+            let stage = make_interpret(context.clone(), worker, input.clone(), outcomes.clone());
+            self.spawn(&format!("interpret-{worker}"), move || stage.run())?;
+        }
+        Ok(())
     }
 }
 
@@ -198,9 +241,10 @@ impl Pipeline {
     /// # Errors
     /// When the system gives no thread.
     pub fn start(parts: Parts) -> Result<Self, StartError> {
-        let Parts { sources, interpret, frames_bytes, store, cases, health, hub, clock } = parts;
+        let Parts { sources, interpret, frames_bytes, workers, store, cases, health, hub, clock } = parts;
         let shutdown = Shutdown::default();
         let (running, ended) = bounded(0);
+        let (advanced, woken) = bounded(1);
         let receiver = shutdown.receiver();
         let mut starter = Starter {
             clock: clock.clone(),
@@ -208,32 +252,27 @@ impl Pipeline {
             shutdown: receiver.clone(),
             monitors: Vec::new(),
             frames_bytes,
+            workers,
             running,
+            advanced,
         };
-        let (outcomes, finished) = edges::edge(INTERPRET_COMMIT, receiver.clone());
-        let (recognised, for_interpret) = edges::edge(RECOGNISE_INTERPRET, receiver);
+        let (outcomes, finished) = edges::edge(INTERPRET_COMMIT, receiver);
         let lanes = sources
             .into_iter()
             .map(|source| starter.source(source, &outcomes, hub.clone()))
             .collect::<io::Result<Vec<Lane>>>()?;
-        let recognise = RecogniseStage {
-            context: starter.context("recognise".into()),
-            lanes,
-            output: recognised,
-            rejections: outcomes.clone(),
-        };
-        starter.spawn("recognise", move || recognise.run())?;
         let (station, outbox_full, thumbnails) =
             (interpret.station.clone(), interpret.outbox_full, interpret.thumbnails);
-        let interpret = InterpretStage {
-            context: starter.context("interpret".into()),
-            settings: interpret,
-            input: for_interpret,
-            output: outcomes,
+        let settings = Arc::new(interpret);
+        starter.workers(lanes, woken, outcomes, |context, worker, input, output| InterpretStage {
+            context,
+            worker,
+            settings: settings.clone(),
+            input,
+            output,
             images: store.images(),
             hub: hub.clone(),
-        };
-        starter.spawn("interpret", move || interpret.run())?;
+        })?;
         let context = starter.context("commit".into());
         let commit = CommitStage { context, station, outbox_full, store, cases, input: finished, hub, thumbnails };
         starter.spawn("commit", move || commit.run())?;

@@ -41,14 +41,37 @@ pub const INTERPRET_COMMIT: EdgeSpec = EDGES[3];
 
 /// Frames that stages hold at once, by source: one in capture, one in triage, one that select keeps as the best.
 const HELD_PER_SOURCE: usize = 3;
-/// Frames that stages hold at once, for all sources: two in recognise (one goes to a device ahead), one in interpret.
-const HELD_SHARED: usize = 3;
+/// Frames that a worker of recognise holds at once: the one it works on, and one that goes to a device ahead.
+const HELD_PER_WORKER: usize = 2;
+/// Outcomes that may wait for an earlier frame of their source, besides one for each frame that is worked on.
+const EARLY: usize = 32;
 
-/// Buffers that the pool of one source needs so that no stage ever waits for another's (capacities, what stages
-/// hold, and two to spare).
-pub fn pool_size() -> usize {
+/// Buffers that the pool of one source needs so that no stage ever waits for another's (capacities, what stages hold,
+/// and two to spare), with so many workers in recognise and interpret.
+pub fn pool_size(workers: Workers) -> usize {
     let waiting: usize = EDGES.iter().filter(|edge| edge.holds_pixels).map(|edge| edge.capacity).sum();
-    waiting + HELD_PER_SOURCE + HELD_SHARED + 2
+    waiting + HELD_PER_SOURCE + HELD_PER_WORKER * workers.recognise + workers.interpret + 2
+}
+
+/// Frames of one source that may be on their way from recognise to commit at once: more would wait for a frame that takes
+/// long, without limit.
+pub fn places(workers: usize) -> usize {
+    EARLY + RECOGNISE_INTERPRET.capacity + 2 * workers
+}
+
+/// Threads of the stages that work on frames of all sources.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Workers {
+    /// Frames that are recognised side by side.
+    pub recognise: usize,
+    /// Frames that are interpreted side by side.
+    pub interpret: usize,
+}
+
+impl Default for Workers {
+    fn default() -> Self {
+        Self { recognise: 1, interpret: 1 }
+    }
 }
 
 /// What became of an entry that was sent.

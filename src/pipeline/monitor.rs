@@ -26,8 +26,8 @@ pub struct StageMonitor {
     name: String,
     clock: Arc<dyn Clock>,
     born: Instant,
-    /// Nanoseconds after `born`, plus one, when the current work began; 0 when idle.
-    busy_since: AtomicU64,
+    /// Of each worker: nanoseconds after `born`, plus one, when its current work began; 0 when idle.
+    busy_since: Box<[AtomicU64]>,
     done: AtomicU64,
     busy_ns: AtomicU64,
     waiting: AtomicUsize,
@@ -36,14 +36,19 @@ pub struct StageMonitor {
 }
 
 impl StageMonitor {
-    /// The monitor of the stage `name`.
+    /// The monitor of the stage `name` of one thread.
     pub fn new(name: impl Into<String>, clock: Arc<dyn Clock>) -> Arc<Self> {
+        Self::of_workers(name, clock, 1)
+    }
+
+    /// The monitor of the stage `name`, which so many threads run, one at least: one stage in every figure.
+    pub fn of_workers(name: impl Into<String>, clock: Arc<dyn Clock>, workers: usize) -> Arc<Self> {
         let born = clock.now();
         Arc::new(Self {
             name: name.into(),
             clock,
             born,
-            busy_since: AtomicU64::new(0),
+            busy_since: (0..workers.max(1)).map(|_| AtomicU64::new(0)).collect(),
             done: AtomicU64::new(0),
             busy_ns: AtomicU64::new(0),
             waiting: AtomicUsize::new(0),
@@ -61,17 +66,26 @@ impl StageMonitor {
         self.clock.now().saturating_duration_since(self.born).as_nanos() as u64
     }
 
-    /// Does one piece of work, `waiting` more before it. A panic is caught and counted.
+    /// Does one piece of work of a stage of one thread, `waiting` more before it. A panic is caught and counted.
     ///
     /// # Errors
     /// The panic's message.
     pub fn run<R>(&self, waiting: usize, work: impl FnOnce() -> R) -> Result<R, Panicked> {
+        self.run_as(0, waiting, work)
+    }
+
+    /// The same as worker number `worker`, from 0.
+    ///
+    /// # Errors
+    /// The panic's message.
+    pub fn run_as<R>(&self, worker: usize, waiting: usize, work: impl FnOnce() -> R) -> Result<R, Panicked> {
+        let busy_since = &self.busy_since[worker % self.busy_since.len()];
         let begun = self.since_birth();
-        self.busy_since.store(begun + 1, Relaxed);
+        busy_since.store(begun + 1, Relaxed);
         self.waiting.store(waiting, Relaxed);
         // What the work leaves half done is rejected or rebuilt by the caller, never used.
         let result = catch_unwind(AssertUnwindSafe(work));
-        self.busy_since.store(0, Relaxed);
+        busy_since.store(0, Relaxed);
         self.busy_ns.fetch_add(self.since_birth().saturating_sub(begun), Relaxed);
         self.done.fetch_add(1, Relaxed);
         result.map_err(|payload| {
@@ -86,12 +100,10 @@ impl StageMonitor {
         })
     }
 
-    /// How long the current work has taken so far; none when idle.
+    /// How long the current work has taken so far, of several workers the longest; none when idle.
     pub fn busy_for(&self) -> Option<Duration> {
-        match self.busy_since.load(Relaxed) {
-            0 => None,
-            since => Some(Duration::from_nanos((self.since_birth() + 1).saturating_sub(since))),
-        }
+        let since = self.busy_since.iter().map(|since| since.load(Relaxed)).filter(|since| *since > 0).min()?;
+        Some(Duration::from_nanos((self.since_birth() + 1).saturating_sub(since)))
     }
 
     /// Pieces done, time over all of them, and pieces that waited at the last run.
@@ -132,6 +144,23 @@ mod tests {
         clock.advance(Duration::from_secs(30));
         assert!(!monitor.is_beyond_budget());
         assert_eq!(monitor.panics(), 5);
+    }
+
+    #[test]
+    fn the_worker_that_takes_longest_decides_whether_a_stage_hangs() {
+        let clock = ManualClock::default();
+        let monitor = StageMonitor::of_workers("recognise", Arc::new(clock.clone()), 2);
+        let seen = monitor.run_as(0, 0, || {
+            clock.advance(Duration::from_secs(7));
+            let both = monitor.run_as(1, 0, || {
+                clock.advance(Duration::from_secs(2));
+                monitor.busy_for()
+            });
+            (both, monitor.busy_for())
+        });
+        let longest = Some(Duration::from_secs(9));
+        assert_eq!(seen, Ok((Ok(longest), longest)));
+        assert_eq!(monitor.figures(), (2, Duration::from_secs(11), 0));
     }
 
     #[test]

@@ -234,7 +234,7 @@ mod tests {
     fn the_position_of_the_stage_separates_scenes_that_look_alike() {
         let start = Instant::now();
         let mut select = Select::new(Duration::from_secs(10));
-        let at = |x| SceneFeatures { stage_um: Some(StagePosition { x, y: 0.0, z: 0.0 }), ..features(3, 0.5) };
+        let at = |x| SceneFeatures { stage_um: Some(StagePosition { x, y: 0.0, z: None }), ..features(3, 0.5) };
         assert_eq!(decisions(&mut select, 1, at(0.0), start), []);
         assert_eq!(decisions(&mut select, 2, at(500.0), start), [Choice::Go(1, 1)]);
     }

@@ -5,15 +5,19 @@ use std::{
     time::Duration,
 };
 
+use jiff::Timestamp;
+
 use super::{job::SourceContext, stages::capture::OpenSource};
 use crate::{
     camera::{
-        Attempts, Demosaiced, FlatFielded, FolderMemory, FolderSettings, FolderSource, SimulatorSettings,
-        SimulatorSource, SourceError, load_flat_field,
+        Attempts, Demosaiced, FlatFielded, FolderMemory, FolderSettings, FolderSource, PushSettings, PushSource,
+        Pushed, SimulatorSettings, SimulatorSource, SourceError, load_flat_field,
     },
     clock::SystemClock,
     config::{Mode, Repeat, SourceConfig, SourceKind},
-    store::Store,
+    mqtt::Rejected,
+    station::{RejectReason, TriggerAnswer, TriggerFacts, TriggerState},
+    store::{Answered, FrameCommit, Message, Store, StoreError, TriggerRow},
 };
 use domain::{Assay, frame::FileStamp};
 use slide::{Exposure, SlideSettings};
@@ -35,6 +39,7 @@ pub fn opener(
     let config = &context.config;
     let mut open = match config.kind {
         SourceKind::Folder => unfiltered(config, folder(context, store.clone(), picture_bytes)),
+        SourceKind::Push => unfiltered(config, pushed(context, store.clone(), picture_bytes)),
         _ => camera(&context.name, config, assay)?,
     };
     if let Some(path) = &config.flat_field {
@@ -103,6 +108,76 @@ fn folder(context: &Arc<SourceContext>, store: Store, picture_bytes: u64) -> Ope
         })?;
         Ok(Box::new(source) as _)
     })
+}
+
+fn pushed(context: &Arc<SourceContext>, store: Store, picture_bytes: u64) -> OpenSource {
+    let context = context.clone();
+    Box::new(move || {
+        let Some(queue) = context.push.clone() else {
+            return Err(SourceError::Unsupported("frames are not pushed to this source".into()));
+        };
+        Ok(Box::new(PushSource::new(PushSettings {
+            name: context.name.clone(),
+            queue,
+            um_per_px: context.config.um_per_px,
+            picture_bytes,
+            attempts: Box::new(Noted { store: store.clone(), source: context.name.clone() }),
+        })))
+    })
+}
+
+/// Takes up what an earlier run has accepted and not answered: pushed frames go into their queues again, triggers whose
+/// fields nobody can take any more are rejected.
+///
+/// # Errors
+/// What the store said.
+pub fn restore_triggers(contexts: &[Arc<SourceContext>], station: &str, store: &Store) -> Result<(), StoreError> {
+    let spool = store.spool();
+    for row in store.reader().waiting_triggers()? {
+        let Some(file) = &row.file else {
+            store.commit(&[interrupted(station, row)])?;
+            continue;
+        };
+        let queue = contexts.iter().filter(|context| *context.name == *row.source).find_map(|c| c.push.as_ref());
+        let Some(queue) = queue else {
+            tracing::warn!(
+                source = row.source,
+                trigger = row.id,
+                "a pushed frame waits for a source that is not configured"
+            );
+            continue;
+        };
+        // Written by this program: what another version wrote must not lose the frame.
+        let facts = serde_json::from_str(&row.facts).unwrap_or_else(|error| {
+            tracing::warn!(trigger = row.id, %error, "what was said with a pushed frame cannot be read");
+            TriggerFacts { case: row.case.clone(), ..TriggerFacts::default() }
+        });
+        queue.push(Pushed { trigger: row.id, path: spool.locate(file), bytes: row.bytes, facts });
+    }
+    Ok(())
+}
+
+/// What becomes of a trigger whose frame the last run did not finish.
+fn interrupted(station: &str, row: TriggerRow) -> FrameCommit {
+    let reason = RejectReason::Interrupted;
+    let text = "the daemon stopped before this field was finished: trigger it again under another id".to_owned();
+    let answer = TriggerAnswer {
+        state: TriggerState::Rejected,
+        reason: Some(reason.label().into()),
+        text: Some(text.clone()),
+        ..TriggerAnswer::default()
+    };
+    let message = Rejected {
+        trigger: Some(row.id.clone()),
+        case: row.case,
+        ..Rejected::new(station, &row.source, Timestamp::now().to_string(), reason, text)
+    };
+    FrameCommit {
+        // Words and names always become JSON. A full outbox must not hinder the start.
+        messages: Message::rejected(&message, true).into_iter().collect(),
+        answer: serde_json::to_string(&answer).ok().map(|answer| Answered { trigger: row.id, answer }),
+        ..FrameCommit::default()
+    }
 }
 
 /// How to open a source that needs no store: a camera or the simulator, as it is, without a flat field.

@@ -11,6 +11,7 @@ use std::{
 
 use uuid::Uuid;
 
+use super::SlideBook;
 use crate::{
     case::{
         Alarm, AlarmMessage, AlarmSettings, CaseSettings, CaseState, CellFacts, DoseSettings, DoseTally, Repeats,
@@ -311,6 +312,7 @@ pub struct CaseBook {
     clock: Arc<dyn Clock>,
     slots: Arc<Mutex<BTreeMap<String, Slot>>>,
     readings: Arc<AtomicU64>,
+    slides: SlideBook,
 }
 
 /// A case as it was at one moment, to make its documents from.
@@ -335,7 +337,14 @@ impl CaseBook {
     /// The same with another clock: it says when a case that could not be read is tried again.
     pub fn with_clock(settings: CaseBookSettings, store: Store, clock: Arc<dyn Clock>) -> Self {
         let alarm = Arc::new(Mutex::new(settings.alarm));
-        Self { settings: Arc::new(settings), alarm, store, clock, slots: Arc::default(), readings: Arc::default() }
+        let slides = SlideBook::new(&settings.station, store.clone());
+        let (slots, readings) = Default::default();
+        Self { settings: Arc::new(settings), alarm, store, clock, slots, readings, slides }
+    }
+
+    /// The slides on which its cells lie.
+    pub fn slides(&self) -> &SlideBook {
+        &self.slides
     }
 
     /// Another alarm from now on; the open cases are judged by it with the next [`Self::changes`].

@@ -4,7 +4,9 @@
 mod casebook;
 mod review;
 mod service;
+mod slides;
 
 pub use casebook::{Acknowledged, CaseBook, CaseBookError, CaseBookSettings, CaseChange};
 pub use review::reviewed;
 pub use service::RecordService;
+pub use slides::SlideBook;

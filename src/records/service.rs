@@ -151,6 +151,7 @@ impl RecordService {
         let by = by.trim();
         let erased = self.store.erase_case(case, by).map_err(unavailable)?;
         self.cases.forget(case);
+        self.cases.slides().forget();
         Ok(json!({ "case": case, "cells": erased.cells, "images": erased.images }))
     }
 
@@ -174,6 +175,7 @@ impl RecordService {
     /// What the store said.
     pub fn catch_up(&self, time: &str) -> Result<(), StoreError> {
         self.cases.catch_up()?;
+        self.cases.slides().catch_up()?;
         self.publish_cases(time);
         Ok(())
     }
@@ -182,11 +184,19 @@ impl RecordService {
     /// the next call.
     pub fn publish_cases(&self, time: &str) {
         self.store_changes(self.cases.changes(time));
+        self.publish_slides(time);
     }
 
     /// The same without cases that are large and were published a moment ago: to be called every second.
     pub fn publish_due(&self, time: &str) {
         self.store_changes(self.cases.due_changes(time));
+        self.publish_slides(time);
+    }
+
+    fn publish_slides(&self, time: &str) {
+        if let Err(error) = self.cases.slides().publish(time) {
+            report_unkept(&error);
+        }
     }
 
     fn store_changes(&self, changes: Vec<CaseChange>) {

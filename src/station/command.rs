@@ -92,9 +92,12 @@ pub enum SourceCommand {
     Trigger {
         /// Name of the source; may be left out when there is one.
         source: Option<String>,
-        /// The scanner's event id, echoed in every answer.
+        /// The scanner's event id, echoed in every answer; one that was used before is not taken again.
         trigger: String,
-        /// Where the stage stands.
+        /// The scanner's own name of the field.
+        #[serde(default)]
+        field: Option<String>,
+        /// Where the stage stands; `z` may be left out.
         stage_um: Option<StagePosition>,
     },
 }
@@ -237,7 +240,9 @@ impl SourceCommand {
             Self::Case { case, slide, colony } => {
                 check_names([("case", case.as_deref()), ("slide", slide.as_deref()), ("colony", colony.as_deref())])
             }
-            Self::Trigger { trigger, .. } => check_names([("trigger", Some(&**trigger))]),
+            Self::Trigger { trigger, field, .. } => {
+                check_names([("trigger", Some(&**trigger)), ("field", field.as_deref())])
+            }
             Self::Start { .. } | Self::Stop { .. } | Self::Snapshot { .. } => Ok(()),
         }
     }
@@ -427,7 +432,7 @@ mod tests {
         for by in [String::new(), "a\0b".into(), "x".repeat(10_000)] {
             assert!(matches!(close(by).check(), Err(CommandError::Refused(why)) if why.contains("`by`")));
         }
-        let trigger = SourceCommand::Trigger { source: None, trigger: "e\n1".into(), stage_um: None };
+        let trigger = SourceCommand::Trigger { source: None, trigger: "e\n1".into(), field: None, stage_um: None };
         assert!(matches!(trigger.check(), Err(CommandError::Refused(why)) if why.contains("`trigger`")));
     }
 

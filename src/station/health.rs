@@ -52,6 +52,7 @@ struct Inner {
     cells_stored: AtomicU64,
     cells_published: AtomicU64,
     resent: AtomicU64,
+    triggers_answered: tokio::sync::watch::Sender<u64>,
 }
 
 impl Health {
@@ -65,6 +66,7 @@ impl Health {
             cells_stored: AtomicU64::new(0),
             cells_published: AtomicU64::new(0),
             resent: AtomicU64::new(0),
+            triggers_answered: tokio::sync::watch::channel(0).0,
         }))
     }
 
@@ -88,6 +90,16 @@ impl Health {
     /// A receiver that wakes whenever `state` differs from before.
     pub fn watch(&self) -> tokio::sync::watch::Receiver<u64> {
         self.0.changed.subscribe()
+    }
+
+    /// Reports that triggers have been answered in the store.
+    pub fn count_answered(&self, triggers: u64) {
+        self.0.triggers_answered.send_modify(|count| *count += triggers);
+    }
+
+    /// A receiver that wakes whenever triggers have been answered.
+    pub fn watch_answers(&self) -> tokio::sync::watch::Receiver<u64> {
+        self.0.triggers_answered.subscribe()
     }
 
     /// Registers a source and gives its ledger.
@@ -248,6 +260,10 @@ impl Health {
                 .map(|(name, (_, ledger))| {
                     let c = ledger.counts();
                     let stats = SourceStats {
+                        device_gaps: c.device_gaps,
+                        transport_errors: c.transport_errors,
+                        waiting: c.waiting,
+                        busy: c.is_busy(),
                         accepted: c.accepted,
                         stored: c.stored,
                         merged: c.merged,

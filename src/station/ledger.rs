@@ -32,6 +32,8 @@ pub enum RejectReason {
     StageFailed,
     /// The device marked the frame as faulty.
     DeviceError,
+    /// The daemon stopped before the frame of a trigger was taken.
+    Interrupted,
 }
 
 impl RejectReason {
@@ -50,6 +52,7 @@ impl RejectReason {
             Self::EngineFailed => "engine_failed",
             Self::StageFailed => "stage_failed",
             Self::DeviceError => "device_error",
+            Self::Interrupted => "interrupted",
         }
     }
 }
@@ -100,6 +103,14 @@ pub struct FrameCounts {
     pub rejected: BTreeMap<&'static str, u64>,
     /// Frames given up, by reason.
     pub dropped: BTreeMap<&'static str, u64>,
+    /// Frames that the device numbered and that never came: gaps in its sequence. They were never accepted.
+    pub device_gaps: u64,
+    /// Frames that the transport lost or broke before they were whole.
+    pub transport_errors: u64,
+    /// Frames that wait to be accepted: pushed and spooled.
+    pub waiting: u64,
+    /// Most frames that may be accepted or wait at once, where the source is handed its frames.
+    pub capacity: Option<u64>,
 }
 
 impl FrameCounts {
@@ -111,6 +122,11 @@ impl FrameCounts {
     /// Dropped frames over all reasons.
     pub fn dropped_total(&self) -> u64 {
         self.dropped.values().sum()
+    }
+
+    /// Whether a further frame would be refused now.
+    pub fn is_busy(&self) -> bool {
+        self.capacity.is_some_and(|most| self.waiting + self.in_flight >= most)
     }
 
     /// Whether `accepted = stored + rejected + merged + dropped + in_flight` holds.
@@ -137,6 +153,26 @@ impl Ledger {
             c.in_flight += 1;
         });
         Ticket { ledger: Some(self.clone()) }
+    }
+
+    /// Counts frames that the device numbered and that never came.
+    pub fn add_device_gaps(&self, frames: u64) {
+        self.with(|c| c.device_gaps += frames);
+    }
+
+    /// Counts frames that the transport lost or broke.
+    pub fn add_transport_errors(&self, frames: u64) {
+        self.with(|c| c.transport_errors += frames);
+    }
+
+    /// Sets how many frames wait to be accepted.
+    pub fn set_waiting(&self, frames: u64) {
+        self.with(|c| c.waiting = frames);
+    }
+
+    /// Sets how many frames may be accepted or wait at once.
+    pub fn set_capacity(&self, frames: u64) {
+        self.with(|c| c.capacity = Some(frames));
     }
 
     /// A consistent copy of the counts.

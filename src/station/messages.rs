@@ -146,6 +146,18 @@ pub struct SourceStats {
     pub dropped: BTreeMap<String, u64>,
     /// Frames a second over the last ten seconds.
     pub frames_per_s: f64,
+    /// Frames that the device numbered and that never came.
+    #[serde(default)]
+    pub device_gaps: u64,
+    /// Frames that the transport lost or broke.
+    #[serde(default)]
+    pub transport_errors: u64,
+    /// Pushed frames that wait in the spool.
+    #[serde(default)]
+    pub waiting: u64,
+    /// Whether a further frame would be refused now: a scanner waits.
+    #[serde(default)]
+    pub busy: bool,
 }
 
 /// Counters of one stage in `stats/1`.

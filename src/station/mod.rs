@@ -10,6 +10,7 @@ mod health;
 mod ledger;
 mod messages;
 mod rates;
+mod triggers;
 
 pub use command::{
     Answer, Command, CommandError, CommandInbox, CommandOutbox, CommandResult, Envelope, RecordCommand, ReviewAction,
@@ -22,3 +23,4 @@ pub use messages::{
     StageStats, State, Stats, StoreState,
 };
 pub use rates::Rates;
+pub use triggers::{FoundSpread, RawFormat, RawLayout, TriggerAnswer, TriggerFacts, TriggerState, TriggerView};

@@ -186,6 +186,8 @@ impl Store {
         run("DELETE FROM reviews WHERE case_id = ?1")?;
         transaction.execute("DELETE FROM meta WHERE key = ?1", [Self::alarm_key(case)]).map_err(&sql)?;
         forget_documents(transaction, Some(case))?;
+        run("DELETE FROM triggers WHERE case_id = ?1")?;
+        run("DELETE FROM spreads WHERE case_id = ?1")?;
         let cells = run("DELETE FROM cells WHERE case_id = ?1")?;
         run("DELETE FROM cases WHERE id = ?1")?;
         self.0.depth.fetch_sub(waiting as u64, std::sync::atomic::Ordering::Relaxed);

@@ -4,7 +4,10 @@ use std::sync::atomic::Ordering;
 
 use rusqlite::{Transaction, params};
 
-use super::{Durability, Store, StoreError, StoredImage};
+use super::{
+    Durability, Store, StoreError, StoredImage,
+    triggers::{Answered, SpreadRow, put_answer, put_spreads},
+};
 use domain::Cell;
 
 /// Topic of alarms.
@@ -25,6 +28,10 @@ pub struct FrameCommit {
     pub mark: Option<FileMark>,
     /// Single values, each under its name (`meta`).
     pub values: Vec<(String, String)>,
+    /// The answer to its trigger, for a frame that somebody waits for.
+    pub answer: Option<Answered>,
+    /// The metaphases that it shows, where slide and stage position are known.
+    pub spreads: Vec<SpreadRow>,
 }
 
 /// A cell with its pictures.
@@ -108,7 +115,8 @@ pub struct FileMark {
 pub struct Committed {
     /// Cells now on disk.
     pub cells: u64,
-    /// Frames of the batch, by their places in it, that were left out: the store has a reading of their file already.
+    /// Frames of the batch, by their places in it, that were left out: the store has a reading of their file, or an
+    /// answer to their trigger, already.
     pub read_before: Vec<usize>,
     /// Older messages that the full outbox let go for new ones.
     pub dropped: u64,
@@ -134,15 +142,22 @@ impl FileOutcome {
 
 impl Store {
     /// Writes a batch in one transaction; when it returns the batch is on the disk. The caller gathers the batch:
-    /// at most 20 ms or 100 frames. A frame of a file that is marked already, with the same size and time, is left out.
+    /// at most 100 frames. A frame of a file that is marked already, with the same size and time, is left out.
     ///
     /// # Errors
     /// [`StoreError::OutboxFull`] when the messages do not fit and some may not be dropped: nothing was written,
     /// see [`Store::wait_for_outbox_space`]. Otherwise what SQLite said; nothing was written either.
     pub fn commit(&self, batch: &[FrameCommit]) -> Result<Committed, StoreError> {
+        let mut spooled = Vec::new();
         let done = self.write("commit cells", Durability::Full, |transaction| {
             let mut done = Committed::default();
             for (number, frame) in batch.iter().enumerate() {
+                if let Some(answer) = &frame.answer
+                    && !put_answer(transaction, answer, &mut spooled)?
+                {
+                    done.read_before.push(number);
+                    continue;
+                }
                 if let Some(mark) = &frame.mark
                     && !put_mark(transaction, mark)?
                 {
@@ -153,12 +168,14 @@ impl Store {
                     insert_cell(transaction, cell)?;
                     done.cells += 1;
                 }
+                put_spreads(transaction, &frame.spreads)?;
                 put_follow(transaction, frame)?;
             }
             let taken = batch.iter().enumerate().filter(|(number, _)| !done.read_before.contains(number));
             done.dropped = self.put_messages(transaction, taken.flat_map(|(_, frame)| &frame.messages))?;
             Ok(done)
         })?;
+        self.remove_spooled(&spooled);
         if batch.iter().any(|frame| !frame.messages.is_empty() || !frame.latest.is_empty()) {
             self.0.outgoing.notify_one();
         }

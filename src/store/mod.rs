@@ -15,6 +15,7 @@ mod outbox;
 mod read;
 mod retention;
 mod schema;
+mod triggers;
 
 pub(crate) use commit::ALARM_TOPIC;
 
@@ -26,6 +27,7 @@ pub use outbox::{LatestRow, OutboxRow, may_drop};
 pub use read::{CellQuery, CellRow, StoreReader, StoreStats};
 pub use retention::Retained;
 pub use schema::SCHEMA_VERSION;
+pub use triggers::{Answered, SpoolFolder, SpooledFile, SpreadRow, TriggerRow};
 
 use std::{
     fs::{self, File, TryLockError},
@@ -134,6 +136,7 @@ impl Store {
             _lock: lock,
         }));
         store.sweep_images()?;
+        store.sweep_spool()?;
         Ok(store)
     }
 

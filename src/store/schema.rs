@@ -14,6 +14,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_cells_and_outbox.sql"),
     include_str!("migrations/0002_messages_set_aside.sql"),
     include_str!("migrations/0003_files_being_read.sql"),
+    include_str!("migrations/0004_triggers.sql"),
 ];
 
 /// Schema version that this build writes.

@@ -29,9 +29,12 @@ pub struct Trigger {
     /// Name of the source; may be left out when there is one.
     #[serde(default)]
     pub source: Option<String>,
-    /// The scanner's event id, echoed in every answer.
+    /// The scanner's event id, echoed in every answer; one that was used before is not taken again.
     pub trigger: String,
-    /// Where the stage stands.
+    /// The scanner's own name of the field.
+    #[serde(default)]
+    pub field: Option<String>,
+    /// Where the stage stands; `z` may be left out.
     #[serde(default)]
     pub stage_um: Option<StagePosition>,
 }
@@ -81,8 +84,8 @@ pub fn routes() -> Router<App> {
 
 /// A scanner stands at a field: take it.
 pub async fn trigger(State(app): State<App>, Json(body): Json<Trigger>) -> Result<(StatusCode, Json<Value>), Problem> {
-    let Trigger { source, trigger, stage_um } = body;
-    let answer = send(&app, SourceCommand::Trigger { source, trigger, stage_um }).await?;
+    let Trigger { source, trigger, field, stage_um } = body;
+    let answer = send(&app, SourceCommand::Trigger { source, trigger, field, stage_um }).await?;
     Ok((StatusCode::ACCEPTED, Json(answer)))
 }
 

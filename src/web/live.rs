@@ -285,7 +285,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use domain::frame::{FrameFlags, FrameId, PixelBuffer, PixelFormat};
+    use domain::frame::{FrameId, PixelBuffer, PixelFormat};
 
     fn hub() -> LiveHub {
         LiveHub::new([LiveSource { name: "scope".into(), bright_field: true }])
@@ -293,20 +293,7 @@ mod tests {
 
     fn frame(number: u64) -> LiveFrame {
         let pixels = Pixels::new(PixelBuffer::from_bytes(&[200; 64]), PixelFormat::Mono8, 8, 8, 8).expect("fits");
-        let info = FrameInfo {
-            id: FrameId(number),
-            source: "scope".into(),
-            device_sequence: None,
-            arrived: Instant::now(),
-            time: jiff::Timestamp::UNIX_EPOCH,
-            trigger: None,
-            stage_um: None,
-            um_per_px: None,
-            file: None,
-            stamp: None,
-            truth: None,
-            flags: FrameFlags::default(),
-        };
+        let info = FrameInfo::new("scope".into(), FrameId(number));
         LiveFrame::of(&info, &pixels, Quality::default(), None).expect("small")
     }
 

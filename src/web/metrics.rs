@@ -151,6 +151,16 @@ impl Collector for Picture {
         let merged = "Frames for which another frame of the same scene stood";
         writer.metric("metaphased_frames_merged", merged, by_source(|c| c.merged))?;
         writer.metric("metaphased_frames_dropped", "Frames given up", by_reason(|c| &c.dropped))?;
+        let gaps = "Frames that the device numbered and that never came";
+        writer.metric("metaphased_device_gaps", gaps, by_source(|c| c.device_gaps))?;
+        let broken = "Frames that the transport lost or broke";
+        writer.metric("metaphased_transport_errors", broken, by_source(|c| c.transport_errors))?;
+        let waiting =
+            counts.iter().map(|(name, c)| (vec![("source", name.as_str())], ConstGauge::new(c.waiting as i64)));
+        writer.metric("metaphased_frames_waiting", "Pushed frames that wait in the spool", waiting)?;
+        let busy =
+            counts.iter().map(|(name, c)| (vec![("source", name.as_str())], ConstGauge::new(i64::from(c.is_busy()))));
+        writer.metric("metaphased_source_busy", "1 while a further frame would be refused", busy)?;
         let in_flight =
             counts.iter().map(|(name, c)| (vec![("source", name.as_str())], ConstGauge::new(c.in_flight as i64)));
         writer.metric("metaphased_frames_in_flight", "Frames on their way", in_flight)?;

@@ -19,10 +19,12 @@ mod pictures;
 mod preview;
 mod probes;
 mod problem;
+mod push;
 mod server;
 mod sources;
 mod status;
 mod tries;
+mod triggers;
 
 pub use cells::CellPage;
 pub use guard::Names;
@@ -30,6 +32,7 @@ pub use hints::{Hint, HintKind};
 pub use live::{Event, EventKind, FrameNote, LiveBox, LiveBoxes, LiveFrame, LiveHub, LiveSource, Watch};
 pub use preview::FrameExposure;
 pub use problem::Problem;
+pub use push::PushInlet;
 pub use server::{Bound, DEFAULT_PORT, WebError, WebOptions, bind};
 pub use status::Status;
 
@@ -54,6 +57,8 @@ pub struct WebParts {
     pub store: StoreReader,
     /// Where commands go.
     pub commands: CommandOutbox,
+    /// Where pushed frames go.
+    pub inlet: Option<PushInlet>,
 }
 
 /// What every route shares.

@@ -7,6 +7,7 @@ use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value, json};
 
 use super::{App, CellPage, FrameNote, Problem, Status, cases, commands, sources};
+use crate::{case::SlideState, station::TriggerView};
 use domain::Cell;
 
 /// The route.
@@ -106,6 +107,12 @@ impl Operation {
         self
     }
 
+    /// Bytes as they are.
+    fn binary(mut self) -> Self {
+        self.fields["requestBody"] = json!({ "required": true, "content": { "application/octet-stream": {} } });
+        self
+    }
+
     /// Status 200 with a document.
     fn json<T: JsonSchema>(self, generator: &mut SchemaGenerator, description: &str) -> Self {
         let schema = generator.subschema_for::<T>();
@@ -160,6 +167,10 @@ fn daemon_operations(g: &mut SchemaGenerator) -> Vec<Operation> {
 }
 
 fn sources_operations(g: &mut SchemaGenerator) -> Vec<Operation> {
+    let accepted = json!({
+        "description": "On the disk; `triggers/{id}` has its answer, and `cell` or `rejected` brings it",
+        "content": { "application/json": { "schema": g.subschema_for::<TriggerView>() } },
+    });
     vec![
         get("/api/v1/sources", "sources", "All sources.")
             .json::<sources::Sources>(g, "The sources"),
@@ -169,6 +180,43 @@ fn sources_operations(g: &mut SchemaGenerator) -> Vec<Operation> {
             .content("image/jpeg", "JPEG, at most 1400 pixels on the longer side")
             .problem(404, "No such source or frame")
             .problem(503, "No frame came within 5 s"),
+        post(
+            "/api/v1/sources/{id}/frames",
+            "push_frame",
+            "Pushes a frame to a source of kind `push`: the body is one image file (PNG, TIFF, JPEG, WebP, BMP), or raw samples where `format` is given. Every value of the query may be a header instead, such as `metaphased-x-um`.",
+        )
+        .path::<String>("id", "Name of the source")
+        .query::<String>("trigger", "The scanner's event id, never used for another frame; one is made where it is left out")
+        .query::<String>("field", "The scanner's own name of the field")
+        .query::<f64>("x_um", "Stage position across the slide, in micrometres, of the picture's middle")
+        .query::<f64>("y_um", "Stage position along the slide")
+        .query::<f64>("z_um", "Focus")
+        .query::<f64>("um_per_px", "Pixel size in micrometres")
+        .query::<String>("time", "When it was taken, RFC 3339")
+        .query::<u32>("sequence", "Number of the scanner's camera: gaps are counted")
+        .query::<String>("format", "Raw samples: mono8, mono16 (low byte first) or rgb8; rows are dense")
+        .query::<u32>("width", "Raw samples: pixels a row")
+        .query::<u32>("height", "Raw samples: rows")
+        .query::<u8>("bits", "Raw samples of mono16: bits that carry signal, 9 to 16")
+        .binary()
+        .response(202, accepted.clone())
+        .response(200, json!({ "description": "The same frame came before, and has its answer", "content": accepted["content"] }))
+        .problem(400, "A value, the length or the picture is wrong")
+        .problem(404, "No such source")
+        .problem(409, "Not a source of kind `push`, or the trigger's id came before with another frame")
+        .problem(413, "Too large")
+        .problem(415, "No picture that can be read")
+        .problem(429, "The spool is full: again after the seconds of Retry-After")
+        .problem(507, "The disk is full"),
+        get("/api/v1/slides/{id}", "slide", "The metaphases of a slide, ranked, with their places: the `slide` message.")
+            .path::<String>("id", "Name of the slide, percent-encoded")
+            .json::<SlideState>(g, "The slide")
+            .problem(404, "Nothing was found on it"),
+        get("/api/v1/triggers/{id}", "trigger_answer", "What became of a trigger or a pushed frame.")
+            .path::<String>("id", "The event id, percent-encoded")
+            .query::<f64>("wait", "Seconds to wait for its answer, at most 60; 0 without")
+            .json::<TriggerView>(g, "The trigger; its `state` is `waiting` until it is answered")
+            .problem(404, "No such trigger"),
     ]
 }
 

@@ -16,7 +16,7 @@ use tokio::sync::watch;
 
 use super::{
     App, EventKind, WebParts, cases, cells, commands, connections, events, guard, iscn, metrics, openapi, page, probes,
-    problem, sources, status,
+    problem, push, sources, status, triggers,
 };
 use crate::{
     config::{PublicAddress, WebConfig},
@@ -223,6 +223,8 @@ fn router(app: App) -> Router {
             Router::new()
                 .merge(status::routes())
                 .merge(sources::routes())
+                .merge(push::routes())
+                .merge(triggers::routes())
                 .merge(cells::routes())
                 .merge(cases::routes())
                 .merge(iscn::routes())

@@ -8,7 +8,7 @@ use axum::{
     extract::{Path, Query, State},
     http::{StatusCode, header},
     response::{IntoResponse, Response},
-    routing::{get, post},
+    routing::get,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -42,10 +42,7 @@ pub struct Sources {
 
 /// The routes.
 pub fn routes() -> Router<App> {
-    Router::new()
-        .route("/sources", get(sources))
-        .route("/sources/{id}/frame.jpg", get(frame))
-        .route("/sources/{id}/frames", post(refuse_frame))
+    Router::new().route("/sources", get(sources)).route("/sources/{id}/frame.jpg", get(frame))
 }
 
 /// The problem that a source's name is unknown.
@@ -119,17 +116,4 @@ pub async fn frame(
         .ok_or_else(|| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "The frame could not be written as JPEG."))?;
     let headers = [(header::CONTENT_TYPE, "image/jpeg".to_owned()), (header::ETAG, format!("\"{number}\""))];
     Ok((headers, Bytes::from_owner(jpeg)).into_response())
-}
-
-/// Refuses a pushed frame. The address is reserved for sources of kind `push`, of which this version has none, so the
-/// route stands in no description.
-async fn refuse_frame(State(app): State<App>, Path(id): Path<String>) -> Problem {
-    let state = app.parts.health.state(now());
-    let Some(source) = state.sources.get(&id) else { return no_such_source(&app, &id) };
-    let text = format!(
-        "This version has no sources that frames can be pushed to; '{id}' is of kind '{}'. Write the files to a \
-         folder and configure a source of kind 'folder'.",
-        source.kind
-    );
-    Problem::new(StatusCode::NOT_IMPLEMENTED, text)
 }

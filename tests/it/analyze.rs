@@ -59,3 +59,47 @@ fn the_assay_is_the_configured_one_unless_the_command_names_another() {
     assert!(messages(&config, folder.path(), &["--assay", "karyotype"])[0]["dicentric"].is_null());
     assert!(messages(&[], folder.path(), &[])[0]["dicentric"].is_null());
 }
+
+/// The lines that do not differ between two runs: without ids, times and durations.
+fn lasting(workers: &str, folder: &Path) -> Vec<serde_json::Value> {
+    let picture = folder.to_str().expect("a path");
+    let output = Command::new(env!("CARGO_BIN_EXE_metaphased"))
+        .env("METAPHASED__INFERENCE__WORKERS", workers)
+        .env("METAPHASED__INFERENCE__THREADS", "4")
+        .args(["--engine", "cpu", "--models", "nowhere", "analyze", "--no-triage", picture])
+        .output()
+        .expect("it runs");
+    assert_eq!(output.status.code(), Some(65), "a file that cannot be read: {output:?}");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let lines = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON"));
+    let bare = lines.map(|mut line| {
+        for key in ["cell", "id", "time", "timing_ms"] {
+            line.as_object_mut().expect("an object").remove(key);
+        }
+        if let Some(captured) = line.get_mut("captured").and_then(|captured| captured.as_object_mut()) {
+            captured.remove("time");
+        }
+        line
+    });
+    bare.collect()
+}
+
+#[test]
+fn files_are_analysed_side_by_side_and_the_results_are_those_of_one_after_the_other() {
+    let (drawn, folder) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    exposed_field(drawn.path());
+    for n in 0..9 {
+        let to = folder.path().join(format!("{n}.png"));
+        match n {
+            3 => std::fs::write(to, "no picture").expect("written"),
+            _ => drop(std::fs::copy(drawn.path().join("cell00000.png"), to).expect("copied")),
+        }
+    }
+    let one = lasting("1", folder.path());
+    let files: Vec<&str> =
+        one.iter().filter_map(|line| line["captured"]["file"].as_str().or(line["file"].as_str())).collect();
+    assert_eq!(files, (0..9).map(|n| format!("{n}.png")).collect::<Vec<_>>());
+    let numbers: Vec<u64> = one.iter().filter_map(|line| line["captured"]["frame"].as_u64()).collect();
+    assert_eq!(numbers, (1..=8).collect::<Vec<_>>(), "the file that cannot be read has no number");
+    assert_eq!(lasting("3", folder.path()), one);
+}

@@ -14,14 +14,14 @@ use crate::broker::{Subscriber, mosquitto_is_missing, publish};
 use serde_json::{Value, json};
 
 /// A daemon in a folder of its own.
-struct Daemon {
-    child: Child,
-    page: String,
-    lines: mpsc::Receiver<String>,
+pub struct Daemon {
+    pub child: Child,
+    pub page: String,
+    pub lines: mpsc::Receiver<String>,
 }
 
 impl Daemon {
-    fn command(folder: &Path, config: &str) -> Command {
+    pub fn command(folder: &Path, config: &str) -> Command {
         let file = folder.join("metaphased.toml");
         fs::write(&file, config).expect("the configuration");
         let mut command = Command::new(env!("CARGO_BIN_EXE_metaphased"));
@@ -36,12 +36,12 @@ impl Daemon {
         command
     }
 
-    fn start(folder: &Path, config: &str) -> Self {
+    pub fn start(folder: &Path, config: &str) -> Self {
         Self::of(Self::command(folder, config))
     }
 
     /// Waits for the banner.
-    fn of(mut command: Command) -> Self {
+    pub fn of(mut command: Command) -> Self {
         let mut child = command.spawn().expect("it starts");
         let stderr = child.stderr.take().expect("piped");
         let (sender, lines) = mpsc::channel();
@@ -64,18 +64,18 @@ impl Daemon {
         Self { child, page, lines }
     }
 
-    fn get(&self, route: &str) -> Value {
+    pub fn get(&self, route: &str) -> Value {
         let text = self.text(route);
         serde_json::from_str(&text).unwrap_or_else(|_| panic!("no JSON: {text}"))
     }
 
-    fn text(&self, route: &str) -> String {
+    pub fn text(&self, route: &str) -> String {
         let mut response = ureq::get(format!("{}{route}", self.page)).call().expect("the page answers");
         response.body_mut().read_to_string().expect("text")
     }
 
     /// Waits until `done` says so of the counters of the source `scope`.
-    fn wait(&self, what: &str, done: impl Fn(&Value) -> bool) -> Value {
+    pub fn wait(&self, what: &str, done: impl Fn(&Value) -> bool) -> Value {
         let until = Instant::now() + Duration::from_secs(180);
         loop {
             let sources = self.get("/api/v1/sources");
@@ -88,12 +88,12 @@ impl Daemon {
         }
     }
 
-    fn signal(&self, name: &str) {
+    pub fn signal(&self, name: &str) {
         let sent = Command::new("kill").args([name, &self.child.id().to_string()]).status().expect("kill is there");
         assert!(sent.success());
     }
 
-    fn ends_within(mut self, limit: Duration) -> ExitStatus {
+    pub fn ends_within(mut self, limit: Duration) -> ExitStatus {
         let until = Instant::now() + limit;
         loop {
             if let Some(status) = self.child.try_wait().expect("it can be asked") {
@@ -113,7 +113,7 @@ impl Drop for Daemon {
     }
 }
 
-fn adds_up(stats: &Value) -> bool {
+pub fn adds_up(stats: &Value) -> bool {
     let n = |v: &Value| v.as_u64().expect("a count");
     let sum = |v: &Value| v.as_object().expect("by reason").values().map(n).sum::<u64>();
     n(&stats["accepted"])
@@ -125,7 +125,7 @@ fn adds_up(stats: &Value) -> bool {
 }
 
 /// A port of the system's choice for the embedded broker, so that tests may run side by side.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port").port()
 }
 

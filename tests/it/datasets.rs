@@ -59,7 +59,7 @@ fn every_task_gives_figures_on_a_small_set() {
     let folder = csv_set();
     let set = DataSet::open(folder.path(), None).unwrap();
     let library = ModelLibrary::of(vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/models")]);
-    let engine = ChosenEngine { engine: Arc::new(CpuEngine::new(1)), why: "test".into(), fell_back: None };
+    let engine = ChosenEngine::alone(Arc::new(CpuEngine::new(1)), "test");
     let setup = Setup {
         data: &set,
         library: &library,
@@ -78,7 +78,16 @@ fn every_task_gives_figures_on_a_small_set() {
         ("detector", &["ap50", "ap50_95", "recall", "precision", "perfect_cells", "count_mae"]),
         (
             "pipeline",
-            &["ap50", "perfect_cells", "map50", "accuracy", "accuracy_assigned", "cells_right", "ms_per_cell"],
+            &[
+                "ap50",
+                "perfect_cells",
+                "map50",
+                "accuracy",
+                "accuracy_assigned",
+                "cells_right",
+                "corrections_per_cell",
+                "ms_per_cell",
+            ],
         ),
         (
             "classifier",
@@ -104,7 +113,7 @@ fn what_the_networks_gave_is_kept_and_read_again() {
     let folder = csv_set();
     let set = DataSet::open(folder.path(), None).unwrap();
     let library = ModelLibrary::of(vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/models")]);
-    let engine = ChosenEngine { engine: Arc::new(CpuEngine::new(1)), why: "test".into(), fell_back: None };
+    let engine = ChosenEngine::alone(Arc::new(CpuEngine::new(1)), "test");
     let run = TASKS.iter().find(|(name, ..)| *name == "karyotype").expect("the task is there").2;
     let kept = folder.path().join("candidates.jsonl");
     let measured = Setup { candidates: Some(&kept), ..setup_of(&set, &library, &engine) };
@@ -162,7 +171,7 @@ fn write_bars(path: &Path, size: (u32, u32), bars: &[(u32, u32, u32, u32)]) {
 #[test]
 fn imaging_is_measured_without_any_model() {
     let library = ModelLibrary::of(Vec::new());
-    let engine = ChosenEngine { engine: Arc::new(CpuEngine::new(1)), why: "test".into(), fell_back: None };
+    let engine = ChosenEngine::alone(Arc::new(CpuEngine::new(1)), "test");
     let run = |task: &str, set: &DataSet| {
         let run = TASKS.iter().find(|(name, ..)| *name == task).expect("the task is there").2;
         run(&setup_of(set, &library, &engine))

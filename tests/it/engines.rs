@@ -21,7 +21,7 @@ fn tiny(name: &str) -> ModelFolder {
 }
 
 fn cpu() -> ChosenEngine {
-    ChosenEngine { engine: Arc::new(CpuEngine::new(1)), why: "test".into(), fell_back: None }
+    ChosenEngine::alone(Arc::new(CpuEngine::new(1)), "test")
 }
 
 /// ONNX Runtime where it is installed.
@@ -174,7 +174,7 @@ fn engines_agree_on_the_same_input() {
     assert!(worst < 1e-4, "{worst}");
 
     let library = ModelLibrary::of(vec![models()]);
-    let other = ChosenEngine { engine: onnxruntime, why: "test".into(), fell_back: None };
+    let other = ChosenEngine::alone(onnxruntime, "test");
     let mut results = [cpu(), other].map(|chosen| {
         let mut recognizer = ComposedRecognizer::open(&Recognition::default(), &library, &chosen).unwrap();
         recognizer.recognise(&field(), &[Region::whole(96, 64)]).unwrap().remove(0).candidates

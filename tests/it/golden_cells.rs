@@ -102,7 +102,7 @@ fn classes(cell: &Recognised) -> Vec<Option<&'static str>> {
 fn engines_give_one_answer_on_real_cells_and_it_stays_what_it_was() {
     let test = "engines_give_one_answer_on_real_cells_and_it_stays_what_it_was";
     let Some(data) = shared_data() else { return skipped(test) };
-    let cpu = ChosenEngine { engine: Arc::new(CpuEngine::new(2)), why: "test".into(), fell_back: None };
+    let cpu = ChosenEngine::alone(Arc::new(CpuEngine::new(2)), "test");
     let (models, reference) = cells(&data, &cpu, Precision::F32);
     for (cell, name) in reference.iter().zip(CELLS) {
         let found = choose_chromosomes(cell, &KaryotypeSettings::default()).len();

@@ -31,6 +31,7 @@ mod mqtt;
 mod pipeline;
 mod pipeline_support;
 mod proxy;
+mod push;
 mod simulate;
 mod status_command;
 mod store;

@@ -6,17 +6,41 @@ use std::{
         atomic::{AtomicBool, AtomicU32, Ordering::SeqCst},
         mpsc,
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use crate::pipeline_support::{Bench, Scripted, Step, frames};
 use metaphased::{
     clock::{ManualClock, SystemClock},
     config::Mode,
-    pipeline::supervisor::{Finding, HANGS_AFTER, supervise},
+    pipeline::{
+        edges::places,
+        stages::recognise::Share,
+        supervisor::{Finding, HANGS_AFTER, supervise},
+    },
     station::Level,
     store::{CellQuery, FileMark, FileOutcome, FrameCommit, Store, StoreOptions},
 };
+
+#[test]
+fn a_cell_that_comes_alone_waits_for_no_other() {
+    let (show, shown) = mpsc::channel();
+    let step = move || match shown.try_recv() {
+        Ok(level) => Step::Level(level),
+        Err(mpsc::TryRecvError::Empty) => Step::Wait,
+        Err(mpsc::TryRecvError::Disconnected) => Step::End,
+    };
+    let bench = Bench::start_with(2, vec![Scripted::new("folder", Mode::Lossless, step)], SystemClock);
+    let time_of = |n| {
+        let begun = Instant::now();
+        show.send(40).expect("it looks");
+        bench.until("the cell", |b| b.counts("folder").stored == n);
+        begun.elapsed()
+    };
+    // The shortest of many: on a busy machine each may take its time.
+    let shortest = (1..=40).map(time_of).min();
+    assert!(shortest < Some(Duration::from_millis(20)), "{shortest:?}: transactions once gathered for 20 ms");
+}
 
 #[test]
 fn every_file_of_a_lossless_source_becomes_a_stored_cell_in_order() {
@@ -35,11 +59,17 @@ fn every_file_of_a_lossless_source_becomes_a_stored_cell_in_order() {
 
 #[test]
 fn a_folder_that_never_waits_does_not_starve_a_live_camera() {
+    for workers in [1, 3] {
+        a_folder_and_a_camera_take_turns(workers);
+    }
+}
+
+fn a_folder_and_a_camera_take_turns(workers: usize) {
     let order = Arc::new(Mutex::new(Vec::new()));
     let gate = Arc::new(AtomicBool::new(false));
     let watched = |name: &'static str, mode| {
         let (order, gate) = (order.clone(), gate.clone());
-        Scripted::new(name, mode, || Step::Level(40)).network(move |_| {
+        Scripted::new(name, mode, || Step::Level(40)).networks(move |_, _| {
             // Nothing is recognised before both sources have frames waiting.
             while !gate.load(SeqCst) {
                 std::thread::sleep(Duration::from_millis(1));
@@ -50,11 +80,13 @@ fn a_folder_that_never_waits_does_not_starve_a_live_camera() {
             Ok(())
         })
     };
-    let bench = Bench::start(vec![watched("folder", Mode::Lossless), watched("camera", Mode::Freshest)], SystemClock);
+    let sources = vec![watched("folder", Mode::Lossless), watched("camera", Mode::Freshest)];
+    let bench = Bench::start_with(workers, sources, SystemClock);
     bench.until("both waiting", |b| b.counts("folder").accepted > 8 && b.counts("camera").accepted > 8);
     gate.store(true, SeqCst);
     bench.until("forty cells", |_| order.lock().expect("no panic").len() >= 40);
-    let seen = order.lock().expect("no panic")[1..33].to_vec();
+    // Those that were taken before both waited do not count.
+    let seen = order.lock().expect("no panic")[workers..workers + 32].to_vec();
     let camera = seen.iter().filter(|name| **name == "camera").count();
     assert!((12..=20).contains(&camera), "the camera came {camera} times of 32: {seen:?}");
     bench.pipeline.stop(Duration::from_secs(20));
@@ -78,6 +110,114 @@ fn a_panic_costs_its_frame_and_nothing_else() {
     assert_eq!(counts.rejected.get("stage_failed"), Some(&1));
     let state = bench.health.state(String::new());
     assert_eq!(state.stages["recognise"].restarts, 1);
+}
+
+/// Waits in a network until `done`; the test fails when it does not happen.
+fn held_until(done: impl Fn() -> bool) {
+    until(done);
+}
+
+/// Names of the files from `first` to `last`.
+fn files(first: u32, last: u32) -> Vec<String> {
+    (first..=last).map(|n| format!("{n:04}.png")).collect()
+}
+
+#[test]
+fn workers_of_uneven_speed_leave_the_order_of_a_source_as_it_was() {
+    let done = Arc::new(AtomicU32::new(0));
+    let source = Scripted::new("folder", Mode::Lossless, frames(40)).networks(move |frame, _| {
+        // Every fifth frame takes as long as three others.
+        if frame.info.id.0 % 5 == 1 {
+            let before = done.load(SeqCst);
+            held_until(|| done.load(SeqCst) >= before + 3);
+        }
+        done.fetch_add(1, SeqCst);
+        Ok(())
+    });
+    let bench = Bench::start_with(4, vec![source], SystemClock);
+    bench.until("the end", |b| b.pipeline.is_finished());
+    assert_eq!(bench.counts("folder").stored, 40);
+    assert_eq!(bench.stored(), files(1, 40));
+}
+
+#[test]
+fn a_panic_of_one_worker_costs_its_frame_and_the_others_go_on() {
+    let source = Scripted::new("folder", Mode::Lossless, frames(20)).networks(move |frame, _| {
+        assert!(frame.info.id.0 != 4, "the fourth frame breaks the network");
+        Ok(())
+    });
+    let bench = Bench::start_with(3, vec![source], SystemClock);
+    bench.until("the end", |b| b.pipeline.is_finished());
+    let counts = bench.counts("folder");
+    assert_eq!((counts.stored, counts.rejected.get("stage_failed")), (19, Some(&1)), "{counts:?}");
+    assert_eq!(bench.stored(), [files(1, 3), files(5, 20)].concat());
+    assert_eq!(bench.health.state(String::new()).stages["recognise"].restarts, 1);
+}
+
+#[test]
+fn a_worker_that_hangs_is_reported_and_a_bounded_number_of_frames_waits_for_its_own() {
+    let clock = ManualClock::default();
+    let (release, held) = mpsc::channel::<()>();
+    let (held, others) = (Mutex::new(held), Arc::new(AtomicU32::new(0)));
+    let passed = others.clone();
+    let source = Scripted::new("folder", Mode::Lossless, frames(200)).networks(move |frame, _| {
+        if frame.info.id.0 == 1 {
+            held.lock().expect("no panic").recv().expect("the test releases it");
+        } else {
+            passed.fetch_add(1, SeqCst);
+        }
+        Ok(())
+    });
+    let bench = Bench::start_with(2, vec![source], clock.clone());
+    let most = places(4) as u32 - 1;
+    bench.until("the others", |_| others.load(SeqCst) == most);
+    clock.advance(HANGS_AFTER);
+    assert_eq!(supervise(bench.pipeline.monitors(), &bench.health), Finding::Hangs("recognise".into()));
+    assert_eq!(
+        (others.load(SeqCst), bench.counts("folder").stored),
+        (most, 0),
+        "what is done waits for the first frame"
+    );
+    release.send(()).expect("it waits");
+    bench.until("the end", |b| b.pipeline.is_finished());
+    assert_eq!(bench.stored(), files(1, 200));
+}
+
+#[test]
+fn a_frame_that_comes_alone_has_all_threads_and_frames_that_queue_share_them() {
+    let shares = Arc::new(Mutex::new(Vec::new()));
+    let (show, shown) = mpsc::channel();
+    let (release, held) = mpsc::channel::<()>();
+    let (held, noted) = (Mutex::new(held), shares.clone());
+    let step = move || match shown.try_recv() {
+        Ok(level) => Step::Level(level),
+        Err(mpsc::TryRecvError::Empty) => Step::Wait,
+        Err(mpsc::TryRecvError::Disconnected) => Step::End,
+    };
+    let source = Scripted::new("folder", Mode::Lossless, step).networks(move |frame, share| {
+        noted.lock().expect("no panic").push((frame.info.id.0, share));
+        if frame.info.id.0 == 4 {
+            let _ = held.lock().expect("no panic").recv();
+        }
+        Ok(())
+    });
+    let bench = Bench::start_with(2, vec![source], SystemClock);
+    for n in 1..=3 {
+        show.send(40).expect("it looks");
+        bench.until("the cell", |b| b.counts("folder").stored == n);
+    }
+    // The fourth comes alone as well and takes its time: those behind it have the other worker.
+    show.send(40).expect("it looks");
+    bench.until("the fourth", |_| shares.lock().expect("no panic").len() == 4);
+    (0..3).for_each(|_| show.send(40).expect("it looks"));
+    bench.until("those behind the fourth", |_| shares.lock().expect("no panic").len() == 7);
+    release.send(()).expect("it waits");
+    drop(show);
+    bench.until("the end", |b| b.pipeline.is_finished());
+    let mut seen = shares.lock().expect("no panic").clone();
+    seen.sort_unstable_by_key(|(frame, _)| *frame);
+    let expected = [Share::All, Share::All, Share::All, Share::All, Share::Worker, Share::Worker, Share::Worker];
+    assert_eq!(seen.iter().map(|(_, share)| *share).collect::<Vec<_>>(), expected);
 }
 
 #[test]
@@ -124,6 +264,10 @@ fn a_scene_that_a_live_camera_shows_for_many_frames_becomes_one_cell() {
     assert_eq!(bench.counts("camera").stored, 0, "the window is open: the best of the scene is still sought");
     clock.advance(Duration::from_millis(500));
     bench.until("the cell", |b| b.counts("camera").stored == 1);
+    let rows = bench.store.reader().cells(&CellQuery { limit: 1, ..CellQuery::default() }).expect("cells");
+    let times = rows[0].cell().expect("a record").timing_ms;
+    let stages = ["queue", "triage", "select", "recognise", "interpret"].map(|stage| times[stage]);
+    assert_eq!(stages, [0.0, 0.0, 500.0, 0.0, 0.0], "by the clock of the test: {times:?}");
     show.send(111).expect("it looks");
     bench.until("the next scene", |b| b.counts("camera").accepted == 7);
     drop(show);

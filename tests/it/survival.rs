@@ -162,7 +162,7 @@ fn measure_the_work_per_cell_of_a_long_case() {
             let mut cell = cell(number);
             if what.ends_with("known") && !what.ends_with("unknown") {
                 let (x, y) = ((number % 300) as f64 * 100.0, (number / 300) as f64 * 100.0);
-                cell.captured.stage_um = Some(domain::StagePosition { x, y, z: 0.0 });
+                cell.captured.stage_um = Some(domain::StagePosition { x, y, z: None });
             }
             cell
         };

@@ -275,7 +275,7 @@ fn commands_are_handed_to_the_daemon_by_name() {
     assert_eq!(get(&server, "/api/v1/status").json()["state"]["case"], "c-9");
     assert_eq!(post(&server, "/api/v1/commands/dance", &json!({})).status, 400);
     assert_eq!(post(&server, "/api/v1/trigger", &json!({ "trigger": "t", "source": "nowhere" })).status, 404);
-    assert_eq!(post(&server, "/api/v1/sources/scope/frames", &json!({})).status, 501, "no source takes pushed frames");
+    assert_eq!(post(&server, "/api/v1/sources/scope/frames", &json!({})).status, 409, "it takes its frames itself");
 }
 
 /// Reads events until one of the kind comes; gives its data.

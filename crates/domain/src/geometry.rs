@@ -95,8 +95,9 @@ pub struct StagePosition {
     pub x: f64,
     /// Along the slide.
     pub y: f64,
-    /// Focus.
-    pub z: f64,
+    /// Focus, where known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub z: Option<f64>,
 }
 
 #[cfg(test)]

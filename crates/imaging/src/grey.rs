@@ -8,6 +8,10 @@
 //!   the frame holds, so that thresholds work on a dim frame. Zero stays zero.
 //! - Depth, for a person at the screen: [`stretched`], which spreads what the frame holds over all 8 bits.
 
+use domain::frame::{PixelView, Pixels};
+
+use super::plane::Rect;
+
 /// Luma of red, green and blue: ITU-R BT.601 (0.299, 0.587, 0.114) in 16-bit fixed point, rounded, as image libraries
 /// compute it.
 #[inline(always)]
@@ -28,6 +32,27 @@ pub fn luma16(rgb: [u16; 3]) -> u16 {
 pub fn full_range(sample: u16, valid_bits: u8) -> u8 {
     let white = (1u32 << valid_bits) - 1;
     ((u32::from(sample).min(white) * 255 + white / 2) / white) as u8
+}
+
+/// The grey levels of a rectangle of a frame, which holds it, every `step`th pixel of every `step`th row: what networks and kept
+/// pictures show. Row by row.
+pub fn grey_part(pixels: &Pixels, part: Rect, step: usize) -> Vec<u8> {
+    let (stride, step) = (pixels.width(), step.max(1));
+    let mut grey = Vec::with_capacity(part.width().div_ceil(step) * part.height().div_ceil(step));
+    let rows = (part.top..part.bottom).step_by(step).map(|y| y * stride + part.left..y * stride + part.right);
+    match pixels.view() {
+        PixelView::Mono8(samples) if step == 1 => rows.for_each(|row| grey.extend_from_slice(&samples[row])),
+        PixelView::Mono8(samples) => rows.for_each(|row| grey.extend(samples[row].iter().step_by(step))),
+        PixelView::Mono16(samples) => {
+            let bits = pixels.valid_bits();
+            rows.for_each(|row| grey.extend(samples[row].iter().step_by(step).map(|v| full_range(*v, bits))));
+        }
+        PixelView::Rgb8(samples) => {
+            let (colours, _) = samples.as_chunks::<3>();
+            rows.for_each(|row| grey.extend(colours[row].iter().step_by(step).map(|rgb| luma(*rgb))));
+        }
+    }
+    grey
 }
 
 /// Samples spread over 0 to 255 from their 0.1 to their 99.9 % value.
@@ -53,6 +78,26 @@ pub fn stretched(samples: &[u16]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_part_of_a_frame_is_grey_by_the_same_rules_in_every_format() {
+        use domain::frame::{PixelBuffer, PixelFormat};
+        let grey: Vec<u8> = (0..70).map(|v| v * 3).collect();
+        let words: Vec<u16> = grey.iter().map(|v| u16::from(*v) * 16).collect();
+        let rgb: Vec<u8> = grey.iter().flat_map(|v| [*v, v / 2, 255 - v]).collect();
+        let part = Rect { left: 2, top: 1, right: 9, bottom: 6 };
+        for step in [1, 2, 3] {
+            let places: Vec<usize> =
+                (1..6).step_by(step).flat_map(|y| (2..9).step_by(step).map(move |x| y * 10 + x)).collect();
+            let look = |buffer, format, bits| grey_part(&Pixels::new(buffer, format, 10, 7, bits).unwrap(), part, step);
+            let expected = |level: &dyn Fn(usize) -> u8| places.iter().map(|i| level(*i)).collect::<Vec<u8>>();
+            assert_eq!(look(PixelBuffer::from_bytes(&grey), PixelFormat::Mono8, 8), expected(&|i| grey[i]));
+            let deep = look(PixelBuffer::from_words(&words), PixelFormat::Mono16, 12);
+            assert_eq!(deep, expected(&|i| full_range(words[i], 12)));
+            let colour = look(PixelBuffer::from_bytes(&rgb), PixelFormat::Rgb8, 8);
+            assert_eq!(colour, expected(&|i| luma([rgb[3 * i], rgb[3 * i + 1], rgb[3 * i + 2]])));
+        }
+    }
 
     #[test]
     fn grey_keeps_its_level_and_colours_weigh_as_bt_601_says() {

@@ -55,7 +55,7 @@ pub use edge::{EdgeStretch, ObjectLevels, Outline, Side, edge_stretches};
 pub use filter::{FilterScratch, binomial3, median3};
 pub use flat::{FlatField, FlatFieldError, FlatFieldRecorder};
 pub use focus::{EdgeWidths, focus_score, sharpness};
-pub use grey::{full_range, luma, luma16, stretched};
+pub use grey::{full_range, grey_part, luma, luma16, stretched};
 pub use histogram::Histogram;
 pub use isolate::isolate;
 pub use light::LightLevels;

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::inference::{
     Engine, EngineError, Input, InputSpec, Manifest, ModelError, ModelFolder, Precision, Session, Task, Thresholds,
-    load,
+    load, output, run_over,
 };
 use domain::{BoundingBox, Centromere, FoundBy, Outline, Point, Stain, to_tenths};
 use imaging::{Contours, ring_area, simplified};
@@ -166,36 +166,31 @@ impl AnatomyNetwork {
         if boxes.is_empty() {
             return Ok(Vec::new());
         }
-        let spec = &self.manifest.input;
-        let output = &self.manifest.output;
-        let side = spec.size.unwrap_or(96);
+        let Self { session, manifest, reader, .. } = self;
+        let (spec, thresholds) = (&manifest.input, &manifest.thresholds);
+        let (side, step) = (spec.size.unwrap_or(96), manifest.output.subpixel);
         let shape = [boxes.len(), spec.channels, side, side];
-        let outputs = self.session.run(&[Input { name: &spec.tensor, shape: &shape, data: crops }])?;
-        let maps = outputs.iter().find(|(name, _)| *name == output.tensor).map(|(_, maps)| maps).ok_or_else(|| {
-            let names: Vec<&str> = outputs.iter().map(|(output, _)| output.as_str()).collect();
-            ModelError::MissingTensor {
-                model: self.manifest.name.clone(),
-                tensor: output.tensor.clone(),
-                found: names.join(", "),
+        let inputs = [Input { name: &spec.tensor, shape: &shape, data: crops }];
+        let mut drawn = Vec::with_capacity(boxes.len());
+        run_over(&mut **session, boxes.len(), &inputs, |first, count, outputs| {
+            let maps = output(&outputs, manifest)?;
+            let expected = [count, manifest.output.maps.len() * step * step, side / step, side / step];
+            if maps.shape != expected {
+                return Err(ModelError::WrongShape {
+                    model: manifest.name.clone(),
+                    tensor: manifest.output.tensor.clone(),
+                    expected: format!("{expected:?}"),
+                    found: format!("{:?}", maps.shape),
+                }
+                .into());
             }
+            let one = maps.data.len() / count;
+            drawn.extend(boxes[first..first + count].iter().zip(maps.data.chunks_exact(one)).map(
+                |(bounds, logits)| reader.read(logits, side, step, &CropSquare::of(bounds, median, spec), thresholds),
+            ));
+            Ok(())
         })?;
-        let step = output.subpixel;
-        let expected = [boxes.len(), output.maps.len() * step * step, side / step, side / step];
-        if maps.shape != expected {
-            return Err(ModelError::WrongShape {
-                model: self.manifest.name.clone(),
-                tensor: output.tensor.clone(),
-                expected: format!("{expected:?}"),
-                found: format!("{:?}", maps.shape),
-            }
-            .into());
-        }
-        let one = maps.data.len() / boxes.len();
-        let thresholds = &self.manifest.thresholds;
-        let drawn = boxes.iter().zip(maps.data.chunks_exact(one)).map(|(bounds, logits)| {
-            self.reader.read(logits, side, step, &CropSquare::of(bounds, median, spec), thresholds)
-        });
-        Ok(drawn.collect())
+        Ok(drawn)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::inference::{
     Engine, EngineError, Input, Manifest, ModelError, ModelFolder, Precision, Session, SizeFeature, Task, Thresholds,
-    load,
+    load, output, run_over,
 };
 use domain::{BoundingBox, ChromosomeClass};
 
@@ -177,17 +177,17 @@ impl Classifier {
         if let Some(name) = &spec.size_tensor {
             inputs.push(Input { name, shape: &size_shape, data: &self.sizes });
         }
-        let outputs = self.session.run(&inputs)?;
-        let tensor = &self.manifest.output.tensor;
-        let logits = outputs.iter().find(|(name, _)| name == tensor).map(|(_, logits)| logits).ok_or_else(|| {
-            let names: Vec<&str> = outputs.iter().map(|(output, _)| output.as_str()).collect();
-            ModelError::MissingTensor {
-                model: self.manifest.name.clone(),
-                tensor: tensor.clone(),
-                found: names.join(", "),
-            }
+        let mut parts = Vec::new();
+        run_over(&mut *self.session, views.len(), &inputs, |_, count, outputs| {
+            parts.push((count, outputs));
+            Ok(())
         })?;
-        self.read_outputs(&logits.shape, &logits.data, views.len())
+        let mut answers = Vec::with_capacity(views.len());
+        for (count, outputs) in parts {
+            let logits = output(&outputs, &self.manifest)?;
+            answers.extend(self.read_outputs(&logits.shape, &logits.data, count)?);
+        }
+        Ok(answers)
     }
 
     /// Relative sizes of boxes in their orientations: the second input.

@@ -188,7 +188,7 @@ impl VirtualSlide {
         let [x, y] = site.metaphase.as_ref().map_or(self.field_centre(field), |m| m.centre);
         let height = site.metaphase.as_ref().map_or(0.0, |m| f64::from(m.height));
         let z = self.focal_plane(x, y) + height;
-        Stop { stage: StagePosition { x, y, z }, motion_um: [0.0; 2], exposure: field }
+        Stop { stage: StagePosition { x, y, z: Some(z) }, motion_um: [0.0; 2], exposure: field }
     }
 
     /// Takes a frame through the working objective.
@@ -257,7 +257,8 @@ impl VirtualSlide {
             size: [self.settings.width, self.settings.height],
             stage_um: stage,
             um_per_px,
-            defocus_um: (stage.z - self.focal_plane(stage.x, stage.y)) as f32,
+            // A stage that says nothing of its height is in focus.
+            defocus_um: stage.z.map_or(0.0, |z| (z - self.focal_plane(stage.x, stage.y)) as f32),
             cells: Vec::new(),
             nuclei: Vec::new(),
         };
@@ -279,8 +280,8 @@ impl VirtualSlide {
                 let shown = draw_cell(&mut pen, &mut plane, cell, &self.texture, labels.as_deref_mut(), first_label);
                 if let Some(shown) = shown {
                     // The metaphase decides what counts as in focus.
-                    truth.defocus_um =
-                        (stage.z - self.focal_plane(cell.centre[0], cell.centre[1])) as f32 - cell.height;
+                    let plane = self.focal_plane(cell.centre[0], cell.centre[1]);
+                    truth.defocus_um = stage.z.map_or(0.0, |z| (z - plane) as f32 - cell.height);
                     first_label += cell.chromosomes.len() as u16;
                     truth.cells.push(shown);
                 }

@@ -115,5 +115,5 @@ fn stop(
     let x = x + f64::from(offset[0] + rng.normal_within(0.0, jitter));
     let y = y + f64::from(offset[1] + rng.normal_within(0.0, jitter));
     let z = slide.focal_plane(x, y) + f64::from(defocus);
-    Stop { stage: StagePosition { x, y, z }, motion_um: [0.0; 2], exposure }
+    Stop { stage: StagePosition { x, y, z: Some(z) }, motion_um: [0.0; 2], exposure }
 }

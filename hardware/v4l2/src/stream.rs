@@ -73,7 +73,7 @@ pub struct Filled<'s> {
     stream: &'s mut Stream,
     index: u32,
     used: usize,
-    /// Number that the device gave it; gaps show frames that were lost before us. See [`gap`].
+    /// Number that the device gave it; gaps show frames that were lost before us. It wraps, and may step back.
     pub sequence: u32,
     /// The driver marked it as faulty: its contents may be damaged.
     pub is_faulty: bool,
@@ -224,26 +224,6 @@ impl Drop for Filled<'_> {
         let mut buffer = Buffer::mapped(self.index);
         if let Err(errno) = abi::QBUF.on(self.stream.device.as_fd(), &mut buffer) {
             self.stream.failed = Some(errno);
-        }
-    }
-}
-
-/// Frames lost between two that followed each other, by their sequence numbers, which wrap around. None for a step back
-/// or to the same number: a device that began to count again lost nothing that could be counted.
-pub fn gap(before: u32, now: u32) -> u32 {
-    (now.wrapping_sub(before) as i32).saturating_sub(1).max(0) as u32
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn gaps_are_counted_across_the_wrap_and_not_backwards() {
-        for (before, now, lost) in
-            [(1, 2, 0), (1, 5, 3), (u32::MAX, 0, 0), (u32::MAX - 1, 3, 4), (7, 7, 0), (9, 0, 0), (0, u32::MAX, 0)]
-        {
-            assert_eq!(gap(before, now), lost, "{before} {now}");
         }
     }
 }

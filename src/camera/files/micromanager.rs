@@ -12,7 +12,7 @@ pub(super) fn facts(text: Option<&str>) -> PageFacts {
     };
     let number = |key: &str| page.get(key).and_then(Value::as_f64).filter(|v| v.is_finite());
     let stage_um = match (number("XPositionUm"), number("YPositionUm")) {
-        (Some(x), Some(y)) => Some(StagePosition { x, y, z: number("ZPositionUm").unwrap_or(0.0) }),
+        (Some(x), Some(y)) => Some(StagePosition { x, y, z: number("ZPositionUm") }),
         _ => None,
     };
     PageFacts {
@@ -32,7 +32,7 @@ mod tests {
         let text = r#"{"XPositionUm": 1200.5, "YPositionUm": -3, "ZPositionUm": 7, "PixelSizeUm": 0.0645, "BitDepth": 12,
             "Channel": "Default", "FrameIndex": 0}"#;
         let facts = facts(Some(text));
-        assert_eq!(facts.stage_um.map(|s| (s.x, s.y, s.z)), Some((1200.5, -3.0, 7.0)));
+        assert_eq!(facts.stage_um.map(|s| (s.x, s.y, s.z)), Some((1200.5, -3.0, Some(7.0))));
         assert_eq!((facts.um_per_px, facts.declared_bits), (Some(0.0645), Some(12)));
     }
 

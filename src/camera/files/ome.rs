@@ -189,7 +189,7 @@ impl Image {
 /// A position on the stage; none without X and Y in units of length.
 fn position(e: &BytesStart<'_>, [x, y, z]: [&str; 3]) -> Option<StagePosition> {
     let coordinate = |name: &str| number(e, name).and_then(|v| in_um(v, text_of(e, &format!("{name}Unit")).as_deref()));
-    Some(StagePosition { x: coordinate(x)?, y: coordinate(y)?, z: coordinate(z).unwrap_or(0.0) })
+    Some(StagePosition { x: coordinate(x)?, y: coordinate(y)?, z: coordinate(z) })
 }
 
 fn text_of(e: &BytesStart<'_>, name: &str) -> Option<String> {
@@ -236,7 +236,7 @@ mod tests {
         Ome::parse(text).expect("OME").facts(ifd, Some(name))
     }
 
-    fn at(facts: Option<PageFacts>) -> Option<(f64, f64, f64)> {
+    fn at(facts: Option<PageFacts>) -> Option<(f64, f64, Option<f64>)> {
         facts?.stage_um.map(|s| (s.x, s.y, s.z))
     }
 
@@ -247,9 +247,9 @@ mod tests {
             <ome:TiffData IFD="2" FirstZ="0"/><ome:TiffData IFD="3" FirstZ="1"/></ome:Pixels></ome:Image>
             <ome:Image><ome:Pixels DimensionOrder="XYZCT" SizeC="1" SizeZ="2" SizeT="1"><ome:TiffData IFD="0" PlaneCount="2"/>
             <ome:Plane TheC="0" TheZ="1" TheT="0" PositionX="7" PositionY="8" PositionZ="9"/></ome:Pixels></ome:Image></ome:OME>"#;
-        assert_eq!(at(facts(text, 2, "a.tif")), Some((1000.0, 2000.0, 0.0)));
+        assert_eq!(at(facts(text, 2, "a.tif")), Some((1000.0, 2000.0, None)));
         assert_eq!(facts(text, 3, "a.tif").and_then(|f| f.um_per_px), Some(0.1));
-        assert_eq!(at(facts(text, 1, "a.tif")), Some((7.0, 8.0, 9.0)));
+        assert_eq!(at(facts(text, 1, "a.tif")), Some((7.0, 8.0, Some(9.0))));
         assert_eq!(at(facts(text, 0, "a.tif")), None);
         assert_eq!(facts(text, 4, "a.tif"), None, "no image shows it");
     }

@@ -66,7 +66,7 @@ fn every_page_of_an_ome_tiff_brings_its_scale_place_and_channel() {
     assert_eq!(file.pages(), 2);
     let first = file.read(0, unpooled).expect("page 0");
     assert_eq!(first.facts.um_per_px, Some(0.065));
-    assert_eq!(first.facts.stage_um.map(|s| (s.x, s.y, s.z)), Some((1500.0, 20.0, 3.0)));
+    assert_eq!(first.facts.stage_um.map(|s| (s.x, s.y, s.z)), Some((1500.0, 20.0, Some(3.0))));
     assert_eq!(first.facts.channel.as_deref(), Some("DAPI"));
     let second = file.read(1, unpooled).expect("page 1");
     assert_eq!(second.facts.channel.as_deref(), Some("FITC"));

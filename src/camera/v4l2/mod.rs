@@ -23,11 +23,11 @@ use self::{
     formats::{Reading, rank, reading},
 };
 use super::{
-    BadFrame, Buffers, Capture, MeasuredDepth, Raised, Source, SourceError,
+    BadFrame, Buffers, Capture, MeasuredDepth, Missed, Raised, Source, SourceError,
     files::{FileError, ImageFile},
 };
 use crate::station::RejectReason;
-use domain::frame::{Bayer, Frame, FrameFlags, FrameId, FrameInfo, Pixels};
+use domain::frame::{Bayer, DeviceClock, DeviceTime, Frame, FrameId, FrameInfo, Pixels, SequenceGaps};
 use imaging::{RawError, RawFrame, RawLayout};
 use metaphased_v4l2::{ControlKind, Device, FourCc, PictureFormat, Sizes, Stream};
 
@@ -91,6 +91,9 @@ pub struct V4l2Source {
     /// Attempts to get it going since the last frame.
     attempts: u32,
     depth: MeasuredDepth,
+    gaps: SequenceGaps,
+    /// Frames missing in the device's numbers, not asked for yet.
+    missing: u64,
     count: u64,
 }
 
@@ -148,7 +151,8 @@ impl V4l2Source {
         tracing::info!(source = %settings.name, "camera opened: {}", connection.taken);
         let connection = Some(connection);
         let (now, depth) = (Instant::now(), MeasuredDepth::default());
-        Ok(Self { settings, connection, last: now, asked: now, attempts: 0, depth, count: 0 })
+        let gaps = SequenceGaps::default();
+        Ok(Self { settings, connection, last: now, asked: now, attempts: 0, depth, gaps, missing: 0, count: 0 })
     }
 
     /// The filter that frames lie behind, which is for whoever takes them to undo.
@@ -196,6 +200,7 @@ impl Source for V4l2Source {
         };
         (self.last, self.attempts) = (Instant::now(), 0);
         self.count += 1;
+        self.missing += self.gaps.missing_before(filled.sequence);
         let id = FrameId(self.count);
         if filled.is_faulty {
             return Ok(bad(id, RejectReason::DeviceError, "the driver marked the frame as faulty".into()));
@@ -223,20 +228,21 @@ impl Source for V4l2Source {
         }
         let now = Timestamp::now();
         let info = FrameInfo {
-            id,
-            source: self.settings.name.clone(),
             device_sequence: Some(filled.sequence),
+            device_time: filled.taken.map(|taken| DeviceTime {
+                ns: i64::try_from(taken.as_nanos()).unwrap_or(i64::MAX),
+                clock: DeviceClock::Monotonic,
+            }),
             arrived: self.last,
             time: filled.age.and_then(|age| now.checked_sub(age).ok()).unwrap_or(now),
-            trigger: None,
-            stage_um: None,
             um_per_px: self.settings.um_per_px,
-            file: None,
-            stamp: None,
-            truth: None,
-            flags: FrameFlags::default(),
+            ..FrameInfo::new(self.settings.name.clone(), id)
         };
         Ok(Capture::Frame(Frame { info, pixels }))
+    }
+
+    fn missed(&mut self) -> Missed {
+        Missed { device_gaps: std::mem::take(&mut self.missing), transport_errors: 0 }
     }
 
     fn device(&self) -> Option<String> {
@@ -255,7 +261,7 @@ impl Source for V4l2Source {
 }
 
 fn bad(id: FrameId, reason: RejectReason, text: String) -> Capture {
-    Capture::Bad(BadFrame { id, file: None, stamp: None, trigger: None, reason, text })
+    Capture::Bad(BadFrame::new(id, reason, text))
 }
 
 /// Why a buffer of the driver is no frame.

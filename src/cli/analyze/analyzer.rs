@@ -1,14 +1,12 @@
 //! The daemon's stages, one after the other, on one picture.
 
-use std::{path::Path, time::Instant};
-
-use jiff::Timestamp;
+use std::sync::Arc;
 
 use crate::{
     camera::{
         MeasuredDepth,
         files::{FileError, ImageFile},
-        flat_field_differs, load_flat_field,
+        flat_field_differs,
     },
     cli::{Exit, Failure},
     config::Config,
@@ -21,12 +19,12 @@ use crate::{
 };
 use domain::{
     Assay, Cell, Stain,
-    frame::{Bayer, Frame, FrameFlags, FrameId, FrameInfo, PixelBuffer},
+    frame::{Bayer, Frame, FrameId, FrameInfo, PixelBuffer},
 };
 use imaging::{Demosaic, FlatField};
 use recognition::{
     ComposedRecognizer, Provenance, Recognition, Recognizer, Region, Regions,
-    inference::{self, ModelLibrary},
+    inference::{ChosenEngine, ModelLibrary},
 };
 
 /// How pictures are read and looked at.
@@ -74,31 +72,28 @@ pub struct FrameAnalyzer {
     recognizer: ComposedRecognizer,
     interpretation: InterpretationSettings,
     demosaic: Demosaic,
-    flat: Option<FlatField>,
+    flat: Option<Arc<FlatField>>,
     depth: MeasuredDepth,
-    frames: u64,
 }
 
 impl FrameAnalyzer {
-    /// The stages as configured; `file` is the configuration file, beside which models are sought.
+    /// The stages as configured, with networks of `library` on `engine`.
     ///
     /// # Errors
-    /// When the engine or a model is not available, or the flat field cannot be read.
+    /// When a model is not available.
     pub fn open(
         config: &Config,
-        file: Option<&Path>,
-        flat: Option<&Path>,
+        library: &ModelLibrary,
+        engine: &ChosenEngine,
+        flat: Option<Arc<FlatField>>,
         options: AnalyzerOptions,
     ) -> Result<Self, Failure> {
-        let engine = inference::choose(&config.inference).map_err(|e| Failure::new(Exit::Unavailable, e))?;
-        let library = ModelLibrary::find(config.inference.models.as_deref(), file);
         let recognition = Recognition {
             classes_unused: options.assay == Assay::Dicentric,
             ..Recognition::configured(&config.inference, options.stain)
         };
-        let recognizer = ComposedRecognizer::open(&recognition, &library, &engine)
-            .map_err(|e| Failure::new(Exit::Unavailable, e))?;
-        let flat = flat.map(load_flat_field).transpose().map_err(|e| Failure::new(Exit::NoInput, e))?;
+        let recognizer =
+            ComposedRecognizer::open(&recognition, library, engine).map_err(|e| Failure::new(Exit::Unavailable, e))?;
         let configured = InterpretSettings::from_config(config).interpretation;
         Ok(Self {
             triage: FrameTriage::new(&config.triage, options.stain),
@@ -107,7 +102,6 @@ impl FrameAnalyzer {
             demosaic: Demosaic::default(),
             flat,
             depth: MeasuredDepth::default(),
-            frames: 0,
             options,
         })
     }
@@ -118,7 +112,8 @@ impl FrameAnalyzer {
     }
 
     /// Reads a page of a file as a frame: grey behind a colour filter, in even light. `name` is what the record calls it.
-    /// A depth that the file does not declare is measured from its first page on, whatever other files hold.
+    /// A depth that the file does not declare is measured from its first page on, whatever other files hold. The frame has no number
+    /// yet: files are read side by side.
     ///
     /// # Errors
     /// When the page cannot be read, or filter or flat field do not fit it.
@@ -144,20 +139,11 @@ impl FrameAnalyzer {
             flat.correct(&mut page.pixels)
                 .map_err(|error| NoCell::new(RejectReason::Unsupported, flat_field_differs(&error)))?;
         }
-        self.frames += 1;
         let info = FrameInfo {
-            id: FrameId(self.frames),
-            source: "analyze".into(),
-            device_sequence: None,
-            arrived: Instant::now(),
-            time: Timestamp::now(),
-            trigger: None,
             stage_um: page.facts.stage_um,
             um_per_px: page.facts.um_per_px.or(self.options.um_per_px),
             file: Some(name.into()),
-            stamp: None,
-            truth: None,
-            flags: FrameFlags::default(),
+            ..FrameInfo::new("analyze".into(), FrameId(0))
         };
         Ok(Frame { info, pixels: page.pixels })
     }

@@ -4,10 +4,15 @@ mod analyzer;
 mod contact_sheet;
 mod results;
 mod shard;
+mod side_by_side;
 
 use std::{
+    collections::BTreeSet,
     io::IsTerminal,
+    panic::resume_unwind,
     path::{Path, PathBuf},
+    sync::Arc,
+    thread,
 };
 
 use clap::Args;
@@ -23,9 +28,9 @@ use super::{Exit, Failure, Global, config, progress, words::one_of, write_karyog
 use crate::{
     camera::{
         files::{ImageFile, is_image_name},
-        list_files,
+        list_files, load_flat_field,
     },
-    config::Config,
+    config::{Config, Loaded},
     interpretation::{Labels, pictures},
     mqtt::Rejected,
     station::RejectReason,
@@ -35,6 +40,7 @@ use domain::{
     frame::{Bayer, Frame},
 };
 use karyotype::karyogram::Orientation;
+use recognition::inference::{self, ChosenEngine, ModelLibrary};
 
 /// Arguments of `analyze`.
 #[derive(Debug, Args)]
@@ -100,14 +106,31 @@ struct Input {
     name: String,
 }
 
-/// A run over the files: the stages, and where their results go.
-struct Run<'a> {
+/// One of those who work on the files: the stages, and who asked.
+struct Worker<'a> {
     args: &'a Analyze,
     station: &'a str,
     stain: Stain,
     analyzer: FrameAnalyzer,
     sheet: ContactSheet,
-    results: Results,
+}
+
+/// What a file gave, page by page.
+#[derive(Default)]
+struct FileResult {
+    pages: Vec<PageResult>,
+    /// The file or one of its pages failed.
+    failed: bool,
+}
+
+/// What a page gave, or the whole of a file that cannot be opened.
+enum PageResult {
+    /// It was looked at and gave cells.
+    Cells(Vec<Cell>),
+    /// It was looked at and gave none.
+    NoCell(Rejected),
+    /// It could not be read.
+    Unread(Rejected),
 }
 
 impl Analyze {
@@ -117,7 +140,7 @@ impl Analyze {
         let config = &loaded.config;
         let _log = crate::telemetry::start(&quiet(config, global), None).map_err(|e| Failure::new(Exit::Config, e))?;
         let inputs = self.inputs()?;
-        let results = Results::open(self.format(), self.out.as_deref())?;
+        let mut results = Results::open(self.format(), self.out.as_deref())?;
         let assay = self.assay.unwrap_or(config.assay);
         let usual = if assay == Assay::Dicentric { Stain::Giemsa } else { Stain::GBand };
         let stain = self.stain.unwrap_or(usual);
@@ -134,21 +157,25 @@ impl Analyze {
                 ..Labels::default()
             },
         };
-        let analyzer = FrameAnalyzer::open(config, loaded.file.as_deref(), self.flat_field.as_deref(), options)?;
-        for note in &analyzer.provenance().notes {
+        let mut workers = self.workers(&loaded, stain, &options, &inputs)?;
+        for note in workers.iter().take(1).flat_map(|worker| &worker.analyzer.provenance().notes) {
             eprintln!("metaphased: {note}");
         }
-        let sheet = ContactSheet::default();
-        let mut run = Run { args: &self, station: &config.station, stain, analyzer, sheet, results };
         let bar = progress::bar(inputs.len() as u64);
-        let mut failed = 0;
-        for input in &inputs {
-            bar.set_message(input.name.clone());
-            failed += u64::from(!run.file(input)?);
+        let (mut failed, mut frames) = (0, 0);
+        let mut looking: Vec<_> = workers.iter_mut().map(|worker| |file: usize| worker.file(&inputs[file])).collect();
+        side_by_side::in_order(&mut looking, inputs.len(), |file, result| {
+            bar.set_message(inputs[file].name.clone());
+            let result = result?;
+            failed += u64::from(result.failed);
+            for page in result.pages {
+                results.page(page, &mut frames)?;
+            }
             bar.inc(1);
-        }
+            Ok::<(), Failure>(())
+        })?;
         bar.finish_and_clear();
-        run.results.finish()?;
+        results.finish()?;
         if failed > 0 {
             let s = if failed == 1 { "" } else { "s" };
             eprintln!(
@@ -159,6 +186,39 @@ impl Analyze {
             return Ok(Exit::Data);
         }
         Ok(Exit::Done)
+    }
+
+    /// Those who work on the files: with one file, or with files whose pictures go by the same name, a single one.
+    fn workers<'a>(
+        &'a self,
+        loaded: &'a Loaded,
+        stain: Stain,
+        options: &AnalyzerOptions,
+        inputs: &[Input],
+    ) -> Result<Vec<Worker<'a>>, Failure> {
+        let config = &loaded.config;
+        let unavailable = |error| Failure::new(Exit::Unavailable, error);
+        let engine = inference::choose(&config.inference).map_err(unavailable)?;
+        let library = ModelLibrary::find(config.inference.models.as_deref(), loaded.file.as_deref());
+        let flat = self.flat_field.as_deref().map(load_flat_field).transpose();
+        let flat = flat.map_err(|error| Failure::new(Exit::NoInput, error))?.map(Arc::new);
+        let draws = self.stages.is_some() || self.karyogram.is_some() || self.outlines.is_some();
+        let names: BTreeSet<&str> = inputs.iter().map(|input| input.name.as_str()).collect();
+        let most = if draws && names.len() < inputs.len() { 1 } else { inputs.len() };
+        let count = engine.workers().min(most);
+        let open = |engine: &ChosenEngine| {
+            let analyzer = FrameAnalyzer::open(config, &library, engine, flat.clone(), options.clone())?;
+            Ok(Worker { args: self, station: &config.station, stain, analyzer, sheet: ContactSheet::default() })
+        };
+        if count <= 1 {
+            return Ok(vec![open(&engine)?]);
+        }
+        let open = || open(&engine.of_worker().map_err(unavailable)?);
+        thread::scope(|scope| {
+            let opening: Vec<_> = (0..count).map(|_| scope.spawn(open)).collect();
+            let opened = opening.into_iter().map(|one| one.join().unwrap_or_else(|panic| resume_unwind(panic)));
+            opened.collect()
+        })
     }
 
     /// What was asked for, else what whoever reads the results can use.
@@ -216,33 +276,35 @@ impl Analyze {
     }
 }
 
-impl Run<'_> {
-    /// Looks at every page of a file. False when one failed.
-    fn file(&mut self, input: &Input) -> Result<bool, Failure> {
+impl Worker<'_> {
+    /// Looks at every page of a file.
+    fn file(&mut self, input: &Input) -> Result<FileResult, Failure> {
+        let mut result = FileResult::default();
         let mut file = match ImageFile::open(&input.path) {
             Ok(file) => file,
             Err(error) => {
-                self.reject(&input.name, error.into())?;
-                return Ok(false);
+                result.pages.push(PageResult::Unread(self.rejected(&input.name, error.into())));
+                result.failed = true;
+                return Ok(result);
             }
         };
         let pages = file.pages();
-        let mut good = true;
         for page in 0..pages {
             let name = if pages > 1 { format!("{}#{page}", input.name) } else { input.name.clone() };
-            match self.analyzer.frame(&mut file, page, &name) {
-                Ok(frame) => good &= self.picture(&name, &frame)?,
+            let page = match self.analyzer.frame(&mut file, page, &name) {
+                Ok(frame) => self.picture(&name, &frame, &mut result.failed)?,
                 Err(no_cell) => {
-                    self.reject(&name, no_cell)?;
-                    good = false;
+                    result.failed = true;
+                    PageResult::Unread(self.rejected(&name, no_cell))
                 }
-            }
+            };
+            result.pages.push(page);
         }
-        Ok(good)
+        Ok(result)
     }
 
-    /// Looks at one picture. False when the engine failed; a picture without a metaphase is no failure.
-    fn picture(&mut self, name: &str, frame: &Frame) -> Result<bool, Failure> {
+    /// Looks at one picture. It has failed when the engine has; a picture without a metaphase is no failure.
+    fn picture(&mut self, name: &str, frame: &Frame, failed: &mut bool) -> Result<PageResult, Failure> {
         let found = self.analyzer.cells(frame);
         if let Some(folder) = &self.args.stages {
             let cells = found.as_deref().unwrap_or_default();
@@ -253,9 +315,8 @@ impl Run<'_> {
         let cells = match found {
             Ok(cells) => cells,
             Err(no_cell) => {
-                let good = no_cell.reason != RejectReason::EngineFailed;
-                self.reject(name, no_cell)?;
-                return Ok(good);
+                *failed |= no_cell.reason == RejectReason::EngineFailed;
+                return Ok(PageResult::NoCell(self.rejected(name, no_cell)));
             }
         };
         for (number, cell) in cells.iter().enumerate() {
@@ -266,17 +327,30 @@ impl Run<'_> {
             if let Some(folder) = &self.args.outlines {
                 write_outlines(folder, &name, cell, &frame.pixels)?;
             }
-            self.results.cell(cell)?;
         }
-        Ok(true)
+        Ok(PageResult::Cells(cells))
     }
 
-    fn reject(&mut self, name: &str, no_cell: NoCell) -> Result<(), Failure> {
+    fn rejected(&self, name: &str, no_cell: NoCell) -> Rejected {
         let now = Timestamp::now().to_string();
         let mut rejected = Rejected::new(self.station, "analyze", now, no_cell.reason, no_cell.text);
         rejected.file = Some(name.to_owned());
         rejected.case = self.args.case.clone();
-        self.results.rejected(&rejected)
+        rejected
+    }
+}
+
+impl Results {
+    /// Writes what a page gave; `frames` counts those that were read.
+    fn page(&mut self, page: PageResult, frames: &mut u64) -> Result<(), Failure> {
+        *frames += u64::from(!matches!(page, PageResult::Unread(_)));
+        match page {
+            PageResult::Cells(cells) => cells.into_iter().try_for_each(|mut cell| {
+                cell.captured.frame = *frames;
+                self.cell(&cell)
+            }),
+            PageResult::NoCell(rejected) | PageResult::Unread(rejected) => self.rejected(&rejected),
+        }
     }
 }
 

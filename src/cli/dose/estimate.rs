@@ -15,6 +15,11 @@ use dosimetry::{
 use serde::Serialize;
 
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  metaphased dose estimate --cells 500 --dicentrics 25
+  metaphased dose estimate --counts 475,24,1 --curve co60_barquinero1995
+  metaphased dose estimate --csv samples.csv --curve laboratory.toml --json
+  metaphased dose estimate --case K1                      the counted cells of a stored case")]
 pub struct EstimateArgs {
     #[command(flatten)]
     pub counts: CountArgs,
@@ -61,7 +66,7 @@ pub struct SettingsArgs {
     #[arg(long, value_name = "LEVEL", value_parser = parse::level)]
     level: Option<Level>,
     /// Level of the band of the curve in Merkle's method, where it is to differ.
-    #[arg(long, value_name = "LEVEL", value_parser = parse::level)]
+    #[arg(hide_short_help = true, long, value_name = "LEVEL", value_parser = parse::level)]
     level_curve: Option<Level>,
     /// What was counted: dicentrics, dicentrics+rings, translocations, micronuclei.
     #[arg(long, value_name = "KIND", value_parser = assay)]
@@ -70,40 +75,52 @@ pub struct SettingsArgs {
     #[arg(long, value_enum)]
     scoring: Option<ScoringArg>,
     /// Hours that the irradiation took (acute without it).
-    #[arg(long, value_name = "HOURS", value_parser = parse::number, allow_hyphen_values = true)]
+    #[arg(hide_short_help = true, long, value_name = "HOURS", value_parser = parse::number, allow_hyphen_values = true)]
     irradiation_hours: Option<f64>,
     /// Mean time between a lesion and its repair, in hours.
-    #[arg(long, value_name = "HOURS", value_parser = parse::number, default_value = "2")]
+    #[arg(hide_short_help = true, long, value_name = "HOURS", value_parser = parse::number, default_value = "2")]
     repair_hours: f64,
     /// Equal short fractions instead of a continuous irradiation.
-    #[arg(long, value_name = "N", requires = "fraction_interval", conflicts_with = "irradiation_hours")]
+    #[arg(
+        hide_short_help = true,
+        long,
+        value_name = "N",
+        requires = "fraction_interval",
+        conflicts_with = "irradiation_hours"
+    )]
     fractions: Option<u32>,
     /// Hours between fractions.
-    #[arg(long, value_name = "HOURS", value_parser = parse::number, requires = "fractions")]
+    #[arg(hide_short_help = true, long, value_name = "HOURS", value_parser = parse::number, requires = "fractions")]
     fraction_interval: Option<f64>,
     /// Months between exposure and sampling: corrects for the dicentrics lost since.
     #[arg(long, value_name = "MONTHS", value_parser = parse::number, allow_hyphen_values = true)]
     months_since: Option<f64>,
     /// Half-life of dicentrics in months.
-    #[arg(long, value_name = "MONTHS", value_parser = parse::number, default_value_t = Remaining::HALF_LIFE_MONTHS)]
+    #[arg(hide_short_help = true, long, value_name = "MONTHS", value_parser = parse::number, default_value_t = Remaining::HALF_LIFE_MONTHS)]
     half_life_months: f64,
     /// Give a partial-body estimate even when u does not exceed 1.96.
     #[arg(long)]
     partial_body: bool,
     /// Dose that leaves 37 % of the cells able to reach metaphase, in Gy (2.7 to 3.5).
-    #[arg(long, value_name = "GY", value_parser = parse::gray, default_value = "2.7")]
+    #[arg(hide_short_help = true, long, value_name = "GY", value_parser = parse::gray, default_value = "2.7")]
     d0: Gray,
     /// Cells of a control group, for the decision threshold (without it the background of the curve serves).
-    #[arg(long, value_name = "N", requires = "control_dicentrics", conflicts_with = "background")]
+    #[arg(
+        hide_short_help = true,
+        long,
+        value_name = "N",
+        requires = "control_dicentrics",
+        conflicts_with = "background"
+    )]
     control_cells: Option<u64>,
     /// Dicentrics in the control group.
-    #[arg(long, value_name = "X", requires = "control_cells")]
+    #[arg(hide_short_help = true, long, value_name = "X", requires = "control_cells")]
     control_dicentrics: Option<u64>,
     /// Background per cell of unexposed people, for the decision threshold.
-    #[arg(long, value_name = "RATE", value_parser = parse::rate)]
+    #[arg(hide_short_help = true, long, value_name = "RATE", value_parser = parse::rate)]
     background: Option<Yield>,
     /// Compute as this program does, flaws included: biodosetools-3.7.
-    #[arg(long, value_name = "PROGRAM", value_parser = ["biodosetools-3.7"])]
+    #[arg(hide_short_help = true, long, value_name = "PROGRAM", value_parser = ["biodosetools-3.7"])]
     compatibility: Option<String>,
 }
 

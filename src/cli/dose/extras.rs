@@ -21,46 +21,46 @@ enum SexArg {
 #[command(next_help_heading = "Further estimates")]
 pub struct ExtrasArgs {
     /// Two doses in one sample: mixed Poisson.
-    #[arg(long)]
+    #[arg(hide_short_help = true, long)]
     two_doses: bool,
     /// Lowest yield of the second part.
-    #[arg(long, value_name = "YIELD", default_value_t = YIELD_FLOOR, value_parser = parse::number, requires = "two_doses")]
+    #[arg(hide_short_help = true, long, value_name = "YIELD", default_value_t = YIELD_FLOOR, value_parser = parse::number, requires = "two_doses")]
     two_doses_floor: f64,
     /// Odds of the first dose against the second, in Gy, such as 0,0.5.
-    #[arg(long, value_name = "A,B")]
+    #[arg(hide_short_help = true, long, value_name = "A,B")]
     odds: Option<String>,
     /// Qdr: curve of excess acentrics (a curve file with assay = "acentrics").
-    #[arg(long, value_name = "FILE", requires = "damaged_cells")]
+    #[arg(hide_short_help = true, long, value_name = "FILE", requires = "damaged_cells")]
     acentric_curve: Option<String>,
     /// Qdr: cells with any unstable aberration.
-    #[arg(long, value_name = "CU", requires = "acentric_curve")]
+    #[arg(hide_short_help = true, long, value_name = "CU", requires = "acentric_curve")]
     damaged_cells: Option<u64>,
     /// Mixed field: curve of the neutrons; --curve is that of the gamma rays.
-    #[arg(long, value_name = "ID|FILE", requires = "gamma_neutron_ratio")]
+    #[arg(hide_short_help = true, long, value_name = "ID|FILE", requires = "gamma_neutron_ratio")]
     neutron_curve: Option<String>,
     /// Mixed field: gamma dose over neutron dose.
-    #[arg(long, value_name = "RATIO", value_parser = parse::number, requires = "neutron_curve")]
+    #[arg(hide_short_help = true, long, value_name = "RATIO", value_parser = parse::number, requires = "neutron_curve")]
     gamma_neutron_ratio: Option<f64>,
     /// Mixed field: share of photons in the field that made the neutron curve.
-    #[arg(long, value_name = "SHARE", value_parser = parse::number, default_value = "0", requires = "neutron_curve")]
+    #[arg(hide_short_help = true, long, value_name = "SHARE", value_parser = parse::number, default_value = "0", requires = "neutron_curve")]
     photon_contamination: f64,
     /// Translocations: share of the genome that the painting shows.
-    #[arg(long, value_name = "FACTOR", value_parser = parse::number, conflicts_with = "painted")]
+    #[arg(hide_short_help = true, long, value_name = "FACTOR", value_parser = parse::number, conflicts_with = "painted")]
     genome_factor: Option<f64>,
     /// Translocations: painted chromosomes, colours apart by /, such as 1,2,4/3,5,6.
-    #[arg(long, value_name = "COLOURS", requires = "sex")]
+    #[arg(hide_short_help = true, long, value_name = "COLOURS", requires = "sex")]
     painted: Option<String>,
     /// Translocations: sex, for the share of DNA.
-    #[arg(long, value_enum)]
+    #[arg(hide_short_help = true, long, value_enum)]
     sex: Option<SexArg>,
     /// Translocations: age in years, for those expected without the exposure (Sigurdson 2008).
-    #[arg(long, value_name = "YEARS", value_parser = parse::number, conflicts_with = "expected_background")]
+    #[arg(hide_short_help = true, long, value_name = "YEARS", value_parser = parse::number, conflicts_with = "expected_background")]
     age: Option<f64>,
     /// Translocations: groups that modify the rate by age, such as female,smoker,western-europe.
-    #[arg(long, value_name = "GROUP,...", value_delimiter = ',')]
+    #[arg(hide_short_help = true, long, value_name = "GROUP,...", value_delimiter = ',')]
     groups: Vec<String>,
     /// Translocations: those expected in these cells without the exposure.
-    #[arg(long, value_name = "COUNT", value_parser = parse::number)]
+    #[arg(hide_short_help = true, long, value_name = "COUNT", value_parser = parse::number)]
     expected_background: Option<f64>,
 }
 

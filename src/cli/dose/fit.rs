@@ -43,6 +43,9 @@ enum ScoringArg {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  metaphased dose fit --csv points.csv --id laboratory --out laboratory.toml
+  metaphased dose fit --case control=0 --case low=0.5 --case high=3 --out laboratory.toml")]
 pub struct Fit {
     /// CSV file with a column dose (Gy) and c0,c1,... or cells,dicentrics; a row a dose.
     #[arg(long, value_name = "FILE", required_unless_present = "case")]

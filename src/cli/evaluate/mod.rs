@@ -19,6 +19,10 @@ use recognition::inference::{ModelLibrary, Precision, choose};
 
 /// Measure the daemon's stages on annotated cells.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  metaphased evaluate pipeline cells/                     boxes, classes and corrections a cell
+  metaphased evaluate detector cells/ --list split.csv --only test --json
+  metaphased evaluate karyotype cells/ --edited 150       with chromosomes taken away or added")]
 pub struct Evaluate {
     /// What to measure.
     #[arg(value_parser = PossibleValuesParser::new(TASKS.iter().map(|(name, help, _)| {

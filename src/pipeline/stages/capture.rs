@@ -9,7 +9,7 @@ use crate::{
     camera::{BadFrame, Buffers, Capture, Source, SourceError},
     config::SourceKind,
     pipeline::{
-        edges::{EdgeSender, Sent},
+        edges::EdgeSender,
         job::{FrameRequest, Job, Rejection, SourceContext},
     },
     station::{DropReason, Level},
@@ -96,7 +96,11 @@ impl CaptureStage {
                 continue;
             }
             let buffers = &self.buffers;
-            let capture = match self.context.monitor.run(0, || source.next(buffers)) {
+            let capture = self.context.monitor.run(0, || source.next(buffers));
+            let missed = source.missed();
+            self.source.ledger.add_device_gaps(missed.device_gaps);
+            self.source.ledger.add_transport_errors(missed.transport_errors);
+            let capture = match capture {
                 Ok(capture) => capture?,
                 Err(panicked) => {
                     self.context.record_panic(&panicked.0);
@@ -147,17 +151,16 @@ impl CaptureStage {
     fn accept(&self, mut frame: Frame) {
         let requested = self.source.take_request();
         let is_requested = requested.is_some();
-        if let Some(FrameRequest { trigger, stage_um }) = requested {
+        let mut reply = None;
+        if let Some(FrameRequest { trigger, stage_um, reply: waiting, .. }) = requested {
             frame.info.trigger = trigger.or(frame.info.trigger);
             frame.info.stage_um = stage_um.or(frame.info.stage_um);
+            reply = waiting;
         }
         tracing::trace!(source = %self.source.name, frame = frame.info.id.0, "accepted");
-        let job = Job::new(frame, self.source.ledger.accept(), self.source.clone(), is_requested);
-        match self.frames.send(job, self.source.mode) {
-            Sent::Done => {}
-            Sent::Displaced(older) => older.drop_for(DropReason::Superseded),
-            Sent::Abandoned(job) => job.drop_for(DropReason::Shutdown),
-        }
+        let mut job = Job::new(frame, self.source.ledger.accept(), self.source.clone(), is_requested);
+        job.reply = reply;
+        super::hand_on(&self.frames, job);
     }
 
     fn reject(&self, bad: BadFrame) {
@@ -165,13 +168,15 @@ impl CaptureStage {
         let rejection = Rejection {
             frame: bad.id,
             context: self.source.clone(),
-            sample: self.source.sample(),
+            sample: bad.sample.unwrap_or_else(|| self.source.sample()),
+            quality: None,
             file: bad.file,
             stamp: bad.stamp,
             trigger: bad.trigger,
             reason: bad.reason,
             text: bad.text,
             ticket,
+            place: None,
         };
         super::commit::reject(&self.rejections, rejection);
     }

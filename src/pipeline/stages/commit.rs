@@ -18,16 +18,15 @@ use crate::{
     pipeline::{
         edges::{EdgeSender, Sent},
         job::{Rejection, SourceContext},
+        order::Place,
     },
     records::CaseBook,
-    station::{DropReason, Level, RejectReason, Ticket},
-    store::{FileMark, FileOutcome, FrameCommit, Message, Store, StoreError, may_drop},
-    web::LiveHub,
+    station::{DropReason, Level, RejectReason, Ticket, TriggerAnswer, TriggerState},
+    store::{Answered, FileMark, FileOutcome, FrameCommit, Message, Store, StoreError, may_drop},
+    web::{LiveBoxes, LiveFrame, LiveHub},
 };
-use domain::frame::FileStamp;
+use domain::{Cell, Quality, frame::FileStamp};
 
-/// Longest that a finished cell waits for others of its transaction.
-const GATHER_WITHIN: Duration = Duration::from_millis(20);
 /// Most frames of one transaction.
 const MAX_BATCH: usize = 100;
 /// Pause between attempts when the store fails.
@@ -48,13 +47,42 @@ pub enum Outcome {
         arrived: Instant,
         /// Its file was given before and has changed since.
         reread: bool,
+        /// What the page shows of it.
+        shown: Vec<Shown>,
     },
     /// A frame or file that gave none.
     Refused(Box<Rejection>),
 }
 
-/// Hands an outcome to the commit stage.
-pub fn send(edge: &EdgeSender<Outcome>, outcome: Outcome) {
+/// What the page shows of a cell: the field, where it has not seen it, and the boxes on it.
+#[derive(Debug)]
+pub struct Shown {
+    /// The field.
+    pub field: Option<LiveFrame>,
+    /// The boxes.
+    pub boxes: LiveBoxes,
+}
+
+impl Shown {
+    /// Shows it.
+    pub fn show(self, hub: &LiveHub) {
+        if let Some(field) = self.field {
+            hub.show(field);
+        }
+        hub.boxes(&self.boxes);
+    }
+}
+
+/// Hands the outcome of a frame to the commit stage: at once, or in its place.
+pub fn send(edge: &EdgeSender<Outcome>, place: Option<Place>, outcome: Outcome) {
+    match place {
+        None => hand_over(edge, outcome),
+        Some(place) => place.end(outcome),
+    }
+}
+
+/// Hands an outcome to the commit stage at once.
+pub(in crate::pipeline) fn hand_over(edge: &EdgeSender<Outcome>, outcome: Outcome) {
     match edge.send(outcome, Mode::Lossless) {
         Sent::Done | Sent::Displaced(_) => {}
         Sent::Abandoned(outcome) => outcome.into_ticket().dropped(DropReason::Shutdown),
@@ -62,7 +90,7 @@ pub fn send(edge: &EdgeSender<Outcome>, outcome: Outcome) {
 }
 
 /// Hands a rejection to the commit stage.
-pub fn reject(edge: &EdgeSender<Outcome>, rejection: Rejection) {
+pub fn reject(edge: &EdgeSender<Outcome>, mut rejection: Rejection) {
     tracing::info!(
         source = %rejection.context.name,
         file = rejection.file.as_deref(),
@@ -70,7 +98,7 @@ pub fn reject(edge: &EdgeSender<Outcome>, rejection: Rejection) {
         text = %rejection.text,
         "rejected"
     );
-    send(edge, Outcome::Refused(Box::new(rejection)));
+    send(edge, rejection.place.take(), Outcome::Refused(Box::new(rejection)));
 }
 
 /// The mark of a file, for a frame that was read from one.
@@ -100,6 +128,14 @@ fn file_outcome(refused: Option<RejectReason>) -> FileOutcome {
 }
 
 impl Outcome {
+    /// What the page shows of it.
+    pub(in crate::pipeline) fn take_shown(&mut self) -> Vec<Shown> {
+        match self {
+            Self::Cells { shown, .. } => std::mem::take(shown),
+            Self::Refused(_) => Vec::new(),
+        }
+    }
+
     fn into_ticket(self) -> Ticket {
         match self {
             Self::Cells { ticket, .. } => ticket,
@@ -147,12 +183,11 @@ impl CommitStage {
         let mut pending = Vec::with_capacity(MAX_BATCH);
         while let Ok(outcome) = self.input.recv() {
             self.gather(outcome, &mut frames, &mut pending);
-            let until = Instant::now() + GATHER_WITHIN;
-            while frames.len() < MAX_BATCH {
-                match self.input.recv_deadline(until) {
-                    Ok(outcome) => self.gather(outcome, &mut frames, &mut pending),
-                    Err(_) => break,
-                }
+            // What has come during the last transaction shares the next one; a lone frame waits for no other.
+            while frames.len() < MAX_BATCH
+                && let Ok(outcome) = self.input.try_recv()
+            {
+                self.gather(outcome, &mut frames, &mut pending);
             }
             self.write(&mut frames, &mut pending);
             self.context.health.set_outbox_depth(self.store.outbox_depth());
@@ -161,12 +196,14 @@ impl CommitStage {
 
     fn gather(&self, outcome: Outcome, frames: &mut Vec<FrameCommit>, pending: &mut Vec<Pending>) {
         match outcome {
-            Outcome::Cells { mut frame, ticket, context, arrived, reread } => {
+            Outcome::Cells { mut frame, ticket, context, arrived, reread, .. } => {
                 if reread {
                     // What the file gave before may still be among them.
                     self.write(frames, pending);
                     self.revise(&mut frame);
                 }
+                let answer = answer_of_cells(&frame.cells.iter().map(|cell| &cell.cell).collect::<Vec<_>>());
+                frame.answer = frame.answer.take().or(answer);
                 frames.push(*frame);
                 pending.push(Pending { ticket, end: End::Stored { arrived }, context });
             }
@@ -207,7 +244,11 @@ impl CommitStage {
             slide: own(&sample.slide),
             ..self.rejected(&context.name, *reason, text)
         };
-        self.rejected_frame(&message, context.mode, mark(&context.name, file, *stamp, Some((*reason, text))))
+        let mark = mark(&context.name, file, *stamp, Some((*reason, text)));
+        FrameCommit {
+            answer: answer_of_rejection(&message, rejection.quality),
+            ..self.rejected_frame(&message, context.mode, mark)
+        }
     }
 
     /// What takes the place of cells that can never be stored: a rejection where somebody waits for an answer.
@@ -230,7 +271,8 @@ impl CommitStage {
             reason: Some(format!("{}: {text}", RejectReason::StageFailed.label())),
             ..mark
         });
-        Some(self.rejected_frame(&message, context.mode, mark))
+        let answer = answer_of_rejection(&message, Some(cell.quality));
+        Some(FrameCommit { answer, ..self.rejected_frame(&message, context.mode, mark) })
     }
 
     fn rejected(&self, source: &str, reason: RejectReason, text: &str) -> Rejected {
@@ -352,10 +394,12 @@ impl CommitStage {
         for (number, (frame, pending)) in frames.iter().zip(pending).enumerate() {
             if read_before.contains(&number) {
                 let file = frame.mark.as_ref().map(|mark| mark.path.as_str());
-                tracing::warn!(source = %pending.context.name, file, "the file has a reading already: this one is dropped");
+                let trigger = frame.answer.as_ref().map(|answer| answer.trigger.as_str());
+                tracing::warn!(source = %pending.context.name, file, trigger, "it has a reading already: this one is dropped");
                 pending.ticket.dropped(DropReason::ReadBefore);
                 continue;
             }
+            self.cases.slides().put(&frame.spreads);
             for cell in &frame.cells {
                 self.cases.put(&cell.cell);
                 if let Some(hub) = hub {
@@ -364,7 +408,43 @@ impl CommitStage {
             }
             settle(pending);
         }
+        let answered = frames.iter().filter(|frame| frame.answer.is_some()).count();
+        if answered > 0 {
+            self.context.health.count_answered(answered as u64);
+        }
     }
+}
+
+/// The answer to the trigger of a frame that gave cells.
+fn answer_of_cells(cells: &[&Cell]) -> Option<Answered> {
+    let first = cells.first()?;
+    let answer = TriggerAnswer {
+        state: TriggerState::Cell,
+        frame: Some(first.captured.frame),
+        quality: Some(first.quality),
+        cells: cells.iter().map(|cell| cell.cell).collect(),
+        ..TriggerAnswer::default()
+    };
+    answered(first.captured.trigger.as_deref()?, &answer)
+}
+
+/// The answer to the trigger of a frame that gave none.
+fn answer_of_rejection(message: &Rejected, quality: Option<Quality>) -> Option<Answered> {
+    let answer = TriggerAnswer {
+        state: TriggerState::Rejected,
+        frame: message.frame,
+        quality,
+        reason: Some(message.reason.clone()),
+        text: Some(message.text.clone()),
+        ..TriggerAnswer::default()
+    };
+    answered(message.trigger.as_deref()?, &answer)
+}
+
+fn answered(trigger: &str, answer: &TriggerAnswer) -> Option<Answered> {
+    // Numbers, names and words always become JSON.
+    let answer = serde_json::to_string(answer).ok()?;
+    Some(Answered { trigger: trigger.to_owned(), answer })
 }
 
 /// How a transaction ended.

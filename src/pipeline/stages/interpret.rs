@@ -1,14 +1,18 @@
 //! Interpret: from what was recognised to finished records, their pictures and messages. No pixels go further.
 
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
 use crossbeam_channel::Receiver;
 
-use super::{StageContext, commit};
+use super::{
+    StageContext,
+    commit::{self, Outcome, Shown},
+};
 use crate::{
+    case::SeenSpread,
     config::{Config, KeepImages, OutboxFull, SourceKind},
     interpretation::{InterpretationSettings, Labels, interpret, new_id, pictures},
-    pipeline::{edges::EdgeSender, job::Job},
+    pipeline::{edges::EdgeSender, finds, job::Job},
     station::{DropReason, RejectReason},
     store::{CellCommit, Crop, FrameCommit, ImageFolder, Latest, Message, StoredImage, keeps_image, may_drop},
     web::{LiveBoxes, LiveFrame, LiveHub},
@@ -51,16 +55,18 @@ impl InterpretSettings {
     }
 }
 
-/// The interpret stage.
+/// A worker of the interpret stage.
 pub struct InterpretStage {
     /// Monitor, clock and health.
     pub context: StageContext,
+    /// Its number among the workers, from 0.
+    pub worker: usize,
     /// Its settings.
-    pub settings: InterpretSettings,
-    /// Recognised frames.
+    pub settings: Arc<InterpretSettings>,
+    /// Recognised frames, each for one of the workers.
     pub input: Receiver<(Job, Arc<Provenance>)>,
     /// Finished cells.
-    pub output: EdgeSender<commit::Outcome>,
+    pub output: EdgeSender<Outcome>,
     /// Folder for pictures of frames.
     pub images: ImageFolder,
     /// The live view, where the page is served.
@@ -81,43 +87,48 @@ impl InterpretStage {
 
     fn process(&self, mut job: Job, provenance: &Provenance) {
         let _span = tracing::debug_span!("frame", source = %job.context.name, frame = job.frame.info.id.0).entered();
-        let begun = Instant::now();
-        let result = self.context.monitor.run(self.input.len(), || self.cells(&job, provenance));
-        job.timings.interpret = begun.elapsed();
+        job.spend(self.context.clock.now(), |timings| &mut timings.queue);
+        let result = self.context.monitor.run_as(self.worker, self.input.len(), || self.cells(&job, provenance));
+        job.spend(self.context.clock.now(), |timings| &mut timings.interpret);
         match result {
             Err(panicked) => {
                 self.context.record_panic(&panicked.0);
                 let text = format!("interpretation failed on this frame: {}", panicked.0);
                 self.reject(job, RejectReason::StageFailed, text);
             }
-            Ok(cells) if cells.is_empty() => {
+            Ok((cells, _)) if cells.is_empty() => {
                 self.reject(job, RejectReason::NoChromosomes, "no chromosome was found where triage saw a cell".into());
             }
-            Ok(mut cells) => {
+            Ok((mut cells, shown)) => {
                 for cell in &mut cells {
                     let timings = &job.timings;
                     let times = [
+                        ("queue", timings.queue),
                         ("triage", timings.triage),
+                        ("select", timings.select),
                         ("recognise", timings.recognise),
                         ("interpret", timings.interpret),
                     ];
                     cell.cell.timing_ms.extend(times.map(|(k, v)| (k.to_owned(), v.as_secs_f32() * 1e3)));
                 }
-                self.send(job, cells);
+                self.send(job, cells, shown);
             }
         }
     }
 
-    fn cells(&self, job: &Job, provenance: &Provenance) -> Vec<CellCommit> {
+    /// The cells of a frame, and what the page shows of them.
+    fn cells(&self, job: &Job, provenance: &Provenance) -> (Vec<CellCommit>, Vec<Shown>) {
         let labels = self.labels(job);
         let mut image = None;
-        job.recognised
+        let mut shown = Vec::new();
+        let cells = job
+            .recognised
             .iter()
             .filter(|recognised| job.requested || recognised.accepted().next().is_some())
             .map(|recognised| {
                 let id = new_id(job.frame.info.time);
                 let cell = interpret(&job.frame, recognised, provenance, &labels, &self.settings.interpretation, id);
-                self.show(&cell, job);
+                shown.extend(self.shown(&cell, job));
                 let pixels = &job.frame.pixels;
                 let crops = cell
                     .chromosomes
@@ -131,7 +142,8 @@ impl InterpretStage {
                 }
                 CellCommit { crops, thumbnail, image: if keep { image.clone() } else { None }, cell }
             })
-            .collect()
+            .collect();
+        (cells, shown)
     }
 
     fn labels(&self, job: &Job) -> Labels {
@@ -161,20 +173,20 @@ impl InterpretStage {
         }
     }
 
-    fn show(&self, cell: &Cell, job: &Job) {
-        let Some(hub) = self.hub.as_ref().filter(|hub| hub.watchers(&cell.source)) else { return };
+    /// What the page shows of a cell, where someone watches.
+    fn shown(&self, cell: &Cell, job: &Job) -> Option<Shown> {
+        let hub = self.hub.as_ref().filter(|hub| hub.watchers(&cell.source))?;
         // Frames of a fast source are not all shown; one with a cell is, so that its boxes have a picture.
         let missing = job.scene.is_none() && hub.picture(&cell.source, Some(cell.captured.frame)).is_none();
-        if missing
-            && hub.picture_due(&cell.source)
-            && let Some(live) = LiveFrame::of(&job.frame.info, &job.frame.pixels, job.quality, None)
-        {
-            hub.show(live);
-        }
-        hub.boxes(&LiveBoxes::of(cell, job.scene));
+        let field = if missing && hub.picture_due(&cell.source) {
+            LiveFrame::of(&job.frame.info, &job.frame.pixels, job.quality, None)
+        } else {
+            None
+        };
+        Some(Shown { field, boxes: LiveBoxes::of(cell, job.scene) })
     }
 
-    fn send(&self, job: Job, cells: Vec<CellCommit>) {
+    fn send(&self, job: Job, cells: Vec<CellCommit>, shown: Vec<Shown>) {
         let droppable = may_drop(self.settings.outbox_full, job.context.mode);
         let messages = cells
             .iter()
@@ -187,14 +199,17 @@ impl InterpretStage {
         let last = cells.last().filter(|_| self.settings.last_picture);
         let picture = last.and_then(|cell| Some(Latest::picture(&cell.cell, cell.thumbnail.as_deref()?)));
         let mark = commit::mark(&job.context.name, &job.frame.info.file, job.frame.info.stamp, None);
-        let frame =
-            FrameCommit { cells, messages, latest: picture.into_iter().collect(), mark, ..FrameCommit::default() };
-        let Job { ticket, frame: pixels, context, .. } = job;
+        let seen: Vec<_> = cells.iter().filter_map(|commit| seen(&job, &commit.cell)).collect();
+        let spreads = finds::rows(&job, &seen);
+        let latest = picture.into_iter().collect();
+        let frame = FrameCommit { cells, messages, latest, mark, spreads, ..FrameCommit::default() };
+        let Job { ticket, frame: pixels, context, place, .. } = job;
         let reread = pixels.info.flags.reread;
         // The buffer goes back to the pool here: what waits for the disk holds no pixels.
         let arrived = pixels.info.arrived;
         drop(pixels);
-        commit::send(&self.output, commit::Outcome::Cells { frame: Box::new(frame), ticket, context, arrived, reread });
+        let frame = Box::new(frame);
+        commit::send(&self.output, place, Outcome::Cells { frame, ticket, context, arrived, reread, shown });
     }
 
     fn reject(&self, job: Job, reason: RejectReason, text: String) {
@@ -202,4 +217,10 @@ impl InterpretStage {
             commit::reject(&self.output, rejection);
         }
     }
+}
+
+/// Where on the slide the cell lies.
+fn seen(job: &Job, cell: &Cell) -> Option<SeenSpread> {
+    let cut = cell.frame_edge.is_some_and(|edge| edge.is_cut());
+    finds::find(job, &cell.region, cell.quality, cut, vec![cell.cell])
 }

@@ -9,8 +9,17 @@ pub mod triage;
 
 use std::{sync::Arc, thread};
 
-use super::monitor::StageMonitor;
-use crate::{clock::Clock, shutdown::ShutdownReceiver, station::Health};
+use super::{
+    edges::{EdgeSender, Sent},
+    job::Job,
+    monitor::StageMonitor,
+};
+use crate::{
+    clock::Clock,
+    config::Mode,
+    shutdown::ShutdownReceiver,
+    station::{DropReason, Health},
+};
 
 /// What every stage works with.
 #[derive(Debug, Clone)]
@@ -31,6 +40,21 @@ impl StageContext {
         tracing::error!(stage = self.monitor.name(), panic = text, "a stage panicked; the frame is rejected");
         let restarts = self.monitor.panics() as u32;
         self.health.stage(self.monitor.name(), |s| s.restarts = restarts);
+    }
+}
+
+/// Hands a frame on as its source's mode asks. One that somebody has asked for is not let go for a newer one.
+pub fn hand_on(output: &EdgeSender<Job>, job: Job) {
+    let mut job = job;
+    loop {
+        let mode = if job.requested { Mode::Lossless } else { job.context.mode };
+        match output.send(job, mode) {
+            Sent::Done => return,
+            // It goes in again, and waits there for its turn.
+            Sent::Displaced(older) if older.requested => job = older,
+            Sent::Displaced(older) => return older.drop_for(DropReason::Superseded),
+            Sent::Abandoned(job) => return job.drop_for(DropReason::Shutdown),
+        }
     }
 }
 

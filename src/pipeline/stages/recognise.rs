@@ -1,15 +1,22 @@
-//! Recognise: the networks, for all sources. Takes one frame of each source in turn, so that none starves another.
+//! Recognise: the networks, for all sources, on several workers. They take one frame of each source in turn, so that none
+//! starves another. Where frames queue each worker has an engine of its own with its share of the threads; a frame that comes
+//! while nobody works has the engine with all of them.
+
+mod intake;
 
 use std::{
-    collections::BTreeMap,
-    sync::Arc,
-    time::{Duration, Instant},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering::SeqCst},
+    },
+    time::Duration,
 };
 
-use crossbeam_channel::{Receiver, Select};
-
+pub use self::intake::Input;
+use self::intake::{Intake, Taken};
 use super::{StageContext, commit};
 use crate::{
+    config::Mode,
     pipeline::{
         edges::{EdgeSender, Sent},
         job::Job,
@@ -18,8 +25,17 @@ use crate::{
 };
 use recognition::{Provenance, RecognitionError, Recognizer};
 
-/// Makes the recognizer of one source; again after a panic or an engine's failure.
-pub type MakeRecognizer = Box<dyn FnMut() -> Result<Box<dyn Recognizer>, RecognitionError> + Send>;
+/// What a recognizer has of the machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Share {
+    /// All threads: for a frame that comes alone.
+    All,
+    /// One of the workers' shares.
+    Worker,
+}
+
+/// Makes a recognizer of one source with that share; again after a panic or an engine's failure.
+pub type MakeRecognizer = Box<dyn FnMut(Share) -> Result<Box<dyn Recognizer>, RecognitionError> + Send>;
 
 /// Makes the recognizer that takes over when the engine is broken, given the reason; used at most once a source.
 pub type FallBack = Box<dyn FnOnce(String) -> MakeRecognizer + Send>;
@@ -29,26 +45,109 @@ pub(super) const ENGINE_RETRY: Duration = Duration::from_secs(2);
 /// How often one frame may make a working engine fail before it is rejected.
 const MAX_ENGINE_FAILURES: u32 = 2;
 
-/// One source's input to the stage.
+/// One source of the stage.
 pub struct Lane {
-    /// Name of the source.
-    pub source: Arc<str>,
-    /// Frames from triage.
-    pub input: Receiver<Job>,
-    /// Makes its recognizer.
-    pub make: MakeRecognizer,
-    /// What takes over when the engine is broken, where the configuration allows it.
-    pub fall_back: Option<FallBack>,
-    /// The recognizer, ready.
-    pub recognizer: Box<dyn Recognizer>,
+    /// Its frames, from triage.
+    pub input: Input,
+    /// Its name, and what makes its recognizers.
+    pub engine: LaneEngine,
 }
 
-/// The recognise stage.
+/// What makes the recognizers of a source, and the one with all threads.
+pub struct LaneEngine {
+    source: Arc<str>,
+    made: Mutex<Maker>,
+    /// Counts fallbacks: recognizers of before are made again.
+    generation: AtomicU64,
+    /// The one with all threads; none while it works.
+    with_all: Mutex<Option<Engine>>,
+}
+
+struct Maker {
+    make: MakeRecognizer,
+    /// What takes over when the engine is broken, where the configuration allows it.
+    fall_back: Option<FallBack>,
+}
+
+impl LaneEngine {
+    /// Of the source of that name, whose `recognizer` with all threads is ready.
+    pub fn new(
+        source: Arc<str>,
+        recognizer: Box<dyn Recognizer>,
+        make: MakeRecognizer,
+        fall_back: Option<FallBack>,
+    ) -> Self {
+        let mut with_all = Engine::unmade(Share::All);
+        with_all.put((recognizer, 0));
+        Self {
+            source,
+            made: Mutex::new(Maker { make, fall_back }),
+            generation: AtomicU64::new(0),
+            with_all: Mutex::new(Some(with_all)),
+        }
+    }
+
+    fn maker(&self) -> std::sync::MutexGuard<'_, Maker> {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn with_all(&self) -> std::sync::MutexGuard<'_, Option<Engine>> {
+        self.with_all.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A recognizer with that share, and its generation.
+    fn make(&self, share: Share) -> Result<(Box<dyn Recognizer>, u64), RecognitionError> {
+        // The generation changes under this lock only.
+        let mut maker = self.maker();
+        Ok(((maker.make)(share)?, self.generation.load(SeqCst)))
+    }
+}
+
+/// A recognizer of one source, and what it rests on.
+struct Engine {
+    share: Share,
+    /// None until it is needed for the first time.
+    recognizer: Option<Box<dyn Recognizer>>,
+    provenance: Arc<Provenance>,
+    generation: u64,
+}
+
+impl Engine {
+    fn unmade(share: Share) -> Self {
+        Self { share, recognizer: None, provenance: Arc::default(), generation: 0 }
+    }
+
+    fn put(&mut self, (recognizer, generation): (Box<dyn Recognizer>, u64)) -> &mut dyn Recognizer {
+        self.provenance = Arc::new(recognizer.provenance().clone());
+        self.generation = generation;
+        &mut **self.recognizer.insert(recognizer)
+    }
+}
+
+/// What the workers of the stage share.
+pub struct Recognise {
+    intake: Intake,
+    engines: Vec<LaneEngine>,
+    /// A single worker has all threads, always.
+    single: bool,
+}
+
+impl Recognise {
+    /// Of these sources, for so many workers. `advanced` receives when a source whose places were all taken has a free one.
+    pub fn new(lanes: Vec<Lane>, workers: usize, advanced: crossbeam_channel::Receiver<()>) -> Arc<Self> {
+        let (inputs, engines) = lanes.into_iter().map(|lane| (lane.input, lane.engine)).unzip();
+        Arc::new(Self { intake: Intake::new(inputs, advanced), engines, single: workers <= 1 })
+    }
+}
+
+/// A worker of the recognise stage.
 pub struct RecogniseStage {
     /// Monitor, clock, health and shutdown.
     pub context: StageContext,
-    /// The sources.
-    pub lanes: Vec<Lane>,
+    /// Its number among the workers, from 0.
+    pub worker: usize,
+    /// What it shares with the others.
+    pub shared: Arc<Recognise>,
     /// Recognised frames.
     pub output: EdgeSender<(Job, Arc<Provenance>)>,
     /// Rejections that are published.
@@ -56,69 +155,66 @@ pub struct RecogniseStage {
 }
 
 impl RecogniseStage {
-    /// Runs until every source has ended and its last frame is recognised.
-    pub fn run(mut self) {
-        let mut open: Vec<usize> = (0..self.lanes.len()).collect();
-        let mut provenances: BTreeMap<usize, Arc<Provenance>> = self
-            .lanes
-            .iter()
-            .enumerate()
-            .map(|(n, lane)| (n, Arc::new(lane.recognizer.provenance().clone())))
-            .collect();
-        let mut turn = 0;
+    /// Runs until every source has ended and its last frame is taken.
+    pub fn run(self) {
+        let shared = self.shared.clone();
+        let mut own: Vec<Engine> = shared.engines.iter().map(|_| Engine::unmade(Share::Worker)).collect();
         let mut held = None;
-        while !open.is_empty() || held.is_some() {
-            match held.take().or_else(|| self.next(&open, &mut turn)) {
-                Some((lane, job)) => {
-                    // An engine with a device takes the next frame up beside the work on this one.
-                    if self.lanes[lane].recognizer.supports_prefetch() {
-                        held = self.next(&open, &mut turn);
-                    }
-                    if let Some((lane, job)) = &held {
-                        self.lanes[*lane].recognizer.prefetch(&job.frame);
-                    }
-                    self.process(lane, job, provenances.entry(lane).or_default());
+        while let Some(Taken { lane, job, alone }) = held.take().or_else(|| shared.intake.take(&self.context.shutdown))
+        {
+            let with_all = if alone || shared.single { shared.engines[lane].with_all().take() } else { None };
+            let recognised = match with_all {
+                Some(mut engine) => {
+                    held = self.send_ahead(lane, &mut engine);
+                    let recognised = self.process(lane, job, &mut engine);
+                    *shared.engines[lane].with_all() = Some(engine);
+                    recognised
                 }
-                None => {
-                    let mut select = Select::new();
-                    for lane in &open {
-                        select.recv(&self.lanes[*lane].input);
-                    }
-                    // A closed lane is ready, too: it is taken out below.
-                    select.ready();
-                    open.retain(|lane| !matches!(probe(&self.lanes[*lane].input), Probe::Closed));
-                }
+                None => self.process(lane, job, &mut own[lane]),
+            };
+            // Whoever waits for interpretation works no more.
+            shared.intake.done();
+            if let Some(recognised) = recognised
+                && let Sent::Abandoned((job, _)) = self.output.send(recognised, Mode::Lossless)
+            {
+                job.drop_for(DropReason::Shutdown);
             }
         }
     }
 
-    /// In turn: a frame of the first lane after the last one served that has something, with the lane's number.
-    fn next(&self, open: &[usize], turn: &mut usize) -> Option<(usize, Job)> {
-        let places = (0..open.len()).map(|k| (*turn + k) % open.len());
-        let (place, job) = places.filter_map(|at| Some((at, self.lanes[open[at]].input.try_recv().ok()?))).next()?;
-        *turn = place + 1;
-        Some((open[place], job))
+    /// An engine with a device takes the next frame up beside the work on this one.
+    fn send_ahead(&self, lane: usize, engine: &mut Engine) -> Option<Taken> {
+        let recognizer = engine.recognizer.as_mut().filter(|recognizer| recognizer.supports_prefetch())?;
+        let next = self.shared.intake.try_take()?;
+        if next.lane == lane {
+            recognizer.prefetch(&next.job.frame);
+        } else if let Some(other) = &mut *self.shared.engines[next.lane].with_all()
+            && let Some(recognizer) = &mut other.recognizer
+        {
+            recognizer.prefetch(&next.job.frame);
+        }
+        Some(next)
     }
 
-    fn process(&mut self, lane: usize, mut job: Job, provenance: &mut Arc<Provenance>) {
+    /// The frame with what was recognised on it; none when it has ended here.
+    fn process(&self, lane: usize, mut job: Job, engine: &mut Engine) -> Option<(Job, Arc<Provenance>)> {
         let _span = tracing::debug_span!("frame", source = %job.context.name, frame = job.frame.info.id.0).entered();
         let mut failures = 0;
+        job.spend(self.context.clock.now(), |timings| &mut timings.queue);
         loop {
             if self.context.shutdown.is_abandoned() {
-                return job.drop_for(DropReason::Shutdown);
+                job.drop_for(DropReason::Shutdown);
+                return None;
             }
-            let waiting = self.lanes[lane].input.len();
-            let recognizer = &mut self.lanes[lane].recognizer;
-            let begun = Instant::now();
-            let result = self.context.monitor.run(waiting, || recognizer.recognise(&job.frame, &job.regions));
-            job.timings.recognise += begun.elapsed();
+            let result = self.context.monitor.run_as(self.worker, self.shared.intake.waiting(lane), || {
+                let recognizer = self.ready(lane, engine)?;
+                recognizer.recognise(&job.frame, &job.regions)
+            });
+            job.spend(self.context.clock.now(), |timings| &mut timings.recognise);
             match result {
                 Ok(Ok(recognised)) => {
                     job.recognised = recognised;
-                    return match self.output.send((job, provenance.clone()), crate::config::Mode::Lossless) {
-                        Sent::Done | Sent::Displaced(_) => {}
-                        Sent::Abandoned((job, _)) => job.drop_for(DropReason::Shutdown),
-                    };
+                    return Some((job, engine.provenance.clone()));
                 }
                 Ok(Err(error)) => {
                     failures += 1;
@@ -129,43 +225,71 @@ impl RecogniseStage {
                         e.reason = why.clone();
                     });
                     // With something to fall back on, no cell waits for an engine that may not come back.
-                    let once = job.context.is_live() || self.lanes[lane].fall_back.is_some();
-                    let back = self.rebuild(lane, provenance, once);
+                    let once = job.context.is_live() || self.shared.engines[lane].maker().fall_back.is_some();
+                    let back = self.rebuild(lane, engine, once);
                     if failures < MAX_ENGINE_FAILURES && back {
                         continue;
                     }
-                    if !self.fall_back(lane, provenance, &why) {
-                        return self.reject(job, RejectReason::EngineFailed, format!("the engine failed: {why}"));
+                    if !self.fall_back(lane, engine, &why) {
+                        self.reject(job, RejectReason::EngineFailed, format!("the engine failed: {why}"));
+                        return None;
                     }
                     failures = 0;
                 }
                 Err(panicked) => {
                     self.context.record_panic(&panicked.0);
                     let live = job.context.is_live();
-                    self.rebuild(lane, provenance, live);
+                    self.rebuild(lane, engine, live);
                     let text = format!("recognition failed on this frame: {}", panicked.0);
-                    return self.reject(job, RejectReason::StageFailed, text);
+                    self.reject(job, RejectReason::StageFailed, text);
+                    return None;
                 }
             }
         }
     }
 
+    /// The recognizer of `engine`: made now where it was never needed before, or where a fallback has taken over since.
+    fn ready<'e>(&self, lane: usize, engine: &'e mut Engine) -> Result<&'e mut dyn Recognizer, RecognitionError> {
+        let of_lane = &self.shared.engines[lane];
+        let is_current = engine.generation == of_lane.generation.load(SeqCst);
+        match engine.recognizer.take().filter(|_| is_current) {
+            Some(recognizer) => Ok(&mut **engine.recognizer.insert(recognizer)),
+            None => of_lane.make(engine.share).map(|made| engine.put(made)),
+        }
+    }
+
     /// Lets the fallback take over for good, where there is one: it stays until the daemon is started again.
-    fn fall_back(&mut self, lane: usize, provenance: &mut Arc<Provenance>, why: &str) -> bool {
-        let Some(fall_back) = self.lanes[lane].fall_back.take() else { return false };
-        tracing::error!(source = %self.lanes[lane].source, why, "the engine is given up; the fallback takes over");
-        self.lanes[lane].make = fall_back(why.to_owned());
-        self.rebuild(lane, provenance, true)
+    fn fall_back(&self, lane: usize, engine: &mut Engine, why: &str) -> bool {
+        let of_lane = &self.shared.engines[lane];
+        let mut maker = of_lane.maker();
+        match maker.fall_back.take() {
+            Some(fall_back) => {
+                tracing::error!(source = %of_lane.source, why, "the engine is given up; the fallback takes over");
+                maker.make = fall_back(why.to_owned());
+                of_lane.generation.fetch_add(1, SeqCst);
+            }
+            // Another worker was first: its fallback serves this frame as well.
+            None if engine.generation != of_lane.generation.load(SeqCst) => {}
+            None => return false,
+        }
+        drop(maker);
+        self.rebuild(lane, engine, true)
     }
 
     /// Makes the recognizer again; `once`: one attempt, else until the engine is back or the daemon stops.
-    fn rebuild(&mut self, lane: usize, provenance: &mut Arc<Provenance>, once: bool) -> bool {
+    fn rebuild(&self, lane: usize, engine: &mut Engine, once: bool) -> bool {
         loop {
-            match (self.lanes[lane].make)() {
-                Ok(recognizer) => {
-                    *provenance = Arc::new(recognizer.provenance().clone());
-                    self.lanes[lane].recognizer = recognizer;
-                    self.context.health.engine(|e| *e = engine_state(provenance));
+            match self.shared.engines[lane].make(engine.share) {
+                Ok(made) => {
+                    engine.put(made);
+                    self.context.health.engine(|e| {
+                        let mut now = engine_state(&engine.provenance);
+                        if engine.share == Share::Worker && e.name == now.name {
+                            // What stands there is of the engine with all threads.
+                            now.library = std::mem::take(&mut e.library);
+                        }
+                        *e = now;
+                    });
                     return true;
                 }
                 Err(error) => {
@@ -206,20 +330,6 @@ pub fn engine_state(provenance: &Provenance) -> EngineState {
         models: provenance.models.clone(),
         reason: provenance.notes.join("; "),
     }
-}
-
-enum Probe {
-    Open,
-    Closed,
-}
-
-/// Whether a channel is empty with all its senders gone. Taking an entry is left to the loop.
-fn probe<T>(receiver: &Receiver<T>) -> Probe {
-    let mut select = Select::new();
-    select.recv(receiver);
-    // Ready and still empty means: closed. (Nobody else takes from this channel but a sender that drops the oldest, and
-    // that one keeps it open.)
-    if select.try_ready().is_ok() && receiver.is_empty() { Probe::Closed } else { Probe::Open }
 }
 
 #[cfg(test)]

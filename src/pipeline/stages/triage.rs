@@ -11,11 +11,12 @@ use crossbeam_channel::{Receiver, never, select};
 use super::{StageContext, commit};
 use crate::{
     pipeline::{
-        edges::{EdgeSender, Sent},
+        edges::EdgeSender,
+        finds,
         job::Job,
         select::{Choice, SceneFeatures, Select, Signature},
     },
-    station::{DropReason, RejectReason},
+    station::{DropReason, RejectReason, TriggerState},
     web::{LiveFrame, LiveHub},
 };
 use domain::{Quality, frame::Frame};
@@ -81,7 +82,8 @@ impl TriageStage {
                     timer_due = None;
                     if let Some(scenes) = &mut scenes {
                         let output = &self.output;
-                        scenes.tick(self.context.clock.now(), |choice| pass(output, choice));
+                        let now = self.context.clock.now();
+                        scenes.tick(now, |choice| pass(output, choice, now));
                     }
                 }
             }
@@ -89,16 +91,17 @@ impl TriageStage {
         // The best frame of the last scene is finished in the drain, too.
         if let Some(scenes) = &mut scenes {
             let output = &self.output;
-            scenes.interrupt(|choice| pass(output, choice));
+            let now = self.context.clock.now();
+            scenes.interrupt(|choice| pass(output, choice, now));
         }
     }
 
     fn assess(&mut self, mut job: Job, assess: &mut Box<dyn Assess>, scenes: Option<&mut Select<Job>>) {
         let _span = tracing::debug_span!("frame", source = %job.context.name, frame = job.frame.info.id.0).entered();
-        let begun = Instant::now();
+        job.spend(self.context.clock.now(), |timings| &mut timings.queue);
         let Job { frame, regions, .. } = &mut job;
         let result = self.context.monitor.run(self.input.len(), || assess.assess(frame, regions));
-        job.timings.triage = begun.elapsed();
+        job.spend(self.context.clock.now(), |timings| &mut timings.triage);
         let assessment = match result {
             Ok(assessment) => assessment,
             Err(panicked) => {
@@ -109,26 +112,34 @@ impl TriageStage {
             }
         };
         job.quality = assessment.quality;
+        let now = job.counted;
+        if let Some(reply) = job.reply.take() {
+            reply.answer(Ok(seen(&job, &assessment)));
+        }
         let live = self.live(&job);
+        if job.context.config.search {
+            self.show(live, None);
+            return self.find(job, assessment);
+        }
         if job.requested {
             if job.regions.is_empty() {
                 job.regions.push(Region::whole(job.frame.pixels.width(), job.frame.pixels.height()));
             }
             self.show(live, None);
-            return pass(&self.output, Choice::Go(job, 0));
+            return pass(&self.output, Choice::Go(job, 0), now);
         }
         if let Some((reason, text)) = assessment.refused {
             self.show(live, None);
             // One blurred frame does not end a scene; no metaphase does.
             if let (Some(scenes), RejectReason::Empty | RejectReason::NoMetaphase) = (scenes, reason) {
-                scenes.interrupt(|choice| pass(&self.output, choice));
+                scenes.interrupt(|choice| pass(&self.output, choice, now));
             }
             return self.reject(job, reason, &text);
         }
         match scenes {
             None => {
                 self.show(live, None);
-                pass(&self.output, Choice::Go(job, 0));
+                pass(&self.output, Choice::Go(job, 0), now);
             }
             Some(scenes) => {
                 let pixels = &job.frame.pixels;
@@ -141,10 +152,35 @@ impl TriageStage {
                     stage_um: job.frame.info.stage_um,
                     score: whole * quality.metaphase * (0.2 + quality.focus) * (0.2 + quality.spread),
                 };
-                scenes.offer(job, features, self.context.clock.now(), |choice| pass(&self.output, choice));
+                scenes.offer(job, features, now, |choice| pass(&self.output, choice, now));
                 // Only now is the scene of the frame known: boxes of another must not lie on it.
                 self.show(live, Some(scenes.scene()));
             }
+        }
+    }
+
+    /// Ends a search frame: what triage has found is stored.
+    fn find(&self, job: Job, assessment: Assessment) {
+        if let Some((reason, text)) = assessment.refused {
+            return self.reject(job, reason, &text);
+        }
+        let regions = job.regions.iter();
+        let found: Option<Vec<_>> =
+            regions.map(|r| finds::find(&job, &r.bounds, r.quality, r.edge.is_cut(), Vec::new())).collect();
+        match found {
+            Some(found) => {
+                let frame = finds::commit(&job, found);
+                let Job { ticket, context, place, frame: Frame { info, .. }, .. } = job;
+                let (arrived, reread) = (info.arrived, false);
+                let frame = Box::new(frame);
+                let outcome = commit::Outcome::Cells { frame, ticket, context, arrived, reread, shown: Vec::new() };
+                commit::send(&self.rejections, place, outcome);
+            }
+            None => self.reject(
+                job,
+                RejectReason::Unsupported,
+                "a search frame without its place: expected a stage position and a pixel size",
+            ),
         }
     }
 
@@ -169,17 +205,31 @@ impl TriageStage {
     }
 }
 
-fn pass(output: &EdgeSender<Job>, choice: Choice<Job>) {
+/// What triage has seen, for whoever waits for it.
+fn seen(job: &Job, assessment: &Assessment) -> serde_json::Value {
+    let (verdict, text) = match &assessment.refused {
+        None => ("metaphase", "a metaphase"),
+        Some((reason, text)) => (reason.label(), &**text),
+    };
+    let info = &job.frame.info;
+    serde_json::json!({
+        "source": &*job.context.name,
+        "trigger": info.trigger,
+        "state": TriggerState::Waiting,
+        "frame": info.id.0,
+        "quality": job.quality,
+        "verdict": verdict,
+        "text": text,
+    })
+}
+
+fn pass(output: &EdgeSender<Job>, choice: Choice<Job>, now: Instant) {
     match choice {
         Choice::Merged(job) => job.ticket.merged(),
         Choice::Go(mut job, scene) => {
             job.scene = (scene > 0).then_some(scene);
-            let mode = job.context.mode;
-            match output.send(job, mode) {
-                Sent::Done => {}
-                Sent::Displaced(older) => older.drop_for(DropReason::Superseded),
-                Sent::Abandoned(job) => job.drop_for(DropReason::Shutdown),
-            }
+            job.spend(now, |timings| &mut timings.select);
+            super::hand_on(output, job);
         }
     }
 }

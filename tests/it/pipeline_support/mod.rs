@@ -2,7 +2,7 @@
 #![allow(dead_code, reason = "every test binary uses its own part")]
 
 use std::{
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -16,8 +16,12 @@ use metaphased::{
     config::{Config, Mode, SourceConfig},
     pipeline::{
         Parts, Pipeline, SourceParts,
+        edges::Workers,
         job::SourceContext,
-        stages::triage::{Assess, Assessment},
+        stages::{
+            recognise::Share,
+            triage::{Assess, Assessment},
+        },
     },
     records::CaseBook,
     station::{Birth, FrameCounts, Health},
@@ -91,15 +95,19 @@ impl Assess for Nod {
     }
 }
 
-/// A recognizer that a closure writes: handed the frame, it may block, panic or fail; then one chromosome is found.
-pub struct Network<F> {
-    look: F,
+/// What a network makes of a frame, with its share of the machine: it may block, panic or fail.
+pub type Look = dyn Fn(&Frame, Share) -> Result<(), RecognitionError> + Send + Sync;
+
+/// A recognizer that a closure writes; then one chromosome is found.
+pub struct Network {
+    look: Arc<Look>,
+    share: Share,
     provenance: Provenance,
 }
 
-impl<F: FnMut(&Frame) -> Result<(), RecognitionError> + Send> Recognizer for Network<F> {
+impl Recognizer for Network {
     fn recognise(&mut self, frame: &Frame, regions: &[Region]) -> Result<Vec<Recognised>, RecognitionError> {
-        (self.look)(frame)?;
+        (self.look)(frame, self.share)?;
         Ok(regions
             .iter()
             .map(|region| Recognised {
@@ -135,7 +143,7 @@ pub struct Scripted {
     pub files: bool,
     pub window: Option<Duration>,
     pub step: Arc<Mutex<dyn FnMut() -> Step + Send>>,
-    pub look: Arc<Mutex<dyn FnMut(&Frame) -> Result<(), RecognitionError> + Send>>,
+    pub look: Arc<Look>,
 }
 
 impl Scripted {
@@ -147,13 +155,23 @@ impl Scripted {
             files: mode == Mode::Lossless,
             window: None,
             step: Arc::new(Mutex::new(step)),
-            look: Arc::new(Mutex::new(|_: &Frame| Ok(()))),
+            look: Arc::new(|_, _| Ok(())),
         }
     }
 
-    /// With a network of the test's own.
-    pub fn network(mut self, look: impl FnMut(&Frame) -> Result<(), RecognitionError> + Send + 'static) -> Self {
-        self.look = Arc::new(Mutex::new(look));
+    /// With a network of the test's own, one frame after the other.
+    pub fn network(self, look: impl FnMut(&Frame) -> Result<(), RecognitionError> + Send + 'static) -> Self {
+        let look = Mutex::new(look);
+        // A panic of the script poisons the lock; the stage's next recognizer goes on with it.
+        self.networks(move |frame, _| look.lock().unwrap_or_else(PoisonError::into_inner)(frame))
+    }
+
+    /// With networks of the test's own, side by side.
+    pub fn networks(
+        mut self,
+        look: impl Fn(&Frame, Share) -> Result<(), RecognitionError> + Send + Sync + 'static,
+    ) -> Self {
+        self.look = Arc::new(look);
         self
     }
 }
@@ -173,34 +191,53 @@ impl Bench {
         Self::start_in(folder, sources, clock)
     }
 
+    /// With so many workers in recognise and interpret.
+    pub fn start_with(workers: usize, sources: Vec<Scripted>, clock: impl Clock + 'static) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        Self::started(folder, Workers { recognise: workers, interpret: workers }, sources, clock)
+    }
+
     /// With a folder in which a store may stand already.
     pub fn start_in(folder: tempfile::TempDir, sources: Vec<Scripted>, clock: impl Clock + 'static) -> Self {
+        Self::started(folder, Workers::default(), sources, clock)
+    }
+
+    fn started(
+        folder: tempfile::TempDir,
+        workers: Workers,
+        sources: Vec<Scripted>,
+        clock: impl Clock + 'static,
+    ) -> Self {
         let store = Store::open(folder.path(), StoreOptions::default()).expect("a store");
         let health = Health::new(Birth::default());
         let mut parts = Parts::new(&Config::default(), store.clone(), health.clone()).expect("defaults");
         parts.clock = Arc::new(clock);
+        parts.workers = workers;
         let cases = parts.cases.clone();
         for source in sources {
             let Scripted { name, mode, files, window, step, look } = source;
             let settings = SourceConfig { mode: Some(mode), case: Some(CASE.into()), ..SourceConfig::default() };
-            let network = move || -> Box<dyn Recognizer> {
-                let look = look.clone();
-                let look = move |frame: &Frame| {
-                    // A panic of the script poisons the lock; the stage's next recognizer goes on with it.
-                    (look.lock().unwrap_or_else(std::sync::PoisonError::into_inner))(frame)
-                };
-                Box::new(Network { look, provenance: Provenance::default() })
+            let network = move |share| -> Box<dyn Recognizer> {
+                Box::new(Network { look: look.clone(), share, provenance: Provenance::default() })
             };
             let source = SourceParts::new(
                 SourceContext::register(name, settings, &health),
                 Box::new(move || Ok(Box::new(Script { step: step.clone(), files, count: 0 }))),
                 || Box::new(Nod),
-                Box::new(move || Ok(network())),
+                Box::new(move |share| Ok(network(share))),
             );
             parts.sources.push(SourceParts { window, ..source.expect("a network") });
         }
         let pipeline = Pipeline::start(parts).expect("it starts");
         Self { pipeline, health, store, cases, _folder: folder }
+    }
+
+    /// The files of the cells in the order in which they were stored.
+    pub fn stored(&self) -> Vec<String> {
+        let rows = self.store.reader().outbox_after(0, 10_000).expect("the outbox holds what is not published");
+        let cells = rows.iter().filter(|row| row.topic == "cell");
+        let cells = cells.map(|row| serde_json::from_str::<serde_json::Value>(&row.payload).expect("JSON"));
+        cells.map(|cell| cell["captured"]["file"].as_str().expect("a file").to_owned()).collect()
     }
 
     pub fn counts(&self, source: &str) -> FrameCounts {

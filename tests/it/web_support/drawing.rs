@@ -193,7 +193,7 @@ fn record(seed: u64, chromosomes: Vec<Chromosome>, more: &[ChromosomeClass], ver
             time: jiff::Timestamp::now().to_string(),
             frame: seed,
             trigger: None,
-            stage_um: Some(StagePosition { x: 1200.0 + seed as f64 * 130.0, y: 842.5, z: 10.0 }),
+            stage_um: Some(StagePosition { x: 1200.0 + seed as f64 * 130.0, y: 842.5, z: Some(10.0) }),
             um_per_px: Some(0.1),
             size: SIZE,
             file: None,

@@ -62,7 +62,7 @@ impl PageServer {
         let address = bound.address();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let (stop, stopped) = tokio::sync::oneshot::channel();
-        let parts = WebParts { health: health.clone(), hub: hub.clone(), store: store.reader(), commands };
+        let parts = WebParts { health: health.clone(), hub: hub.clone(), store: store.reader(), commands, inlet: None };
         runtime.spawn(async move {
             bound.serve(parts, async { drop(stopped.await) }).await.unwrap();
         });

@@ -208,7 +208,7 @@ impl Pixels {
 pub struct FrameFlags {
     /// The device marked the frame as faulty.
     pub error: bool,
-    /// Rows are missing.
+    /// Part of the picture is missing: the device or its transport delivered less than a frame.
     pub partial: bool,
     /// The file was given before and has changed since: its cells keep their ids.
     pub reread: bool,
@@ -221,14 +221,18 @@ pub struct FrameInfo {
     pub id: FrameId,
     /// Name of the source in the configuration.
     pub source: Arc<str>,
-    /// Sequence number of the device, where it has one: gaps show what the device dropped.
+    /// Sequence number of the device, where it has one: gaps show what the device dropped ([`SequenceGaps`]).
     pub device_sequence: Option<u32>,
+    /// When the device says that it was taken, where it says so.
+    pub device_time: Option<DeviceTime>,
     /// When it arrived, for latencies.
     pub arrived: Instant,
     /// When it was taken, wall clock.
     pub time: Timestamp,
     /// The scanner's event id, for one frame a trigger.
     pub trigger: Option<String>,
+    /// Case, slide and colony, where it was handed over with them; none: those in force for its source.
+    pub sample: Option<SampleContext>,
     /// Stage position, where known.
     pub stage_um: Option<StagePosition>,
     /// Pixel size, where known.
@@ -243,6 +247,64 @@ pub struct FrameInfo {
     pub flags: FrameFlags,
 }
 
+/// Case, slide and colony of a sample.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SampleContext {
+    /// Case.
+    pub case: Option<Arc<str>>,
+    /// Slide.
+    pub slide: Option<Arc<str>>,
+    /// Colony of an in-situ culture.
+    pub colony: Option<Arc<str>>,
+}
+
+/// A time that a device gave a frame. Only times of one clock may be compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DeviceTime {
+    /// Nanoseconds of that clock.
+    pub ns: i64,
+    /// Which clock.
+    pub clock: DeviceClock,
+}
+
+/// The clock that a device's time is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeviceClock {
+    /// The system's monotonic clock (CLOCK_MONOTONIC).
+    Monotonic,
+    /// Wall clock, since 1970.
+    Wall,
+    /// A clock of the device's own, with an origin of its own.
+    Device,
+}
+
+impl DeviceClock {
+    /// As written in logs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Monotonic => "monotonic",
+            Self::Wall => "wall",
+            Self::Device => "device",
+        }
+    }
+}
+
+/// Counts the numbers that are missing in a device's sequence, whose 32 bits may wrap.
+#[derive(Debug, Clone, Default)]
+pub struct SequenceGaps {
+    last: Option<u32>,
+}
+
+impl SequenceGaps {
+    /// Numbers missing between the last one and this one. A number that is not ahead of the last one (repeated, late, or
+    /// of a device that began again) is no gap; counting goes on from it.
+    pub fn missing_before(&mut self, number: u32) -> u64 {
+        let ahead = self.last.map(|last| number.wrapping_sub(last) as i32);
+        self.last = Some(number);
+        ahead.map_or(0, |ahead| u64::from((ahead.max(1) - 1).unsigned_abs()))
+    }
+}
+
 /// Size and modification time of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct FileStamp {
@@ -253,15 +315,22 @@ pub struct FileStamp {
 }
 
 impl FrameInfo {
-    /// What is known about a picture that no running source delivered: tools and tests.
+    /// A picture that no running source delivered: tools and tests.
     pub fn of_tool(name: &str) -> Self {
+        Self::new(name.into(), FrameId(1))
+    }
+
+    /// A frame that arrives now; nothing else is known of it.
+    pub fn new(source: Arc<str>, id: FrameId) -> Self {
         Self {
-            id: FrameId(1),
-            source: name.into(),
+            id,
+            source,
             device_sequence: None,
+            device_time: None,
             arrived: Instant::now(),
             time: Timestamp::now(),
             trigger: None,
+            sample: None,
             stage_um: None,
             um_per_px: None,
             file: None,
@@ -279,4 +348,19 @@ pub struct Frame {
     pub info: FrameInfo,
     /// The pixels.
     pub pixels: Pixels,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gaps_are_counted_over_the_wrap_and_never_backwards() {
+        let mut gaps = SequenceGaps::default();
+        let mut missing = |number| gaps.missing_before(number);
+        assert_eq!([missing(5), missing(6), missing(9)], [0, 0, 2]);
+        assert_eq!([missing(u32::MAX), missing(0), missing(3)], [0, 0, 2], "a jump back is no gap, the wrap neither");
+        assert_eq!([missing(3), missing(2), missing(4)], [0, 0, 1], "repeated, late");
+        assert_eq!(missing(0), 0, "the device began again");
+    }
 }

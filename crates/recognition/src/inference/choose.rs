@@ -20,6 +20,48 @@ pub struct ChosenEngine {
     pub why: String,
     /// Set when another was asked for and `fallback` allowed this one: the reason, reported as `degraded`.
     pub fell_back: Option<String>,
+    /// How it serves several frames at once; none: one frame after the other.
+    side_by_side: Option<SideBySide>,
+}
+
+/// How several frames are recognised at once: each worker has an engine of its own, with its share of the threads.
+#[derive(Clone)]
+struct SideBySide {
+    /// Frames at once, at least 2.
+    workers: usize,
+    make: Arc<dyn Fn() -> Result<Arc<dyn Engine>, EngineError> + Send + Sync>,
+}
+
+impl SideBySide {
+    fn new(
+        workers: usize,
+        make: impl Fn() -> Result<Arc<dyn Engine>, EngineError> + Send + Sync + 'static,
+    ) -> Option<Self> {
+        (workers > 1).then(|| Self { workers, make: Arc::new(make) })
+    }
+}
+
+impl ChosenEngine {
+    /// An engine that takes one frame after the other.
+    pub fn alone(engine: Arc<dyn Engine>, why: impl Into<String>) -> Self {
+        Self { engine, why: why.into(), fell_back: None, side_by_side: None }
+    }
+
+    /// Frames that are recognised side by side.
+    pub fn workers(&self) -> usize {
+        self.side_by_side.as_ref().map_or(1, |side_by_side| side_by_side.workers)
+    }
+
+    /// The engine of one of the workers: with that worker's share of the threads, where there are several.
+    ///
+    /// # Errors
+    /// When the engine cannot be opened once more.
+    pub fn of_worker(&self) -> Result<Self, EngineError> {
+        match &self.side_by_side {
+            None => Ok(self.clone()),
+            Some(side_by_side) => Ok(Self { engine: (side_by_side.make)()?, side_by_side: None, ..self.clone() }),
+        }
+    }
 }
 
 impl fmt::Debug for ChosenEngine {
@@ -28,6 +70,7 @@ impl fmt::Debug for ChosenEngine {
             .field("engine", &self.engine.name())
             .field("why", &self.why)
             .field("fell_back", &self.fell_back)
+            .field("workers", &self.workers())
             .finish()
     }
 }
@@ -37,46 +80,61 @@ impl fmt::Debug for ChosenEngine {
 /// # Errors
 /// When what is asked for is not available and `fallback` is `deny`.
 pub fn choose(settings: &InferenceConfig) -> Result<ChosenEngine, EngineError> {
-    let threads = threads(settings);
-    let cpu = |why: String| ChosenEngine { engine: Arc::new(CpuEngine::new(threads)), why, fell_back: None };
-    let asked = |engine: Arc<dyn Engine>| ChosenEngine { engine, why: "asked for".to_owned(), fell_back: None };
+    const ASKED: &str = "asked for";
     let chosen = match settings.engine {
-        EngineName::Cpu => return Ok(cpu("asked for".to_owned())),
+        EngineName::Cpu => return Ok(cpu(settings, ASKED.to_owned())),
         EngineName::Auto => {
-            return Ok(match onnxruntime(settings, threads) {
-                Ok(engine) => ChosenEngine {
-                    engine,
+            return Ok(match onnxruntime(settings) {
+                Ok(chosen) => ChosenEngine {
                     why: "auto: ONNX Runtime is installed and faster than the built-in engine".to_owned(),
-                    fell_back: None,
+                    ..chosen
                 },
                 // A provider named in the configuration was asked for on purpose.
                 Err(error) if settings.provider != crate::inference::Provider::Cpu => {
                     return fall_back(settings, error);
                 }
-                Err(error) => cpu(format!("auto: built-in engine, since {error}")),
+                Err(error) => cpu(settings, format!("auto: built-in engine, since {error}")),
             });
         }
-        EngineName::Onnxruntime => onnxruntime(settings, threads).map(asked),
-        EngineName::Tensorrt => tensorrt(settings).map(asked),
-        EngineName::Kserve => kserve(settings).map(asked),
+        EngineName::Onnxruntime => onnxruntime(settings),
+        EngineName::Tensorrt => tensorrt(settings).map(|engine| ChosenEngine::alone(engine, ASKED)),
+        EngineName::Kserve => kserve(settings),
     };
-    chosen.or_else(|error| fall_back(settings, error))
+    chosen.map(|chosen| ChosenEngine { why: ASKED.to_owned(), ..chosen }).or_else(|error| fall_back(settings, error))
+}
+
+/// The built-in engine. Its workers share what it has loaded.
+fn cpu(settings: &InferenceConfig, why: String) -> ChosenEngine {
+    let engine = Arc::new(CpuEngine::new(threads(settings)));
+    let (of_all, share) = (engine.clone(), worker_threads(settings));
+    let side_by_side = SideBySide::new(workers(settings), move || Ok(Arc::new(of_all.with_threads(share))));
+    ChosenEngine { engine, why, fell_back: None, side_by_side }
 }
 
 /// The engine that takes over when a running one is given up for that reason.
 pub fn fallback(settings: &InferenceConfig, reason: String) -> ChosenEngine {
-    ChosenEngine {
-        engine: Arc::new(CpuEngine::new(threads(settings))),
-        why: format!("fallback: {reason}"),
-        fell_back: Some(reason),
-    }
+    ChosenEngine { fell_back: Some(reason.clone()), ..cpu(settings, format!("fallback: {reason}")) }
 }
 
-fn threads(settings: &InferenceConfig) -> usize {
+/// Threads for inference: as many as are set, else one a core.
+pub fn threads(settings: &InferenceConfig) -> usize {
     match settings.threads {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         n => n,
     }
+}
+
+/// Frames that are recognised side by side: as many as are set, else one a thread.
+fn workers(settings: &InferenceConfig) -> usize {
+    match settings.workers {
+        0 => threads(settings),
+        n => n,
+    }
+}
+
+/// Threads of one of several workers.
+fn worker_threads(settings: &InferenceConfig) -> usize {
+    (threads(settings) / workers(settings)).max(1)
 }
 
 fn fall_back(settings: &InferenceConfig, error: EngineError) -> Result<ChosenEngine, EngineError> {
@@ -86,13 +144,17 @@ fn fall_back(settings: &InferenceConfig, error: EngineError) -> Result<ChosenEng
     }
 }
 
-fn kserve(settings: &InferenceConfig) -> Result<Arc<dyn Engine>, EngineError> {
+fn kserve(settings: &InferenceConfig) -> Result<ChosenEngine, EngineError> {
     let url = settings.url.as_deref().ok_or_else(|| EngineError::Unavailable {
         engine: "kserve",
         reason: "inference.url is not set".to_owned(),
         remedy: "Set it to the server's address, http://host:8000 say, or use engine = \"auto\"".to_owned(),
     })?;
-    Ok(Arc::new(KserveEngine::open(url)?))
+    let engine: Arc<dyn Engine> = Arc::new(KserveEngine::open(url)?);
+    // The work is done elsewhere: every worker's requests go the same way.
+    let of_all = engine.clone();
+    let side_by_side = SideBySide::new(workers(settings), move || Ok(of_all.clone()));
+    Ok(ChosenEngine { side_by_side, ..ChosenEngine::alone(engine, "") })
 }
 
 #[cfg(feature = "tensorrt")]
@@ -112,13 +174,21 @@ fn tensorrt(_: &InferenceConfig) -> Result<Arc<dyn Engine>, EngineError> {
 }
 
 #[cfg(feature = "onnxruntime")]
-fn onnxruntime(settings: &InferenceConfig, threads: usize) -> Result<Arc<dyn Engine>, EngineError> {
+fn onnxruntime(settings: &InferenceConfig) -> Result<ChosenEngine, EngineError> {
     let library = installed_onnxruntime(settings.library.as_deref())?;
-    Ok(Arc::new(super::OnnxRuntimeEngine::open(&library, settings.provider, threads)?))
+    let provider = settings.provider;
+    let engine = Arc::new(super::OnnxRuntimeEngine::open(&library, provider, threads(settings))?);
+    let share = worker_threads(settings);
+    // A device takes one frame after the other.
+    let workers = if provider == crate::inference::Provider::Cpu { workers(settings) } else { 1 };
+    let side_by_side = SideBySide::new(workers, move || {
+        Ok(Arc::new(super::OnnxRuntimeEngine::open(&library, provider, share)?) as Arc<dyn Engine>)
+    });
+    Ok(ChosenEngine { side_by_side, ..ChosenEngine::alone(engine, "") })
 }
 
 #[cfg(not(feature = "onnxruntime"))]
-fn onnxruntime(_: &InferenceConfig, _: usize) -> Result<Arc<dyn Engine>, EngineError> {
+fn onnxruntime(_: &InferenceConfig) -> Result<ChosenEngine, EngineError> {
     Err(EngineError::Unavailable {
         engine: "onnxruntime",
         reason: "this build has no ONNX Runtime support".to_owned(),
@@ -172,6 +242,22 @@ pub fn installed_onnxruntime(configured: Option<&Path>) -> Result<PathBuf, Engin
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn workers_share_the_threads() {
+        let of = |threads, workers| {
+            let settings = InferenceConfig { engine: EngineName::Cpu, threads, workers, ..Default::default() };
+            let chosen = choose(&settings).unwrap();
+            let share = chosen.of_worker().unwrap();
+            assert_eq!(share.workers(), 1, "a share is not shared again");
+            (chosen.workers(), share.engine.describe())
+        };
+        let described = |threads| CpuEngine::new(threads).describe();
+        assert_eq!(of(4, 0), (4, described(1)));
+        assert_eq!(of(6, 2), (2, described(3)));
+        assert_eq!(of(2, 5), (5, described(1)));
+        assert_eq!(of(3, 1), (1, described(3)));
+    }
 
     #[test]
     fn an_engine_that_this_build_lacks_is_an_error_or_the_fallback_that_was_allowed() {

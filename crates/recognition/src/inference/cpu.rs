@@ -1,26 +1,60 @@
 //! Engine `cpu`: rten, pure Rust, always there.
 
-use std::sync::Arc;
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError, Weak},
+};
 
 use rten::{Model, NodeId, RunOptions, ThreadPool, Value, ValueView};
 
 use super::{
-    Engine, EngineError, FileEntry, Input, ModelError, ModelFolder, Outputs, Session, Tensor, manifest::Precision,
+    Engine, EngineError, FileEntry, IN_CACHE, Input, ModelError, ModelFolder, Outputs, Session, Tensor,
+    manifest::Precision,
 };
 
 const NAME: &str = "cpu";
+
+/// Networks that are in use, by their files.
+type InUse = Arc<Mutex<HashMap<PathBuf, Weak<Model>>>>;
 
 /// Runs networks on the processor with rten. All sessions share one pool of threads.
 pub struct CpuEngine {
     pool: Arc<ThreadPool>,
     threads: usize,
+    in_use: InUse,
 }
 
 impl CpuEngine {
     /// An engine of `threads` threads (at least 1).
     pub fn new(threads: usize) -> Self {
+        Self::sharing(threads, InUse::default())
+    }
+
+    /// An engine of as many threads that shares the networks of this one.
+    pub fn with_threads(&self, threads: usize) -> Self {
+        Self::sharing(threads, self.in_use.clone())
+    }
+
+    fn sharing(threads: usize, in_use: InUse) -> Self {
         let threads = threads.max(1);
-        Self { pool: Arc::new(ThreadPool::with_num_threads(threads)), threads }
+        Self { pool: Arc::new(ThreadPool::with_num_threads(threads)), threads, in_use }
+    }
+
+    /// The network of a file: the one that is in use already, where there is one.
+    fn network(&self, path: &Path) -> Result<Arc<Model>, EngineError> {
+        let mut in_use = self.in_use.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(network) = in_use.get(path).and_then(Weak::upgrade) {
+            return Ok(network);
+        }
+        let network = Model::load_file(path).map_err(|error| EngineError::Load {
+            engine: NAME,
+            path: path.to_owned(),
+            reason: error.to_string(),
+        })?;
+        let network = Arc::new(network);
+        in_use.insert(path.to_owned(), Arc::downgrade(&network));
+        Ok(network)
     }
 }
 
@@ -39,12 +73,7 @@ impl Engine for CpuEngine {
     }
 
     fn load(&self, model: &ModelFolder, file: &FileEntry) -> Result<Box<dyn Session>, EngineError> {
-        let path = model.path_of(file);
-        let network = Model::load_file(&path).map_err(|error| EngineError::Load {
-            engine: NAME,
-            path: path.clone(),
-            reason: error.to_string(),
-        })?;
+        let network = self.network(&model.path_of(file))?;
         let outputs = network
             .output_ids()
             .iter()
@@ -55,7 +84,7 @@ impl Engine for CpuEngine {
 }
 
 struct CpuSession {
-    network: Model,
+    network: Arc<Model>,
     outputs: Vec<(NodeId, String)>,
     pool: Arc<ThreadPool>,
     model: String,
@@ -81,6 +110,10 @@ impl CpuSession {
 }
 
 impl Session for CpuSession {
+    fn crops_at_once(&self) -> usize {
+        IN_CACHE
+    }
+
     fn run(&mut self, inputs: &[Input<'_>]) -> Result<Outputs, EngineError> {
         let mut fed = Vec::with_capacity(inputs.len());
         for input in inputs {

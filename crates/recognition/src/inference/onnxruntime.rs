@@ -14,7 +14,8 @@ use ort::{
 };
 
 use super::{
-    Engine, EngineError, FileEntry, Input, ModelError, ModelFolder, Outputs, Session, Tensor, manifest::Precision,
+    Engine, EngineError, FileEntry, IN_CACHE, Input, ModelError, ModelFolder, Outputs, Session, Tensor,
+    manifest::Precision,
 };
 use crate::inference::Provider;
 
@@ -151,16 +152,23 @@ impl Engine for OnnxRuntimeEngine {
             path,
             reason: error.to_string(),
         })?;
-        Ok(Box::new(OnnxRuntimeSession { session, model: model.name().to_owned() }))
+        let on_processor = matches!(self.provider, Provider::Cpu | Provider::Openvino);
+        let crops_at_once = if on_processor { IN_CACHE } else { usize::MAX };
+        Ok(Box::new(OnnxRuntimeSession { session, model: model.name().to_owned(), crops_at_once }))
     }
 }
 
 struct OnnxRuntimeSession {
     session: OrtSession,
     model: String,
+    crops_at_once: usize,
 }
 
 impl Session for OnnxRuntimeSession {
+    fn crops_at_once(&self) -> usize {
+        self.crops_at_once
+    }
+
     fn run(&mut self, inputs: &[Input<'_>]) -> Result<Outputs, EngineError> {
         let model = self.model.clone();
         let failed = |reason: String| EngineError::Run { engine: NAME, model: model.clone(), reason };

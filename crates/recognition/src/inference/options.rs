@@ -59,6 +59,10 @@ pub struct InferenceConfig {
     /// Threads for inference; 0: one a core.
     #[schemars(range(min = 0, max = 1024))]
     pub threads: usize,
+    /// Frames that are recognised side by side, with the threads shared among them; 0: one a thread. A frame that comes alone has
+    /// all threads.
+    #[schemars(range(min = 0, max = 1024))]
+    pub workers: usize,
     /// ONNX Runtime: execution provider.
     pub provider: Provider,
     /// ONNX Runtime: its shared library; TensorRT: the folder of its libraries; unset: searched.

@@ -15,7 +15,7 @@ use testing::{shared_data, skipped};
 /// The built-in engine with the kernels on emulated threads for a device.
 fn emulated() -> ChosenEngine {
     let engine = EmulatedDeviceEngine::new(2, Arc::new(Mutex::new(Device::host())));
-    ChosenEngine { engine: Arc::new(engine), why: "test".into(), fell_back: None }
+    ChosenEngine::alone(Arc::new(engine), "test")
 }
 
 fn shipped() -> ModelLibrary {
@@ -49,7 +49,7 @@ fn a_real_cell_through_the_kernels_is_the_cell_of_the_host() {
         return skipped("a_real_cell_through_the_kernels_is_the_cell_of_the_host");
     };
     let whole = Region::whole(frame.pixels.width(), frame.pixels.height());
-    let cpu = ChosenEngine { engine: Arc::new(CpuEngine::new(2)), why: "test".into(), fell_back: None };
+    let cpu = ChosenEngine::alone(Arc::new(CpuEngine::new(2)), "test");
     // Once as the models are, once with every chromosome classified again in all orientations.
     for doubt in [None, Some(Doubt { below: 1.0, turns: (1..=7).collect() })] {
         let [host, device] = [cpu.clone(), emulated()].map(|chosen| {

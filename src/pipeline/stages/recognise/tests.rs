@@ -6,14 +6,16 @@ use std::{
         atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
+
+use crossbeam_channel::{Receiver, bounded};
 
 use super::*;
 use crate::{
     clock::ManualClock,
     config::{Mode, SourceConfig, SourceKind},
-    pipeline::{edges, job::SourceContext, monitor::StageMonitor},
+    pipeline::{edges, job::SourceContext, monitor::StageMonitor, order::Order},
     shutdown::Shutdown,
     station::{Birth, Health},
 };
@@ -63,6 +65,21 @@ fn context(clock: &ManualClock, health: &Health, shutdown: &Shutdown) -> StageCo
     }
 }
 
+/// The stage with a single worker.
+fn stage(
+    context: StageContext,
+    lanes: Vec<(Receiver<Job>, LaneEngine)>,
+    output: EdgeSender<(Job, Arc<Provenance>)>,
+    rejections: EdgeSender<commit::Outcome>,
+) -> RecogniseStage {
+    let (advanced, woken) = bounded(1);
+    let lanes = lanes.into_iter().map(|(frames, engine)| {
+        let order = Order::new(rejections.clone(), None, 1, advanced.clone());
+        Lane { input: Input { frames, order }, engine }
+    });
+    RecogniseStage { context, worker: 0, shared: Recognise::new(lanes.collect(), 1, woken), output, rejections }
+}
+
 fn run(mode: Mode, fall_back: Option<FallBack>) -> Bench {
     let works = Arc::new(AtomicBool::new(false));
     let made = Arc::new(AtomicUsize::new(0));
@@ -83,7 +100,7 @@ fn run(mode: Mode, fall_back: Option<FallBack>) -> Bench {
     let context = context(&clock, &health, &shutdown);
     let engine = works.clone();
     let count = made.clone();
-    let make: MakeRecognizer = Box::new(move || {
+    let make: MakeRecognizer = Box::new(move |_| {
         count.fetch_add(1, SeqCst);
         // The engine can be made only while it works, as a GPU that is gone cannot be opened.
         if engine.load(SeqCst) {
@@ -93,8 +110,8 @@ fn run(mode: Mode, fall_back: Option<FallBack>) -> Bench {
         }
     });
     let recognizer = Box::new(Breakable { works: works.clone(), provenance: Provenance::default() });
-    let lane = Lane { source: "scope".into(), input, make, fall_back, recognizer };
-    let stage = RecogniseStage { context, lanes: vec![lane], output, rejections };
+    let engine = LaneEngine::new("scope".into(), recognizer, make, fall_back);
+    let stage = stage(context, vec![(input, engine)], output, rejections);
     let stage = thread::spawn(move || stage.run());
     Bench { works, made, health, source, shutdown, clock, recognised, refused, stage }
 }
@@ -168,7 +185,7 @@ fn the_fallback_takes_over_a_running_engine_and_the_state_says_so() {
         let fall_back: FallBack = Box::new(|why| {
             let provenance =
                 Provenance { engine: "cpu".into(), notes: vec![format!("cpu runs: {why}")], ..Provenance::default() };
-            Box::new(move || {
+            Box::new(move |_| {
                 Ok(Box::new(Breakable { works: Arc::new(AtomicBool::new(true)), provenance: provenance.clone() }) as _)
             })
         });
@@ -251,9 +268,9 @@ fn an_engine_with_prefetch_gets_the_next_frame_before_it_works_on_this_one() {
     let context = context(&ManualClock::default(), &health, &shutdown);
     let seen = Arc::new(std::sync::Mutex::new(Vec::new()));
     let recognizer = Box::new(Foresighted { seen: seen.clone(), provenance: Provenance::default() });
-    let make: MakeRecognizer = Box::new(|| Err(broken().into()));
-    let lane = Lane { source: "scope".into(), input, make, fall_back: None, recognizer };
-    RecogniseStage { context, lanes: vec![lane], output, rejections }.run();
+    let make: MakeRecognizer = Box::new(|_| Err(broken().into()));
+    let engine = LaneEngine::new("scope".into(), recognizer, make, None);
+    stage(context, vec![(input, engine)], output, rejections).run();
     assert_eq!(*seen.lock().unwrap(), [('a', 2), ('r', 1), ('r', 2)]);
     let out: Vec<u64> = recognised.try_iter().map(|(job, _)| job.frame.info.id.0).collect();
     assert_eq!(out, [1, 2], "a frame that waits for its turn is not lost when its source ends");
