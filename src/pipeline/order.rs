@@ -110,12 +110,12 @@ mod tests {
         config::SourceConfig,
         pipeline::{
             edges::INTERPRET_COMMIT,
-            job::{Rejection, SampleContext, SourceContext},
+            job::{Rejection, SourceContext},
         },
         shutdown::Shutdown,
         station::{Ledger, RejectReason},
     };
-    use domain::frame::FrameId;
+    use domain::frame::{FrameId, SampleContext};
 
     fn outcome(number: u64, ledger: &Ledger) -> Outcome {
         Outcome::Refused(Box::new(Rejection {
@@ -125,6 +125,7 @@ mod tests {
             file: None,
             stamp: None,
             trigger: None,
+            quality: None,
             reason: RejectReason::NoChromosomes,
             text: String::new(),
             ticket: ledger.accept(),
