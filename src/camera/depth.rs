@@ -1,7 +1,7 @@
 //! How many bits of a 16-bit sample carry signal, where the file does not say it.
 
 use super::files::Page;
-use domain::frame::{PixelFormat, PixelView};
+use domain::frame::{PixelFormat, PixelView, Pixels};
 
 /// Depths that cameras have, in bits.
 const DEPTHS: [u8; 4] = [10, 12, 14, 16];
@@ -26,10 +26,15 @@ impl MeasuredDepth {
         if page.pixels.format() != PixelFormat::Mono16 || page.facts.declared_bits.is_some() {
             return None;
         }
-        let PixelView::Mono16(samples) = page.pixels.view() else { return None };
+        self.measure(&mut page.pixels)
+    }
+
+    /// Gives 16-bit samples of unknown depth their depth.
+    pub fn measure(&mut self, pixels: &mut Pixels) -> Option<Raised> {
+        let PixelView::Mono16(samples) = pixels.view() else { return None };
         let found = depth_of(samples.iter().copied().max().unwrap_or(0));
         let bits = self.0.map_or(found, |kept| kept.max(found));
-        page.pixels.set_valid_bits(bits);
+        pixels.set_valid_bits(bits);
         let before = self.0.replace(bits);
         before.filter(|before| *before < bits).map(|from| Raised { from, to: bits })
     }
@@ -44,7 +49,7 @@ fn depth_of(largest: u16) -> u8 {
 mod tests {
     use super::*;
     use crate::camera::files::PageFacts;
-    use domain::frame::{PixelBuffer, Pixels};
+    use domain::frame::PixelBuffer;
 
     fn page(largest: u16, declared_bits: Option<u8>) -> Page {
         let buffer = PixelBuffer::from_words(&[0, largest]);

@@ -54,6 +54,10 @@ impl Source for FlatFielded {
         self.source.missed()
     }
 
+    fn device(&self) -> Option<String> {
+        self.source.device()
+    }
+
     fn trouble(&self) -> Option<String> {
         self.source.trouble()
     }

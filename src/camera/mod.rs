@@ -12,6 +12,8 @@ mod mjpeg;
 mod mosaic;
 mod push;
 mod simulator;
+#[cfg(target_os = "linux")]
+pub mod v4l2;
 #[cfg(feature = "webcam")]
 mod webcam;
 
@@ -185,6 +187,11 @@ pub trait Source: Send {
     /// daemon itself lets go is not among them.
     fn missed(&mut self) -> Missed {
         Missed::default()
+    }
+
+    /// The device and what its driver took of the configuration, in words.
+    fn device(&self) -> Option<String> {
+        None
     }
 
     /// What does not go well although the source goes on, in words for its state.

@@ -39,6 +39,10 @@ impl Source for Demosaiced {
         self.source.missed()
     }
 
+    fn device(&self) -> Option<String> {
+        self.source.device()
+    }
+
     fn trouble(&self) -> Option<String> {
         self.source.trouble()
     }

@@ -21,10 +21,12 @@ use super::{
     files::{FileError, ImageFile},
 };
 use crate::station::RejectReason;
-use domain::frame::{Frame, FrameId, FrameInfo, PixelBuffer, PixelFormat, Pixels};
+use domain::frame::{Frame, FrameId, FrameInfo, PixelBuffer, Pixels};
+use imaging::{RawError, RawFrame, RawLayout};
 
-/// Without a frame for so long the device counts as stalled.
-const STALLED_AFTER: Duration = Duration::from_secs(5);
+/// Without a frame for so long, or for so many of its intervals, the device counts as stalled.
+const STALLED_AFTER: Duration = Duration::from_millis(1500);
+const STALLED_INTERVALS: f64 = 4.0;
 /// Size asked for when none is configured.
 const DEFAULT_SIZE: [u32; 2] = [1920, 1080];
 /// Formats that are understood, the wanted one first.
@@ -58,6 +60,7 @@ pub struct WebcamSource {
     name: Arc<str>,
     um_per_px: Option<f64>,
     frames: Receiver<Result<Raw, String>>,
+    stalled_after: Duration,
     last: Instant,
     count: u64,
 }
@@ -70,6 +73,9 @@ impl WebcamSource {
     pub fn open(settings: WebcamSettings) -> Result<Self, SourceError> {
         let (sender, frames) = bounded(1);
         let (name, um_per_px) = (settings.name.clone(), settings.um_per_px);
+        let intervals = settings.rate_hz.map_or(Duration::ZERO, |hz| Duration::from_secs_f64(STALLED_INTERVALS / hz));
+        // A camera may take a while to open.
+        let last = Instant::now() + STALLED_AFTER;
         thread::Builder::new()
             .name(format!("webcam-{name}"))
             .spawn(move || {
@@ -79,7 +85,7 @@ impl WebcamSource {
                 }
             })
             .map_err(|error| SourceError::Device(format!("cannot start the camera's thread: {error}")))?;
-        Ok(Self { name, um_per_px, frames, last: Instant::now(), count: 0 })
+        Ok(Self { name, um_per_px, frames, stalled_after: STALLED_AFTER.max(intervals), last, count: 0 })
     }
 }
 
@@ -118,11 +124,11 @@ impl Source for WebcamSource {
             Ok(Ok(raw)) => raw,
             Ok(Err(text)) => return Err(SourceError::Device(text)),
             Err(RecvTimeoutError::Disconnected) => return Err(SourceError::Device("the camera's thread ended".into())),
-            Err(RecvTimeoutError::Timeout) if self.last.elapsed() < STALLED_AFTER => return Ok(Capture::Nothing),
+            Err(RecvTimeoutError::Timeout) if self.last.elapsed() < self.stalled_after => return Ok(Capture::Nothing),
             Err(RecvTimeoutError::Timeout) => {
-                let seconds = STALLED_AFTER.as_secs();
                 return Err(SourceError::Device(format!(
-                    "the camera has given no frame for {seconds} s: check its cable, or whether another program holds it"
+                    "the camera has given no frame for {:.1} s: check its cable, or whether another program holds it",
+                    self.stalled_after.as_secs_f64()
                 )));
             }
         };
@@ -143,29 +149,16 @@ impl Source for WebcamSource {
 
 /// Grey pixels of a camera's frame: of YUV formats the luma alone.
 fn convert(raw: &Raw, take: impl FnOnce(usize) -> Option<PixelBuffer>) -> Result<Pixels, FileError> {
-    let samples = raw.width * raw.height;
-    let step = match raw.format {
-        FrameFormat::GRAY | FrameFormat::NV12 => 1,
-        FrameFormat::YUYV => 2,
+    let layout = match raw.format {
+        FrameFormat::GRAY | FrameFormat::NV12 => RawLayout::Grey8,
+        FrameFormat::YUYV => RawLayout::LumaFirst,
         FrameFormat::MJPEG => return Ok(ImageFile::from_bytes(raw.bytes.clone())?.read(0, take)?.pixels),
         other => return Err(FileError::Unsupported(format!("frames of format {other:?} are not supported"))),
     };
-    if raw.bytes.len() < samples * step {
-        return Err(FileError::Broken(format!(
-            "a frame of {} x {} {:?} needs {} bytes, {} came",
-            raw.width,
-            raw.height,
-            raw.format,
-            samples * step,
-            raw.bytes.len()
-        )));
-    }
-    let mut buffer = take(samples).ok_or(FileError::NoBuffer)?;
-    for (to, from) in buffer.bytes_mut().iter_mut().zip(raw.bytes.chunks_exact(step)) {
-        *to = from[0];
-    }
-    Pixels::new(buffer, PixelFormat::Mono8, raw.width, raw.height, 8)
-        .map_err(|error| FileError::Broken(error.to_string()))
+    let frame = RawFrame { layout, width: raw.width, height: raw.height, stride: 0, bytes: &raw.bytes };
+    let broken = |error: RawError| FileError::Broken(error.to_string());
+    frame.check().map_err(broken)?;
+    frame.read(take(frame.buffer_bytes()).ok_or(FileError::NoBuffer)?).map_err(broken)
 }
 
 /// A camera that is there, in words.
@@ -200,6 +193,6 @@ mod tests {
     fn a_short_frame_is_an_error() {
         let raw = Raw { format: FrameFormat::GRAY, width: 4, height: 4, bytes: vec![0; 7] };
         let error = convert(&raw, unpooled).expect_err("rows are missing");
-        assert!(error.to_string().contains("needs 16 bytes, 7 came"), "{error}");
+        assert!(error.to_string().contains("need 16 bytes, 7 came"), "{error}");
     }
 }

@@ -8,11 +8,11 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::{Exit, Failure, output};
-use domain::frame::{Bayer, PixelBuffer, PixelFormat, PixelView, PixelViewMut, Pixels};
+use domain::frame::{Bayer, FramePool, PixelBuffer, PixelFormat, PixelView, PixelViewMut, Pixels};
 use imaging::{
     Background, BackgroundScratch, Components, Demosaic, Denoise, DistanceScratch, FilterScratch, GrayImage, GrayView,
-    Histogram, Polarity, PrepareOptions, Preparer, SegmentOptions, Segmenter, binomial3, downscale, median3,
-    squared_distance, threshold,
+    Histogram, Polarity, PrepareOptions, Preparer, RawFrame, RawLayout, SegmentOptions, Segmenter, binomial3,
+    downscale, median3, squared_distance, threshold,
 };
 use recognition::{Triage, TriageOptions};
 use slide::{Samples, SlideSettings, VirtualSlide};
@@ -114,6 +114,7 @@ impl BenchImaging {
             }
             let _ = demosaic.luminance(&mut raw, Bayer::Rggb);
         });
+        self.layouts(&mut rows, width, height);
         self.time(&mut rows, "third of the size", || downscale(view, 3, &mut out));
         self.time(&mut rows, "binomial 3 x 3", || binomial3(view, &mut out, &mut filter));
         self.time(&mut rows, "median 3 x 3", || median3(view, &mut out, &mut filter));
@@ -161,6 +162,35 @@ impl BenchImaging {
             triage.assess(view, &options);
         });
         Ok(rows)
+    }
+
+    /// From a driver's buffer to one of the pool, in each layout that cameras have.
+    fn layouts(&self, rows: &mut Vec<Row>, width: usize, height: usize) {
+        let pool = FramePool::new(1);
+        let grey = |bits, big_endian| RawLayout::Grey16 { bits, big_endian };
+        for (name, layout) in [
+            ("from GREY, NV12", RawLayout::Grey8),
+            ("from Y12", grey(12, false)),
+            ("from Y16", grey(16, false)),
+            ("from Y16-BE", grey(16, true)),
+            ("from Y10P", RawLayout::Packed10),
+            ("from Y12P", RawLayout::Packed12),
+            ("from Y14P", RawLayout::Packed14),
+            ("from Y10B", RawLayout::Stream10),
+            ("from YUYV", RawLayout::LumaFirst),
+            ("from UYVY", RawLayout::LumaSecond),
+            ("from RGB3", RawLayout::Rgb8),
+            ("from BGR3", RawLayout::Bgr8),
+        ] {
+            // Small values: those of 12 bits must be within them.
+            let bytes = vec![7u8; layout.row_bytes(width) * height];
+            let frame = RawFrame { layout, width, height, stride: 0, bytes: &bytes };
+            self.time(rows, name, || {
+                if let Some(buffer) = pool.try_take(frame.buffer_bytes()) {
+                    let _ = std::hint::black_box(frame.read(buffer));
+                }
+            });
+        }
     }
 
     fn time(&self, rows: &mut Vec<Row>, operation: &'static str, mut work: impl FnMut()) {

@@ -13,7 +13,7 @@ use std::{
 use clap::Args;
 
 use super::{Exit, Failure, Global, config::load, output};
-use crate::config::Config;
+use crate::config::{Config, SourceKind};
 use domain::Stain;
 use recognition::inference::{ModelFolder, ModelLibrary, Task, View, choose, installed_onnxruntime};
 
@@ -76,7 +76,7 @@ impl Doctor {
         gpu(&mut findings);
         engine(&mut findings, &loaded.config);
         models(&mut findings, &loaded.config, loaded.file.as_deref());
-        cameras(&mut findings);
+        cameras(&mut findings, &loaded.config);
         broker(&mut findings, &loaded.config);
         station::examine(&mut findings, &loaded.config);
         findings.heading(if findings.broken.is_empty() { "Nothing that is configured is missing." } else { "To fix:" });
@@ -273,26 +273,37 @@ fn used(findings: &mut Findings, config: &Config, library: &ModelLibrary, stain:
     }
 }
 
-fn cameras(findings: &mut Findings) {
+#[cfg(target_os = "linux")]
+fn cameras(findings: &mut Findings, config: &Config) {
+    use crate::camera::v4l2::{list, look_at};
     findings.heading("Cameras");
-    let mut devices: Vec<String> = fs::read_dir("/sys/class/video4linux")
-        .map(|entries| {
-            entries
-                .flatten()
-                .map(|entry| {
-                    let name = fs::read_to_string(entry.path().join("name")).unwrap_or_default();
-                    format!("/dev/{}: {}", entry.file_name().to_string_lossy(), name.trim())
-                })
-                .collect()
-        })
-        .unwrap_or_default();
-    devices.sort();
-    if devices.is_empty() {
+    let found = list();
+    if found.is_empty() {
         findings.absent("no video device; folders, the simulator and pushed frames need none");
     }
-    for device in devices {
-        findings.good(device);
+    for camera in found {
+        match camera {
+            Ok(camera) => {
+                let read = camera.formats.iter().filter(|f| f.is_read).map(|f| f.format.code.to_string());
+                let read = read.collect::<Vec<_>>().join(", ");
+                let read = if read.is_empty() { "no format that is read".into() } else { read };
+                findings.good(format!("{}: {}: {read}", camera.path.display(), camera.name));
+            }
+            Err((_, error)) => findings.absent(error.to_string()),
+        }
     }
+    for (name, source) in config.sources().iter().filter(|(_, s)| s.kind == SourceKind::V4l2) {
+        match look_at(source.device.as_deref()) {
+            Ok(camera) => findings.good(format!("source '{name}': {} ({})", camera.path.display(), camera.name)),
+            Err(error) => findings.bad(format!("source '{name}': {error}")),
+        }
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn cameras(findings: &mut Findings, _: &Config) {
+    findings.heading("Cameras");
+    findings.absent("Video4Linux: Linux's own; use kind \"webcam\"");
 }
 
 fn broker(findings: &mut Findings, config: &Config) {

@@ -164,6 +164,9 @@ fn words(url: &str, status: &Status) -> String {
             counts.in_flight,
         );
         line("source", with(&text, &source.reason));
+        if !source.device.is_empty() {
+            line("", source.device.clone());
+        }
         for hint in &source.hints {
             line("", hint.clone());
         }

@@ -8,6 +8,7 @@ use super::{
     names::{MAX_NAME, check_name},
 };
 use domain::Assay;
+use metaphased_v4l2::FourCc;
 use recognition::inference::EngineName;
 
 /// Gathers mistakes of sense. None is reported that rests on a key whose value could not be used.
@@ -58,13 +59,15 @@ impl<'a> Sense<'a> {
         use SourceKind::{Folder, Genicam, Mjpeg, Push, Simulator, V4l2, Webcam};
         let kind = source.kind;
         let at = |key: &str| format!("source.{name}.{key}");
-        let given: [(&str, bool, &[SourceKind]); 18] = [
+        let given: [(&str, bool, &[SourceKind]); 20] = [
             ("path", source.path.is_some(), &[Folder]),
             ("repeat", source.repeat.is_some(), &[Folder]),
             ("settle_ms", source.settle_ms.is_some(), &[Folder]),
             ("rate_hz", source.rate_hz.is_some(), &[Folder, Simulator, Webcam, V4l2, Genicam]),
             ("device", source.device.is_some(), &[V4l2, Webcam, Genicam]),
             ("size", source.size.is_some(), &[Simulator, V4l2, Webcam, Genicam]),
+            ("format", source.format.is_some(), &[V4l2]),
+            ("controls", !source.controls.is_empty(), &[V4l2]),
             ("url", source.url.is_some(), &[Mjpeg]),
             ("spool", source.spool.is_some(), &[Push]),
             ("username", source.username.is_some(), &[Mjpeg]),
@@ -116,6 +119,9 @@ impl<'a> Sense<'a> {
             && (!(64..=16384).contains(&width) || !(64..=16384).contains(&height))
         {
             self.wrong(&[&at("size")], format!("found {width} x {height}"), "expected 64 to 16384 pixels per side");
+        }
+        if let Some(Err(error)) = source.format.as_deref().map(str::parse::<FourCc>) {
+            self.wrong(&[&at("format")], error, "see `metaphased cameras`");
         }
         for (key, text) in [("case", &source.case), ("slide", &source.slide), ("colony", &source.colony)] {
             self.name(&at(key), text.as_deref());

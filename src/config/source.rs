@@ -1,6 +1,6 @@
 //! Keys of cameras and folders: what they are, what they show, when a frame goes on.
 
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -181,12 +181,18 @@ pub struct SourceConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 10, max = 600_000))]
     pub settle_ms: Option<u64>,
-    /// Camera: device path, number or name, as `metaphased cameras` lists it.
+    /// Camera: device path, number, name or serial number, as `metaphased cameras` lists it; unset: the only camera.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<String>,
     /// Camera and simulator: width and height of a frame in pixels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<[u32; 2]>,
+    /// Video4Linux camera: format of its frames, such as `GREY`, `Y12` or `YUYV`; unset: the deepest grey that it has, else raw Bayer samples, else its luma.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<String>,
+    /// Video4Linux camera: controls to set, by the names that `metaphased cameras` lists. Automatics are controls, too.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub controls: BTreeMap<String, i64>,
     /// Stream: its address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,

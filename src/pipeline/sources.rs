@@ -53,7 +53,9 @@ pub fn opener(
 
 /// The source with the luminance of its raw samples, where it has a Bayer filter.
 fn unfiltered(config: &SourceConfig, mut open: OpenSource) -> OpenSource {
-    let Some(pattern) = config.bayer else { return open };
+    // A Video4Linux camera knows its filter once it is open.
+    let pattern = config.bayer.filter(|_| config.kind != SourceKind::V4l2);
+    let Some(pattern) = pattern else { return open };
     Box::new(move || Ok(Box::new(Demosaiced::new(open()?, pattern)) as _))
 }
 
@@ -222,9 +224,10 @@ fn device(name: &Arc<str>, config: &SourceConfig, assay: Assay) -> Result<OpenSo
             }))
         }
         SourceKind::Mjpeg => mjpeg(name, config),
+        SourceKind::V4l2 => v4l2(name, config),
         SourceKind::Webcam => webcam(name, config),
         kind => Err(SourceError::Unsupported(format!(
-            "source '{name}': kind \"{}\" is not built yet in this version; use simulator, folder, mjpeg, push or webcam",
+            "source '{name}': kind \"{}\" is not built yet in this version; use simulator, folder, mjpeg, push, v4l2 or webcam",
             kind.name()
         ))),
     }
@@ -257,6 +260,35 @@ fn mjpeg(name: Arc<str>, config: SourceConfig) -> Result<OpenSource, SourceError
         name: name.clone(),
     };
     Ok(Box::new(move || Ok(Box::new(MjpegSource::open(settings.clone())?) as _)))
+}
+
+#[cfg(target_os = "linux")]
+fn v4l2(name: Arc<str>, config: SourceConfig) -> Result<OpenSource, SourceError> {
+    use crate::camera::v4l2::{V4l2Settings, V4l2Source};
+    let wrong = |error| SourceError::Unsupported(format!("source '{name}': {error}"));
+    let settings = V4l2Settings {
+        name: name.clone(),
+        device: config.device,
+        format: config.format.as_deref().map(str::parse).transpose().map_err(wrong)?,
+        size: config.size,
+        rate_hz: config.rate_hz,
+        controls: config.controls,
+        bayer: config.bayer,
+        um_per_px: config.um_per_px,
+    };
+    settings.check()?;
+    Ok(Box::new(move || {
+        let source = V4l2Source::open(settings.clone())?;
+        Ok(match source.bayer() {
+            Some(pattern) => Box::new(Demosaiced::new(Box::new(source), pattern)) as _,
+            None => Box::new(source) as _,
+        })
+    }))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn v4l2(name: Arc<str>, _: SourceConfig) -> Result<OpenSource, SourceError> {
+    Err(SourceError::Unsupported(format!("source '{name}': Video4Linux is Linux's; use kind \"webcam\"")))
 }
 
 #[cfg(feature = "webcam")]

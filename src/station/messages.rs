@@ -33,6 +33,9 @@ pub struct SourceState {
     pub reason: String,
     /// Width and height of its frames in pixels, once known.
     pub size: Option<[u32; 2]>,
+    /// The device and what its driver took of the configuration, in words; empty where there is none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub device: String,
     /// Hints for the person at the microscope: focus, saturation, exposure.
     #[serde(default)]
     pub hints: Vec<String>,

@@ -40,7 +40,9 @@ fn what_the_start_refuses_is_found_before() {
         (&format!("[source.a]\n{simulator}flat_field = \"gone.png\""), 69, "source.a.flat_field", "gone.png"),
         (&format!("[source.a]\n{simulator}flat_field = \"dark.png\""), 69, "source.a.flat_field", "dark.png"),
         (&format!("[source.a]\n{simulator}karyotype = \"46,XXQ\""), 69, "source.a.karyotype", "source 'a'"),
-        ("[source.a]\nkind = \"v4l2\"", 69, "source.a.kind", "not built yet"),
+        ("[source.a]\nkind = \"genicam\"", 69, "source.a.kind", "not built yet"),
+        ("[source.a]\nkind = \"v4l2\"\nformat = \"H264\"", 69, "source.a.kind", "format H264 are not read"),
+        ("[source.a]\nkind = \"v4l2\"\nformat = \"GREYS\"", 78, "source.a.format", "1 to 4 characters"),
         ("[inference]\ndetector = \"nobody\"", 69, "inference.detector", "no model 'nobody' found"),
     ] {
         let (code, said) = run(folder.path(), config, &["check-config"]);

@@ -4,6 +4,8 @@
 
 mod analyze;
 mod broker;
+#[cfg(target_os = "linux")]
+mod cameras;
 mod case_command;
 mod check_config;
 mod command_line;

@@ -27,7 +27,7 @@ impl Demosaic {
         }
         let white = i32::from(u16::MAX >> (16 - pixels.valid_bits()));
         match pixels.view_mut() {
-            PixelViewMut::Mono8(samples) => whole(samples, &mut self.bytes, width, white, pattern),
+            PixelViewMut::Mono8(samples) => whole(samples, &mut self.bytes, width, 255, pattern),
             PixelViewMut::Mono16(samples) => whole(samples, &mut self.words, width, white, pattern),
             PixelViewMut::Rgb8(_) => return Err(ImagingError::Colour),
         }
@@ -35,19 +35,43 @@ impl Demosaic {
     }
 }
 
-/// A sample of 8 or 16 bits.
-trait Sample: Copy + Into<i32> + Default {
-    fn of(value: i32) -> Self;
+/// A sample of 8 or 16 bits, and the narrowest whole numbers that hold its filters: more of them fit into a vector.
+trait Sample: Copy + Default {
+    type Wide: Copy
+        + From<i8>
+        + std::ops::Add<Output = Self::Wide>
+        + std::ops::Sub<Output = Self::Wide>
+        + std::ops::Mul<Output = Self::Wide>
+        + std::ops::Shr<u32, Output = Self::Wide>
+        + Ord;
+
+    fn wide(self) -> Self::Wide;
+    fn of(value: Self::Wide) -> Self;
 }
 
 impl Sample for u8 {
+    /// The filters of 8-bit samples lie between -7140 and 23460.
+    type Wide = i16;
+
     #[inline(always)]
-    fn of(value: i32) -> Self {
+    fn wide(self) -> i16 {
+        i16::from(self)
+    }
+
+    #[inline(always)]
+    fn of(value: i16) -> Self {
         value as Self
     }
 }
 
 impl Sample for u16 {
+    type Wide = i32;
+
+    #[inline(always)]
+    fn wide(self) -> i32 {
+        i32::from(self)
+    }
+
     #[inline(always)]
     fn of(value: i32) -> Self {
         value as Self
@@ -57,7 +81,7 @@ impl Sample for u16 {
 /// Pixels beyond each edge that the filters look at.
 const REACH: usize = 2;
 
-fn whole<T: Sample>(samples: &mut [T], copy: &mut Vec<T>, width: usize, white: i32, pattern: Bayer) {
+fn whole<T: Sample>(samples: &mut [T], copy: &mut Vec<T>, width: usize, white: T::Wide, pattern: Bayer) {
     // Rows with two pixels more on each side: mirrored, so that every pixel keeps its colour.
     let (height, wide) = (samples.len() / width, width + 2 * REACH);
     copy.resize(wide * height, T::default());
@@ -85,20 +109,22 @@ fn whole<T: Sample>(samples: &mut [T], copy: &mut Vec<T>, width: usize, white: i
 
 /// One row; `rows` are those from two above to two below, padded.
 #[inline(always)]
-fn row<T: Sample>(rows: [&[T]; 5], out: &mut [T], white: i32, green_first: bool) {
+fn row<T: Sample>(rows: [&[T]; 5], out: &mut [T], white: T::Wide, green_first: bool) {
     let n = out.len();
     let [above2, above, own, below, below2] = rows.map(|r| &r[..n + 2 * REACH]);
+    let k = |number: i8| T::Wide::from(number);
     for x in 0..n {
-        let at = |r: &[T], k: usize| -> i32 { r[x + k].into() };
+        let at = |r: &[T], k: usize| r[x + k].wide();
         let beside = at(above, 2) + at(own, 1) + at(own, 3) + at(below, 2);
         let corners = at(above, 1) + at(above, 3) + at(below, 1) + at(below, 3);
         let far = at(above2, 2) + at(own, 0) + at(own, 4) + at(below2, 2);
         let middle = at(own, 2);
-        // In 64ths: Malvar's three filters, a quarter, a half and a quarter of them.
-        let green = 52 * middle + 8 * beside - 4 * corners - far;
-        let other = 44 * middle + 8 * beside + 4 * corners - 7 * far;
-        let value = if (x % 2 == 0) == green_first { green } else { other };
-        out[x] = T::of(((value + 32) >> 6).clamp(0, white));
+        // In 64ths, a quarter, a half and a quarter of Malvar's three filters: behind green
+        // 52 middle + 8 beside - 4 corners - far, elsewhere 44 middle + 8 beside + 4 corners - 7 far.
+        let mean = k(48) * middle + k(8) * beside - k(4) * far;
+        let difference = k(4) * (middle - corners) + k(3) * far;
+        let value = if (x % 2 == 0) == green_first { mean + difference } else { mean - difference };
+        out[x] = T::of(((value + k(32)) >> 6).clamp(k(0), white));
     }
 }
 

@@ -129,26 +129,41 @@ impl RawFrame<'_> {
         self.width * self.height * self.layout.format().bytes_per_pixel()
     }
 
+    /// Makes sure that every row is there, which needs no buffer.
+    ///
+    /// # Errors
+    /// When rows are missing or overlap.
+    pub fn check(&self) -> Result<(), RawError> {
+        let (width, height, row) = (self.width, self.height, self.layout.row_bytes(self.width));
+        let stride = self.stride();
+        if stride < row {
+            return Err(RawError::Stride { stride, row });
+        }
+        let needed = if height == 0 { 0 } else { stride * (height - 1) + row };
+        match self.bytes.len() {
+            found if found < needed => Err(RawError::Short { width, height, needed, found }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Bytes from row to row.
+    fn stride(&self) -> usize {
+        if self.stride == 0 { self.layout.row_bytes(self.width) } else { self.stride }
+    }
+
     /// Fills a buffer of [`Self::buffer_bytes`] bytes with the frame's pixels.
     ///
     /// # Errors
     /// When rows are missing, samples are beyond the format's bits, or the buffer has another size.
     pub fn read(&self, buffer: PixelBuffer) -> Result<Pixels, RawError> {
         let (layout, width, height) = (self.layout, self.width, self.height);
-        let row = layout.row_bytes(width);
-        let stride = if self.stride == 0 { row } else { self.stride };
-        if stride < row {
-            return Err(RawError::Stride { stride, row });
-        }
-        let needed = if height == 0 { 0 } else { stride * (height - 1) + row };
-        if self.bytes.len() < needed {
-            return Err(RawError::Short { width, height, needed, found: self.bytes.len() });
-        }
+        self.check()?;
+        let (row, stride) = (layout.row_bytes(width), self.stride());
         let bits = layout.valid_bits();
         let mut pixels = Pixels::new(buffer, layout.format(), width, height, bits)?;
         // Rows without a gap are one long row, where its end falls on a whole group of samples.
         let whole = stride == row && row * 8 == bits_of(layout) * width;
-        let (width, stride) = if whole { (width * height, needed) } else { (width, stride) };
+        let (width, stride) = if whole { (width * height, row * height) } else { (width, stride) };
         let rows = self.bytes.chunks(stride).map(|chunk| &chunk[..layout.row_bytes(width)]);
         let mut above = 0;
         match pixels.view_mut() {
@@ -182,78 +197,126 @@ fn bits_of(layout: RawLayout) -> usize {
 /// A row of bytes.
 fn bytes(layout: RawLayout, row: &[u8], out: &mut [u8]) {
     match layout {
-        RawLayout::LumaFirst => vectorised(
-            #[inline(always)]
-            || pairs(row, out, 0),
-        ),
-        RawLayout::LumaSecond => vectorised(
-            #[inline(always)]
-            || pairs(row, out, 1),
-        ),
-        RawLayout::Bgr8 => vectorised(
-            #[inline(always)]
-            || {
-                for (from, to) in row.chunks_exact(3).zip(out.chunks_exact_mut(3)) {
-                    (to[0], to[1], to[2]) = (from[2], from[1], from[0]);
-                }
-            },
-        ),
+        RawLayout::LumaFirst => every_second::<0>(row, out),
+        RawLayout::LumaSecond => every_second::<1>(row, out),
+        RawLayout::Bgr8 => swapped(row, out),
         _ => out.copy_from_slice(row),
     }
 }
 
 /// One byte of every two.
-#[inline(always)]
-fn pairs(row: &[u8], out: &mut [u8], which: usize) {
-    for (from, to) in row.chunks_exact(2).zip(out.iter_mut()) {
-        *to = from[which];
-    }
+fn every_second<const WHICH: usize>(row: &[u8], out: &mut [u8]) {
+    vectorised(
+        #[inline(always)]
+        || {
+            for (from, to) in row.as_chunks::<2>().0.iter().zip(out.iter_mut()) {
+                *to = (u16::from_le_bytes(*from) >> (8 * WHICH)) as u8;
+            }
+        },
+    );
+}
+
+/// Red and blue exchanged, four pixels at a time in three words: an exchange byte by byte is not vectorised.
+fn swapped(row: &[u8], out: &mut [u8]) {
+    vectorised(
+        #[inline(always)]
+        || {
+            let (from, from_rest) = row.as_chunks::<12>();
+            let (to, to_rest) = out.as_chunks_mut::<12>();
+            for (from, to) in from.iter().zip(to.iter_mut()) {
+                let word = |i: usize| u32::from_le_bytes([from[i], from[i + 1], from[i + 2], from[i + 3]]);
+                // B0 G0 R0 B1, G1 R1 B2 G2, R2 B3 G3 R3, the first in the lowest byte.
+                let (a, b, c) = (word(0), word(4), word(8));
+                let first = (a >> 16 & 0xff) | (a & 0xff00) | (a & 0xff) << 16 | (b << 16 & 0xff00_0000);
+                let second = (b & 0xff00_00ff) | (a >> 24) << 8 | (c & 0xff) << 16;
+                let third = (b >> 16 & 0xff) | (c >> 24) << 8 | (c & 0xff_0000) | (c & 0xff00) << 16;
+                to[..4].copy_from_slice(&first.to_le_bytes());
+                to[4..8].copy_from_slice(&second.to_le_bytes());
+                to[8..].copy_from_slice(&third.to_le_bytes());
+            }
+            for (from, to) in from_rest.as_chunks::<3>().0.iter().zip(to_rest.as_chunks_mut::<3>().0) {
+                *to = [from[2], from[1], from[0]];
+            }
+        },
+    );
 }
 
 /// A row of 16-bit samples; returns all bits that are set in any of them.
 fn words(layout: RawLayout, row: &[u8], out: &mut [u16]) -> u16 {
+    match layout {
+        RawLayout::Grey16 { big_endian: true, .. } => pairwise(row, out, u16::from_be_bytes),
+        RawLayout::Packed10 => groups(
+            row,
+            out,
+            #[inline(always)]
+            |from: &[u8; 5]| {
+                std::array::from_fn::<_, 4, _>(
+                    #[inline(always)]
+                    |i| u16::from(from[i]) << 2 | u16::from(from[4] >> (2 * i)) & 3,
+                )
+            },
+        ),
+        RawLayout::Packed12 => groups(
+            row,
+            out,
+            #[inline(always)]
+            |from: &[u8; 3]| {
+                [u16::from(from[0]) << 4 | u16::from(from[2] & 15), u16::from(from[1]) << 4 | u16::from(from[2] >> 4)]
+            },
+        ),
+        RawLayout::Packed14 => groups(
+            row,
+            out,
+            #[inline(always)]
+            |from: &[u8; 7]| {
+                let low = u32::from(from[4]) | u32::from(from[5]) << 8 | u32::from(from[6]) << 16;
+                std::array::from_fn::<_, 4, _>(
+                    #[inline(always)]
+                    |i| u16::from(from[i]) << 6 | (low >> (6 * i)) as u16 & 63,
+                )
+            },
+        ),
+        RawLayout::Stream10 => groups(
+            row,
+            out,
+            #[inline(always)]
+            |from: &[u8; 5]| {
+                std::array::from_fn::<_, 4, _>(
+                    #[inline(always)]
+                    |i| (u16::from(from[i]) << 8 | u16::from(from[i + 1])) >> (6 - 2 * i) & 0x3ff,
+                )
+            },
+        ),
+        _ => pairwise(row, out, u16::from_le_bytes),
+    }
+}
+
+fn pairwise(row: &[u8], out: &mut [u16], read: impl Fn([u8; 2]) -> u16) -> u16 {
     vectorised(
         #[inline(always)]
-        || match layout {
-            RawLayout::Grey16 { big_endian: true, .. } => pairwise(row, out, u16::from_be_bytes),
-            RawLayout::Packed10 => groups(row, out, |from: &[u8; 5]| {
-                std::array::from_fn::<_, 4, _>(|i| u16::from(from[i]) << 2 | u16::from(from[4] >> (2 * i)) & 3)
-            }),
-            RawLayout::Packed12 => groups(row, out, |from: &[u8; 3]| {
-                [u16::from(from[0]) << 4 | u16::from(from[2] & 15), u16::from(from[1]) << 4 | u16::from(from[2] >> 4)]
-            }),
-            RawLayout::Packed14 => groups(row, out, |from: &[u8; 7]| {
-                let low = u32::from(from[4]) | u32::from(from[5]) << 8 | u32::from(from[6]) << 16;
-                std::array::from_fn::<_, 4, _>(|i| u16::from(from[i]) << 6 | (low >> (6 * i)) as u16 & 63)
-            }),
-            RawLayout::Stream10 => groups(row, out, |from: &[u8; 5]| {
-                std::array::from_fn::<_, 4, _>(|i| {
-                    let pair = u16::from(from[i]) << 8 | u16::from(from[i + 1]);
-                    pair >> (6 - 2 * i) & 0x3ff
-                })
-            }),
-            _ => pairwise(row, out, u16::from_le_bytes),
+        || {
+            let mut above = 0;
+            for (from, to) in row.as_chunks::<2>().0.iter().zip(out.iter_mut()) {
+                let word = read(*from);
+                *to = word;
+                above |= word;
+            }
+            above
         },
     )
 }
 
-#[inline(always)]
-fn pairwise(row: &[u8], out: &mut [u16], read: impl Fn([u8; 2]) -> u16) -> u16 {
-    let mut above = 0;
-    for (from, to) in row.chunks_exact(2).zip(out.iter_mut()) {
-        *to = read([from[0], from[1]]);
-        above |= *to;
-    }
-    above
-}
-
 /// Groups of `B` bytes become `N` samples; the last group may be used in part. No bit above the format's can come out.
-#[inline(always)]
 fn groups<const B: usize, const N: usize>(row: &[u8], out: &mut [u16], read: impl Fn(&[u8; B]) -> [u16; N]) -> u16 {
     let (whole, rest) = out.as_chunks_mut::<N>();
-    for (from, to) in row.as_chunks::<B>().0.iter().zip(whole.iter_mut()) {
-        *to = read(from);
-    }
+    vectorised(
+        #[inline(always)]
+        || {
+            for (from, to) in row.as_chunks::<B>().0.iter().zip(whole.iter_mut()) {
+                *to = read(from);
+            }
+        },
+    );
     if !rest.is_empty() {
         // A row may end with the last bytes that hold a sample.
         let mut last = [0; B];
@@ -320,6 +383,7 @@ mod tests {
             (RawLayout::LumaSecond, 2, vec![1, 16, 2, 235], vec![16, 235]),
             (RawLayout::Rgb8, 2, vec![1, 2, 3, 4, 5, 6], vec![1, 2, 3, 4, 5, 6]),
             (RawLayout::Bgr8, 2, vec![1, 2, 3, 4, 5, 6], vec![3, 2, 1, 6, 5, 4]),
+            (RawLayout::Bgr8, 5, (1..=15).collect(), vec![3, 2, 1, 6, 5, 4, 9, 8, 7, 12, 11, 10, 15, 14, 13]),
         ]
     }
 

@@ -22,7 +22,7 @@ pub use control::{Control, ControlKind};
 #[cfg(target_os = "linux")]
 pub use device::{Device, FormatInfo, Node, PictureFormat, Rates, Sizes, nodes};
 #[cfg(target_os = "linux")]
-pub use stream::{Filled, Stream, gap};
+pub use stream::{Filled, Stream};
 
 /// What a device could not do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -73,7 +73,7 @@ pub struct Filled<'s> {
     stream: &'s mut Stream,
     index: u32,
     used: usize,
-    /// Number that the device gave it; gaps show frames that were lost before us. See [`gap`].
+    /// Number that the device gave it; gaps show frames that were lost before us. It wraps, and may step back.
     pub sequence: u32,
     /// The driver marked it as faulty: its contents may be damaged.
     pub is_faulty: bool,
@@ -134,8 +134,8 @@ impl Stream {
         self.run()
     }
 
-    /// Whether a frame is ready now.
-    pub fn is_ready(&self) -> bool {
+    /// Whether another frame is ready now.
+    fn is_ready(&self) -> bool {
         let mut watched = [PollFd::new(&self.device, PollFlags::IN)];
         poll(&mut watched, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok_and(|ready| ready > 0)
             && watched[0].revents().contains(PollFlags::IN)
@@ -203,6 +203,11 @@ impl Drop for Stream {
 }
 
 impl Filled<'_> {
+    /// Whether another frame is ready already, so that this one is late.
+    pub fn newer_is_ready(&self) -> bool {
+        self.stream.is_ready()
+    }
+
     /// What the driver wrote: as many bytes as it says it used.
     pub fn bytes(&self) -> &[u8] {
         let mapping = &self.stream.buffers[self.index as usize];
@@ -219,26 +224,6 @@ impl Drop for Filled<'_> {
         let mut buffer = Buffer::mapped(self.index);
         if let Err(errno) = abi::QBUF.on(self.stream.device.as_fd(), &mut buffer) {
             self.stream.failed = Some(errno);
-        }
-    }
-}
-
-/// Frames lost between two that followed each other, by their sequence numbers, which wrap around. None for a step back
-/// or to the same number: a device that began to count again lost nothing that could be counted.
-pub fn gap(before: u32, now: u32) -> u32 {
-    (now.wrapping_sub(before) as i32).saturating_sub(1).max(0) as u32
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn gaps_are_counted_across_the_wrap_and_not_backwards() {
-        for (before, now, lost) in
-            [(1, 2, 0), (1, 5, 3), (u32::MAX, 0, 0), (u32::MAX - 1, 3, 4), (7, 7, 0), (9, 0, 0), (0, u32::MAX, 0)]
-        {
-            assert_eq!(gap(before, now), lost, "{before} {now}");
         }
     }
 }

@@ -77,6 +77,8 @@ impl CaptureStage {
     fn session(&mut self, count: &mut u64, failures: &mut usize) -> Result<(), SourceError> {
         let mut source = (self.open)()?;
         self.report("running");
+        let device = source.device().unwrap_or_default();
+        self.context.health.source(&self.source.name, |s| s.device = device);
         let mut size = None;
         let mut was_paused = false;
         let mut trouble = None;
