@@ -58,7 +58,7 @@ impl<'a> Sense<'a> {
         use SourceKind::{Folder, Genicam, Mjpeg, Simulator, V4l2, Webcam};
         let kind = source.kind;
         let at = |key: &str| format!("source.{name}.{key}");
-        let given: [(&str, bool, &[SourceKind]); 13] = [
+        let given: [(&str, bool, &[SourceKind]); 14] = [
             ("path", source.path.is_some(), &[Folder]),
             ("repeat", source.repeat.is_some(), &[Folder]),
             ("settle_ms", source.settle_ms.is_some(), &[Folder]),
@@ -68,6 +68,7 @@ impl<'a> Sense<'a> {
             ("url", source.url.is_some(), &[Mjpeg]),
             ("seed", source.seed.is_some(), &[Simulator]),
             ("cells", source.cells.is_some(), &[Simulator]),
+            ("crowding", source.crowding.is_some(), &[Simulator]),
             ("karyotype", source.karyotype.is_some(), &[Simulator]),
             ("stage", source.stage.is_some(), &[Simulator]),
             ("dose_gy", source.dose_gy.is_some(), &[Simulator]),
