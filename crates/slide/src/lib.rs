@@ -108,7 +108,7 @@ impl VirtualSlide {
         let light = match settings.stain {
             Stain::GBand => Light {
                 gain: rng.between(0.96, 1.08),
-                soft: rng.between(0.9, 1.4),
+                soft: rng.between(0.95, 1.45),
                 sharpen: sometimes(&mut rng, 0.6, 0.7),
                 ground: rng.between(0.005, 0.04),
                 ground_depth: rng.between(0.003, 0.018),

@@ -135,7 +135,7 @@ impl StainLook {
             spacing,
             parting: rng.between(0.0, 0.1),
             constriction: rng.between(0.0, 0.1),
-            bands: Bands::Measured { tone: rng.around(0.62, 0.22), contrast: rng.around(1.0, 0.1) },
+            bands: Bands::Measured { tone: rng.around(0.66, 0.22), contrast: rng.around(1.0, 0.1) },
             bend: rng.between(0.2, 0.7),
             rough: 0.04,
             wander: 0.04,

@@ -234,7 +234,7 @@ fn some_person(assay: Assay, rng: &mut SlideRng) -> Result<Vec<Line>, SlideError
         2 => format!("45,{letters},-7"),
         3 => "45,X".to_owned(),
         4 => format!("47,{letters},+18"),
-        _ => format!("46,{letters},del(5)(q31)"),
+        _ => format!("47,{letters},+13"),
     };
     let mut lines = iscn::lines(&text)?;
     lines.insert(0, normal);
