@@ -44,6 +44,9 @@ pub struct Simulate {
     /// Karyotype of the cells (ISCN); several cell lines are weighted by their cells. Unset: a person by seed.
     #[arg(long, value_name = "ISCN")]
     karyotype: Option<String>,
+    /// Share of chromosomes that may touch or cross others where they fall, 0 to 1: 0.25 is a good preparation, 0.5 an ordinary one.
+    #[arg(long, value_name = "C", default_value_t = SlideSettings::default().crowding)]
+    crowding: f32,
     /// Absorbed dose in gray, 0 to 20 (dicentric assay).
     #[arg(long, value_name = "D")]
     dose_gy: Option<f64>,
@@ -126,7 +129,7 @@ impl Simulate {
             filter: self.bayer,
             um_per_px: self.um_per_px,
             cells: Some(self.cells),
-            ..SlideSettings::default()
+            crowding: self.crowding,
         };
         let mut slide = VirtualSlide::new(settings)?;
         if self.views {

@@ -59,7 +59,7 @@ impl<'a> Sense<'a> {
         use SourceKind::{Folder, Genicam, Mjpeg, Push, Simulator, V4l2, Webcam};
         let kind = source.kind;
         let at = |key: &str| format!("source.{name}.{key}");
-        let given: [(&str, bool, &[SourceKind]); 20] = [
+        let given: [(&str, bool, &[SourceKind]); 21] = [
             ("path", source.path.is_some(), &[Folder]),
             ("repeat", source.repeat.is_some(), &[Folder]),
             ("settle_ms", source.settle_ms.is_some(), &[Folder]),
@@ -76,6 +76,7 @@ impl<'a> Sense<'a> {
             ("stall_ms", source.stall_ms.is_some(), &[Mjpeg]),
             ("seed", source.seed.is_some(), &[Simulator]),
             ("cells", source.cells.is_some(), &[Simulator]),
+            ("crowding", source.crowding.is_some(), &[Simulator]),
             ("karyotype", source.karyotype.is_some(), &[Simulator]),
             ("stage", source.stage.is_some(), &[Simulator]),
             ("dose_gy", source.dose_gy.is_some(), &[Simulator]),

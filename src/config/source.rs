@@ -230,6 +230,10 @@ pub struct SourceConfig {
     /// Simulator: karyotype of the cells in ISCN; unset: mostly normal, some abnormal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub karyotype: Option<String>,
+    /// Simulator: share of chromosomes that may touch or cross others where they fall; unset: 0.25, a good preparation. 0.5 is an ordinary one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub crowding: Option<f32>,
     /// Simulator, dicentric assay: absorbed dose in gray.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0.0, max = 20.0))]

@@ -206,6 +206,7 @@ fn device(name: &Arc<str>, config: &SourceConfig, assay: Assay) -> Result<OpenSo
                 height,
                 um_per_px: config.um_per_px.unwrap_or(defaults.um_per_px),
                 cells: config.cells,
+                crowding: config.crowding.unwrap_or(defaults.crowding),
                 filter: config.bayer,
                 ..defaults
             };

@@ -112,7 +112,9 @@ impl Pen {
             self.trace(plane, centre, chromatid, area, margin);
             let profile = &shape.profile;
             let last = profile.girth.len() - 1;
-            let to_sample = last as f32 / (chromatid.len() - 1) as f32;
+            let (points, lead) = ((chromatid.len() - 1) as f32, profile.lead / shape.length);
+            let to_sample = last as f32 / (points * (1.0 + 2.0 * lead));
+            let beyond = lead * points;
             for y in 0..h {
                 let v = (y as f32 * um * FUZZ) as usize + side * 131;
                 for x in 0..w {
@@ -122,7 +124,8 @@ impl Pen {
                         continue;
                     }
                     let ragged = texture.at((x as f32 * um * FUZZ) as usize + shape.grain, v + shape.grain / 512);
-                    let at = (self.along[i] * to_sample + ragged * waver).clamp(0.0, last as f32);
+                    let along = self.along[i].clamp(-beyond, points + beyond) + beyond;
+                    let at = (along * to_sample + ragged * waver).clamp(0.0, last as f32);
                     let k = (at as usize).min(last);
                     let (f, next) = (at - k as f32, (k + 1).min(last));
                     let girth = (profile.girth[k] + f * (profile.girth[next] - profile.girth[k])) * scale;
@@ -138,7 +141,7 @@ impl Pen {
                     let value = cover * body * density;
                     let old = self.patch[i];
                     // The second chromatid lies beside the first, hardly upon it.
-                    self.patch[i] = if side == 0 { value } else { value.max(old) + 0.25 * value.min(old) };
+                    self.patch[i] = if side == 0 { value } else { value.max(old) + surface.upon * value.min(old) };
                 }
             }
         }
@@ -167,7 +170,8 @@ impl Pen {
         (found.left < found.right).then_some(found)
     }
 
-    /// For each pixel of the area: squared distance to the line, and where along it (in points) the nearest place is.
+    /// For each pixel of the area: squared distance to the line, and where along it (in points) the nearest place is; beyond the ends,
+    /// how far beyond.
     fn trace(&mut self, plane: &Plane, centre: [f64; 2], line: &[[f32; 2]], area: PixelBox, reach: f32) {
         let (w, h) = (area.right - area.left, area.bottom - area.top);
         self.nearest.clear();
@@ -178,6 +182,8 @@ impl Pen {
         for (k, point) in line.iter().enumerate().skip(1) {
             let b = plane.pixel(centre, *point);
             let (dx, dy) = (b[0] - a[0], b[1] - a[1]);
+            let low = if k == 1 { f32::MIN } else { 0.0 };
+            let high = if k + 1 == line.len() { f32::MAX } else { 1.0 };
             let inverse = 1.0 / (dx * dx + dy * dy).max(1e-6);
             let local = PixelBox::clipped(
                 a[0].min(b[0]) - reach - offset[0],
@@ -195,12 +201,13 @@ impl Pen {
                     let along = &mut self.along[row + local.left..row + local.right];
                     for (x, (near, place)) in nearest.iter_mut().zip(along).enumerate() {
                         let px = (x + local.left) as f32 + offset[0] + 1.0 - a[0];
-                        let t = ((px * dx + py * dy) * inverse).clamp(0.0, 1.0);
+                        let free = (px * dx + py * dy) * inverse;
+                        let t = free.clamp(0.0, 1.0);
                         let (ex, ey) = (px - t * dx, py - t * dy);
                         let d2 = ex * ex + ey * ey;
                         let closer = d2 < *near;
                         *near = if closer { d2 } else { *near };
-                        *place = if closer { (k - 1) as f32 + t } else { *place };
+                        *place = if closer { (k - 1) as f32 + free.clamp(low, high) } else { *place };
                     }
                 }
             }

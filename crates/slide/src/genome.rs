@@ -2,7 +2,7 @@
 
 use domain::{ChromosomeClass, Sex};
 
-use super::ideogram;
+use super::{banding::Scale, ideogram};
 
 /// A segment of a chromosome, from one place to another in ideogram units from pter; backwards when `from > to`.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -31,12 +31,24 @@ impl ChromosomeSegment {
         Self { class: self.class, from: self.to, to: self.from }
     }
 
-    /// Distance of the centromere from the segment's beginning, when it holds it.
-    fn centromere(&self) -> Option<f32> {
+    /// Where it begins and ends on a scale.
+    pub(super) fn ends(&self, scale: Scale) -> [f32; 2] {
+        [self.from, self.to].map(|at| scale.place(self.class, at))
+    }
+
+    /// Length on a scale.
+    pub(super) fn extent(&self, scale: Scale) -> f32 {
+        let [from, to] = self.ends(scale);
+        (to - from).abs()
+    }
+
+    /// Distance of the centromere from the segment's beginning on a scale, when it holds it.
+    fn centromere(&self, scale: Scale) -> Option<f32> {
         let place = ideogram::centromere(self.class);
         let (low, high) = if self.from < self.to { (self.from, self.to) } else { (self.to, self.from) };
         // A break within the centromere leaves it to the larger side; both sides of an isochromosome share one.
-        (place > low && place < high).then(|| (place - self.from).abs())
+        (place > low && place < high)
+            .then(|| (scale.place(self.class, place) - scale.place(self.class, self.from)).abs())
     }
 }
 
@@ -76,18 +88,28 @@ impl ChromosomePlan {
 
     /// Length in ideogram units.
     pub fn length(&self) -> f32 {
-        self.segments.iter().map(ChromosomeSegment::length).sum()
+        self.extent(Scale::Drawn)
     }
 
-    /// Places of the centromeres, in units from the beginning.
+    /// Length on a scale.
+    pub(super) fn extent(&self, scale: Scale) -> f32 {
+        self.segments.iter().map(|segment| segment.extent(scale)).sum()
+    }
+
+    /// Places of the centromeres, in ideogram units from the beginning.
     pub fn centromeres(&self) -> Vec<f32> {
+        self.centromeres_on(Scale::Drawn)
+    }
+
+    /// Places of the centromeres on a scale, from the beginning.
+    pub(super) fn centromeres_on(&self, scale: Scale) -> Vec<f32> {
         let mut at = 0.0;
         let mut found: Vec<f32> = Vec::new();
         for (i, segment) in self.segments.iter().enumerate() {
-            if let Some(place) = segment.centromere() {
+            if let Some(place) = segment.centromere(scale) {
                 found.push(at + place);
             }
-            at += segment.length();
+            at += segment.extent(scale);
             // Two arms joined in the centromere itself (isochromosome, Robertsonian fusion).
             if let Some(next) = self.segments.get(i + 1)
                 && segment.to == ideogram::centromere(segment.class)

@@ -6,6 +6,7 @@
 //! lays them out, [`draw`] draws them as optical density, [`camera`] makes samples of it. [`path`] moves the stage.
 //! docs/reference/virtual-slide.md says what is modelled, how well it agrees with real images and what is not.
 
+mod banding;
 mod camera;
 mod draw;
 pub mod exposure;
@@ -107,7 +108,7 @@ impl VirtualSlide {
         let light = match settings.stain {
             Stain::GBand => Light {
                 gain: rng.between(0.96, 1.08),
-                soft: rng.between(1.0, 1.5),
+                soft: rng.between(0.95, 1.45),
                 sharpen: sometimes(&mut rng, 0.6, 0.7),
                 ground: rng.between(0.005, 0.04),
                 ground_depth: rng.between(0.003, 0.018),
@@ -361,7 +362,10 @@ fn chromosome_truth(
         (false, true) => Status::Touching,
         (false, false) => Status::Crossing,
     };
-    let index_of = |c: f32| libm::roundf(c.min(1.0 - c) * 1000.0) / 1000.0;
+    let index_of = |c: f32| {
+        let part = (c * shape.length + shape.profile.lead) / (shape.length + 2.0 * shape.profile.lead);
+        libm::roundf(part.min(1.0 - part) * 1000.0) / 1000.0
+    };
     ChromosomeTruth {
         index,
         class: placed.plan.class,

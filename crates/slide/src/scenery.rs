@@ -95,7 +95,8 @@ impl Blob {
 
     /// A speck of debris or a grain of stain.
     pub fn speck(stain: Stain, centre: [f64; 2], rng: &mut SlideRng) -> Self {
-        let radius = rng.around(0.22, 0.6);
+        // A clean G-banded slide has none as large as a chromosome.
+        let radius = rng.around(0.22, if stain == Stain::GBand { 0.4 } else { 0.6 });
         if !stain.is_fluorescence() && rng.chance(0.04) {
             let rim = rng.between(0.2, 0.6);
             let mut drop = Self::new(rng, centre, radius.min(0.35) * 2.0, 0.05, 0.0, rim);

@@ -1,9 +1,10 @@
 //! The shape of one chromosome: its axis, its two chromatids, how its bands lie along it. In micrometres.
 
 use super::{
+    banding,
     genome::ChromosomePlan,
     ideogram,
-    look::{StainLook, Surface},
+    look::{Bands, StainLook, Surface},
     random::SlideRng,
 };
 
@@ -19,6 +20,8 @@ pub struct Profile {
     pub density: Vec<f32>,
     /// Half width of a chromatid in um.
     pub girth: Vec<f32>,
+    /// How far it reaches beyond each end of the axis, in um.
+    pub lead: f32,
 }
 
 /// A chromosome as it lies on the slide, relative to its cell's centre.
@@ -49,15 +52,19 @@ pub struct Shape {
 impl Shape {
     /// Draws the shape of a chromosome, centred on the origin.
     pub fn draw(plan: &ChromosomePlan, look: &StainLook, rng: &mut SlideRng) -> Self {
-        let units = plan.length().max(1.0);
+        let scale = look.scale();
+        let units = plan.extent(scale).max(1.0);
         // Even within a cell some chromosomes are drawn out more than others.
         let whole = (units * look.condensation * rng.around(1.0, 0.05)).max(0.5);
         // The rounded ends reach beyond the axis.
         let tips = if plan.ring { 0.0 } else { (1.5 * look.chromatid).min(0.5 * whole) };
         let length = whole - tips;
-        let centromeres: Vec<f32> = plan.centromeres().iter().map(|c| c / units).collect();
+        // Measured bands lie on the whole length, drawn ones on the axis between the rounded ends.
+        let lead = if scale == banding::Scale::Measured { 0.5 * tips } else { 0.0 };
+        let on_axis = |c: f32| (c / units * (1.0 + 2.0 * lead / length) - lead / length).clamp(0.0, 1.0);
+        let centromeres: Vec<f32> = plan.centromeres_on(scale).into_iter().map(on_axis).collect();
         let axis = if plan.ring { circle(length, rng) } else { curve(length, &centromeres, look, rng) };
-        let profile = profile(plan, look, length, &centromeres, rng);
+        let profile = profile(plan, look, [length, lead], &centromeres, rng);
         let mut shape = Self {
             chromatids: [axis.clone(), axis.clone()],
             axis,
@@ -84,7 +91,7 @@ impl Shape {
             let away = self.centromeres.iter().map(|c| (c - t).abs() * self.length).fold(f32::MAX, f32::min);
             let near = if self.centromeres.is_empty() { 0.0 } else { libm::expf(-(away / 0.38) * (away / 0.38)) };
             let open = if away == f32::MAX { 1.0 } else { 1.0 - libm::expf(-away / 1.1) };
-            let girth = self.profile.girth_at(t);
+            let girth = self.profile.girth_at(t, self.length);
             for side in 0..2 {
                 let spacing = (look.spacing * (1.0 - look.constriction * 1.1 * near)).max(0.1)
                     + look.parting * open * (1.0 + 0.5 * wobble[side].at(t));
@@ -131,9 +138,11 @@ impl Shape {
 }
 
 impl Profile {
-    /// Half width of a chromatid at the part `t` of the length.
-    fn girth_at(&self, t: f32) -> f32 {
-        self.girth[((t * (self.girth.len() - 1) as f32) as usize).min(self.girth.len() - 1)]
+    /// Half width of a chromatid at the part `t` of an axis of this length.
+    fn girth_at(&self, t: f32, length: f32) -> f32 {
+        let whole = length + 2.0 * self.lead;
+        let part = t * (length / whole) + self.lead / whole;
+        self.girth[((part * (self.girth.len() - 1) as f32) as usize).min(self.girth.len() - 1)]
     }
 }
 
@@ -197,49 +206,105 @@ fn centred(mut points: Vec<[f32; 2]>) -> Vec<[f32; 2]> {
     points
 }
 
-/// Density and girth along the chromosome.
-fn profile(plan: &ChromosomePlan, look: &StainLook, length: f32, centromeres: &[f32], rng: &mut SlideRng) -> Profile {
-    let n = ((length / STEP) as usize + 2).max(8);
-    let units = plan.length().max(1.0);
-    let mut level = Vec::with_capacity(n);
-    let mut girth = Vec::with_capacity(n);
-    let (mut segment, mut begun) = (0, 0.0);
-    let mut last_band = "";
-    let mut uneven = 0.0;
+/// Density and girth along a chromosome whose axis has this length, with what it reaches beyond either end.
+fn profile(
+    plan: &ChromosomePlan,
+    look: &StainLook,
+    [length, lead]: [f32; 2],
+    centromeres: &[f32],
+    rng: &mut SlideRng,
+) -> Profile {
+    let whole = length + 2.0 * lead;
+    let n = ((whole / STEP) as usize + 2).max(8);
     let stained = rng.around(1.0, 0.05);
     let swell = Wobble::new(rng, look.rough);
+    // How far each sample lies from a centromere, and how wide a chromatid is there by that alone.
+    let girth = |i: usize, own: f32| {
+        let t = i as f32 / (n - 1) as f32 * (whole / length) - lead / length;
+        let away = centromeres.iter().map(|c| (c - t).abs() * length).fold(f32::MAX, f32::min);
+        let near = if away == f32::MAX { 0.0 } else { libm::expf(-(away / 0.3) * (away / 0.3)) };
+        look.chromatid * own * (1.0 - 0.55 * look.constriction * near) * (1.0 + swell.at(t * length * 0.4))
+    };
+    match look.bands {
+        Bands::Measured { tone, contrast } => measured(plan, n, [tone * stained, contrast], lead, girth, rng),
+        Bands::Drawn { light, dark, blur } => drawn(plan, look, n, [light * stained, dark * stained, blur], girth, rng),
+    }
+}
+
+/// The place of `at` (on a scale, from the plan's beginning) in the segment that holds it: which, and where in its chromosome on the scale.
+fn place(plan: &ChromosomePlan, scale: banding::Scale, at: f32) -> Option<(domain::ChromosomeClass, f32)> {
+    let mut begun = 0.0;
+    for (i, segment) in plan.segments.iter().enumerate() {
+        let [from, to] = segment.ends(scale);
+        let length = (to - from).abs();
+        if at <= begun + length || i + 1 == plan.segments.len() {
+            let along = (at - begun).clamp(0.0, length);
+            return Some((segment.class, if to > from { from + along } else { from - along }));
+        }
+        begun += length;
+    }
+    None
+}
+
+/// Bands and widths that real chromosomes have; they differ a little from one to the next, and lie a little off.
+fn measured(
+    plan: &ChromosomePlan,
+    n: usize,
+    [tone, contrast]: [f32; 2],
+    lead: f32,
+    girth: impl Fn(usize, f32) -> f32,
+    rng: &mut SlideRng,
+) -> Profile {
+    let scale = banding::Scale::Measured;
+    let units = plan.extent(scale).max(1.0);
+    let (uneven, drift) = (Wobble::new(rng, 0.03), Wobble::new(rng, 0.008));
+    let mut profile = Profile { density: Vec::with_capacity(n), girth: Vec::with_capacity(n), lead };
     for i in 0..n {
         let t = i as f32 / (n - 1) as f32;
-        let at = t * units;
-        while segment + 1 < plan.segments.len() && at > begun + plan.segments[segment].length() {
-            begun += plan.segments[segment].length();
-            segment += 1;
-        }
-        let Some(p) = plan.segments.get(segment) else { break };
-        let along = (at - begun).min(p.length());
-        let place = if p.to > p.from { p.from + along } else { p.from - along };
-        let band = ideogram::band_at(p.class, place);
+        let off = drift.at(t) * 4.0 * t * (1.0 - t);
+        let (density, width) = match place(plan, scale, (t + off) * units) {
+            Some((class, place)) => (banding::of(class).density(place), banding::of(class).width(place)),
+            None => (1.0, 1.0),
+        };
+        let level = 1.0 + contrast * (density - 1.0) + uneven.at(2.0 * t);
+        profile.density.push((tone * level).max(0.05));
+        profile.girth.push(girth(i, width));
+    }
+    profile
+}
+
+/// Bands of the ideogram.
+fn drawn(
+    plan: &ChromosomePlan,
+    look: &StainLook,
+    n: usize,
+    [light, dark, blur]: [f32; 3],
+    girth: impl Fn(usize, f32) -> f32,
+    rng: &mut SlideRng,
+) -> Profile {
+    let units = plan.length().max(1.0);
+    let mut profile = Profile { density: Vec::with_capacity(n), girth: Vec::with_capacity(n), lead: 0.0 };
+    let (mut last_band, mut uneven) = ("", 0.0);
+    for i in 0..n {
+        let Some((class, place)) = place(plan, banding::Scale::Drawn, i as f32 / (n - 1) as f32 * units) else {
+            continue;
+        };
+        let band = ideogram::band_at(class, place);
         if band.name != last_band {
             last_band = band.name;
             uneven = rng.normal_within(0.0, 0.07);
         }
-        level.push(look.level(p.class, band.stain) + uneven);
-        let away = centromeres.iter().map(|c| (c - t).abs() * length).fold(f32::MAX, f32::min);
-        let near = if away == f32::MAX { 0.0 } else { libm::expf(-(away / 0.3) * (away / 0.3)) };
-        let stalk = if band.stain == ideogram::BandStain::Stalk { 0.6 } else { 1.0 };
-        girth.push(
-            look.chromatid * stalk * (1.0 - 0.55 * look.constriction * near) * (1.0 + swell.at(t * length * 0.4)),
-        );
+        profile.density.push(look.level(class, band.stain) + uneven);
+        profile.girth.push(girth(i, if band.stain == ideogram::BandStain::Stalk { 0.6 } else { 1.0 }));
     }
-    if level.is_empty() {
-        level.push(0.5);
-        girth.push(look.chromatid);
+    if profile.density.is_empty() {
+        profile.density.push(0.5);
+        profile.girth.push(look.chromatid);
     }
-    let blur = (look.band_blur / STEP).max(0.5);
-    smooth(&mut level, blur);
-    smooth(&mut girth, 1.5);
-    let density = level.iter().map(|l| ((look.light + (look.dark - look.light) * l) * stained).max(0.05)).collect();
-    Profile { density, girth }
+    smooth(&mut profile.density, (blur / STEP).max(0.5));
+    smooth(&mut profile.girth, 1.5);
+    profile.density.iter_mut().for_each(|l| *l = (light + (dark - light) * *l).max(0.05));
+    profile
 }
 
 /// Blurs along the samples with a Gaussian of `sigma` samples; ends are repeated.

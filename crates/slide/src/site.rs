@@ -158,13 +158,19 @@ impl Catalogue {
             exposure::expose(&mut plans, &self.exposure, rng);
         }
         let look = StainLook::draw(settings.stain, self.length, rng);
-        // Solid Giemsa is for counting: short chromosomes, spread wide.
-        let usual = if settings.stain == Stain::Giemsa { 1.8 } else { 2.1 };
+        // Solid Giemsa is for counting: short chromosomes, spread wide. In a good G-banded preparation none cross, and tips lie free.
+        let untidy = (settings.crowding - 0.25).max(0.0);
+        let (usual, crossing, careless) = match settings.stain {
+            Stain::GBand => (1.2, (1.6 * untidy).min(0.4), 2.0 * untidy),
+            Stain::Giemsa => (1.8, 0.4, 1.0),
+            Stain::Dapi | Stain::QBand => (2.1, 0.4, 1.0),
+        };
         let crowding = settings.crowding * rng.around(usual, 0.45);
         let spreading = Spreading {
             cover: self.cover * rng.around(1.0, 0.15) * (0.7 + 1.2 * settings.crowding),
-            touch: (crowding * 0.6).min(1.0),
-            cross: (crowding * 0.4).min(1.0),
+            touch: (crowding * (1.0 - crossing)).min(1.0),
+            cross: (crowding * crossing).min(1.0),
+            careless,
         };
         let (chromosomes, reach) = lay_out(plans, &look, spreading, rng);
         Metaphase {
@@ -184,7 +190,8 @@ impl Catalogue {
 /// Stain deposits: some fields have grains of dye in heaps, often at the chromosomes.
 fn deposits(blobs: &mut Vec<Blob>, metaphase: Option<&Metaphase>, stain: Stain, rng: &mut SlideRng) {
     let Some(cell) = metaphase else { return };
-    if stain.is_fluorescence() || !rng.chance(0.35) {
+    let share = if stain == Stain::GBand { 0.15 } else { 0.35 };
+    if stain.is_fluorescence() || !rng.chance(share) {
         return;
     }
     for _ in 0..1 + rng.below(6) {
@@ -227,7 +234,7 @@ fn some_person(assay: Assay, rng: &mut SlideRng) -> Result<Vec<Line>, SlideError
         2 => format!("45,{letters},-7"),
         3 => "45,X".to_owned(),
         4 => format!("47,{letters},+18"),
-        _ => format!("46,{letters},del(5)(q31)"),
+        _ => format!("47,{letters},+13"),
     };
     let mut lines = iscn::lines(&text)?;
     lines.insert(0, normal);

@@ -41,7 +41,17 @@ pub struct Spreading {
     pub touch: f32,
     /// Chance that it may cross others.
     pub cross: f32,
+    /// Chance that it may fall anyhow. Otherwise no tip lies upon another chromosome, no two tips meet, and at most [`BURIED`] of a
+    /// length lies upon another.
+    pub careless: f32,
 }
+
+/// Largest share of a chromosome's length that lies upon another in a good preparation.
+const BURIED: f32 = 0.25;
+/// How far a tip may reach into another there, in um, and how far two tips stay apart.
+const DIPPED: f32 = 0.15;
+/// See [`DIPPED`].
+const APART: f32 = 0.1;
 
 /// Lays out the chromosomes of a cell.
 pub fn lay_out(
@@ -76,6 +86,7 @@ pub fn lay_out(
         } else {
             0.15
         };
+        let careless = spreading.careless >= 1.0 || rng.chance(spreading.careless);
         let mut best: Option<(f32, Shape)> = None;
         for _ in 0..60 {
             let out = libm::powf(rng.between(hollow, 1.0), 0.55) * radius;
@@ -84,11 +95,12 @@ pub fn lay_out(
             let mut trial = shape.clone();
             trial.placed(rng.between(0.0, 6.3), [cos * x - sin * y, sin * x + cos * y]);
             let clear = placed.iter().map(|other| clearance(&trial, &other.shape)).fold(f32::MAX, f32::min);
+            if clear >= wanted && (careless || placed.iter().all(|other| lies_well(&trial, &other.shape))) {
+                best = Some((clear, trial));
+                break;
+            }
             if best.as_ref().is_none_or(|(old, _)| clear > *old) {
                 best = Some((clear, trial));
-            }
-            if clear >= wanted {
-                break;
             }
         }
         let Some((_, shape)) = best else { continue };
@@ -130,6 +142,27 @@ fn clearance(a: &Shape, b: &Shape) -> f32 {
         }
     }
     libm::sqrtf(least) - room
+}
+
+/// Whether two chromosomes lie so that both can be made out: see [`Spreading::careless`].
+fn lies_well(a: &Shape, b: &Shape) -> bool {
+    let clear = clearance(a, b);
+    if clear >= APART {
+        return true;
+    }
+    let room = a.reach + b.reach;
+    let apart = |p: &[f32; 2], q: &[f32; 2]| libm::hypotf(p[0] - q[0], p[1] - q[1]);
+    let to = |p: &[f32; 2], shape: &Shape| shape.axis.iter().map(|q| apart(p, q)).fold(f32::MAX, f32::min);
+    let tips = |shape: &Shape| [shape.axis[0], shape.axis[shape.axis.len() - 1]];
+    let (ends, others) = (tips(a), tips(b));
+    let buried = |a: &Shape, b: &Shape| {
+        a.axis.iter().filter(|p| to(p, b) < 0.5 * room).count() as f32 > BURIED * a.axis.len() as f32
+    };
+    ends.iter().all(|p| to(p, b) >= room - DIPPED)
+        && others.iter().all(|p| to(p, a) >= room - DIPPED)
+        && ends.iter().all(|p| others.iter().all(|q| apart(p, q) >= room + APART))
+        && !buried(a, b)
+        && !buried(b, a)
 }
 
 fn note_neighbours(placed: &mut [Placed]) {

@@ -50,6 +50,9 @@ def parser() -> argparse.ArgumentParser:
     m.add_argument("out", type=Path)
     m.add_argument("--split", default="validation", choices=["train", "validation", "test"])
     m.add_argument("--cells", type=int, default=24)
+    b = sub.add_parser("slide-bands", help="write the table from which the virtual slide draws G-bands")
+    b.add_argument("table", type=Path, nargs="?", default=HERE.parents[3] / "crates/slide/src/g_bands.txt", help="default %(default)s")
+    b.add_argument("--simulated", type=Path, nargs="+", default=[], metavar="DIR", help="refine the table that is there with what `metaphased simulate` drew from it")
     c = sub.add_parser("compare", help="a network of the literature")
     c.add_argument("what", choices=["vgg19", "tiny-yolo", "yolov2-resnet50"])
     c.add_argument("--minutes", type=float, required=True)
@@ -84,7 +87,7 @@ def main(argv=None):
     import cv2
     import torch
     torch.set_num_threads(a.threads), cv2.setNumThreads(1)
-    from . import audit, compare, pack, quantise, readers, recipes, release, splits
+    from . import audit, banding, compare, pack, quantise, readers, recipes, release, splits
     if a.command == "splits":
         for name in ("cil", "pki3", "bioimlab", "mfish", "clusters"):
             print(splits.write(a.data, name))
@@ -107,6 +110,8 @@ def main(argv=None):
         print(json.dumps(recipes.outline_figures(a.data, a.cache, a.runs, a.split, a.cells, a.weights), indent=1))
     elif a.command == "compose":
         recipes.compose(a.data, a.cache, a.out, a.split, a.cells)
+    elif a.command == "slide-bands":
+        banding.write(a.table, recipes.anatomy_paths(a.data, a.cache, "train")["cil-pieces"], a.simulated)
     elif a.command == "compare":
         run = a.runs / a.what
         if a.what == "vgg19":
