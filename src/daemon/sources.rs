@@ -66,7 +66,7 @@ pub fn prepare(
         .iter()
         .map(|context| {
             let open = sources::opener(context, config.assay, store, config.memory.picture_bytes())?;
-            let (thresholds, stain) = (thresholds.clone(), context.config.stain);
+            let (thresholds, stain, search) = (thresholds.clone(), context.config.stain, context.config.search);
             let recognition = Recognition {
                 classes_unused: config.assay == Assay::Dicentric,
                 ..Recognition::configured(&config.inference, stain)
@@ -74,7 +74,7 @@ pub fn prepare(
             let parts = SourceParts::new(
                 context.clone(),
                 open,
-                move || Box::new(FrameTriage::with(thresholds.clone(), stain)),
+                move || Box::new(FrameTriage::with(thresholds.clone(), stain).searching(search)),
                 maker(recognition.clone(), library.clone(), engine.clone()),
             )
             .map_err(StartError::of(ErrorKind::Unavailable))?;

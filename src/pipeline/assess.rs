@@ -32,6 +32,8 @@ pub struct FrameTriage {
     triage: Triage,
     thresholds: Thresholds,
     polarity: Polarity,
+    /// Frames are of a search objective.
+    search: bool,
     /// Grey levels of frames that are not 8-bit grey themselves.
     grey: GrayImage,
 }
@@ -45,7 +47,12 @@ impl FrameTriage {
     /// With thresholds that may change, for slides of that stain.
     pub fn with(thresholds: Thresholds, stain: Stain) -> Self {
         let polarity = if stain.is_fluorescence() { Polarity::BrightOnDark } else { Polarity::DarkOnBright };
-        Self { triage: Triage::default(), thresholds, polarity, grey: GrayImage::default() }
+        Self { triage: Triage::default(), thresholds, polarity, search: false, grey: GrayImage::default() }
+    }
+
+    /// The same for frames of a search objective, where `search`.
+    pub fn searching(self, search: bool) -> Self {
+        Self { search, ..self }
     }
 
     fn options(&self) -> TriageOptions {
@@ -62,7 +69,8 @@ impl FrameTriage {
 
 impl Assess for FrameTriage {
     fn assess(&mut self, frame: &Frame, regions: &mut Regions) -> Assessment {
-        let options = self.options();
+        let um_per_px = frame.info.um_per_px.filter(|_| self.search).map(|um| um as f32);
+        let options = TriageOptions { um_per_px, ..self.options() };
         let pixels = &frame.pixels;
         let view = match pixels.view() {
             PixelView::Mono8(samples) => GrayView::new(samples, pixels.width(), pixels.height()),

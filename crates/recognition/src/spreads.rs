@@ -163,11 +163,11 @@ impl Objects {
 
     /// Finds the typical thickness, keeps what may be chromosomes, joins those that lie close and splits two cells that
     /// touch, from these log odds on. The thickness in pixels of the plane; none when nothing may be a chromosome.
-    pub fn group(&mut self, two_cells: f32) -> Option<f32> {
+    pub fn group(&mut self, two_cells: f32, thickest: f32) -> Option<f32> {
         self.order.clear();
         for o in &self.all {
             let long = o.area / (o.thickness * o.thickness);
-            if long > 1.2 && o.thickness >= 1.5 && o.thickness < 30.0 {
+            if long > 1.2 && o.thickness >= 1.5 && o.thickness < thickest.min(30.0) {
                 self.order.push((o.thickness, (o.area / o.thickness).min(60.0 * o.thickness)));
             }
         }

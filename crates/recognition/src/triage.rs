@@ -84,11 +84,14 @@ pub struct TriageOptions {
     pub two_cells: f32,
     /// Which way chromosomes differ from the background.
     pub polarity: Polarity,
+    /// Pixel size in micrometres, for frames of a search lens: nuclei, which outnumber chromosomes there, are then too
+    /// thick to be taken for them. None: by the picture alone.
+    pub um_per_px: Option<f32>,
 }
 
 impl Default for TriageOptions {
     fn default() -> Self {
-        Self { metaphase: 0.5, focus: 0.2, spread: 0.1, two_cells: 1.0, polarity: Polarity::Auto }
+        Self { metaphase: 0.5, focus: 0.2, spread: 0.1, two_cells: 1.0, polarity: Polarity::Auto, um_per_px: None }
     }
 }
 
@@ -142,6 +145,9 @@ const FINE_THICKNESS_PX: f32 = 4.0;
 /// A spread with less than this share of its area in objects the size of one chromosome is assessed again, too.
 const CLUMPED_SINGLE_SHARE: f32 = 0.5;
 
+/// Chromosomes are about so thick, and none is thicker than the second, in micrometres.
+const THICKNESS_UM: (f32, f32) = (1.0, 3.0);
+
 /// One or two objects are a cell in one heap from this many chromosomes' area on; below, a torn nucleus.
 const MIN_CHROMOSOMES_OF_HEAP: f32 = 12.0;
 
@@ -183,6 +189,8 @@ impl Triage {
 
     fn assess_frame(&mut self, frame: GrayView<'_>, options: &TriageOptions) -> Result<TriageVerdict, ImagingError> {
         let factor = ((frame.width().max(frame.height()) + 350) / 700).clamp(1, 8);
+        let finest = options.um_per_px.map_or(f32::INFINITY, |um| THICKNESS_UM.0 / um / FINE_THICKNESS_PX);
+        let factor = factor.min((finest as usize).max(1));
         let seen = self.assess_plane(frame, options, factor)?;
         // On a small plane the chromosomes of a search lens vanish, and those that lie close run together.
         let fine = self.objects.thickness().is_none_or(|thickness| thickness < FINE_THICKNESS_PX);
@@ -227,7 +235,8 @@ impl Triage {
         self.mask.extend(prepared.plane.data.iter().map(|&v| u8::from(v < level)));
         self.components.find(&self.mask, prepared.plane.width);
         self.objects.measure(&prepared.plane, &self.mask, &self.components);
-        let Some(thickness) = self.objects.group(options.two_cells) else {
+        let thickest = options.um_per_px.map_or(f32::INFINITY, |um| THICKNESS_UM.1 / (um * factor as f32));
+        let Some(thickness) = self.objects.group(options.two_cells, thickest) else {
             return Ok(if self.objects.any() { TriageVerdict::NoMetaphase } else { TriageVerdict::Empty });
         };
         self.assessment.chromosome_width = Some(thickness * factor as f32);
