@@ -8,7 +8,7 @@ mod repeats;
 pub mod report;
 mod state;
 
-pub use alarm::{AcknowledgeError, Alarm, AlarmEvent, AlarmMessage, AlarmSettings, AlarmState};
+pub use alarm::{AcknowledgeError, Alarm, AlarmEvent, AlarmMessage, AlarmSettings, AlarmState, Basis};
 pub use dose::{CaseDose, CellsNeeded, DoseCells, DoseSettings, DoseTally, Progress, Scored, with_earlier};
 pub use facts::CellFacts;
 pub use repeats::Repeats;
