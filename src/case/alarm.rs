@@ -13,6 +13,8 @@ pub struct AlarmSettings {
     pub level: Gray,
     /// Cleared when it has fallen this far below the level, so that one cell cannot toggle it.
     pub hysteresis: Gray,
+    /// Counted cells before it may be raised, unless 30 dicentrics come first.
+    pub min_cells: u64,
     /// Hold it until a person has seen the dicentrics that a machine called.
     pub needs_review: bool,
 }
@@ -93,6 +95,15 @@ pub enum AcknowledgeError {
     Nobody,
 }
 
+/// What the lower limit of a dose rests on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Basis {
+    /// There are enough cells, or dicentrics, for an alarm.
+    pub enough: bool,
+    /// Every called dicentric was seen by a person.
+    pub reviewed: bool,
+}
+
 /// The alarm of one case. Kept with the case, so that a restart does not raise it again.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Alarm {
@@ -106,20 +117,22 @@ impl Alarm {
         self.state
     }
 
-    /// Takes the newest lower limit (none: no dose) and whether all called dicentrics were seen by a person; gives
-    /// the message to publish, where something changed. `time` is RFC 3339.
+    /// Takes the newest lower limit (none: no dose) and what it rests on; gives the message to publish, where something changed.
+    /// `time` is RFC 3339.
     pub fn update(
         &mut self,
         (station, case): (&str, &str),
         settings: &AlarmSettings,
         lower_limit: Option<f64>,
-        reviewed: bool,
+        basis: Basis,
         time: &str,
     ) -> Option<AlarmMessage> {
+        let Basis { enough, reviewed } = basis;
         let level = settings.level.value();
         let above = lower_limit.is_some_and(|low| low >= level);
         let well_below = lower_limit.is_none_or(|low| low < level - settings.hysteresis.value());
         let next = match self.state {
+            AlarmState::Clear | AlarmState::Held if above && !enough => AlarmState::Clear,
             AlarmState::Clear | AlarmState::Held if above && (reviewed || !settings.needs_review) => AlarmState::Raised,
             AlarmState::Clear if above => AlarmState::Held,
             // Nothing went out yet: a limit below the level takes a held alarm back at once.
@@ -195,14 +208,16 @@ mod tests {
     use super::*;
 
     const PLACE: (&str, &str) = ("lab", "7");
+    const SURE: Basis = Basis { enough: true, reviewed: true };
+    const UNSEEN: Basis = Basis { enough: true, reviewed: false };
     const NOON: &str = "2026-11-22T12:00:00Z";
 
     fn settings(needs_review: bool) -> AlarmSettings {
-        AlarmSettings { level: Gray::clamped(1.0), hysteresis: Gray::clamped(0.1), needs_review }
+        AlarmSettings { level: Gray::clamped(1.0), hysteresis: Gray::clamped(0.1), min_cells: 50, needs_review }
     }
 
     fn events(alarm: &mut Alarm, settings: &AlarmSettings, limits: &[f64]) -> Vec<AlarmEvent> {
-        limits.iter().filter_map(|low| alarm.update(PLACE, settings, Some(*low), true, NOON)).map(|m| m.state).collect()
+        limits.iter().filter_map(|low| alarm.update(PLACE, settings, Some(*low), SURE, NOON)).map(|m| m.state).collect()
     }
 
     #[test]
@@ -214,20 +229,32 @@ mod tests {
     }
 
     #[test]
+    fn no_alarm_goes_out_before_there_are_enough_cells_and_none_that_is_out_falls_silent() {
+        let (mut alarm, settings) = (Alarm::default(), settings(false));
+        let few = Basis { enough: false, reviewed: true };
+        assert_eq!(alarm.update(PLACE, &settings, Some(1.4), few, NOON), None);
+        assert_eq!(alarm.state(), AlarmState::Clear);
+        assert!(alarm.update(PLACE, &settings, Some(1.4), SURE, NOON).is_some());
+        // A cell that a person takes out again brings the number below the least.
+        assert_eq!(alarm.update(PLACE, &settings, Some(1.4), few, NOON), None);
+        assert_eq!(alarm.state(), AlarmState::Raised);
+    }
+
+    #[test]
     fn an_alarm_is_held_until_the_dicentrics_are_reviewed() {
         let (mut alarm, settings) = (Alarm::default(), settings(true));
-        assert_eq!(alarm.update(PLACE, &settings, Some(1.4), false, NOON), None);
+        assert_eq!(alarm.update(PLACE, &settings, Some(1.4), UNSEEN, NOON), None);
         assert_eq!(alarm.state(), AlarmState::Held);
         assert!(alarm.acknowledge(PLACE, &settings, "ana", None, NOON).is_err());
-        let out = alarm.update(PLACE, &settings, Some(1.3), true, NOON).expect("raised after the review");
+        let out = alarm.update(PLACE, &settings, Some(1.3), SURE, NOON).expect("raised after the review");
         assert_eq!((out.state, out.lower_limit_gy), (AlarmEvent::Raised, Some(1.3)));
     }
 
     #[test]
     fn a_review_that_takes_the_dose_away_takes_a_held_alarm_back_without_a_word() {
         let (mut alarm, settings) = (Alarm::default(), settings(true));
-        alarm.update(PLACE, &settings, Some(1.4), false, NOON);
-        assert_eq!(alarm.update(PLACE, &settings, Some(0.2), true, NOON), None);
+        alarm.update(PLACE, &settings, Some(1.4), UNSEEN, NOON);
+        assert_eq!(alarm.update(PLACE, &settings, Some(0.2), SURE, NOON), None);
         assert_eq!(alarm.state(), AlarmState::Clear);
     }
 
@@ -238,22 +265,22 @@ mod tests {
             alarm.acknowledge(PLACE, &settings, "ana", None, NOON),
             Err(AcknowledgeError::NotRaised("7".into()))
         );
-        alarm.update(PLACE, &settings, Some(2.0), true, NOON);
+        alarm.update(PLACE, &settings, Some(2.0), SURE, NOON);
         assert_eq!(alarm.acknowledge(PLACE, &settings, "  ", None, NOON), Err(AcknowledgeError::Nobody));
         let said = alarm.acknowledge(PLACE, &settings, "ana", Some(2.0), NOON).expect("acknowledged");
         assert_eq!((said.state, said.by.as_deref()), (AlarmEvent::Acknowledged, Some("ana")));
         let again = alarm.acknowledge(PLACE, &settings, "ben", None, NOON).expect_err("once is enough");
         assert!(again.to_string().contains("ana"));
-        assert!(alarm.update(PLACE, &settings, Some(3.0), true, NOON).is_none());
-        assert_eq!(alarm.update(PLACE, &settings, None, true, NOON).map(|m| m.state), Some(AlarmEvent::Cleared));
+        assert!(alarm.update(PLACE, &settings, Some(3.0), SURE, NOON).is_none());
+        assert_eq!(alarm.update(PLACE, &settings, None, SURE, NOON).map(|m| m.state), Some(AlarmEvent::Cleared));
     }
 
     #[test]
     fn a_restart_does_not_raise_it_again() {
         let (mut alarm, settings) = (Alarm::default(), settings(false));
-        alarm.update(PLACE, &settings, Some(2.0), true, NOON);
+        alarm.update(PLACE, &settings, Some(2.0), SURE, NOON);
         let kept = serde_json::to_string(&alarm).expect("JSON");
         let mut back: Alarm = serde_json::from_str(&kept).expect("JSON");
-        assert_eq!(back.update(PLACE, &settings, Some(2.1), true, NOON), None);
+        assert_eq!(back.update(PLACE, &settings, Some(2.1), SURE, NOON), None);
     }
 }

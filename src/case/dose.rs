@@ -1,5 +1,7 @@
 //! The dose of a case as its cells arrive: the `dose/1` message.
 
+use std::{collections::BTreeMap, sync::Arc};
+
 use super::alarm::AlarmState;
 use domain::{DicentricRecord, NOTICE, ScoredBy};
 use dosimetry::Subject;
@@ -19,6 +21,8 @@ pub struct DoseSettings {
     pub half_width: Gray,
     /// Cells of a triage score.
     pub triage_cells: u64,
+    /// Counted cells before an alarm may go out.
+    pub alarm_min_cells: u64,
     /// Cells, or dicentrics, of a full assay: whichever comes first.
     pub full: (u64, u64),
     /// Whether the document contains the subject data that the dose uses.
@@ -33,6 +37,7 @@ impl DoseSettings {
             settings,
             half_width: Gray::clamped(0.5),
             triage_cells: 50,
+            alarm_min_cells: 50,
             full: (500, 100),
             publish_subject: false,
         }
@@ -59,6 +64,9 @@ pub struct DoseCells {
     pub seen: u64,
     /// That count towards the dose.
     pub counted: u64,
+    /// Not counted: neither a machine nor a person has scored them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub not_scored: u64,
     /// Not counted: not as many centromeres as a complete cell has.
     pub incomplete: u64,
     /// Not counted: in a later division.
@@ -74,6 +82,24 @@ pub struct DoseCells {
     pub awaiting_review: u64,
 }
 
+/// Dicentrics that are enough for triage and for an alarm, whatever the number of cells (IAEA 2011, 14.4).
+const ENOUGH_DICENTRICS: u64 = 30;
+
+/// Months after an exposure within which a half-time of years is called inappropriate (IAEA 2011, 9.7.4.4).
+const EARLY_MONTHS: f64 = 12.0;
+
+/// What to know of the correction for the time since the exposure.
+fn early_flag(subject: &Subject) -> Option<String> {
+    let months = subject.months_since().filter(|months| *months > 0.0)?;
+    (months < EARLY_MONTHS).then(|| {
+        format!(
+            "the dose is corrected for the time since the exposure with a half-time of {} months, which is meant for delays of \
+             years: within the first year patients kept a plateau of some 20 weeks",
+            dosimetry::Remaining::HALF_LIFE_MONTHS
+        )
+    })
+}
+
 fn is_zero(number: &u64) -> bool {
     *number == 0
 }
@@ -86,16 +112,19 @@ pub struct DoseTally {
     rings: u64,
     fragments: u64,
     by_machine: u64,
+    /// Counted cells that a machine scored, by the scorer that did.
+    scorers: BTreeMap<Arc<str>, u64>,
 }
 
 /// What a cell adds to a tally.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scored {
     counted: Result<(), NotCounted>,
     dicentrics: u32,
     rings: u32,
     fragments: u32,
     by: ScoredBy,
+    scorer: Option<Arc<str>>,
 }
 
 impl From<&DicentricRecord> for Scored {
@@ -106,6 +135,7 @@ impl From<&DicentricRecord> for Scored {
             rings: record.counts.rings,
             fragments: record.counts.fragments,
             by: record.scored_by,
+            scorer: record.scorer.as_ref().map(|scorer| scorer.label().into()),
         }
     }
 }
@@ -119,6 +149,7 @@ impl DoseTally {
     /// Takes out a cell that was added before, as it was then.
     pub fn remove(&mut self, cell: impl Into<Scored>) {
         self.change(cell.into(), |count| *count = count.saturating_sub(1), |sum, n| *sum = sum.saturating_sub(n));
+        self.scorers.retain(|_, cells| *cells > 0);
     }
 
     /// States how many cells a person has excluded.
@@ -130,6 +161,7 @@ impl DoseTally {
     fn change(&mut self, cell: Scored, one: impl Fn(&mut u64), many: impl Fn(&mut u64, u64)) {
         one(&mut self.cells.seen);
         match cell.counted {
+            Err(NotCounted::NotScored) => one(&mut self.cells.not_scored),
             Err(NotCounted::Incomplete) => one(&mut self.cells.incomplete),
             Err(NotCounted::SecondDivision) => one(&mut self.cells.second_division),
             Err(NotCounted::Unclear) => one(&mut self.cells.unclear),
@@ -146,6 +178,9 @@ impl DoseTally {
                     ScoredBy::Review => one(&mut self.cells.reviewed),
                     ScoredBy::Machine => {
                         one(&mut self.by_machine);
+                        if let Some(scorer) = cell.scorer {
+                            one(self.scorers.entry(scorer).or_default());
+                        }
                         if k > 0 {
                             one(&mut self.cells.awaiting_review);
                         }
@@ -166,6 +201,66 @@ impl DoseTally {
         self.cells
     }
 
+    /// Dicentrics in the counted cells: a tricentric counts two.
+    pub fn dicentrics(&self) -> u64 {
+        self.histogram.iter().enumerate().map(|(k, cells)| k as u64 * cells).sum()
+    }
+
+    /// The scorers that counted the cells which a machine scored, as a curve and a dose state them.
+    pub fn scorers(&self) -> Vec<String> {
+        self.scorers.keys().map(|scorer| scorer.to_string()).collect()
+    }
+
+    /// Whether all counted cells were scored by a machine alone.
+    pub fn is_by_machine(&self) -> bool {
+        self.cells.counted > 0 && self.by_machine == self.cells.counted
+    }
+
+    /// Whether there are enough cells for an alarm: so many, or 30 dicentrics.
+    pub fn is_enough(&self, cells: u64) -> bool {
+        self.cells.counted >= cells || self.dicentrics() >= ENOUGH_DICENTRICS
+    }
+
+    /// What a person should know of a machine's counts beside this curve.
+    fn scorer_flags(&self, curve: &Curve) -> Vec<String> {
+        if self.by_machine == 0 {
+            return Vec::new();
+        }
+        let about = curve.about();
+        let mut flags = Vec::new();
+        if about.scoring == Some(Scoring::Manual) {
+            flags.push(
+                "a machine scored cells, the curve was made by people: a machine finds fewer dicentrics, so the dose \
+                 is likely too low until each is reviewed"
+                    .into(),
+            );
+        } else if let Some(of_curve) = &about.scorer {
+            let others: Vec<&str> = self.scorers.keys().map(|s| &**s).filter(|scorer| scorer != of_curve).collect();
+            if !others.is_empty() {
+                let others = others.join("; and ");
+                flags.push(format!(
+                    "no dose by this curve holds for these cells: it was made with the scorer '{of_curve}', the cells \
+                     were scored by '{others}'"
+                ));
+            }
+        } else {
+            flags.push(
+                "the curve does not say which scorer counted for it: a machine's counts need a curve of their own"
+                    .into(),
+            );
+        }
+        if self.scorers.len() > 1 {
+            flags.push(format!("{} different scorers counted the cells of this case", self.scorers.len()));
+        }
+        if self.by_machine < self.cells.counted {
+            flags.push(format!(
+                "a machine scored {} of the {} counted cells, people the others: they find different shares of the dicentrics",
+                self.by_machine, self.cells.counted
+            ));
+        }
+        flags
+    }
+
     /// True when every counted dicentric was seen by a person (or was never called by a machine).
     pub fn reviewed(&self) -> bool {
         self.cells.awaiting_review == 0
@@ -181,7 +276,7 @@ impl DoseTally {
         subject: &Subject,
     ) -> CaseDose {
         let histogram = self.histogram.clone();
-        let dicentrics = histogram.iter().enumerate().map(|(k, c)| k as u64 * c).sum();
+        let dicentrics = self.dicentrics();
         let mut flags = Vec::new();
         let mut found = None;
         if self.cells.counted == 0 {
@@ -196,16 +291,11 @@ impl DoseTally {
             found = found.map(without_subject);
             flags.push("the dose uses subject data of the case, which are not published".into());
         }
-        if self.by_machine > 0 && settings.curve.about().scoring == Some(Scoring::Manual) {
-            flags.push(
-                "a machine scored cells, the curve was made by people: a machine finds fewer dicentrics, so the dose \
-                 is likely too low until each is reviewed"
-                    .into(),
-            );
-        }
+        flags.extend(self.scorer_flags(&settings.curve));
+        flags.extend(early_flag(subject));
         let progress = match (self.cells.counted, dicentrics) {
             (cells, x) if cells >= settings.full.0 || x >= settings.full.1 => Progress::Full,
-            (cells, x) if cells >= settings.triage_cells || x >= 30 => Progress::Triage,
+            (cells, x) if cells >= settings.triage_cells || x >= ENOUGH_DICENTRICS => Progress::Triage,
             _ => Progress::Started,
         };
         if progress == Progress::Started {
@@ -222,6 +312,8 @@ impl DoseTally {
             rings: self.rings,
             fragments: self.fragments,
             progress,
+            preliminary: !self.is_enough(settings.alarm_min_cells),
+            scorers: self.scorers(),
             cells_needed: CellsNeeded { half_width_gy: settings.half_width.value(), cells: cells_needed },
             estimate: found,
             subject: (settings.publish_subject && !subject.is_empty()).then_some(*subject),
@@ -263,6 +355,13 @@ pub struct CaseDose {
     pub fragments: u64,
     /// How far the scoring has come.
     pub progress: Progress,
+    /// Too few cells for an alarm yet: fewer than `dose.alarm_min_cells` and fewer than 30 dicentrics. The dose is a first look.
+    #[serde(default)]
+    pub preliminary: bool,
+    /// The scorers (version, strictness, selection of cells, networks) that counted the cells which a machine scored. A curve
+    /// holds for cells of the scorer that its own were counted by.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scorers: Vec<String>,
     /// Cells needed for narrower limits.
     pub cells_needed: CellsNeeded,
     /// Yield, dose, dispersion, part of the body, limits, curve and warnings; none before the first counted cell.
@@ -427,6 +526,55 @@ mod tests {
         assert!(dose.flags.iter().any(|f| f.contains("machine")));
         records.iter_mut().for_each(|r| r.scored_by = ScoredBy::Review);
         assert!(tally(&records).reviewed());
+    }
+
+    #[test]
+    fn a_machines_dose_states_its_scorer_and_whether_the_curve_was_made_with_it() {
+        let used = |strictness| domain::ScorerUsed {
+            scorer: "axis-1".into(),
+            strictness,
+            selection: "46 to 46 centromeres".into(),
+            models: "anatomy: a@1".into(),
+        };
+        let mut records = exposed(2.0, 1.0, 60);
+        for record in &mut records {
+            record.scored_by = ScoredBy::Machine;
+            record.scorer = Some(used(0.7));
+        }
+        let with = |scorer: Option<&str>| {
+            let mut settings = settings();
+            let mut about = settings.curve.about().clone();
+            about.scoring = Some(Scoring::Automatic);
+            about.scorer = scorer.map(str::to_owned);
+            settings.curve = settings.curve.with_about(about);
+            tally(&records).dose(LAB, AlarmState::Clear, &settings, &NOBODY)
+        };
+        let same = with(Some(&used(0.7).label()));
+        assert_eq!(same.scorers, [used(0.7).label()]);
+        assert!(same.flags.is_empty(), "{:?}", same.flags);
+        let other = with(Some(&used(0.9).label()));
+        assert!(other.flags.iter().any(|flag| flag.contains("no dose by this curve holds")), "{:?}", other.flags);
+        assert!(with(None).flags.iter().any(|flag| flag.contains("does not say which scorer")));
+        let mut all = tally(&records);
+        records.iter().for_each(|record| all.remove(record));
+        assert_eq!(all, DoseTally { histogram: all.histogram.clone(), ..DoseTally::default() });
+    }
+
+    #[test]
+    fn a_dose_is_preliminary_until_there_are_enough_cells_or_dicentrics() {
+        let dose = |gray, cells| tally(&exposed(gray, 1.0, cells)).dose(LAB, AlarmState::Clear, &settings(), &NOBODY);
+        assert!(dose(1.0, 20).preliminary && !dose(1.0, 50).preliminary);
+        let few = dose(5.0, 25);
+        assert!(few.dicentrics >= 30 && !few.preliminary, "{}", few.dicentrics);
+    }
+
+    #[test]
+    fn a_cell_that_nobody_scored_is_seen_and_counted_apart() {
+        let mut record = exposed(0.0, 1.0, 1).remove(0);
+        record.not_scored = Some("no outlines".into());
+        let dose = tally(&[record]).dose(LAB, AlarmState::Clear, &settings(), &NOBODY);
+        assert_eq!((dose.cells.seen, dose.cells.not_scored, dose.cells.counted), (1, 1, 0));
+        assert!(dose.estimate.is_none());
     }
 
     #[test]

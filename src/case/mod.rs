@@ -9,7 +9,7 @@ pub mod report;
 mod slide;
 mod state;
 
-pub use alarm::{AcknowledgeError, Alarm, AlarmEvent, AlarmMessage, AlarmSettings, AlarmState};
+pub use alarm::{AcknowledgeError, Alarm, AlarmEvent, AlarmMessage, AlarmSettings, AlarmState, Basis};
 pub use dose::{CaseDose, CellsNeeded, DoseCells, DoseSettings, DoseTally, Progress, Scored, with_earlier};
 pub use facts::CellFacts;
 pub use repeats::Repeats;

@@ -1,6 +1,7 @@
 //! Keys of what is made of a cell: karyotype, dicentrics, dose.
 
 use domain::{Sample, SexDisclosure};
+use dosimetry::dicentric::{Filter, ScorerSettings, USUAL_STRICTNESS};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -29,11 +30,53 @@ impl Default for KaryotypeConfig {
 pub struct DicentricConfig {
     /// Lowest and highest sum of centromeres of a cell that counts as complete.
     pub accepted_centromeres: [u32; 2],
+    /// Least score with which the machine calls a dicentric: higher finds fewer, and fewer false ones. A curve holds for one strictness.
+    #[schemars(range(min = 0.01, max = 0.999))]
+    pub strictness: f32,
+    /// What the machine leaves unclear for a person although it looks like a dicentric.
+    pub filters: FilterConfig,
+}
+
+/// Filters against false dicentrics: a piece that one of them strikes is unclear until a person has looked at it.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct FilterConfig {
+    /// A constriction without centromere lies between the two: two chromosomes end to end.
+    pub touch: bool,
+    /// Another chromosome lies across it.
+    pub crossing: bool,
+    /// It is bent as a folded chromosome is.
+    pub fold: bool,
+    /// Its chromatids have parted.
+    pub parted: bool,
+    /// A centromere at which one side alone is narrow: beside a spot of stain.
+    pub spot: bool,
+}
+
+impl Default for FilterConfig {
+    fn default() -> Self {
+        Self { touch: true, crossing: true, fold: true, parted: true, spot: true }
+    }
 }
 
 impl Default for DicentricConfig {
     fn default() -> Self {
-        Self { accepted_centromeres: [46, 46] }
+        Self { accepted_centromeres: [46, 46], strictness: USUAL_STRICTNESS, filters: FilterConfig::default() }
+    }
+}
+
+impl DicentricConfig {
+    /// How the machine calls dicentrics.
+    pub fn scorer(&self) -> ScorerSettings {
+        let FilterConfig { touch, crossing, fold, parted, spot } = self.filters;
+        let on = |filter: &Filter| match filter {
+            Filter::Touch => touch,
+            Filter::Crossing => crossing,
+            Filter::Fold => fold,
+            Filter::Parted => parted,
+            Filter::Spot => spot,
+        };
+        ScorerSettings { strictness: self.strictness, filters: Filter::ALL.into_iter().filter(on).collect() }
     }
 }
 
@@ -56,6 +99,9 @@ pub struct DoseConfig {
     /// The alarm clears when the lower limit falls this far below the level.
     #[schemars(range(min = 0.0, max = 20.0))]
     pub alarm_hysteresis_gy: f64,
+    /// Counted cells before an alarm goes out, unless 30 dicentrics come first; until then the dose is preliminary.
+    #[schemars(range(min = 1, max = 10_000))]
+    pub alarm_min_cells: u32,
     /// Hold the alarm until a person has reviewed the dicentrics.
     pub alarm_needs_review: bool,
     /// Publish the subject data of a case (age, dates, earlier dose) in its `dose` message; otherwise they stay in the store.
@@ -70,6 +116,7 @@ impl Default for DoseConfig {
             irradiation_hours: 0.0,
             alarm_gy: None,
             alarm_hysteresis_gy: 0.1,
+            alarm_min_cells: 50,
             alarm_needs_review: false,
             publish_subject: false,
         }

@@ -12,13 +12,14 @@ use crate::{
 };
 
 /// Keys that are taken over without a restart; a table stands for all its keys.
-const LIVE: [&str; 8] = [
+const LIVE: [&str; 9] = [
     "triage.metaphase",
     "triage.focus",
     "triage.spread",
     "log.level",
     "dose.alarm_gy",
     "dose.alarm_hysteresis_gy",
+    "dose.alarm_min_cells",
     "dose.alarm_needs_review",
     "web",
 ];
@@ -112,6 +113,7 @@ fn take_over(config: &mut Config, next: &Config) {
     let dose = &next.dose;
     (config.dose.alarm_gy, config.dose.alarm_hysteresis_gy, config.dose.alarm_needs_review) =
         (dose.alarm_gy, dose.alarm_hysteresis_gy, dose.alarm_needs_review);
+    config.dose.alarm_min_cells = dose.alarm_min_cells;
     config.web.hosts.clone_from(&next.web.hosts);
     config.web.public_url.clone_from(&next.web.public_url);
 }

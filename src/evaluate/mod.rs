@@ -6,6 +6,7 @@
 mod centromeres;
 mod classifier;
 mod dataset;
+mod dicentric;
 mod edit;
 mod fields;
 pub mod karyotype;
@@ -142,6 +143,7 @@ pub const TASKS: &[(&str, &str, Run)] = &[
     ("segmentation", "masks, boxes and kinds by imaging alone, without networks", segmentation::run),
     ("outlines", "outlines of whole chromosomes, also where they touch or cross", outlines::run),
     ("centromeres", "places and numbers of centromeres, and the way up", centromeres::run),
+    ("dicentric", "dicentrics, rings and fragments, piece by piece and cell by cell", dicentric::run),
     ("triage", "metaphase or not, on labelled windows", triage::run),
     ("karyotype", "findings and verdicts of whole cells, real or edited", karyotype::run),
 ];

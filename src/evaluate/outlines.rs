@@ -120,6 +120,7 @@ pub(super) fn record(
         assay: Assay::Karyotype,
         karyotype: setup.karyotype.clone(),
         accepted_centromeres: [46; 2],
+        scorer: Default::default(),
     };
     let labels = Labels { station: "evaluate".into(), replayed: true, ..Labels::default() };
     let cell = interpret(&frame, &recognised, recognizer.provenance(), &labels, &settings, Uuid::nil());

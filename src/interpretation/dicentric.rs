@@ -1,35 +1,108 @@
 //! The aberration record of a cell in the dicentric assay.
 
-use domain::{BoundingBox, Cell, Chromosome, Counts, Damage, Doubt, Karyotype, ScoredBy, TrueCell};
-use dosimetry::dicentric::count_aberrations;
+use domain::{
+    AberrationCounts, BoundingBox, Cell, Chromosome, Counts, Damage, DicentricRecord, Doubt, Karyotype, PieceKind,
+    ScoredBy, ScoredPiece, ScorerUsed, TrueCell,
+};
+use dosimetry::dicentric::{Judged, SCORER, count_pieces, score_pieces};
+
+use super::InterpretationSettings;
 
 /// Least overlap with which a chromosome is the one that the simulator drew an aberration on.
 const MIN_ABERRATION_IOU: f32 = 0.5;
 
-/// Enters the aberration record. A simulated source knows the truth; no network scores dicentrics yet, so otherwise
-/// every chromosome is unclear until a person has looked at it.
-pub(super) fn score(cell: &mut Cell, truth: &[TrueCell], accepted_centromeres: [u32; 2]) {
+/// Least share of a cell's objects that could be measured for the machine to score it.
+const LEAST_MEASURED: f32 = 0.8;
+
+/// Enters the aberration record: what a simulated source knows, else what the machine makes of the pieces. A cell of which too
+/// little could be measured is not scored.
+pub(super) fn score(
+    cell: &mut Cell,
+    truth: &[TrueCell],
+    judged: Vec<Option<Judged>>,
+    doubles: u32,
+    settings: &InterpretationSettings,
+) {
     let detected = cell.chromosomes.len() as u32;
-    cell.counts = Counts { detected, unclear: detected, ..Counts::default() };
     let mut reason = "the dicentric assay names no classes".to_owned();
     if cell.doubts.contains(&Doubt::CutByFrame) {
         reason.push_str("; the frame's edge cuts this cell, so that chromosomes may lie outside");
     }
     cell.karyotype = Karyotype { reason, ..Karyotype::default() };
+    let accepted = settings.accepted_centromeres;
     let truth = truth_of(truth, &cell.region);
-    match truth.and_then(|truth| truth.dicentric.as_ref()) {
+    let mut record = match truth.and_then(|truth| truth.dicentric.as_ref()) {
         Some(record) => {
-            let counts = record.counts.clone();
-            cell.dicentric = Some(counts.record(accepted_centromeres, record.first_division, ScoredBy::Truth));
             truth.iter().flat_map(|t| &t.aberrations).for_each(|(place, damage)| mark(cell, place, *damage));
-            cell.counts.damaged = cell.chromosomes.iter().filter(|c| c.damage != Damage::None).count() as u32;
+            record.counts.clone().record(accepted, record.first_division, ScoredBy::Truth)
         }
-        None => {
-            let mut counts = count_aberrations(&cell.chromosomes);
-            // What nobody has looked at is unclear: it must not count as a cell without dicentrics.
-            counts.unclear += std::mem::take(&mut counts.monocentrics);
-            cell.dicentric = Some(counts.record(accepted_centromeres, None, ScoredBy::Machine));
+        None => by_machine(cell, &judged, settings),
+    };
+    record.doubles = doubles;
+    cell.counts = Counts {
+        detected,
+        damaged: cell.chromosomes.iter().filter(|c| c.damage != Damage::None).count() as u32,
+        unclear: if record.not_scored.is_some() { detected } else { record.counts.unclear },
+        ..Counts::default()
+    };
+    cell.dicentric = Some(record);
+}
+
+/// What the machine makes of a cell's pieces.
+fn by_machine(cell: &mut Cell, judged: &[Option<Judged>], settings: &InterpretationSettings) -> DicentricRecord {
+    let accepted = settings.accepted_centromeres;
+    let measured = judged.iter().flatten().count();
+    if (measured as f32) < LEAST_MEASURED * judged.len() as f32 || judged.is_empty() {
+        let counts = AberrationCounts { unclear: judged.len() as u32, ..AberrationCounts::default() };
+        let mut record = counts.record(accepted, None, ScoredBy::Machine);
+        record.not_scored = Some(match measured {
+            0 => "no network has drawn its chromosomes, so that a person has to score it".into(),
+            n => format!("{n} of its {} pieces could be measured: a person has to score it", judged.len()),
+        });
+        return record;
+    }
+    for ((chromosome, (kind, score)), judged) in cell.chromosomes.iter_mut().zip(score_pieces(judged)).zip(judged) {
+        let score = (score * 1e3).round() / 1e3;
+        chromosome.piece = Some(ScoredPiece { kind, score, scored_by: ScoredBy::Machine });
+        chromosome.damage = kind.damage();
+        chromosome.evidence = evidence(kind, judged.as_ref()).map(Into::into);
+    }
+    let mut record = count_pieces(&cell.chromosomes).record(accepted, None, ScoredBy::Machine);
+    let models = cell.models.iter().filter(|(task, _)| matches!(task.as_str(), "anatomy" | "detector"));
+    record.scorer = Some(ScorerUsed {
+        scorer: SCORER.into(),
+        strictness: settings.scorer.strictness,
+        selection: format!("{} to {} centromeres", accepted[0], accepted[1]),
+        models: models.map(|(task, label)| format!("{task}: {label}")).collect::<Vec<_>>().join(", "),
+    });
+    record.flags = flags(&record.counts);
+    record
+}
+
+/// What a person should look at in counts that do not go together.
+fn flags(counts: &AberrationCounts) -> Vec<String> {
+    let (expected, found) = (counts.fragments_expected(), counts.fragments);
+    let words = || format!("fragments found: {found}; belonging to its dicentrics and rings: {expected}");
+    (found != expected).then(words).into_iter().collect()
+}
+
+/// What a piece's kind rests on, in words; nothing for the usual chromosome.
+fn evidence(kind: PieceKind, judged: Option<&Judged>) -> Option<String> {
+    let judged = judged?;
+    match kind {
+        PieceKind::Dicentric | PieceKind::Tricentric => {
+            Some(format!("{} centromeres seen, score {:.2}", judged.called, judged.dicentric))
         }
+        PieceKind::Ring => Some("it encloses a hole".into()),
+        PieceKind::Fragment => Some(format!("no centromere seen, score {:.2}", judged.acentric)),
+        PieceKind::Unclear if !judged.struck.is_empty() => {
+            let why: Vec<&str> = judged.struck.iter().map(|filter| filter.words()).collect();
+            Some(format!("it looks like a dicentric (score {:.2}), but {}", judged.dicentric, why.join(", and ")))
+        }
+        PieceKind::Unclear => {
+            Some(format!("no centromere seen (score {:.2}), and no fragment is missing", judged.acentric))
+        }
+        PieceKind::Monocentric | PieceKind::TwoMonocentrics => None,
     }
 }
 
@@ -49,6 +122,7 @@ fn mark(cell: &mut Cell, place: &BoundingBox, damage: Damage) {
     let nearest = cell.chromosomes.iter_mut().max_by(|a, b| overlap(a).total_cmp(&overlap(b)));
     if let Some(chromosome) = nearest.filter(|c| overlap(c) >= MIN_ABERRATION_IOU) {
         chromosome.damage = damage;
+        chromosome.piece = Some(ScoredPiece { kind: damage.into(), score: 1.0, scored_by: ScoredBy::Truth });
         chromosome.evidence = Some("as the simulator drew it".into());
     }
 }
@@ -68,15 +142,62 @@ mod tests {
         cell
     }
 
+    fn settings() -> InterpretationSettings {
+        InterpretationSettings {
+            assay: domain::Assay::Dicentric,
+            karyotype: Default::default(),
+            accepted_centromeres: [46, 46],
+            scorer: Default::default(),
+        }
+    }
+
+    /// A piece with a dicentric's and an acentric's probability.
+    fn piece(dicentric: f32, acentric: f32) -> Option<Judged> {
+        let called = if dicentric > 0.5 { 2 } else { 1 };
+        Some(Judged { dicentric, acentric, called, ring: false, struck: Vec::new() })
+    }
+
     #[test]
-    fn a_cell_that_nobody_scored_is_unclear_and_not_free_of_dicentrics() {
+    fn a_cell_that_nobody_could_score_says_so_and_is_not_free_of_dicentrics() {
         let mut cell = found();
         let n = cell.chromosomes.len() as u32;
-        score(&mut cell, &[], [46, 46]);
+        score(&mut cell, &[], vec![None; n as usize], 0, &settings());
         let record = cell.dicentric.expect("a record");
-        assert_eq!((record.scored_by, record.counts.monocentrics, record.counts.unclear), (ScoredBy::Machine, 0, n));
-        assert!(!record.complete);
+        assert!(record.not_scored.as_deref().is_some_and(|why| why.contains("no network")));
+        assert_eq!((record.counts.monocentrics, record.counts.unclear, record.complete), (0, n, false));
+        assert_eq!(dosimetry::dicentric::counted(&record), Err(dosimetry::dicentric::NotCounted::NotScored));
         assert_eq!((cell.counts.unclear, cell.counts.detected), (n, n));
+    }
+
+    #[test]
+    fn a_machine_scores_a_cell_by_its_pieces_and_says_which_scorer_it_was() {
+        let mut cell = found();
+        cell.models.insert("anatomy".into(), "anatomy@0123456789ab".into());
+        cell.chromosomes.truncate(46);
+        let mut judged = vec![piece(0.01, 0.02); 46];
+        (judged[7], judged[11]) = (piece(0.93, 0.01), piece(0.01, 0.6));
+        score(&mut cell, &[], judged, 2, &settings());
+        let record = cell.dicentric.expect("a record");
+        let counts = &record.counts;
+        assert_eq!((counts.monocentrics, counts.dicentrics, counts.fragments, counts.unclear), (44, 1, 1, 0));
+        assert!(record.complete && record.flags.is_empty() && record.not_scored.is_none());
+        assert_eq!((record.scored_by, record.doubles), (ScoredBy::Machine, 2));
+        let scorer = record.scorer.expect("the scorer");
+        assert_eq!((scorer.scorer.as_str(), scorer.models.as_str()), (SCORER, "anatomy: anatomy@0123456789ab"));
+        assert_eq!((cell.chromosomes[7].damage, cell.chromosomes[11].damage), (Damage::Dicentric, Damage::Fragment));
+        assert!(String::from(cell.chromosomes[7].evidence.clone().expect("why")).contains("2 centromeres"));
+    }
+
+    #[test]
+    fn a_dicentric_without_its_fragment_is_flagged() {
+        let mut cell = found();
+        cell.chromosomes.truncate(45);
+        let mut judged = vec![piece(0.01, 0.01); 45];
+        judged[7] = piece(0.93, 0.01);
+        score(&mut cell, &[], judged, 0, &settings());
+        let record = cell.dicentric.expect("a record");
+        assert_eq!((record.centromeres, record.counts.fragments), (46, 0));
+        assert_eq!(record.flags, ["fragments found: 0; belonging to its dicentrics and rings: 1"]);
     }
 
     #[test]
@@ -89,7 +210,7 @@ mod tests {
             dicentric: Some(counts.record([46, 46], None, ScoredBy::Truth)),
             aberrations: vec![(cell.chromosomes[3].bounds, Damage::Dicentric)],
         };
-        score(&mut cell, &[truth], [46, 46]);
+        score(&mut cell, &[truth], vec![], 0, &settings());
         let record = cell.dicentric.as_ref().expect("a record");
         assert_eq!((record.scored_by, record.counts.dicentrics, record.complete), (ScoredBy::Truth, 1, true));
         assert_eq!((cell.chromosomes[3].damage, cell.counts.damaged), (Damage::Dicentric, 1));

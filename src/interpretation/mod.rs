@@ -7,13 +7,18 @@ mod dicentric;
 mod edge;
 mod outlines;
 pub mod pictures;
+mod pieces;
 mod selection;
 
 pub use selection::{SelectedBoxes, short_arm};
 
 use uuid::Uuid;
 
-use domain::{Assay, BoundingBox, Captured, Cell, Chromosome, Doubt, Outline, SexDisclosure, Simulated, frame::Frame};
+use domain::{
+    Assay, BoundingBox, Captured, Cell, Chromosome, Doubt, Outline, SexDisclosure, Simulated,
+    frame::{Frame, Pixels},
+};
+use dosimetry::dicentric::{Judged, Piece, ScorerSettings};
 use karyotype::{KaryotypeSettings, measure, screen_structure};
 use recognition::{Provenance, Recognised};
 
@@ -41,13 +46,15 @@ pub struct InterpretationSettings {
     pub karyotype: KaryotypeSettings,
     /// Least and greatest sum of centromeres with which a cell of the dicentric assay counts as complete.
     pub accepted_centromeres: [u32; 2],
+    /// How strictly the machine calls dicentrics.
+    pub scorer: ScorerSettings,
 }
 
 /// The record of one recognised cell, under `id`.
 ///
 /// The karyotype assay selects chromosomes and classes jointly, measures, orients and screens them for structural
 /// candidates. The dicentric assay takes every object that the detector accepts (dicentrics, rings and fragments fit no
-/// class) and scores aberrations as far as they are known: see [`Cell::dicentric`].
+/// class) once, joins the parts of those cut at a centromere, and says of each what it is: see [`Cell::dicentric`].
 pub fn interpret(
     frame: &Frame,
     recognised: &Recognised,
@@ -65,14 +72,22 @@ pub fn interpret(
     match settings.assay {
         Assay::Karyotype => karyotyped(&mut cell, frame, recognised, &settings.karyotype),
         Assay::Dicentric => {
-            cell.chromosomes = selection::accepted(recognised);
+            let (pieces, doubles) = pieces::cell_pieces(recognised, selection::accepted(recognised), &frame.pixels);
+            let looked = pieces.iter().map(|p| p.measured.as_ref().map(|m| Judged::of(m, &settings.scorer))).collect();
+            cell.chromosomes = pieces.into_iter().map(|p| p.chromosome).collect();
             at_edge(&mut cell, frame, recognised);
             outlines::look_around(&mut cell, frame);
             measured(&mut cell, frame);
-            dicentric::score(&mut cell, frame.info.truth.as_deref().unwrap_or_default(), settings.accepted_centromeres);
+            dicentric::score(&mut cell, frame.info.truth.as_deref().unwrap_or_default(), looked, doubles, settings);
         }
     }
     cell
+}
+
+/// What is measured of the pieces of a recognised cell, in the order in which the dicentric assay's record lists them.
+pub fn measured_pieces(recognised: &Recognised, pixels: &Pixels) -> Vec<Option<Piece>> {
+    let (pieces, _) = pieces::cell_pieces(recognised, selection::accepted(recognised), pixels);
+    pieces.into_iter().map(|piece| piece.measured).collect()
 }
 
 /// The record before anything is said of chromosomes.

@@ -14,8 +14,8 @@ use uuid::Uuid;
 use super::SlideBook;
 use crate::{
     case::{
-        Alarm, AlarmMessage, AlarmSettings, CaseSettings, CaseState, CellFacts, DoseSettings, DoseTally, Repeats,
-        Scored,
+        Alarm, AlarmMessage, AlarmSettings, Basis, CaseSettings, CaseState, CellFacts, DoseSettings, DoseTally,
+        Repeats, Scored,
     },
     clock::{Clock, SystemClock},
     config::Config,
@@ -118,11 +118,13 @@ impl CaseBookSettings {
             Some(level) => Some(AlarmSettings {
                 level: Gray::new(level).map_err(wrong("alarm_gy"))?,
                 hysteresis: Gray::new(dose.alarm_hysteresis_gy).map_err(wrong("alarm_hysteresis_gy"))?,
+                min_cells: u64::from(dose.alarm_min_cells),
                 needs_review: dose.alarm_needs_review,
             }),
         };
         let mut of_dose = DoseSettings::new(curve, settings);
         of_dose.publish_subject = dose.publish_subject;
+        of_dose.alarm_min_cells = u64::from(dose.alarm_min_cells);
         Ok(Self {
             station: config.station.clone(),
             assay: config.assay,
@@ -149,6 +151,7 @@ impl CaseBookSettings {
             "full": full,
             "alarm_gy": alarm.map(|alarm| alarm.level.value()),
             "alarm_hysteresis_gy": alarm.map(|alarm| alarm.hysteresis.value()),
+            "alarm_min_cells": alarm.map(|alarm| alarm.min_cells),
             "alarm_needs_review": alarm.map(|alarm| alarm.needs_review),
         })
     }
@@ -195,7 +198,7 @@ impl Entry {
             // The store has it in a later revision, which is here already.
             return Ok(());
         }
-        let (mut place, mut scored) = before.map_or((None, None), |known| (known.place, known.scored));
+        let (mut place, mut scored) = before.map_or((None, None), |known| (known.place, known.scored.clone()));
         match assay {
             Assay::Dicentric => {
                 if let Some(before) = scored.take() {
@@ -208,8 +211,8 @@ impl Entry {
                 }
                 self.tally.set_excluded(self.excluded.len() as u64);
                 scored = cell.dicentric.as_ref().filter(|_| cell.excluded.is_none()).map(Scored::from);
-                if let Some(now) = scored {
-                    self.tally.add(now);
+                if let Some(now) = &scored {
+                    self.tally.add(now.clone());
                 }
             }
             Assay::Karyotype => {
@@ -630,7 +633,9 @@ impl CaseBook {
         if let Some(of_alarm) = &self.alarm() {
             dose.alarm_gy = Some(of_alarm.level.value());
             let before = alarm.clone();
-            let message = alarm.update(place, of_alarm, *lower_limit, tally.reviewed(), time);
+            dose.preliminary = !tally.is_enough(of_alarm.min_cells);
+            let basis = Basis { enough: !dose.preliminary, reviewed: tally.reviewed() };
+            let message = alarm.update(place, of_alarm, *lower_limit, basis, time);
             dose.alarm = alarm.state();
             commit.messages.extend(message.as_ref().and_then(alarm_message));
             if *alarm != before {

@@ -1,8 +1,11 @@
 //! A person's correction of a cell: pure.
 
 use crate::station::{CommandError, ReviewAction};
-use domain::{Cell, ChromosomeClass, Damage, Exclusion, Rejected, Review, ScoredBy, Status, Verdict};
-use dosimetry::dicentric::{correct_damage, reject_dicentric};
+use domain::{
+    Cell, Chromosome, ChromosomeClass, Damage, DicentricRecord, Exclusion, PieceKind, Rejected, Review, ScoredBy,
+    ScoredPiece, Status, Verdict,
+};
+use dosimetry::dicentric::{correct_piece, kind_of, seen_as};
 use karyotype::{KaryotypeSettings, iscn, recount};
 
 /// The cell after a correction, at its next revision, and what changed in words. `time` is RFC 3339.
@@ -41,9 +44,9 @@ pub fn reviewed(
                 // From now on it is what a person saw, no candidate.
                 next.chromosomes[at].evidence = Some(SEEN.into());
             }
-            if let Some(record) = &next.dicentric {
-                next.dicentric = Some(correct_damage(record, before, *damage));
-                judged(&mut next, *index);
+            if next.dicentric.is_some() {
+                set_piece(&mut next, &cell.chromosomes[at], at, PieceKind::from(*damage));
+                next.chromosomes[at].damage = *damage;
                 count_damaged(&mut next);
             } else {
                 recount(&mut next, settings);
@@ -56,18 +59,23 @@ pub fn reviewed(
         }
         ReviewAction::RejectDicentric { index, seen } => {
             let at = place(*index)?;
-            let called = next.chromosomes[at].damage == Damage::Dicentric;
-            let record = cell.dicentric.as_ref().filter(|_| called).and_then(|r| reject_dicentric(r, *seen));
-            next.dicentric = Some(record.ok_or_else(|| {
-                CommandError::Refused(format!("chromosome {index} of cell {} is not called a dicentric", cell.cell))
-            })?);
-            next.chromosomes[at].damage = Damage::None;
+            if cell.dicentric.is_none() || cell.chromosomes[at].damage != Damage::Dicentric {
+                let text = format!("chromosome {index} of cell {} is not called a dicentric", cell.cell);
+                return Err(CommandError::Refused(text));
+            }
+            set_piece(&mut next, &cell.chromosomes[at], at, seen_as(*seen));
             if *seen == Rejected::Unclear {
                 next.chromosomes[at].status = Status::Unclear;
             }
-            judged(&mut next, *index);
-            count_damaged(&mut next);
             format!("chromosome {index}: no dicentric, {}", word(seen).replace('_', " "))
+        }
+        ReviewAction::Piece { index, kind } => {
+            let at = place(*index)?;
+            if cell.dicentric.is_none() {
+                return Err(CommandError::Refused(format!("cell {} is not of the dicentric assay", cell.cell)));
+            }
+            let before = set_piece(&mut next, &cell.chromosomes[at], at, *kind);
+            format!("piece {index}: {} instead of {}", word(kind).replace('_', " "), word(&before).replace('_', " "))
         }
         ReviewAction::Verdict { verdict } => {
             let before = std::mem::replace(&mut next.karyotype.verdict, *verdict);
@@ -83,6 +91,9 @@ pub fn reviewed(
         ReviewAction::Exclude { reason } => exclude(&mut next, by, reason.as_deref(), time)?,
         ReviewAction::Confirm => {
             if let Some(record) = &mut next.dicentric {
+                if let Some(why) = still_open(record) {
+                    return Err(CommandError::Refused(format!("cell {} cannot be confirmed: {why}", cell.cell)));
+                }
                 record.reviewed =
                     cell.chromosomes.iter().filter(|c| c.damage == Damage::Dicentric).map(|c| c.index).collect();
                 record.scored_by = ScoredBy::Review;
@@ -136,6 +147,36 @@ fn exclude(cell: &mut Cell, by: &str, reason: Option<&str>, time: &str) -> Resul
 /// Evidence of what a person corrected.
 const SEEN: &str = "as a person saw it";
 
+/// Why a person cannot confirm the counts of a cell as they stand.
+fn still_open(record: &DicentricRecord) -> Option<String> {
+    if record.not_scored.is_some() {
+        return Some("nobody has scored it yet; score its pieces, or exclude it".into());
+    }
+    let unclear = record.counts.unclear;
+    let pieces = if unclear == 1 { "piece is" } else { "pieces are" };
+    (unclear > 0).then(|| format!("{unclear} {pieces} unclear; say what they are, or exclude the cell"))
+}
+
+/// Enters what a person saw a piece to be, in the chromosome and in the counts; what it was before comes back. A cell that nobody
+/// had scored is scored once a person has said of each piece what it is.
+fn set_piece(next: &mut Cell, was: &Chromosome, at: usize, kind: PieceKind) -> PieceKind {
+    let Some(record) = &next.dicentric else { return kind };
+    let before = kind_of(was, &record.counts);
+    let mut revised = correct_piece(record, before, kind);
+    let chromosome = &mut next.chromosomes[at];
+    chromosome.piece = Some(ScoredPiece { kind, score: 1.0, scored_by: ScoredBy::Review });
+    chromosome.damage = kind.damage();
+    chromosome.evidence = Some(SEEN.into());
+    if next.chromosomes.iter().all(|c| c.piece.is_some_and(|p| p.kind != PieceKind::Unclear)) {
+        revised.not_scored = None;
+    }
+    next.counts.unclear = revised.counts.unclear;
+    next.dicentric = Some(revised);
+    judged(next, was.index);
+    count_damaged(next);
+    before
+}
+
 /// Notes that a person has judged a called dicentric. The cell counts as scored by a person once none is left.
 fn judged(cell: &mut Cell, index: u32) {
     let Some(record) = &mut cell.dicentric else { return };
@@ -144,7 +185,8 @@ fn judged(cell: &mut Cell, index: u32) {
         record.reviewed.sort_unstable();
     }
     let left = cell.chromosomes.iter().any(|c| c.damage == Damage::Dicentric && !record.reviewed.contains(&c.index));
-    if !left {
+    // Of a cell with unclear pieces a person has not seen all that the machine could not tell.
+    if !left && still_open(record).is_none() {
         record.scored_by = ScoredBy::Review;
     }
 }
@@ -198,6 +240,56 @@ mod tests {
         let record = both.dicentric.as_ref().expect("a record");
         assert_eq!((record.scored_by, record.counts.dicentrics, record.complete), (ScoredBy::Review, 1, true));
         assert_eq!((both.revision, both.counts.damaged, both.chromosomes[8].damage), (3, 1, Damage::None));
+    }
+
+    #[test]
+    fn a_rejection_that_is_taken_back_leaves_the_counts_as_they_were() {
+        let before = called().dicentric.expect("a record");
+        for seen in [Rejected::OneChromosome, Rejected::TwoChromosomes, Rejected::Unclear] {
+            let rejected = after(&called(), ReviewAction::RejectDicentric { index: 8, seen });
+            assert_ne!(rejected.dicentric.as_ref().expect("a record").counts, before.counts);
+            let back = after(&rejected, ReviewAction::Damage { index: 8, damage: Damage::Dicentric });
+            let record = back.dicentric.as_ref().expect("a record");
+            assert_eq!((&record.counts, record.complete), (&before.counts, true), "{seen:?}");
+            assert_eq!(back.chromosomes[8].damage, Damage::Dicentric);
+        }
+    }
+
+    #[test]
+    fn a_cell_that_nobody_scored_is_scored_piece_by_piece_and_cannot_be_confirmed_before() {
+        let mut cell = sample_cell(1, Some("7"), Verdict::NotAssessable);
+        cell.chromosomes.iter_mut().for_each(|c| (c.class, c.damage) = (None, Damage::None));
+        let n = cell.chromosomes.len() as u32;
+        let counts = AberrationCounts { unclear: n, ..AberrationCounts::default() };
+        let mut record = counts.record([46, 46], None, ScoredBy::Machine);
+        record.not_scored = Some("no network has drawn its chromosomes".into());
+        cell.dicentric = Some(record);
+        let settings = KaryotypeSettings::default();
+        let refused = reviewed(&cell, "ana", &ReviewAction::Confirm, &settings, NOON);
+        assert!(matches!(refused, Err(CommandError::Refused(why)) if why.contains("nobody has scored it")));
+        for index in 0..n {
+            assert!(cell.dicentric.as_ref().is_some_and(|record| record.not_scored.is_some()));
+            let kind = if index == 0 { PieceKind::Tricentric } else { PieceKind::Monocentric };
+            cell = after(&cell, ReviewAction::Piece { index, kind });
+        }
+        let record = cell.dicentric.as_ref().expect("a record");
+        assert_eq!((record.not_scored.as_deref(), record.scored_by), (None, ScoredBy::Review));
+        assert_eq!((record.counts.tricentrics, record.counts.monocentrics, record.counts.unclear), (1, n - 1, 0));
+        assert_eq!((record.centromeres, cell.chromosomes[0].damage), (n + 2, Damage::Dicentric));
+        assert_eq!(
+            cell.review.as_ref().expect("a review").change,
+            format!("piece {}: monocentric instead of unclear", n - 1)
+        );
+        let confirmed = after(&cell, ReviewAction::Confirm);
+        assert_eq!(confirmed.dicentric.expect("a record").scored_by, ScoredBy::Review);
+    }
+
+    #[test]
+    fn a_cell_with_unclear_pieces_cannot_be_confirmed() {
+        let cell = after(&called(), ReviewAction::Piece { index: 5, kind: PieceKind::Unclear });
+        assert_eq!(cell.dicentric.as_ref().expect("a record").scored_by, ScoredBy::Machine);
+        let refused = reviewed(&cell, "ana", &ReviewAction::Confirm, &KaryotypeSettings::default(), NOON);
+        assert!(matches!(refused, Err(CommandError::Refused(why)) if why.contains("1 piece is unclear")));
     }
 
     #[test]

@@ -36,6 +36,13 @@ pub enum ReviewAction {
         /// What it is.
         seen: domain::Rejected,
     },
+    /// What a piece is in the dicentric assay, as a person saw it.
+    Piece {
+        /// Index of the chromosome.
+        index: u32,
+        /// What it is.
+        kind: domain::PieceKind,
+    },
     /// The verdict over the cell.
     Verdict {
         /// The right verdict.

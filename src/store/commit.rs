@@ -318,7 +318,8 @@ pub(super) fn put_cell(transaction: &Transaction<'_>, cell: &Cell, image: Option
                 cell.counts.abnormal,
                 cell.counts.damaged,
                 dicentric.map(|d| d.centromeres),
-                dicentric.map(|d| d.counts.dicentric_equivalents()),
+                // None where nobody has scored it: no answer may say that it holds no dicentric.
+                dicentric.and_then(|d| d.dicentric_equivalents()),
                 dicentric.map(|d| d.complete),
                 image,
                 document,

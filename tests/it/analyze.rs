@@ -43,6 +43,7 @@ fn a_cell_of_the_dicentric_assay_is_unclear_until_somebody_scores_it() {
     assert!(detected > 20, "{detected} chromosomes");
     // A picture without truth: no cell without dicentrics, but one that nobody has scored.
     assert_eq!((&record["monocentrics"], &record["unclear"]), (&0.into(), &detected.into()), "{record}");
+    assert!(record["not_scored"].is_string(), "{record}");
     assert_eq!((&record["scored_by"], &record["complete"]), (&"machine".into(), &false.into()), "{record}");
     assert_eq!(cell["karyotype"]["verdict"], "not_assessable");
     assert!(cell["chromosomes"].as_array().expect("a list").iter().all(|c| c["class"].is_null()));

@@ -114,7 +114,7 @@ fn limits(dose: &CaseDose) -> (f64, f64) {
 }
 
 fn alarm_at(level: f64, needs_review: bool) -> DoseConfig {
-    DoseConfig { alarm_gy: Some(level), alarm_needs_review: needs_review, ..DoseConfig::default() }
+    DoseConfig { alarm_gy: Some(level), alarm_needs_review: needs_review, alarm_min_cells: 1, ..DoseConfig::default() }
 }
 
 #[test]
@@ -427,7 +427,7 @@ fn the_daemon_on_a_simulated_exposure_finds_its_dose_and_does_what_people_ask() 
         folder.path(),
         "assay = \"dicentric\"\n[source.scope]\nkind = \"simulator\"\nmode = \"lossless\"\nstage = \"scan\"\nstain = \"giemsa\"\n\
          cells = 10\nseed = 5\nsize = [900, 680]\num_per_px = 0.1\ndose_gy = 3.0\ncase = \"exercise 1\"\n\
-         [dose]\nalarm_gy = 0.5\n[web]\nlisten = \"127.0.0.1:0\"\n[mqtt]\nurl = \"off\"\n",
+         [dose]\nalarm_gy = 0.5\nalarm_min_cells = 1\n[web]\nlisten = \"127.0.0.1:0\"\n[mqtt]\nurl = \"off\"\n",
     );
     let dose = || daemon.get("cases/exercise%201").map(|case| case["dose"].clone()).unwrap_or_default();
     // Until nothing is on its way any more: the dose must not move by itself while a person judges.

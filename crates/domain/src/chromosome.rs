@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{BoundingBox, Centromere, ChromosomeClass, ChromosomeEvidence, Outline, Point};
+use crate::{BoundingBox, Centromere, ChromosomeClass, ChromosomeEvidence, Outline, Point, ScoredPiece};
 
 /// How a chromosome lies among its neighbours.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -93,6 +93,9 @@ pub struct Chromosome {
     /// Its centromeres, the surest first: none, one, or two and more of a dicentric. Empty also where nothing looked for them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub centromeres: Vec<Centromere>,
+    /// What it is in the dicentric assay; none in other assays, and where nobody has scored it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub piece: Option<ScoredPiece>,
 }
 
 /// Pixels around a chromosome that its picture shows.
@@ -118,6 +121,7 @@ impl Chromosome {
             outline: None,
             axis: Vec::new(),
             centromeres: Vec::new(),
+            piece: None,
         }
     }
 

@@ -23,7 +23,9 @@ pub use capture::{Captured, Quality};
 pub use cell::{Cell, Counts, Exclusion, NOTICE, Review, Simulated};
 pub use chromosome::{Chromosome, Damage, ScoredClass, Status};
 pub use class::{ChromosomeClass, ParseClassError, Sex};
-pub use dicentric::{AberrationCounts, DicentricRecord, Rejected, ScoredBy, TrueCell};
+pub use dicentric::{
+    AberrationCounts, DicentricRecord, PieceKind, Rejected, ScoredBy, ScoredPiece, ScorerUsed, TrueCell,
+};
 pub use error_kind::{ErrorKind, HasKind};
 pub use evidence::ChromosomeEvidence;
 pub use frame_edge::{Doubt, FrameEdge};

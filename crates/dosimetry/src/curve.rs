@@ -43,6 +43,10 @@ pub struct About {
     /// How the cells were scored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scoring: Option<Scoring>,
+    /// The scorer that counted, where a machine did: version, strictness, selection of cells and networks, in one line. The curve
+    /// holds for cells that the same one counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scorer: Option<String>,
     /// Laboratory that made the curve.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub laboratory: Option<String>,
@@ -150,6 +154,13 @@ impl Curve {
     /// Where it comes from.
     pub fn about(&self) -> &About {
         &self.about
+    }
+
+    /// The same curve with another account of where it comes from.
+    #[must_use]
+    pub fn with_about(mut self, about: About) -> Self {
+        self.about = about;
+        self
     }
 
     /// The curve for an exposure protracted by the factor `g` (1 when acute), which acts on beta alone.

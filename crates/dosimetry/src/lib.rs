@@ -53,4 +53,7 @@ pub use translocations::{
     GenomeSex, LUCAS, Person, expected_translocations, genome_factor, sigurdson_modifier, translocation_rate,
 };
 pub use units::{Assay, Bounded, Gray, Level, Scoring, Yield};
-pub use whole_body::{WholeBody, YieldError, delta, merkle, merkle_scaled_by_dispersion};
+pub use whole_body::{
+    WholeBody, YieldError, delta, merkle, merkle_of_overdispersed, merkle_scaled_by_dispersion,
+    overdispersed_yield_limits,
+};

@@ -106,6 +106,7 @@ impl Row {
             radiation: self.radiation,
             dose_rate: words(self.dose_rate),
             scoring: Some(Scoring::Manual),
+            scorer: None,
             laboratory: None,
             source: self.source,
             fit: words(self.fit),

@@ -39,6 +39,33 @@ pub fn merkle_scaled_by_dispersion(
     project(response, scaled_yield_limits(sample, level_yield), level_curve)
 }
 
+/// Merkle's method with both limits of the yield multiplied by `(limit/X)^sqrt(index)` where u exceeds 1.96 (IAEA 2011, eq. 9). The
+/// factor does not fade in: at the gate the upper limit jumps by some tenths of itself.
+///
+/// # Errors
+/// As for [`merkle`].
+pub fn merkle_of_overdispersed(
+    sample: &Sample,
+    response: Response<'_>,
+    level_yield: Level,
+    level_curve: Level,
+) -> Result<WholeBody, DosimetryError> {
+    project(response, overdispersed_yield_limits(sample, level_yield), level_curve)
+}
+
+/// Limits of the yield by the overdispersion rule of IAEA 2011, eq. 9: those of Poisson's law up to u = 1.96.
+pub fn overdispersed_yield_limits(sample: &Sample, level: Level) -> Bounded<Yield> {
+    if sample.dispersion().u.is_none_or(|u| u <= 1.96) {
+        return yield_limits(sample, level);
+    }
+    scaled_yield_limits(sample, level)
+}
+
+/// A limit of a count of `x` moved away from it by the dispersion index.
+fn scaled(limit: f64, x: f64, index: f64) -> f64 {
+    limit * (limit / x).powf(index.sqrt())
+}
+
 pub(super) fn scaled_yield_limits(sample: &Sample, level: Level) -> Bounded<Yield> {
     let index = sample.dispersion().index.unwrap_or(0.0);
     if index < 1.0 {
@@ -46,7 +73,7 @@ pub(super) fn scaled_yield_limits(sample: &Sample, level: Level) -> Bounded<Yiel
     }
     let x = sample.aberrations() as f64;
     let (low, high) = poisson_limits(sample.aberrations(), level);
-    let moved = |limit: f64| sample.yield_of(limit * (limit / x).powf(index.sqrt()));
+    let moved = |limit: f64| sample.yield_of(scaled(limit, x, index));
     Bounded { value: sample.mean(), low: Some(moved(low)), high: Some(moved(high)) }
 }
 
@@ -144,6 +171,28 @@ mod tests {
         assert!((found.high.expect("bounded").value() - 0.772_782_727).abs() < 1e-8);
         let without_error = delta(&sample, curve.acute(), Level::P95, YieldError::Automatic).expect("dose").dose;
         assert_eq!(without_error.high, None);
+    }
+
+    #[test]
+    fn overdispersed_limits_are_those_of_the_manual_and_begin_at_their_gate() {
+        // IAEA 2011, p. 68: 25 dicentrics in 500 cells, limits of its table 16.77 and 36.03, index 1.19.
+        assert!((scaled(16.77, 25.0, 1.19) / 500.0 - 0.0217).abs() < 5e-5);
+        assert!((scaled(36.03, 25.0, 1.19) / 500.0 - 0.1074).abs() < 5e-5);
+        let sample = |counts: Vec<u64>| Sample::from_histogram(counts).expect("counts");
+        let manual = sample(vec![478, 19, 3]);
+        let limits = overdispersed_yield_limits(&manual, Level::P95);
+        let (index, u) = (manual.dispersion().index.expect("index"), manual.dispersion().u.expect("u"));
+        assert!((index - 1.19).abs() < 0.005 && (u - 3.19).abs() < 0.25, "{index} {u}");
+        let (low, high) = poisson_limits(25, Level::P95);
+        assert_eq!(limits.low, Some(manual.yield_of(scaled(low, 25.0, index))));
+        assert_eq!(limits.high, Some(manual.yield_of(scaled(high, 25.0, index))));
+        // Just below the gate nothing is scaled; above it the upper limit jumps.
+        let below = sample(vec![476, 23, 1]);
+        assert!(below.dispersion().u.expect("u") < 1.96);
+        assert_eq!(overdispersed_yield_limits(&below, Level::P95), yield_limits(&below, Level::P95));
+        assert!(
+            limits.high.expect("high").value() > 1.4 * yield_limits(&manual, Level::P95).high.expect("high").value()
+        );
     }
 
     #[test]

@@ -1,11 +1,11 @@
 //! Chromosomes of a cell as pixels of its field: how they lie to one another, and what is dark beside them all.
 
-use domain::Leftover;
+use domain::{Leftover, to_tenths};
 
 use super::{
     chromosome::Crop,
     components::Components,
-    contour::fill_rings,
+    contour::{Contours, fill_rings, ring_area, simplified},
     distance::{DistanceScratch, squared_distance},
     histogram::Histogram,
     plane::Rect,
@@ -89,6 +89,73 @@ impl Cutout {
                 || (y.saturating_sub(1)..=y + 1).any(|y| (x.saturating_sub(1)..=x + 1).any(|x| other.holds(x, y)));
         }
         (shared, meets)
+    }
+}
+
+/// How far from a pixel's outline its corners may lie, in pixels.
+const OUTLINE_TOLERANCE: f32 = 0.25;
+
+impl Cutout {
+    /// The pixels of both and those between them where they lie within a pixel of each other, and the middle of the place where
+    /// they meet (the middle of the first pixel at 0.5); none where they do not meet.
+    pub fn joined(&self, other: &Self) -> Option<(Self, [f32; 2])> {
+        let (a, b) = (&self.bounds, &other.bounds);
+        let near = |a0: usize, a1: usize, b0: usize, b1: usize| a0 <= b1 + 1 && b0 <= a1 + 1;
+        if !near(a.left, a.right, b.left, b.right) || !near(a.top, a.bottom, b.top, b.bottom) {
+            return None;
+        }
+        let bounds = Rect {
+            left: a.left.min(b.left),
+            top: a.top.min(b.top),
+            right: a.right.max(b.right),
+            bottom: a.bottom.max(b.bottom),
+        };
+        let (width, height) = (bounds.width(), bounds.height());
+        let plane = |c: &Self| {
+            let mut plane = vec![0_u8; width * height];
+            c.inside().for_each(|(x, y)| plane[(y - bounds.top) * width + x - bounds.left] = 1);
+            plane
+        };
+        let (first, second) = (plane(self), plane(other));
+        let around = |plane: &[u8], x: usize, y: usize| {
+            let columns = x.saturating_sub(1)..(x + 2).min(width);
+            (y.saturating_sub(1)..(y + 2).min(height)).any(|y| columns.clone().any(|x| plane[y * width + x] > 0))
+        };
+        let (mut mask, mut sum, mut n) = (vec![0_u8; width * height], [0.0_f32; 2], 0.0_f32);
+        for (i, m) in mask.iter_mut().enumerate() {
+            let (x, y) = (i % width, i / width);
+            let meet = around(&first, x, y) && around(&second, x, y);
+            *m = u8::from(first[i] > 0 || second[i] > 0 || meet);
+            if meet {
+                sum = [sum[0] + x as f32, sum[1] + y as f32];
+                n += 1.0;
+            }
+        }
+        let middle = [sum[0] / n + bounds.left as f32 + 0.5, sum[1] / n + bounds.top as f32 + 0.5];
+        (n > 0.0).then_some((Self { bounds, mask }, middle))
+    }
+
+    /// Closed lines around its pixels in pixels of the field, the longest first: what [`Cutout::of`] takes.
+    pub fn outline(&self) -> Vec<Vec<[f32; 2]>> {
+        // The tracer takes squares, and wants ground around.
+        let width = self.bounds.width();
+        let side = width.max(self.bounds.height()) + 2;
+        let mut map = vec![-1.0_f32; side * side];
+        for i in (0..self.mask.len()).filter(|i| self.mask[*i] > 0) {
+            map[(i / width + 1) * side + i % width + 1] = 1.0;
+        }
+        let mut rings: Vec<Vec<[f32; 2]>> = Vec::new();
+        Contours::default().trace(&map, side, |ring| rings.push(ring.to_vec()));
+        rings.sort_by(|a, b| ring_area(b).abs().total_cmp(&ring_area(a).abs()));
+        let corner = [self.bounds.left as f32 - 1.0, self.bounds.top as f32 - 1.0];
+        let in_field = |ring: &Vec<[f32; 2]>| {
+            let mut closed: Vec<[f32; 2]> = ring.iter().map(|p| [p[0] + corner[0], p[1] + corner[1]]).collect();
+            closed.extend(closed.first().copied());
+            let mut line = simplified(&closed, OUTLINE_TOLERANCE);
+            line.pop();
+            line.into_iter().map(|p| p.map(to_tenths)).collect::<Vec<_>>()
+        };
+        rings.iter().map(in_field).filter(|ring| ring.len() >= 3).collect()
     }
 }
 

@@ -43,6 +43,7 @@ mod single;
 mod skeleton;
 mod split;
 mod threshold;
+mod waist;
 
 pub use axis::{AxisScratch, MedialAxis};
 pub use background::{Background, BackgroundScratch};
@@ -74,3 +75,4 @@ pub use shape::{Shape, ShapeScratch};
 pub use single::{ObjectProbabilities, features};
 pub use skeleton::{SkeletonScratch, thin};
 pub use threshold::threshold;
+pub use waist::{Waist, Widths};

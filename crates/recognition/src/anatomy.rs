@@ -24,6 +24,9 @@ pub struct DrawnChromosome {
     pub outline: Outline,
     /// Its centromeres, the surest first.
     pub centromeres: Vec<Centromere>,
+    /// Places that may be centromeres and are not sure enough to be reported: the assay of dicentrics weighs them with what else it sees.
+    #[serde(default)]
+    pub faint: Vec<Centromere>,
     /// From the middle of the half with the long arm's tip to that of the half with the short arm's, by the probabilities of its
     /// pixels: as long as the chromosome's halves are apart where the network is sure, 0 where it does not know.
     pub short_arm: Point,
@@ -200,6 +203,8 @@ const SMALLEST_HOLE: f32 = 0.02;
 const OUTLINE_TOLERANCE: f32 = 0.25;
 /// Half the side of the square that a centromere must be the hottest of, in pixels of the crop.
 const PEAK_REACH: usize = 3;
+/// Score from which a place may be a centromere.
+const FAINT: f32 = 0.1;
 /// Beyond this logit a probability is 0 or 1.
 const SURE_LOGIT: f32 = 6.0;
 
@@ -258,8 +263,10 @@ impl MapReader {
         }
         let short_arm = self.short_arm(short, size, step, square);
         whole_map(heat, size, step, &mut self.level);
-        let centromeres = self.centromeres(size, square, thresholds);
-        Some(DrawnChromosome { outline, centromeres, short_arm, centromere_weight: thresholds.way_centromere })
+        let mut centromeres = self.centromeres(size, square, thresholds);
+        let sure = centromeres.partition_point(|c| c.score >= thresholds.centromere);
+        let faint = centromeres.split_off(sure);
+        Some(DrawnChromosome { outline, centromeres, faint, short_arm, centromere_weight: thresholds.way_centromere })
     }
 
     /// What mask and chromosome share over what both have, by the probabilities of the pixels.
@@ -304,7 +311,7 @@ impl MapReader {
 
     /// Places of the heat in `level`, the hottest first.
     fn centromeres(&self, size: usize, square: &CropSquare, thresholds: &Thresholds) -> Vec<Centromere> {
-        let least = logit(thresholds.centromere);
+        let least = logit(thresholds.centromere.min(FAINT));
         let near = |i: usize, reach: usize| {
             let (x, y) = (i % size, i / size);
             let columns = x.saturating_sub(reach)..(x + reach + 1).min(size);

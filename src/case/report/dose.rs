@@ -92,6 +92,7 @@ fn counts(out: &mut String, dose: &CaseDose) {
     let mut unselected: Vec<String> = [
         (cells.incomplete, "incomplete"),
         (cells.second_division, "in a later division"),
+        (cells.not_scored, "that nobody has scored"),
         (cells.unclear, "with unclear aberrations"),
         (cells.excluded, "excluded by a person"),
     ]

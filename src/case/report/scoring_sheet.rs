@@ -33,6 +33,7 @@ pub const COLUMNS: [&str; 18] = [
 
 fn not_counted(why: NotCounted) -> &'static str {
     match why {
+        NotCounted::NotScored => "no: not scored",
         NotCounted::Incomplete => "no: incomplete",
         NotCounted::SecondDivision => "no: later division",
         NotCounted::Unclear => "no: unclear counts",
@@ -53,6 +54,13 @@ pub fn row(number: usize, cell: &Cell) -> [String; 18] {
     let [no, id, slide, place, time] = start;
     // Each exchange and each ring leaves one fragment; what is over was lost without an exchange.
     let excess = d.counts.fragments.saturating_sub(d.counts.dicentric_equivalents() + d.counts.rings);
+    if d.not_scored.is_some() && cell.excluded.is_none() {
+        let mut fields: [String; 18] = Default::default();
+        fields[..5].clone_from_slice(&[no, id, slide, place, time]);
+        fields[15] = not_counted(NotCounted::NotScored).into();
+        fields[17] = by;
+        return fields;
+    }
     [
         no,
         id,

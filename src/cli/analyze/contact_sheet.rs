@@ -184,8 +184,7 @@ fn recognised(view: GrayView<'_>, cells: &[Cell]) -> Panel {
     }
     let karyotype = match cells {
         [] => "no cell".to_owned(),
-        [Cell { dicentric: Some(record), .. }] if record.counts.unclear > 0 => "not all scored".to_owned(),
-        [Cell { dicentric: Some(record), .. }] => format!("{} dicentrics", record.counts.dicentrics),
+        [Cell { dicentric: Some(record), .. }] => record.headline(),
         [cell] => cell.karyotype.iscn.clone().unwrap_or_else(|| "no karyotype".to_owned()),
         cells => format!("{} cells", cells.len()),
     };

@@ -13,7 +13,7 @@ use crate::{
     cli::{Exit, Failure, output::fit_terminal},
     mqtt::Rejected,
 };
-use domain::Cell;
+use domain::{Cell, DicentricRecord};
 
 /// Form of the results.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -93,7 +93,7 @@ impl Results {
             k.posterior.map(|p| format!("{p:.3}")).unwrap_or_default(),
             format!("{:.2}", cell.quality.focus),
             format!("{:.2}", cell.quality.metaphase),
-            k.reason.clone(),
+            cell.dicentric.as_ref().map_or_else(|| k.reason.clone(), dicentric_words),
             cell.frame_edge.map(|edge| edge.cut.to_string()).unwrap_or_default(),
         ])
     }
@@ -151,4 +151,12 @@ impl Results {
 
 fn cannot_write(error: &io::Error) -> Failure {
     Failure::new(Exit::Io, format!("cannot write the results: {error}"))
+}
+
+/// What was counted of a cell of the dicentric assay, and what a person should look at.
+fn dicentric_words(record: &DicentricRecord) -> String {
+    let mut words = vec![record.headline()];
+    words.extend(record.not_scored.clone());
+    words.extend(record.flags.iter().cloned());
+    words.join("; ")
 }

@@ -111,7 +111,7 @@ const COLUMNS: [&str; 18] = [
 fn columns(cell: &domain::Cell) -> [String; 18] {
     let optional = |value: Option<String>| value.unwrap_or_default();
     let stage = cell.captured.stage_um;
-    let dicentric = cell.dicentric.as_ref();
+    let scored = cell.dicentric.as_ref().filter(|record| record.not_scored.is_none());
     [
         cell.cell.to_string(),
         cell.revision.to_string(),
@@ -127,9 +127,9 @@ fn columns(cell: &domain::Cell) -> [String; 18] {
         cell.karyotype.verdict.name().to_owned(),
         optional(cell.karyotype.iscn.clone()),
         cell.karyotype.reason.clone(),
-        optional(dicentric.map(|d| d.centromeres.to_string())),
-        optional(dicentric.map(|d| d.counts.dicentric_equivalents().to_string())),
-        optional(dicentric.map(|d| d.counts.rings.to_string())),
-        optional(dicentric.map(|d| d.complete.to_string())),
+        optional(scored.map(|d| d.centromeres.to_string())),
+        optional(scored.map(|d| d.counts.dicentric_equivalents().to_string())),
+        optional(scored.map(|d| d.counts.rings.to_string())),
+        optional(scored.map(|d| d.complete.to_string())),
     ]
 }

@@ -38,18 +38,29 @@ pub struct Named {
     pub id: Option<String>,
     pub sample: Sample,
     pub subject: Subject,
+    /// The scorers that counted for a machine, of a stored case.
+    pub scorers: Vec<String>,
     /// What a person should know of the row.
     pub warnings: Vec<String>,
 }
 
 impl Named {
     fn anonymous(id: Option<String>, sample: Sample) -> Self {
-        Self { id, sample, subject: Subject::default(), warnings: Vec::new() }
+        Self { id, sample, subject: Subject::default(), scorers: Vec::new(), warnings: Vec::new() }
     }
 
     /// The sample and the settings with what is known of the person: time since the exposure (where no option gives
     /// it) and what an earlier exposure has left.
     pub fn of_person(&self, curve: &Curve, settings: &Settings) -> Result<(Sample, Settings), DosimetryError> {
+        if let (Some(of_curve), Some(other)) =
+            (&curve.about().scorer, self.scorers.iter().find(|s| Some(*s) != curve.about().scorer.as_ref()))
+        {
+            return Err(DosimetryError::NotApplicable(format!(
+                "curve {} was made with the scorer '{of_curve}', the cells were counted by '{other}': take a curve of the same \
+                 scorer",
+                curve.id()
+            )));
+        }
         let mut settings = settings.clone();
         if settings.remaining == Remaining::default() {
             settings.remaining = self.subject.remaining()?;
@@ -70,8 +81,12 @@ impl CountArgs {
     /// The samples; at least one.
     pub fn samples(&self, global: &Global) -> Result<Vec<Named>, Failure> {
         if let Some(id) = &self.case {
-            let (sample, subject) = stored(global, id)?;
-            return Ok(vec![Named { subject, ..Named::anonymous(Some(id.clone()), sample) }]);
+            let Stored { sample, subject, scorers, .. } = stored(global, id)?;
+            let warnings = match scorers.is_empty() {
+                true => Vec::new(),
+                false => vec!["a machine counted cells: only a curve of the same scorer holds for them".to_owned()],
+            };
+            return Ok(vec![Named { subject, scorers, warnings, ..Named::anonymous(Some(id.clone()), sample) }]);
         }
         if let Some(path) = &self.csv {
             let named = |row: CountRow| Named { warnings: row.warnings, ..Named::anonymous(row.id, row.sample) };
@@ -120,8 +135,20 @@ pub fn subject(global: &Global, id: &str) -> Result<Subject, Failure> {
     subject_in(&record(&reader(global)?, id)?)
 }
 
+/// The counted cells of a stored case.
+pub struct Stored {
+    /// The sample.
+    pub sample: Sample,
+    /// Who it is of.
+    pub subject: Subject,
+    /// The scorers that counted for a machine, as a curve states them.
+    pub scorers: Vec<String>,
+    /// Whether a machine alone scored the counted cells.
+    pub by_machine: bool,
+}
+
 /// The counted cells of a stored case, and its subject data.
-pub fn stored(global: &Global, id: &str) -> Result<(Sample, Subject), Failure> {
+pub fn stored(global: &Global, id: &str) -> Result<Stored, Failure> {
     let store = reader(global)?;
     let subject = subject_in(&record(&store, id)?)?;
     let mut tally = DoseTally::default();
@@ -136,7 +163,8 @@ pub fn stored(global: &Global, id: &str) -> Result<(Sample, Subject), Failure> {
         let text = format!("case {id}: none of its {seen} scored cells counts (complete, in the first division)");
         Failure::bad_data(text)
     };
-    Ok((tally.sample().map_err(nothing)?, subject))
+    let (scorers, by_machine) = (tally.scorers(), tally.is_by_machine());
+    Ok(Stored { sample: tally.sample().map_err(nothing)?, subject, scorers, by_machine })
 }
 
 /// A count: text that is no number is wrong usage, a number that is no count is bad data.

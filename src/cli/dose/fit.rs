@@ -132,10 +132,10 @@ impl Fit {
         if !(self.genome_factor > 0.0 && self.genome_factor <= 1.0) {
             return Err(Failure::usage("--genome-factor: give a share above 0 and at most 1"));
         }
-        let points = self.points(global)?;
+        let (points, scorer) = self.points(global)?;
         let options = self.options();
         let found = fit(&points, &options).map_err(bad_data)?;
-        let curve = self.curve(&found, assay, &points)?;
+        let curve = self.curve(&found, assay, &points, scorer)?;
         let mut warnings = design_warnings(&points, options.model);
         warnings.extend(found.warnings.iter().cloned());
         if let Some(path) = &self.out {
@@ -163,16 +163,38 @@ impl Fit {
         Ok(Exit::Done)
     }
 
-    /// Points of the file, then those of the stored cases.
-    fn points(&self, global: &Global) -> Result<Vec<FitPoint>, Failure> {
+    /// The scorer that counted all cells of the cases, where a machine did: id, whether a machine alone counted, and which.
+    fn scorer(&self, cases: &[(String, bool, Vec<String>)]) -> Result<Option<String>, Failure> {
+        let Some((first, _, scorers)) = cases.iter().find(|(_, _, scorers)| !scorers.is_empty()) else {
+            return Ok(None);
+        };
+        for (id, by_machine, others) in cases {
+            if !by_machine || others != scorers || others.len() > 1 || self.csv.is_some() {
+                let how = if others.is_empty() { "people".to_owned() } else { format!("'{}'", others.join("' and '")) };
+                return Err(Failure::bad_data(format!(
+                    "the points were not all counted alike: case {first} by '{}', case {id} by {how}{}. A curve holds for one \
+                     scorer: fit those of one alone",
+                    scorers.join("' and '"),
+                    if self.csv.is_some() { ", a file by somebody else" } else { "" },
+                )));
+            }
+        }
+        Ok(scorers.first().cloned())
+    }
+
+    /// Points of the file, then those of the stored cases, and the scorer that counted for these.
+    fn points(&self, global: &Global) -> Result<(Vec<FitPoint>, Option<String>), Failure> {
+        let mut by_machine = Vec::new();
         let mut points = self.csv.as_deref().map(counts::fit_points).transpose()?.unwrap_or_default();
         for text in &self.case {
             let wrong = || Failure::usage(format!("--case {text}: give a case and its dose, such as 7=0.5"));
             let (id, dose) = text.rsplit_once('=').ok_or_else(wrong)?;
             let dose = parse::gray(dose).map_err(|_| wrong())?;
-            points.push(FitPoint { dose, sample: counts::stored(global, id)?.0 });
+            let stored = counts::stored(global, id)?;
+            by_machine.push((id.to_owned(), stored.by_machine, stored.scorers));
+            points.push(FitPoint { dose, sample: stored.sample });
         }
-        Ok(points)
+        Ok((points, self.scorer(&by_machine)?))
     }
 
     fn options(&self) -> FitOptions {
@@ -191,18 +213,28 @@ impl Fit {
         }
     }
 
-    fn curve(&self, found: &dosimetry::Fit, assay: Assay, points: &[FitPoint]) -> Result<Curve, Failure> {
+    fn curve(
+        &self,
+        found: &dosimetry::Fit,
+        assay: Assay,
+        points: &[FitPoint],
+        scorer: Option<String>,
+    ) -> Result<Curve, Failure> {
         let doses = || points.iter().map(|p| p.dose.value());
         let low = doses().fold(f64::INFINITY, f64::min);
         let high = doses().fold(0.0, f64::max);
         let about = About {
             radiation: self.radiation.clone(),
             dose_rate: self.dose_rate.clone(),
-            scoring: self.scoring.map(|s| match s {
-                ScoringArg::Manual => Scoring::Manual,
-                ScoringArg::SemiAutomatic => Scoring::SemiAutomatic,
-                ScoringArg::Automatic => Scoring::Automatic,
-            }),
+            scoring: self
+                .scoring
+                .map(|s| match s {
+                    ScoringArg::Manual => Scoring::Manual,
+                    ScoringArg::SemiAutomatic => Scoring::SemiAutomatic,
+                    ScoringArg::Automatic => Scoring::Automatic,
+                })
+                .or(scorer.is_some().then_some(Scoring::Automatic)),
+            scorer,
             laboratory: self.laboratory.clone(),
             source: format!("fitted by metaphased {} to {}", env!("CARGO_PKG_VERSION"), self.origin()),
             fit: Some(if found.variance_factor == 1.0 {

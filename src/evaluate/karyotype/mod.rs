@@ -105,8 +105,12 @@ pub fn outcome<'a>(
 ) -> Result<Outcome<'a>, String> {
     let frame = input.frame(setup)?;
     let labels = Labels { station: "evaluate".into(), replayed: true, ..Labels::default() };
-    let interpretation =
-        InterpretationSettings { assay: Assay::Karyotype, karyotype: settings.clone(), accepted_centromeres: [46; 2] };
+    let interpretation = InterpretationSettings {
+        assay: Assay::Karyotype,
+        karyotype: settings.clone(),
+        accepted_centromeres: [46; 2],
+        scorer: Default::default(),
+    };
     let begun = Instant::now();
     let cell = interpret(&frame, &input.recognised, provenance, &labels, &interpretation, Uuid::nil());
     let ms = begun.elapsed().as_secs_f64() * 1e3;

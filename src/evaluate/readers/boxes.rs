@@ -1,14 +1,14 @@
 //! Fields with boxes: csv, Pascal VOC, YOLO.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     fs,
     path::{Path, PathBuf},
 };
 
 use serde::Deserialize;
 
-use domain::ChromosomeClass;
+use domain::{BoundingBox, ChromosomeClass};
 
 use super::{
     super::dataset::{DataError, Field, Skipped},
@@ -121,11 +121,7 @@ fn yolo_corners<'a>(parts: impl Iterator<Item = &'a str>, size: (f64, f64)) -> R
 
 /// YOLO text: `class cx cy width height`, or `class x y x y x y ...` of a polygon, relative to the image.
 pub fn yolo(folder: &Path, cells: &CellTable, skipped: &mut Vec<Skipped>) -> Vec<Field> {
-    let names: Vec<String> = ["classes.txt", "labels/classes.txt", "obj.names"]
-        .iter()
-        .find_map(|name| fs::read_to_string(folder.join(name)).ok())
-        .map(|text| text.lines().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect())
-        .unwrap_or_default();
+    let names = yolo_names(folder);
     let mut found = Vec::new();
     for (text_path, image) in yolo_pairs(folder) {
         let name = text_path.strip_prefix(folder).unwrap_or(&text_path).display().to_string();
@@ -239,6 +235,35 @@ fn neighbours(file: &Path) -> Vec<PathBuf> {
         places.push(above.to_owned());
     }
     places
+}
+
+/// The boxes of a YOLO set with the words of their classes, as written or as the set's list of names has them, by their image. What cannot
+/// be read is left out, as [`yolo`] lists it.
+pub fn yolo_words(folder: &Path) -> HashMap<PathBuf, Vec<(String, BoundingBox)>> {
+    let names = yolo_names(folder);
+    let read = |(text, image): (PathBuf, PathBuf)| {
+        let (width, height) = image_size(&image)?;
+        let text = fs::read_to_string(text).ok()?;
+        let row = |line: &str| {
+            let mut parts = line.split_whitespace();
+            let class = parts.next()?;
+            let [x, y, right, bottom] = yolo_corners(parts, (width as f64, height as f64)).ok()?.map(|v| v as f32);
+            let word = class.parse().ok().and_then(|n: usize| names.get(n).cloned()).unwrap_or(class.to_owned());
+            Some((word, BoundingBox::from_corners(x, y, right, bottom)))
+        };
+        let rows = text.lines().filter_map(row).collect();
+        Some((image, rows))
+    };
+    yolo_pairs(folder).filter_map(read).collect()
+}
+
+/// What the classes of a YOLO set are called, where a list says so.
+fn yolo_names(folder: &Path) -> Vec<String> {
+    ["classes.txt", "labels/classes.txt", "obj.names"]
+        .iter()
+        .find_map(|name| fs::read_to_string(folder.join(name)).ok())
+        .map(|text| text.lines().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect())
+        .unwrap_or_default()
 }
 
 /// Text files of YOLO rows with their images: beside the text, or in a neighbouring folder.

@@ -71,6 +71,9 @@ pub struct TrueChromosome {
     /// Its centromeres; none where they are not known.
     #[serde(default)]
     pub centromeres: Option<Vec<Point>>,
+    /// Its ends are joined.
+    #[serde(default)]
+    pub ring: bool,
     /// The edge of the field cuts it.
     #[serde(default)]
     pub cut: bool,

@@ -46,6 +46,7 @@ impl InterpretSettings {
                 assay: config.assay,
                 karyotype: KaryotypeSettings::of(config.karyotype.sex, config.karyotype.sample),
                 accepted_centromeres: config.dicentric.accepted_centromeres,
+                scorer: config.dicentric.scorer(),
             },
             keep_images: config.store.keep_images,
             thumbnails: config.mqtt.thumbnails,

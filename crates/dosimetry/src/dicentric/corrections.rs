@@ -1,67 +1,56 @@
 //! Counts of a cell from its marked chromosomes, and what a person's corrections make of them.
 
-use domain::{AberrationCounts, Chromosome, Damage, DicentricRecord, Rejected, Status};
+use domain::{AberrationCounts, Chromosome, DicentricRecord, PieceKind, Rejected};
 
-/// The chromosomes as recognition or a person marked them: a dicentric, ring or fragment by its damage, an object
-/// without class and damage whose status is unclear as unclear, everything else as one chromosome.
-pub fn count_aberrations(chromosomes: &[Chromosome]) -> AberrationCounts {
-    let mut counts = AberrationCounts::default();
-    for chromosome in chromosomes {
-        match (chromosome.damage, chromosome.status) {
-            (Damage::Dicentric, _) => counts.dicentrics += 1,
-            (Damage::Ring, _) => counts.rings += 1,
-            (Damage::Fragment, _) => counts.fragments += 1,
-            (_, Status::Unclear) if chromosome.class.is_none() => counts.unclear += 1,
-            _ => counts.monocentrics += 1,
-        }
+/// What a chromosome of a cell counts as: what it was scored as, else what its damage says. While a record holds unclear pieces, one
+/// of which nothing is said is one of these.
+pub fn kind_of(chromosome: &Chromosome, counts: &AberrationCounts) -> PieceKind {
+    match (chromosome.piece, PieceKind::from(chromosome.damage)) {
+        (Some(piece), _) => piece.kind,
+        (None, PieceKind::Monocentric) if counts.unclear > 0 => PieceKind::Unclear,
+        (None, kind) => kind,
     }
+}
+
+/// The counts of a cell's chromosomes by what each was scored as; one that nobody has scored is unclear.
+pub fn count_pieces(chromosomes: &[Chromosome]) -> AberrationCounts {
+    let mut counts = AberrationCounts::default();
+    chromosomes.iter().for_each(|c| counts.add(c.piece.map_or(PieceKind::Unclear, |piece| piece.kind)));
     counts
 }
 
-/// The record with these counts in place of its own.
-fn revised(record: &DicentricRecord, counts: AberrationCounts) -> DicentricRecord {
+/// The record with these counts in place of its own; what else it says stays.
+pub fn with_counts(record: &DicentricRecord, counts: AberrationCounts) -> DicentricRecord {
     let revised = counts.record(record.accepted_centromeres, record.first_division, record.scored_by);
-    DicentricRecord { reviewed: record.reviewed.clone(), ..revised }
+    DicentricRecord {
+        counts: revised.counts,
+        centromeres: revised.centromeres,
+        complete: revised.complete,
+        ..record.clone()
+    }
 }
 
-/// The record after a person rejected one called dicentric; none where it holds no dicentric. Who scored it stays.
-pub fn reject_dicentric(record: &DicentricRecord, seen: Rejected) -> Option<DicentricRecord> {
+/// The record after a piece turned out to be of another kind: what it was counted as is taken out, what it is is added.
+pub fn correct_piece(record: &DicentricRecord, before: PieceKind, now: PieceKind) -> DicentricRecord {
     let mut counts = record.counts.clone();
-    counts.dicentrics = counts.dicentrics.checked_sub(1)?;
+    counts.remove(before);
+    counts.add(now);
+    with_counts(record, counts)
+}
+
+/// What a person's word on a called dicentric makes of it.
+pub fn seen_as(seen: Rejected) -> PieceKind {
     match seen {
-        Rejected::OneChromosome => counts.monocentrics += 1,
-        Rejected::TwoChromosomes => counts.monocentrics += 2,
-        Rejected::Unclear => counts.unclear += 1,
+        Rejected::OneChromosome => PieceKind::Monocentric,
+        Rejected::TwoChromosomes => PieceKind::TwoMonocentrics,
+        Rejected::Unclear => PieceKind::Unclear,
     }
-    Some(revised(record, counts))
-}
-
-/// The record after a person saw that a piece is damaged in another way than was thought. The rest of the record
-/// stays: it may rest on more than the boxes show.
-pub fn correct_damage(record: &DicentricRecord, before: Damage, now: Damage) -> DicentricRecord {
-    let mut counts = record.counts.clone();
-    let gone = match before {
-        Damage::Dicentric => &mut counts.dicentrics,
-        Damage::Ring => &mut counts.rings,
-        Damage::Fragment => &mut counts.fragments,
-        // A piece that was unclear so far is known now.
-        _ if counts.monocentrics == 0 => &mut counts.unclear,
-        _ => &mut counts.monocentrics,
-    };
-    *gone = gone.saturating_sub(1);
-    match now {
-        Damage::Dicentric => counts.dicentrics += 1,
-        Damage::Ring => counts.rings += 1,
-        Damage::Fragment => counts.fragments += 1,
-        _ => counts.monocentrics += 1,
-    }
-    revised(record, counts)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use domain::ScoredBy;
+    use domain::{BoundingBox, Damage, ScoredBy};
 
     fn with_dicentrics(dicentrics: u32, monocentrics: u32) -> DicentricRecord {
         AberrationCounts { monocentrics, dicentrics, fragments: dicentrics, ..AberrationCounts::default() }.record(
@@ -90,17 +79,28 @@ mod tests {
 
     #[test]
     fn a_rejected_dicentric_gives_its_centromeres_to_what_was_seen() {
-        let two = with_dicentrics(1, 44);
-        let seen = reject_dicentric(&two, Rejected::TwoChromosomes).expect("a dicentric to reject");
-        assert!(seen.complete && seen.counts.dicentric_equivalents() == 0);
-        let one = reject_dicentric(&two, Rejected::OneChromosome).expect("a dicentric to reject");
+        let called = with_dicentrics(1, 44);
+        let reject = |seen| correct_piece(&called, PieceKind::Dicentric, seen_as(seen));
+        let two = reject(Rejected::TwoChromosomes);
+        assert!(two.complete && two.counts.dicentric_equivalents() == 0);
+        let one = reject(Rejected::OneChromosome);
         assert_eq!((one.centromeres, one.complete), (45, false));
-        assert_eq!(reject_dicentric(&seen, Rejected::Unclear), None);
+        assert_eq!(reject(Rejected::Unclear).counts.unclear, 1);
+    }
+
+    #[test]
+    fn a_rejection_that_is_taken_back_leaves_the_record_as_it_was() {
+        let called = with_dicentrics(2, 42);
+        for seen in [Rejected::OneChromosome, Rejected::TwoChromosomes, Rejected::Unclear] {
+            let rejected = correct_piece(&called, PieceKind::Dicentric, seen_as(seen));
+            assert_ne!(rejected, called);
+            assert_eq!(correct_piece(&rejected, seen_as(seen), PieceKind::Dicentric), called, "{seen:?}");
+        }
     }
 
     #[test]
     fn a_ring_taken_for_a_dicentric_leaves_the_other_pieces_alone() {
-        let found = correct_damage(&with_dicentrics(2, 42), Damage::Dicentric, Damage::Ring);
+        let found = correct_piece(&with_dicentrics(2, 42), PieceKind::Dicentric, PieceKind::Ring);
         assert_eq!(
             (found.counts.dicentrics, found.counts.rings, found.counts.monocentrics, found.centromeres),
             (1, 1, 42, 45)
@@ -112,7 +112,11 @@ mod tests {
     fn a_piece_that_nobody_had_looked_at_is_counted() {
         let unseen =
             AberrationCounts { unclear: 46, ..AberrationCounts::default() }.record([46, 46], None, ScoredBy::Machine);
-        let found = correct_damage(&unseen, Damage::None, Damage::Dicentric);
+        let piece = Chromosome::at(0, BoundingBox::from_corners(0.0, 0.0, 9.0, 9.0), 1.0);
+        assert_eq!(kind_of(&piece, &unseen.counts), PieceKind::Unclear);
+        let found = correct_piece(&unseen, kind_of(&piece, &unseen.counts), PieceKind::Dicentric);
         assert_eq!((found.counts.unclear, found.counts.dicentrics, found.centromeres), (45, 1, 2));
+        let marked = Chromosome { damage: Damage::Ring, ..piece };
+        assert_eq!(kind_of(&marked, &unseen.counts), PieceKind::Ring);
     }
 }

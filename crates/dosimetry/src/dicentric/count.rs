@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum NotCounted {
+    /// Neither a machine nor a person has scored it.
+    NotScored,
     /// Its centromeres are not as many as a complete cell has.
     Incomplete,
     /// It divided before: aberrations of the first division are lost or doubled.
@@ -18,7 +20,9 @@ pub enum NotCounted {
 
 /// Whether a cell counts towards the dose. A person's word on unclear pieces is taken; a machine's is not.
 pub fn counted(record: &DicentricRecord) -> Result<(), NotCounted> {
-    if record.first_division == Some(false) {
+    if record.not_scored.is_some() {
+        Err(NotCounted::NotScored)
+    } else if record.first_division == Some(false) {
         Err(NotCounted::SecondDivision)
     } else if !record.complete {
         Err(NotCounted::Incomplete)
@@ -50,5 +54,8 @@ mod tests {
         let unsure = |by: ScoredBy| AberrationCounts { unclear: 1, ..whole.clone() }.record([46, 46], None, by);
         assert_eq!(counted(&unsure(ScoredBy::Machine)), Err(NotCounted::Unclear));
         assert_eq!(counted(&unsure(ScoredBy::Review)), Ok(()));
+        let mut unseen = record(None);
+        unseen.not_scored = Some("no outlines".into());
+        assert_eq!(counted(&unseen), Err(NotCounted::NotScored));
     }
 }

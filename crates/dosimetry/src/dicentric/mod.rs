@@ -1,10 +1,13 @@
-//! Scoring one cell for the dicentric assay. Pure but for its network.
+//! Scoring one cell for the dicentric assay, from what was measured of its pieces.
 //!
 //! A complete human cell holds 46 centromeres whatever was exchanged in it: a dicentric counts two, a ring one, a
 //! fragment none. Only complete cells in their first division after the exposure are counted.
 
 mod corrections;
 mod count;
+mod piece;
+mod scorer_fit;
 
-pub use corrections::{correct_damage, count_aberrations, reject_dicentric};
+pub use corrections::{correct_piece, count_pieces, kind_of, seen_as, with_counts};
 pub use count::{NotCounted, counted};
+pub use piece::{Filter, Judged, Piece, SCORER, ScorerSettings, Site, USUAL_STRICTNESS, score_pieces};

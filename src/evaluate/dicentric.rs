@@ -1,0 +1,268 @@
+//! Dicentrics, rings and fragments as the machine counts them, against what is known of each piece.
+
+use std::collections::HashMap;
+
+use serde_json::{Value, json};
+
+use super::{
+    EvaluateError, Report, Setup,
+    dataset::{Field, Layout, Skipped},
+    fields::{no_model, open},
+    frame_of,
+    metrics::{Bootstrap, match_greedily},
+    readers::{boxes, masks},
+};
+use crate::interpretation::{InterpretationSettings, Labels, interpret, measured_pieces};
+use domain::{Assay, BoundingBox, Cell, Chromosome, DicentricRecord, PieceKind, Point};
+use dosimetry::dicentric::{Judged, Piece, ScorerSettings, counted};
+use recognition::{ComposedRecognizer, Recognizer, Region};
+use uuid::Uuid;
+
+/// Overlap from which a reported piece is a known one.
+const MATCH_IOU: f32 = 0.5;
+
+/// A piece of which it is known what it is.
+struct TruePiece {
+    bounds: BoundingBox,
+    kind: PieceKind,
+    centromeres: Option<Vec<Point>>,
+}
+
+/// `evaluate dicentric`.
+pub fn run(setup: &Setup<'_>) -> Result<Report, EvaluateError> {
+    let mut recognizer = open(setup, None, None)?;
+    if recognizer.anatomy().is_none() {
+        return Err(no_model("dicentric", &recognizer));
+    }
+    let mut report = Report::new("dicentric", setup);
+    report.models = recognizer.provenance().models.clone();
+    let drawn = match setup.data.layout {
+        Layout::Masks => masks::pictures(&setup.data.path, &mut report.data.skipped)?,
+        _ => Vec::new(),
+    };
+    let drawn: HashMap<&str, &masks::TruePicture> = drawn.iter().map(|p| (p.image.as_str(), p)).collect();
+    let boxed = match setup.data.layout {
+        Layout::Yolo => boxes::yolo_words(&setup.data.path),
+        _ => HashMap::new(),
+    };
+    let fields = setup.data.fields()?;
+    let mut cells = Vec::with_capacity(fields.len());
+    for (done, field) in fields.iter().enumerate() {
+        let truth: Vec<TruePiece> = match drawn.get(field.name.as_str()) {
+            Some(picture) => picture.chromosomes().filter(|c| !c.cut).map(of_slide).collect(),
+            None => match boxed.get(&field.path) {
+                Some(rows) => rows.iter().map(|(word, bounds)| of_box(word, *bounds)).collect(),
+                None => field.truth.iter().map(|t| of_box("0", t.bounds)).collect(),
+            },
+        };
+        match looked_at(setup, &mut recognizer, field) {
+            Ok((cell, measured)) => cells.push(CellOutcome::of(field, truth, &cell, measured, &mut report.cells)),
+            Err(reason) => report.data.skipped.push(Skipped { item: field.name.clone(), reason }),
+        }
+        (setup.progress)(done + 1, fields.len());
+    }
+    if cells.is_empty() {
+        return Err(setup.data.empty().into());
+    }
+    report.data.images = cells.len();
+    figures(&cells, &mut report);
+    report.rows.extend(STRICTNESSES.iter().map(|strictness| at_strictness(&cells, *strictness)));
+    report.rows.extend(cells.iter().flat_map(CellOutcome::rows_of_dicentrics));
+    Ok(report)
+}
+
+/// Strictnesses of the operating curve.
+const STRICTNESSES: [f32; 8] = [0.1, 0.2, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95];
+
+/// What came out for one cell.
+struct CellOutcome {
+    name: String,
+    patient: String,
+    truth: Vec<TruePiece>,
+    /// What each piece was called, what was measured of it, and which true one it is.
+    pieces: Vec<(PieceKind, Option<Piece>, Option<usize>)>,
+    /// What the record says of each piece beside its kind.
+    evidence: Vec<Option<String>>,
+    record: DicentricRecord,
+}
+
+impl CellOutcome {
+    /// Compares a record with what is known; every piece is noted for a file of its own.
+    fn of(
+        field: &Field,
+        truth: Vec<TruePiece>,
+        cell: &Cell,
+        measured: Vec<Option<Piece>>,
+        notes: &mut Vec<Value>,
+    ) -> Self {
+        let places: Vec<BoundingBox> = truth.iter().map(|t| t.bounds).collect();
+        let found: Vec<BoundingBox> = cell.chromosomes.iter().map(|c| c.bounds).collect();
+        let matched = match_greedily(&found, &places, MATCH_IOU);
+        for ((c, piece), t) in cell.chromosomes.iter().zip(&measured).zip(&matched) {
+            let t = t.map(|t| &truth[t]);
+            notes.push(json!({
+                "image": field.name, "group": field.patient, "box": c.bounds, "objectness": c.objectness,
+                "outline_score": c.outline.as_ref().map(|o| o.score), "truth": t.map(|t| t.kind),
+                "centromeres": t.and_then(|t| t.centromeres.as_ref()), "found": c.centromeres, "piece": piece,
+                "called": c.piece, "evidence": c.evidence,
+            }));
+        }
+        let missed = truth.iter().enumerate().filter(|(i, _)| !matched.contains(&Some(*i)));
+        notes.extend(missed.map(|(_, t)| json!({"image": field.name, "missed": t.bounds, "truth": t.kind})));
+        let kind = |c: &Chromosome| c.piece.map_or(PieceKind::Unclear, |piece| piece.kind);
+        let pieces = cell.chromosomes.iter().map(kind).zip(measured).zip(matched);
+        Self {
+            name: field.name.clone(),
+            patient: field.patient.clone(),
+            truth,
+            pieces: pieces.map(|((kind, piece), t)| (kind, piece, t)).collect(),
+            evidence: cell.chromosomes.iter().map(|c| c.evidence.clone().map(String::from)).collect(),
+            record: cell.dicentric.clone().unwrap_or_default(),
+        }
+    }
+
+    /// Of pieces for which `called` holds: those that are dicentrics, and all.
+    fn called(&self, called: impl Fn(&PieceKind, &Option<Piece>) -> bool) -> (f64, f64) {
+        let mut counts = (0.0, 0.0);
+        for (kind, piece, t) in &self.pieces {
+            if called(kind, piece) {
+                counts.1 += 1.0;
+                counts.0 += f64::from(u8::from(t.is_some_and(|t| is_dicentric(self.truth[t].kind))));
+            }
+        }
+        counts
+    }
+
+    /// True pieces of a kind.
+    fn true_ones(&self, of: impl Fn(PieceKind) -> bool) -> f64 {
+        self.truth.iter().filter(|t| of(t.kind)).count() as f64
+    }
+
+    /// True pieces of a kind that were called the same.
+    fn right(&self, kind: PieceKind) -> f64 {
+        let right = |(called, _, t): &&(PieceKind, Option<Piece>, Option<usize>)| {
+            *called == kind && t.is_some_and(|t| self.truth[t].kind == kind)
+        };
+        self.pieces.iter().filter(right).count() as f64
+    }
+
+    /// A row for every true dicentric, and for every piece that was wrongly called one.
+    fn rows_of_dicentrics(&self) -> Vec<Value> {
+        let mut rows = Vec::new();
+        for (i, t) in self.truth.iter().enumerate().filter(|(_, t)| is_dicentric(t.kind)) {
+            let at = self.pieces.iter().position(|(_, _, of)| *of == Some(i));
+            let (found, why) = match at.map(|at| (&self.pieces[at], &self.evidence[at])) {
+                None => (false, "no piece in its place".to_owned()),
+                Some(((kind, piece, _), evidence)) => {
+                    let score = piece.as_ref().map(|piece| Judged::of(piece, &ScorerSettings::default()).dicentric);
+                    let score = score.map_or("not measured".into(), |score| format!("score {score:.2}"));
+                    (is_dicentric(*kind), evidence.clone().unwrap_or_else(|| format!("called {kind:?}, {score}")))
+                }
+            };
+            rows.push(json!({"cell": self.name, "box": t.bounds, "kind": t.kind, "found": found, "why": why}));
+        }
+        for ((kind, _, t), evidence) in self.pieces.iter().zip(&self.evidence) {
+            if is_dicentric(*kind) && !t.is_some_and(|t| is_dicentric(self.truth[t].kind)) {
+                rows.push(json!({"cell": self.name, "kind": kind, "false": true, "why": evidence}));
+            }
+        }
+        rows
+    }
+}
+
+fn is_dicentric(kind: PieceKind) -> bool {
+    matches!(kind, PieceKind::Dicentric | PieceKind::Tricentric)
+}
+
+/// The figures over all cells, with intervals over persons.
+fn figures(cells: &[CellOutcome], report: &mut Report) {
+    let bootstrap = Bootstrap::over(cells.iter().map(|cell| cell.patient.as_str()));
+    let by_record = |cell: &CellOutcome| cell.called(|kind, _| is_dicentric(*kind));
+    let mut push = |name, part: &dyn Fn(&CellOutcome) -> (f64, f64)| {
+        let parts: Vec<(f64, f64)> = cells.iter().map(part).collect();
+        if parts.iter().any(|(_, whole)| *whole > 0.0) {
+            report.figures.push(name, bootstrap.ratio(&parts));
+        }
+    };
+    push("sensitivity", &|cell| (by_record(cell).0, cell.true_ones(is_dicentric)));
+    push("precision", &by_record);
+    push("false_per_1000_cells", &|cell| {
+        let (right, all) = by_record(cell);
+        (1000.0 * (all - right), 1.0)
+    });
+    push("false_per_1000_chromosomes", &|cell| {
+        let (right, all) = by_record(cell);
+        (1000.0 * (all - right), cell.true_ones(|kind| !is_dicentric(kind)))
+    });
+    push("rings_found", &|cell| (cell.right(PieceKind::Ring), cell.true_ones(|kind| kind == PieceKind::Ring)));
+    push("fragments_found", &|cell| {
+        (cell.right(PieceKind::Fragment), cell.true_ones(|kind| kind == PieceKind::Fragment))
+    });
+    push("complete", &|cell| (f64::from(u8::from(cell.record.complete)), 1.0));
+    push("counted", &|cell| (f64::from(u8::from(counted(&cell.record).is_ok())), 1.0));
+    push("yield_per_cell", &|cell| (by_record(cell).1, 1.0));
+    push("yield_per_46_pieces", &|cell| (46.0 * by_record(cell).1, cell.pieces.len() as f64));
+    push("true_yield_per_cell", &|cell| (cell.true_ones(is_dicentric), 1.0));
+}
+
+/// A point of the operating curve: what would be called at a strictness.
+fn at_strictness(cells: &[CellOutcome], strictness: f32) -> Value {
+    let settings = ScorerSettings { strictness, ..ScorerSettings::default() };
+    let calls = |piece: &Option<Piece>| piece.as_ref().is_some_and(|piece| Judged::of(piece, &settings).called > 1);
+    let (mut right, mut all, mut truth, mut others) = (0.0, 0.0, 0.0, 0.0);
+    for cell in cells {
+        let (r, a) = cell.called(|_, piece| calls(piece));
+        (right, all) = (right + r, all + a);
+        truth += cell.true_ones(is_dicentric);
+        others += cell.true_ones(|kind| !is_dicentric(kind));
+    }
+    let share = |part: f64, whole: f64| (whole > 0.0).then(|| part / whole);
+    json!({
+        "strictness": strictness,
+        "sensitivity": share(right, truth),
+        "precision": share(right, all),
+        "false_per_1000_cells": share(1000.0 * (all - right), cells.len() as f64),
+        "false_per_1000_chromosomes": share(1000.0 * (all - right), others),
+    })
+}
+
+/// The record that the daemon would make of a picture, seen as one cell, and what was measured of its pieces.
+fn looked_at(
+    setup: &Setup<'_>,
+    recognizer: &mut ComposedRecognizer,
+    field: &Field,
+) -> Result<(Cell, Vec<Option<Piece>>), String> {
+    let frame = frame_of(&field.path)?;
+    let whole = Region::whole(frame.pixels.width(), frame.pixels.height());
+    let mut cells = recognizer.recognise(&frame, &[whole]).map_err(|error| error.to_string())?;
+    let recognised = cells.pop().ok_or("no cell came back for the field")?;
+    let settings = InterpretationSettings {
+        assay: Assay::Dicentric,
+        karyotype: setup.karyotype.clone(),
+        accepted_centromeres: [46; 2],
+        scorer: ScorerSettings::default(),
+    };
+    let labels = Labels { station: "evaluate".into(), replayed: true, ..Labels::default() };
+    let cell = interpret(&frame, &recognised, recognizer.provenance(), &labels, &settings, Uuid::nil());
+    let measured = measured_pieces(&recognised, &frame.pixels);
+    Ok((cell, measured))
+}
+
+fn of_slide(c: &masks::TrueChromosome) -> TruePiece {
+    let kind = match c.centromeres.as_deref().map(<[Point]>::len) {
+        _ if c.ring => PieceKind::Ring,
+        Some(0) => PieceKind::Fragment,
+        Some(1) => PieceKind::Monocentric,
+        Some(2) => PieceKind::Dicentric,
+        Some(_) => PieceKind::Tricentric,
+        None => PieceKind::Unclear,
+    };
+    TruePiece { bounds: c.bounds, kind, centromeres: c.centromeres.clone() }
+}
+
+/// A box of class 1, or of a class of that name, is a dicentric; everything else is a chromosome or a fragment.
+fn of_box(word: &str, bounds: BoundingBox) -> TruePiece {
+    let dicentric = word == "1" || word.eq_ignore_ascii_case("dicentric");
+    let kind = if dicentric { PieceKind::Dicentric } else { PieceKind::Monocentric };
+    TruePiece { bounds, kind, centromeres: None }
+}
