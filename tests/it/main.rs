@@ -15,6 +15,7 @@ mod dose_cli;
 mod dose_station;
 mod dosimetry_cases;
 mod dosimetry_properties;
+mod editing;
 #[cfg(feature = "embedded-broker")]
 mod embedded_broker;
 mod engines;
@@ -29,6 +30,7 @@ mod mqtt;
 mod pipeline;
 mod pipeline_support;
 mod proxy;
+mod reports;
 mod simulate;
 mod status_command;
 mod store;
