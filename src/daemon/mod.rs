@@ -17,6 +17,7 @@ mod stop;
 
 use std::{
     path::PathBuf,
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
@@ -47,7 +48,7 @@ use crate::{
         control::SourceControl,
         supervisor::{self, Finding},
     },
-    records::RecordService,
+    records::{ClassScorer, RecordService},
     shutdown::ShutdownReceiver,
     station::{
         Command, CommandError, CommandInbox, CommandOutbox, Envelope, Health, Level, RecordCommand, SourceCommand,
@@ -57,6 +58,7 @@ use crate::{
     web::{self, Bound, LiveHub, LiveSource, Names, WebOptions, WebParts},
 };
 use karyotype::KaryotypeSettings;
+use recognition::inference::{ChosenEngine, ModelLibrary};
 
 /// Name of the value in the store that holds the address of the daemon's page.
 pub const PAGE_KEY: &str = "page";
@@ -126,6 +128,14 @@ impl Claims {
     }
 }
 
+/// The classifier for chromosomes that a person redraws; loaded when the first is.
+fn class_scorer(loaded: &Loaded, engine: ChosenEngine) -> Arc<Mutex<ClassScorer>> {
+    let inference = loaded.config.inference.clone();
+    let library = ModelLibrary::find(inference.models.as_deref(), loaded.file.as_deref());
+    let stains = loaded.config.sources().into_iter().map(|(name, source)| (name, source.stain)).collect();
+    Arc::new(Mutex::new(ClassScorer::new(inference, library, engine, stains)))
+}
+
 impl Daemon {
     /// Starts everything.
     ///
@@ -146,12 +156,14 @@ impl Daemon {
         let mut parts =
             Parts::new(&config, store.clone(), health.clone()).map_err(StartError::of(ErrorKind::Config))?;
         let thresholds = Thresholds::new(&config.triage);
+        let scorer = engine.clone().map(|engine| class_scorer(loaded, engine));
         parts.sources = sources::prepare(loaded, engine, &thresholds, &contexts, &store, &health)?;
         parts.hub = Some(hub.clone());
         let records = RecordService {
             store: store.clone(),
             cases: parts.cases.clone(),
             karyotype: KaryotypeSettings::of(config.karyotype.sex, config.karyotype.sample),
+            scorer,
             hub: hub.clone(),
         };
         for case in contexts.iter().filter_map(|context| context.sample().case) {
@@ -171,7 +183,8 @@ impl Daemon {
         let names = page.as_ref().map(Bound::names);
         let page = page.map(|bound| {
             let (health, store, commands) = (health.clone(), store.reader(), outbox.clone());
-            let parts = WebParts { health, hub, store, commands };
+            let laboratory = config.report.folder.clone();
+            let parts = WebParts { health, hub, store, commands, laboratory };
             serve(runtime, bound, parts, &pipeline.shutdown())
         });
         notify(&[NotifyState::Ready]);

@@ -15,7 +15,6 @@ mod live;
 mod metrics;
 mod openapi;
 mod page;
-mod pictures;
 mod preview;
 mod probes;
 mod problem;
@@ -33,7 +32,10 @@ pub use problem::Problem;
 pub use server::{Bound, DEFAULT_PORT, WebError, WebOptions, bind};
 pub use status::Status;
 
-use std::sync::{Arc, Mutex};
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex},
+};
 
 use axum::extract::FromRef;
 use tokio::sync::watch;
@@ -54,6 +56,8 @@ pub struct WebParts {
     pub store: StoreReader,
     /// Where commands go.
     pub commands: CommandOutbox,
+    /// Folder of the laboratory's layout of reports; none: the built-in one.
+    pub laboratory: Option<PathBuf>,
 }
 
 /// What every route shares.
