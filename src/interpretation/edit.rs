@@ -156,6 +156,12 @@ pub fn enter_scores(cell: &mut Cell, index: u32, classes: &[f32], alternatives: 
     chromosome.evidence = Some(format!("as a person drew it; class scores by {model}").into());
 }
 
+/// Whether a person drew the chromosome, and nobody has said yet which it is or that it is none.
+pub fn awaits_class(chromosome: &Chromosome) -> bool {
+    let drawn = chromosome.outline.as_ref().is_some_and(|outline| outline.source == FoundBy::Person);
+    drawn && chromosome.class.is_none() && chromosome.objectness > 0.5
+}
+
 /// Whether a person drew the chromosome and its way up is still to be measured, now that it has a class.
 pub fn is_unmeasured(chromosome: &Chromosome) -> bool {
     let drawn = chromosome.outline.as_ref().is_some_and(|outline| outline.source == FoundBy::Person);

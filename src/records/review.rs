@@ -6,7 +6,7 @@ use crate::{
     station::{CommandError, ReviewAction},
 };
 use domain::{
-    Cell, ChromosomeClass, Comment, Damage, Exclusion, Rejected, Review, ScoredBy, Stance, Status, Verdict,
+    Cell, ChromosomeClass, Comment, Damage, Exclusion, Karyotype, Rejected, Review, ScoredBy, Stance, Status, Verdict,
     frame::Pixels,
 };
 use dosimetry::dicentric::{correct_damage, reject_dicentric};
@@ -59,6 +59,10 @@ pub fn reviewed(cell: &Cell, change: &ReviewAction, context: &ReviewContext<'_>)
             let at = place(*index)?;
             let before = std::mem::replace(&mut next.chromosomes[at].class, *class);
             next.chromosomes[at].score = 1.0;
+            if edit::awaits_class(&next.chromosomes[at]) {
+                // What a person drew and then said to be no chromosome waits for nothing more.
+                next.chromosomes[at].objectness = 0.0;
+            }
             next.chromosomes[at].evidence = Some(SEEN.into());
             if edit::is_unmeasured(&next.chromosomes[at])
                 && let Some(pixels) = (context.picture)()
@@ -66,7 +70,7 @@ pub fn reviewed(cell: &Cell, change: &ReviewAction, context: &ReviewContext<'_>)
                 edit::measure_again(&mut next, &pixels, &[*index]);
             }
             if next.dicentric.is_none() {
-                recount(&mut next, settings);
+                count_again(&mut next, settings);
             }
             format!("chromosome {index}: {} instead of {}", named(*class), named(before))
         }
@@ -82,7 +86,7 @@ pub fn reviewed(cell: &Cell, change: &ReviewAction, context: &ReviewContext<'_>)
                 judged(&mut next, *index);
                 count_damaged(&mut next);
             } else {
-                recount(&mut next, settings);
+                count_again(&mut next, settings);
             }
             if before == *damage {
                 format!("chromosome {index}: accepted as {}", word(damage))
@@ -241,8 +245,23 @@ fn redraw(
             edit::enter_scores(cell, *index, &classes, alternatives, &model);
         }
     }
-    recount(cell, context.settings);
+    count_again(cell, context.settings);
     Ok((words, changed))
+}
+
+/// Counts the cell by its classes. While something that a person drew has none, nothing can be said of the cell: what is missing of a
+/// class may be just that.
+fn count_again(cell: &mut Cell, settings: &KaryotypeSettings) {
+    recount(cell, settings);
+    let waiting = cell.chromosomes.iter().filter(|c| edit::awaits_class(c)).count();
+    if waiting > 0 {
+        let reason = match waiting {
+            1 => "one redrawn chromosome has no class yet".into(),
+            n => format!("{n} redrawn chromosomes have no class yet"),
+        };
+        cell.karyotype = Karyotype { reason, ..Karyotype::default() };
+        cell.counts.normal += std::mem::take(&mut cell.counts.abnormal);
+    }
 }
 
 /// Characters of a note at most.

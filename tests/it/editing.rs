@@ -1,11 +1,13 @@
 //! Redrawing chromosomes, notes, the audit of a cell, lists: over HTTP, with the real records behind.
 #![allow(clippy::unwrap_used, missing_docs)]
 
-use std::time::Instant;
+use std::{path::Path, time::Instant};
 
 use crate::web_support::{PageServer, drawing};
-use domain::{Cell, FoundBy, Verdict};
+use domain::{Cell, FoundBy, Stain, Verdict};
+use metaphased::records::ClassScorer;
 use metaphased::store::{CellCommit, FileMark, FileOutcome, FrameCommit, Latest};
+use recognition::inference::{EngineName, InferenceConfig, ModelLibrary, choose};
 use serde_json::{Value, json};
 
 fn get(server: &PageServer, path: &str) -> Value {
@@ -51,16 +53,25 @@ fn a_clump_is_parted_joined_and_taken_back() {
     assert!(halves.iter().all(|c| c.class.is_none() && c.relative_length.is_some()), "{halves:?}");
     assert!(halves.iter().all(|c| c.outline.as_ref().unwrap().source == FoundBy::Person));
     assert_eq!(pictures(&server, cell), 47, "both parts have a picture");
+    // What is missing of class 1 may be one of the parts: no loss is claimed.
+    let verdict = |cell: &Cell| (cell.karyotype.verdict, cell.karyotype.reason.clone(), cell.karyotype.findings.len());
+    let waiting = "2 redrawn chromosomes have no class yet".to_owned();
+    assert_eq!(verdict(&parted), (Verdict::NotAssessable, waiting, 0));
     // With its class a part is laid the right way up.
     change(&server, cell, json!({ "action": "class", "index": 46, "class": "21" }));
-    assert!(stored(&server, cell).chromosomes[46].upright_angle.is_some());
+    let one = stored(&server, cell);
+    assert!(one.chromosomes[46].upright_angle.is_some());
+    assert_eq!(verdict(&one).1, "one redrawn chromosome has no class yet");
+    // The other one is none: now the cell is counted by its classes again.
+    change(&server, cell, json!({ "action": "class", "index": 0, "class": null }));
+    assert_ne!(stored(&server, cell).karyotype.verdict, Verdict::NotAssessable);
 
     assert_eq!(change(&server, cell, json!({ "action": "join", "indices": [0, 46] })).0, 200);
     let joined = stored(&server, cell);
     assert_eq!((joined.chromosomes.len(), pictures(&server, cell)), (46, 46));
     assert_eq!(change(&server, cell, json!({ "action": "revert", "revision": 1 })).0, 200);
     let back = stored(&server, cell);
-    assert_eq!((back.revision, back.karyotype.iscn.as_deref()), (5, Some("46,XX")));
+    assert_eq!((back.revision, back.karyotype.iscn.as_deref()), (6, Some("46,XX")));
     assert_eq!(back.chromosomes, cell_after_reading(cell).chromosomes);
     assert_eq!(pictures(&server, cell), 46);
     let words: Vec<String> = get(&server, &format!("cells/{}/reviews", cell.cell))["reviews"]
@@ -70,7 +81,7 @@ fn a_clump_is_parted_joined_and_taken_back() {
         .map(|r| r["change"].as_str().unwrap().to_owned())
         .collect();
     assert_eq!(words[0], "chromosome 0: parted into 0 and 46");
-    assert_eq!(words[3], "back to revision 1");
+    assert_eq!(words[4], "back to revision 1");
 }
 
 /// As the record reads once it was written: places to a tenth.
@@ -161,6 +172,26 @@ fn lists_are_searched_and_ranked_and_rejected_files_named() {
     assert_eq!((&lean["case"], &lean["stored_cells"], &lean["dose"]), (&"K-17".into(), &3.into(), &Value::Null));
     assert_eq!(lean["state"]["cells"]["reviewed"], 1, "{lean}");
     assert!(lean["state"]["clones"].is_null());
+}
+
+#[test]
+fn redrawn_chromosomes_are_classified_by_the_classifier_of_their_source() {
+    let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("models");
+    let inference = InferenceConfig { engine: EngineName::Cpu, ..InferenceConfig::default() };
+    let engine = choose(&inference).unwrap();
+    let stains = [("scope".to_owned(), Stain::GBand)].into();
+    let mut scorer = ClassScorer::new(inference, ModelLibrary::find(Some(&models), None), engine, stains);
+    let field = drawing::field(23, &[], Verdict::Normal);
+    let found = scorer.score(&field.cell, &field.pixels(), &[3, 7]).expect("a classifier serves the stain");
+    assert!(found.model.starts_with("classifier-metaphase@"), "{}", found.model);
+    assert_eq!(found.scored.len(), 2);
+    for one in &found.scored {
+        let sum: f32 = one.classes.iter().sum();
+        assert!((one.classes.len(), one.alternatives.len()) <= (24, 3) && sum <= 1.001, "{one:?}");
+        assert!(one.alternatives.is_sorted_by(|a, b| a.score >= b.score), "{one:?}");
+    }
+    let elsewhere = Cell { source: "other".into(), ..field.cell.clone() };
+    assert_eq!(scorer.score(&elsewhere, &field.pixels(), &[3]), None, "its stain is not known");
 }
 
 /// How long the lists take: `cargo nextest run --test it -E 'test(lists_of_a_large_store)' --run-ignored all --no-capture`.

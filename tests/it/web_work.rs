@@ -416,7 +416,7 @@ fn no_view_breaks_a_rule_of_axe_core() {
                 browser.run(
                     "[...document.querySelectorAll('#detail button')].find((b) => b.textContent.startsWith('Homologs')).click()",
                 );
-                browser.wait("document.querySelector('#homologs li .turned')");
+                browser.wait("document.querySelector('#homologs li img')");
             });
         }),
         ("compared", &|| {
@@ -608,7 +608,7 @@ fn cells_are_ranked_and_searched_and_two_cases_stand_beside_each_other() {
     browser.run(
         "[...document.querySelectorAll('#detail button')].find((b) => b.textContent.startsWith('Homologs')).click()",
     );
-    browser.wait("document.querySelectorAll('#homologs li .turned').length === 2");
+    browser.wait("document.querySelectorAll('#homologs li img').length === 2");
     assert_eq!(browser.complaints(), Vec::<String>::new());
 }
 

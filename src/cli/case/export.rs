@@ -46,7 +46,9 @@ pub fn export(store: &StoreReader, config: &Config, id: &str, out: &Path) -> Res
         let cell = row.cell()?;
         table.write_record(columns(&cell)).map_err(writing(&path))?;
         let folder = out.join("chromosomes").join(&row.id);
-        let pictures = store.crops(cell.cell)?;
+        let mut pictures = store.crops(cell.cell)?;
+        // Of a chromosome that was joined to another the picture stays, in case that is taken back.
+        pictures.retain(|(index, _)| cell.chromosomes.iter().any(|c| c.index == *index));
         for (index, png) in &pictures {
             fs::create_dir_all(&folder).map_err(writing(&folder))?;
             let path = folder.join(format!("{index:02}.png"));

@@ -1,7 +1,8 @@
 // One class over the cells of a case: its chromosomes side by side, to compare a doubtful one with its like.
 
-import { CLASSES, byId, cellUrl, closesOutside, dialogBar, h, plural } from "./dom.js";
+import { CLASSES, byId, closesOutside, dialogBar, h, plural } from "./dom.js";
 import { headline, openCell, page } from "./cells.js";
+import { pictures } from "./karyogram.js";
 
 const dialog = byId("homologs");
 const MOST = 24; // cells
@@ -18,33 +19,27 @@ export async function homologs(cell, name = "1") {
     return { cells: [] };
   });
   const all = [cell, ...cells.filter((other) => other.cell !== cell.cell && !other.excluded)];
+  // Cut out and upright as in the karyogram; each cell is fetched once, whatever classes are looked at.
+  const cut = new Map(all.map((of) => [of.cell, pictures(of, false).catch(() => new Map())]));
   const fill = (wanted) => {
-    list.replaceChildren(...all.map((of) => row(of, wanted)));
+    list.replaceChildren(...all.map((of) => row(of, wanted, cut.get(of.cell))));
     state.textContent = plural(all.length, "cell");
   };
   fill(name);
 }
 
-function row(cell, name) {
+function row(cell, name, cut) {
   const here = cell.chromosomes.filter((c) => c.class === name);
-  return h("li", {},
-    h("div", { class: "pair" }, here.map((c) => standing(cell, c)), here.length === 0 && h("span", { class: "muted small" }, "none")),
+  const pair = h("div", { class: "pair" }, here.length === 0 && h("span", { class: "small" }, "none"));
+  cut.then((found) => pair.append(...here.map((c) => found.get(c.index)).filter(Boolean).map((image) => {
+    image.alt = `Chromosome of class ${name}`;
+    return image;
+  })));
+  return h("li", {}, pair,
     h("button", { type: "button", class: "link small", onclick: () => {
       dialog.close();
       openCell(cell.cell, { case: cell.case });
     } }, headline(cell)));
-}
-
-/** A chromosome upright: its picture, turned as the record says. */
-function standing(cell, c) {
-  const [, , width, height] = c.box;
-  const angle = c.stance?.angle ?? c.upright_angle ?? 0;
-  const side = Math.ceil(Math.hypot(width, height));
-  const image = h("img", { src: cellUrl(cell, `chromosomes/${c.index}.png`), loading: "lazy", alt: `Chromosome ${c.index}, class ${c.class}` });
-  image.style.transform = `${c.stance?.mirrored ? "scaleX(-1) " : ""}rotate(${angle}deg)`;
-  const frame = h("span", { class: "turned" }, image);
-  frame.style.setProperty("--side", `${side}px`);
-  return frame;
 }
 
 closesOutside(dialog);
