@@ -19,6 +19,7 @@ pub mod curve_files;
 pub mod daemon;
 pub mod evaluate;
 pub mod interpretation;
+pub mod laboratory;
 pub mod mqtt;
 pub mod pipeline;
 pub mod records;

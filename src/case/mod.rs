@@ -4,6 +4,7 @@ mod alarm;
 mod clones;
 mod dose;
 mod facts;
+pub mod population;
 mod repeats;
 pub mod report;
 mod slide;

@@ -21,6 +21,7 @@ mod karyogram;
 mod man;
 mod output;
 mod progress;
+mod report;
 mod run;
 mod schema;
 mod simulate;
@@ -100,6 +101,8 @@ pub enum Command {
     Status(status::StatusCommand),
     /// List, show, export, review, close or erase the cases in the store.
     Case(case::CaseCommand),
+    /// Report on many cases: a period, one store or several.
+    Report(report::ReportCommand),
     /// Print the JSON Schemas of the messages and of the configuration.
     Schema(schema::SchemaCommand),
     /// Print a script with which a shell completes commands and options.
@@ -144,6 +147,7 @@ fn run(cli: Cli) -> Result<Exit, Failure> {
         Some(Command::Simulate(args)) => args.run(),
         Some(Command::Status(args)) => args.run(&cli.global),
         Some(Command::Case(args)) => args.run(&cli.global),
+        Some(Command::Report(args)) => args.run(&cli.global),
         Some(Command::Schema(args)) => args.run(),
         Some(Command::Completions(args)) => args.run(),
         Some(Command::Man(args)) => args.run(),

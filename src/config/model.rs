@@ -254,6 +254,15 @@ pub fn without_usual_port<'a>(scheme: &str, authority: &'a str) -> &'a str {
     authority.strip_suffix(port).unwrap_or(authority)
 }
 
+/// The reports.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ReportConfig {
+    /// Folder with the laboratory's name, logo, language and own templates; unset: the built-in layout.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub folder: Option<PathBuf>,
+}
+
 /// Form of the log.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -343,6 +352,8 @@ pub struct Config {
     pub mqtt: MqttConfig,
     /// Live page and HTTP API.
     pub web: WebConfig,
+    /// The reports.
+    pub report: ReportConfig,
     /// The log.
     pub log: LogConfig,
     /// Shutdown.
@@ -364,6 +375,7 @@ impl Default for Config {
             store: StoreConfig::default(),
             mqtt: MqttConfig::default(),
             web: WebConfig::default(),
+            report: ReportConfig::default(),
             log: LogConfig::default(),
             shutdown: ShutdownConfig::default(),
         }

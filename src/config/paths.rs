@@ -38,6 +38,7 @@ pub fn anchor(config: &mut Config, layers: &Layers, folder: &Path, credentials: 
     put("inference.models", &mut config.inference.models);
     put("inference.library", &mut config.inference.library);
     put("store.path", &mut config.store.path);
+    put("report.folder", &mut config.report.folder);
     for (key, file) in
         [("mqtt.password_file", &mut config.mqtt.password_file), ("web.token_file", &mut config.web.token_file)]
     {

@@ -17,6 +17,7 @@ mod stop;
 
 use std::{
     path::PathBuf,
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
@@ -48,7 +49,7 @@ use crate::{
         sources::restore_triggers,
         supervisor::{self, Finding},
     },
-    records::RecordService,
+    records::{ClassScorer, RecordService},
     shutdown::ShutdownReceiver,
     station::{
         Command, CommandError, CommandInbox, CommandOutbox, Envelope, Health, Level, RecordCommand, SourceCommand,
@@ -58,6 +59,7 @@ use crate::{
     web::{self, Bound, LiveHub, LiveSource, Names, PushInlet, WebOptions, WebParts},
 };
 use karyotype::KaryotypeSettings;
+use recognition::inference::{ChosenEngine, ModelLibrary};
 
 /// Name of the value in the store that holds the address of the daemon's page.
 pub const PAGE_KEY: &str = "page";
@@ -127,6 +129,14 @@ impl Claims {
     }
 }
 
+/// The classifier for chromosomes that a person redraws; loaded when the first is.
+fn class_scorer(loaded: &Loaded, engine: ChosenEngine) -> Arc<Mutex<ClassScorer>> {
+    let inference = loaded.config.inference.clone();
+    let library = ModelLibrary::find(inference.models.as_deref(), loaded.file.as_deref());
+    let stains = loaded.config.sources().into_iter().map(|(name, source)| (name, source.stain)).collect();
+    Arc::new(Mutex::new(ClassScorer::new(inference, library, engine, stains)))
+}
+
 impl Daemon {
     /// Starts everything.
     ///
@@ -148,12 +158,14 @@ impl Daemon {
             Parts::new(&config, store.clone(), health.clone()).map_err(StartError::of(ErrorKind::Config))?;
         let thresholds = Thresholds::new(&config.triage);
         restore_triggers(&contexts, &config.station, &store)?;
+        let scorer = engine.clone().map(|engine| class_scorer(loaded, engine));
         (parts.sources, parts.workers) = sources::prepare(loaded, engine, &thresholds, &contexts, &store, &health)?;
         parts.hub = Some(hub.clone());
         let records = RecordService {
             store: store.clone(),
             cases: parts.cases.clone(),
             karyotype: KaryotypeSettings::of(config.karyotype.sex, config.karyotype.sample),
+            scorer,
             hub: hub.clone(),
         };
         for case in contexts.iter().filter_map(|context| context.sample().case) {
@@ -175,7 +187,8 @@ impl Daemon {
         let inlet = PushInlet { store: store.clone(), queues: queues.collect(), most: config.memory.picture_bytes() };
         let page = page.map(|bound| {
             let (health, store, commands) = (health.clone(), store.reader(), outbox.clone());
-            let parts = WebParts { health, hub, store, commands, inlet: Some(inlet) };
+            let laboratory = config.report.folder.clone();
+            let parts = WebParts { health, hub, store, commands, inlet: Some(inlet), laboratory };
             serve(runtime, bound, parts, &pipeline.shutdown())
         });
         notify(&[NotifyState::Ready]);

@@ -7,7 +7,9 @@ use domain::ErrorKind;
 use super::StartError;
 use crate::{
     camera::load_flat_field,
+    case::report::Layout,
     config::{Config, Examined, Loaded, Mistake, SourceKind, in_order},
+    laboratory::Laboratory,
     mqtt::{self, SettingsError},
     pipeline::sources,
     records::{CaseBookError, CaseBookSettings},
@@ -45,6 +47,7 @@ impl Preflight {
             let words = words.strip_prefix(key).map_or(&*words, |rest| rest.trim_start_matches(": "));
             preflight.found(loaded, key, ErrorKind::Config, format!("{words}{source}"));
         }
+        preflight.report(loaded);
         preflight.dose(loaded);
         preflight.sources(loaded);
         match inference::choose(&loaded.config.inference) {
@@ -63,6 +66,16 @@ impl Preflight {
         let Err(error) = WebOptions::from_config(&loaded.config.web) else { return };
         let key = if matches!(error, WebError::Address(_)) { "web.listen" } else { "web.token_file" };
         self.found(loaded, key, ErrorKind::Config, error.to_string());
+    }
+
+    fn report(&mut self, loaded: &Loaded) {
+        let layout = Laboratory::read(loaded.config.report.folder.as_deref());
+        let words = match layout.map(Layout::new) {
+            Ok(Ok(_)) => return,
+            Ok(Err(error)) => error.to_string(),
+            Err(error) => error.to_string(),
+        };
+        self.found(loaded, "report.folder", ErrorKind::Config, words);
     }
 
     fn dose(&mut self, loaded: &Loaded) {

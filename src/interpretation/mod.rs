@@ -5,6 +5,8 @@
 
 mod dicentric;
 mod edge;
+pub mod edit;
+pub mod kept;
 mod outlines;
 pub mod pictures;
 mod pieces;

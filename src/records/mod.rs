@@ -3,10 +3,12 @@
 
 mod casebook;
 mod review;
+mod scores;
 mod service;
 mod slides;
 
 pub use casebook::{Acknowledged, CaseBook, CaseBookError, CaseBookSettings, CaseChange};
-pub use review::reviewed;
+pub use review::{ReviewContext, Reviewed, reviewed};
+pub use scores::{ClassScorer, ClassScores, Scored};
 pub use service::RecordService;
 pub use slides::SlideBook;

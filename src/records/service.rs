@@ -1,16 +1,19 @@
 //! What people do to cells and cases: corrections, answers to alarms, subject data, erasure. The consequences are
 //! stored and published.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{CaseBook, CaseChange, reviewed};
+use super::{CaseBook, CaseChange, ClassScorer, ReviewContext, Reviewed, reviewed};
 use crate::{
+    interpretation::{kept, pictures},
     station::{Answer, CommandError, RecordCommand, ReviewAction},
-    store::{FrameCommit, Message, ReviewRecord, Store, StoreError},
+    store::{Crop, FrameCommit, Message, ReviewRecord, Store, StoreError},
     web::{EventKind, LiveHub},
 };
-use domain::{Assay, Cell};
+use domain::{Assay, Cell, frame::Pixels};
 use dosimetry::Subject;
 use karyotype::KaryotypeSettings;
 
@@ -24,6 +27,8 @@ pub struct RecordService {
     pub cases: CaseBook,
     /// How a corrected karyotype is interpreted again.
     pub karyotype: KaryotypeSettings,
+    /// The classifier for chromosomes that a person redraws; none where no network is there.
+    pub scorer: Option<Arc<Mutex<ClassScorer>>>,
     /// The live view.
     pub hub: LiveHub,
 }
@@ -62,12 +67,26 @@ impl RecordService {
                 old.revision
             )));
         }
-        let new = reviewed(&old, by, change, &self.karyotype, time)?;
+        let picture = || self.picture(&old);
+        let earlier = |revision| self.store.reader().cell_at(id, revision).ok().flatten();
+        let scores = |cell: &Cell, pixels: &Pixels, indices: &[u32]| {
+            self.scorer.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner).score(cell, pixels, indices)
+        };
+        let context = ReviewContext {
+            by,
+            time,
+            settings: &self.karyotype,
+            picture: &picture,
+            scores: &scores,
+            earlier: &earlier,
+        };
+        let Reviewed { cell: new, words, recut } = reviewed(&old, change, &context)?;
+        let crops = if recut.is_empty() { Vec::new() } else { self.cut_again(&old, &new, &recut) };
         let json = |cell: &Cell| serde_json::to_string(cell).ok();
         let record = ReviewRecord {
             cell: Some(id),
             revision: Some(new.revision),
-            change: new.review.as_ref().map(|r| r.change.clone()).unwrap_or_default(),
+            change: words,
             old: json(&old),
             new: json(&new),
             model: (!old.models.is_empty()).then(|| old.models.values().cloned().collect::<Vec<_>>().join(", ")),
@@ -76,11 +95,32 @@ impl RecordService {
         // A record holds nothing that JSON cannot express.
         let messages = Message::cell(&new, None, false).into_iter().collect();
         let follow = FrameCommit { messages, ..FrameCommit::default() };
-        self.store.review(&record, Some(&new), &follow).map_err(unavailable)?;
+        self.store.review_redrawn(&record, &new, &crops, &follow).map_err(unavailable)?;
         self.cases.put(&new);
         self.hub.publish(EventKind::Cell, &new);
         self.publish_cases(time);
         Ok(json!({ "cell": id, "revision": new.revision }))
+    }
+
+    /// The picture of a cell's frame; where it was not kept, its chromosomes at their places.
+    fn picture(&self, cell: &Cell) -> Option<Pixels> {
+        let reader = self.store.reader();
+        let kept = reader.image(cell.cell).ok().flatten().and_then(|file| kept::as_png(&file).ok());
+        let png = kept.or_else(|| {
+            let crops = reader.crops(cell.cell).ok().filter(|crops| !crops.is_empty())?;
+            kept::compose(cell, &crops).ok()
+        })?;
+        let pixels = kept::as_pixels(&png).ok()?;
+        // The places of the record are those of this picture, or it is another one.
+        let size = [pixels.width() as u32, pixels.height() as u32];
+        (size == cell.captured.size).then_some(pixels)
+    }
+
+    /// The pictures of chromosomes that were redrawn. `old`: the record that the kept pictures go with.
+    fn cut_again(&self, old: &Cell, new: &Cell, recut: &[u32]) -> Vec<Crop> {
+        let Some(pixels) = self.picture(old) else { return Vec::new() };
+        let redrawn = new.chromosomes.iter().filter(|c| recut.contains(&c.index));
+        redrawn.filter_map(|c| Some(Crop { chromosome: c.index, png: pictures::crop_png(&pixels, c)? })).collect()
     }
 
     fn acknowledge(&self, by: &str, case: Option<&str>, time: &str) -> Answer {

@@ -65,6 +65,56 @@ pub enum ReviewAction {
     },
     /// The cell is right as it stands.
     Confirm,
+    /// A note, which changes nothing else.
+    Comment {
+        /// What, in words.
+        text: String,
+    },
+    /// How a chromosome lies among its neighbours; `crossing`: two lie on one another.
+    Status {
+        /// Index of the chromosome.
+        index: u32,
+        /// The right status.
+        status: domain::Status,
+    },
+    /// A chromosome is turned in the karyogram.
+    Turn {
+        /// Index of the chromosome.
+        index: u32,
+        /// Degrees clockwise from how it lies in the frame, -180 to 180.
+        angle: f32,
+    },
+    /// A chromosome is mirrored in the karyogram: left and right exchanged.
+    Flip {
+        /// Index of the chromosome.
+        index: u32,
+        /// Whether it is mirrored.
+        flipped: bool,
+    },
+    /// What was taken for one chromosome is parted along a line, which goes on beyond its ends. Neither part keeps the class.
+    Split {
+        /// Index of the chromosome; the part left of the line keeps it.
+        index: u32,
+        /// Two or more places in pixels of the frame.
+        line: Vec<domain::Point>,
+    },
+    /// Parts of one chromosome are joined: it takes the index and the class of the largest.
+    Join {
+        /// Indices of the parts.
+        indices: Vec<u32>,
+    },
+    /// The outline of a chromosome is drawn anew; without an index a chromosome is added.
+    Outline {
+        /// Index of the chromosome.
+        index: Option<u32>,
+        /// Closed lines of corners in pixels of the frame; the first goes around it, others are its holes.
+        rings: Vec<Vec<domain::Point>>,
+    },
+    /// Chromosomes, karyotype and counts are again as they were at an earlier revision.
+    Revert {
+        /// Which.
+        revision: u32,
+    },
 }
 
 /// A command to the sources; over MQTT the last level of the topic is the tag.

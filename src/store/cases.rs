@@ -5,8 +5,8 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::{
-    Durability, FrameCommit, Latest, Store, StoreError, StoreReader,
-    commit::{put_cell, put_follow, put_latest},
+    Crop, Durability, FrameCommit, Latest, Store, StoreError, StoreReader,
+    commit::{put_cell, put_crops, put_follow, put_latest},
     retention::drain,
 };
 use domain::{Cell, hex};
@@ -77,6 +77,30 @@ impl Store {
     /// [`StoreError::Conflict`] when the cell in the store is not at the revision before `cell.revision`,
     /// [`StoreError::NoSuchCell`] when it is not there, [`StoreError::OutboxFull`] as for a commit.
     pub fn review(&self, review: &ReviewRecord, cell: Option<&Cell>, follow: &FrameCommit) -> Result<(), StoreError> {
+        self.write_review(review, cell, &[], follow)
+    }
+
+    /// The same of a cell of which chromosomes were redrawn: `crops` are their new pictures.
+    ///
+    /// # Errors
+    /// As [`Store::review`].
+    pub fn review_redrawn(
+        &self,
+        review: &ReviewRecord,
+        cell: &Cell,
+        crops: &[Crop],
+        follow: &FrameCommit,
+    ) -> Result<(), StoreError> {
+        self.write_review(review, Some(cell), crops, follow)
+    }
+
+    fn write_review(
+        &self,
+        review: &ReviewRecord,
+        cell: Option<&Cell>,
+        crops: &[Crop],
+        follow: &FrameCommit,
+    ) -> Result<(), StoreError> {
         self.write("store a review", Durability::Full, |transaction| {
             if let Some(cell) = cell {
                 let expected = cell.revision.saturating_sub(1);
@@ -85,7 +109,10 @@ impl Store {
                     Some(found) if found != expected => {
                         return Err(StoreError::Conflict { cell: cell.cell, found, expected });
                     }
-                    Some(_) => put_cell(transaction, cell, None)?,
+                    Some(_) => {
+                        let seq = put_cell(transaction, cell, None)?;
+                        put_crops(transaction, seq, crops)?;
+                    }
                 };
                 forget_documents(transaction, cell.case.as_deref())?;
             }
@@ -320,5 +347,57 @@ impl StoreReader {
     pub fn reviews_of_case(&self, case: &str) -> Result<Vec<ReviewRecord>, StoreError> {
         let statement = format!("{REVIEW_COLUMNS} WHERE case_id = ?1 ORDER BY id");
         self.rows("read the reviews of a case", &statement, [case], review_record)
+    }
+
+    /// What a list shows of every case, the newest first, each as a JSON object: `case`, `opened`, `closed`, `stored_cells`, of
+    /// `state` the karyotype and the counts, of `dose` the counts and the dose.
+    ///
+    /// # Errors
+    /// What SQLite said.
+    pub fn case_lines(&self) -> Result<Vec<String>, StoreError> {
+        self.rows(
+            "list the cases",
+            "SELECT json_object(
+                 'case', id, 'opened', opened, 'closed', closed,
+                 'stored_cells', (SELECT count(*) FROM cells WHERE case_id = cases.id),
+                 'state', json(iif(state IS NULL, NULL, json_object(
+                     'iscn', state ->> '$.iscn', 'cells', json(state -> '$.cells'), 'cells_needed', state ->> '$.cells_needed'))),
+                 'dose', json(iif(dose IS NULL, NULL, json_object(
+                     'cells', json(dose -> '$.cells'), 'dicentrics', dose ->> '$.dicentrics', 'progress', dose ->> '$.progress',
+                     'alarm', dose ->> '$.alarm',
+                     'estimate', json(iif(dose -> '$.estimate.dose_gy' IS NULL, NULL,
+                         json_object('dose_gy', json(dose -> '$.estimate.dose_gy'))))))))
+             FROM cases ORDER BY opened DESC, id",
+            [],
+            |row| row.get(0),
+        )
+    }
+
+    /// The audit of a cell, oldest first.
+    ///
+    /// # Errors
+    /// What SQLite said.
+    pub fn reviews_of_cell(&self, cell: Uuid) -> Result<Vec<ReviewRecord>, StoreError> {
+        let statement = format!("{REVIEW_COLUMNS} WHERE cell = ?1 ORDER BY id");
+        self.rows("read the reviews of a cell", &statement, [cell.to_string()], review_record)
+    }
+
+    /// A cell as it was at a revision that a review made or changed; none where the audit does not hold it.
+    ///
+    /// # Errors
+    /// What SQLite said.
+    pub fn cell_at(&self, cell: Uuid, revision: u32) -> Result<Option<Cell>, StoreError> {
+        let document: Option<Option<String>> = self.one(
+            "read an earlier revision of a cell",
+            "SELECT coalesce(
+                 (SELECT new FROM reviews WHERE cell = ?1 AND revision = ?2 ORDER BY id DESC LIMIT 1),
+                 (SELECT old FROM reviews WHERE cell = ?1 AND revision = ?2 + 1 ORDER BY id DESC LIMIT 1))",
+            params![cell.to_string(), revision],
+            |row| row.get(0),
+        )?;
+        let read = |text: String| {
+            serde_json::from_str(&text).map_err(|source| StoreError::Document { what: format!("cell {cell}"), source })
+        };
+        document.flatten().map(read).transpose()
     }
 }

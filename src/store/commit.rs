@@ -266,17 +266,23 @@ fn insert_cell(transaction: &Transaction<'_>, commit: &CellCommit) -> Result<(),
             transaction.prepare_cached(statement).and_then(|mut s| s.execute([seq])).map_err(&sql)?;
         }
     }
-    for crop in &commit.crops {
-        transaction
-            .prepare_cached("INSERT INTO crops (cell, chromosome, png) VALUES (?1, ?2, ?3)")
-            .and_then(|mut statement| statement.execute(params![seq, crop.chromosome, crop.png]))
-            .map_err(&sql)?;
-    }
+    put_crops(transaction, seq, &commit.crops)?;
     if let Some(jpeg) = &commit.thumbnail {
         transaction
             .prepare_cached("INSERT INTO thumbnails (cell, jpeg) VALUES (?1, ?2)")
             .and_then(|mut statement| statement.execute(params![seq, jpeg]))
             .map_err(&sql)?;
+    }
+    Ok(())
+}
+
+/// Writes pictures of chromosomes of the cell at `seq`, in the place of those that are there.
+pub(super) fn put_crops(transaction: &Transaction<'_>, seq: i64, crops: &[Crop]) -> Result<(), StoreError> {
+    for crop in crops {
+        transaction
+            .prepare_cached("INSERT OR REPLACE INTO crops (cell, chromosome, png) VALUES (?1, ?2, ?3)")
+            .and_then(|mut statement| statement.execute(params![seq, crop.chromosome, crop.png]))
+            .map_err(StoreError::sql("store a cell"))?;
     }
     Ok(())
 }

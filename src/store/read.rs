@@ -44,8 +44,36 @@ pub struct CellQuery {
     pub after: Option<i64>,
     /// Newest first, so that "beyond" means older; otherwise in the order of commits.
     pub newest_first: bool,
+    /// Only those in whose karyotype, file or id this text is found, letters large or small.
+    pub search: Option<String>,
+    /// By rank instead of time, for cells of a case; `after` is then the number of those before.
+    pub rank: Option<Rank>,
     /// At most so many.
     pub limit: usize,
+}
+
+/// What cells are ranked by. Their records are read for it: for the cells of a case, not for a whole store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rank {
+    /// The best pictures first: focus, metaphase and spread together.
+    Quality,
+    /// Those that a person should look at first: not looked at, least sure of their karyotype.
+    Doubt,
+}
+
+impl Rank {
+    fn order(self) -> &'static str {
+        match self {
+            Self::Quality => {
+                " ORDER BY document ->> '$.quality.focus' * (document ->> '$.quality.metaphase') * (document ->> '$.quality.spread')
+                 DESC, seq LIMIT ?#"
+            }
+            Self::Doubt => {
+                " ORDER BY document ->> '$.excluded' IS NOT NULL, document ->> '$.review' IS NOT NULL,
+                 coalesce(document ->> '$.karyotype.posterior', 0), seq LIMIT ?#"
+            }
+        }
+    }
 }
 
 /// A cell as it stands in the store.
@@ -78,6 +106,19 @@ pub struct StoreStats {
     pub outbox: u64,
     /// When the oldest of them was written, RFC 3339.
     pub outbox_oldest: Option<String>,
+}
+
+/// A file that gave no cell.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
+pub struct RejectedFile {
+    /// Source that read it.
+    pub source: String,
+    /// Its path within the source's folder, with the page where it holds several.
+    pub file: String,
+    /// Why, in words.
+    pub reason: Option<String>,
+    /// When, RFC 3339 in UTC.
+    pub time: String,
 }
 
 impl CellRow {
@@ -185,23 +226,32 @@ impl StoreReader {
         let mut values: Vec<Box<dyn rusqlite::ToSql>> = Vec::new();
         let mut filter = |clause: &str, value: Box<dyn rusqlite::ToSql>| {
             values.push(value);
-            statement.push_str(clause);
-            statement.push_str(&values.len().to_string());
+            statement.push_str(&clause.replace('#', &values.len().to_string()));
         };
         if let Some(case) = &query.case {
-            filter(" AND case_id = ?", Box::new(case.clone()));
+            filter(" AND case_id = ?#", Box::new(case.clone()));
         }
         if let Some(verdict) = query.verdict {
-            filter(" AND verdict = ?", Box::new(verdict.name()));
+            filter(" AND verdict = ?#", Box::new(verdict.name()));
         }
         if let Some(source) = &query.source {
-            filter(" AND source = ?", Box::new(source.clone()));
+            filter(" AND source = ?#", Box::new(source.clone()));
         }
-        if let Some(after) = query.after {
-            filter(if query.newest_first { " AND seq < ?" } else { " AND seq > ?" }, Box::new(after));
+        if let Some(text) = &query.search {
+            let pattern = format!("%{}%", text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_"));
+            filter(
+                " AND coalesce(iscn, '') || char(10) || coalesce(file, '') || char(10) || id LIKE ?# ESCAPE '\\'",
+                Box::new(pattern),
+            );
         }
-        let order = if query.newest_first { " ORDER BY seq DESC LIMIT ?" } else { " ORDER BY seq LIMIT ?" };
-        filter(order, Box::new(i64::try_from(query.limit).unwrap_or(i64::MAX)));
+        if let Some(after) = query.after.filter(|_| query.rank.is_none()) {
+            filter(if query.newest_first { " AND seq < ?#" } else { " AND seq > ?#" }, Box::new(after));
+        }
+        let time = if query.newest_first { " ORDER BY seq DESC LIMIT ?#" } else { " ORDER BY seq LIMIT ?#" };
+        filter(query.rank.map_or(time, Rank::order), Box::new(i64::try_from(query.limit).unwrap_or(i64::MAX)));
+        if let Some(before) = query.after.filter(|_| query.rank.is_some()) {
+            filter(" OFFSET ?#", Box::new(before));
+        }
         self.rows("list cells", &statement, rusqlite::params_from_iter(values), cell_row)
     }
 
@@ -316,6 +366,26 @@ impl StoreReader {
             },
         )?;
         Ok(marks.into_iter().map(|mark| (mark.path.clone(), mark)).collect())
+    }
+
+    /// Files that gave no cell, the latest first: those whose mark is below `before` in time, at most `limit`.
+    ///
+    /// # Errors
+    /// What SQLite said.
+    pub fn rejected_files(
+        &self,
+        source: Option<&str>,
+        before: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<RejectedFile>, StoreError> {
+        self.rows(
+            "list the rejected files",
+            "SELECT source, path, reason, marked FROM file_marks
+             WHERE outcome = 'rejected' AND (?1 IS NULL OR source = ?1) AND (?2 IS NULL OR marked < ?2)
+             ORDER BY marked DESC, source, path LIMIT ?3",
+            rusqlite::params![source, before, i64::try_from(limit).unwrap_or(i64::MAX)],
+            |row| Ok(RejectedFile { source: row.get(0)?, file: row.get(1)?, reason: row.get(2)?, time: row.get(3)? }),
+        )
     }
 
     /// Sizes and counts.

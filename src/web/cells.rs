@@ -1,7 +1,7 @@
 //! `cells`: finished cells, newest first, and all that belongs to one.
 
 use axum::{
-    Router,
+    Json, Router,
     extract::{Path, Query, State},
     http::header,
     response::{IntoResponse, Response},
@@ -11,8 +11,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{App, blocking, pictures, problem::Problem};
-use crate::store::{CellQuery, CellRow};
+use super::{App, blocking, problem::Problem};
+use crate::{
+    interpretation::kept,
+    store::{CellQuery, CellRow, Rank, RejectedFile, ReviewRecord, StoreReader},
+};
 use domain::{Cell, Verdict};
 use karyotype::karyogram::Orientation;
 
@@ -38,6 +41,7 @@ pub struct Listed {
     source: Option<String>,
     after: Option<String>,
     limit: Option<usize>,
+    search: Option<String>,
     #[serde(default)]
     order: Order,
 }
@@ -48,6 +52,18 @@ enum Order {
     #[default]
     Newest,
     Oldest,
+    Quality,
+    Doubt,
+}
+
+impl Order {
+    fn rank(self) -> Option<Rank> {
+        match self {
+            Self::Newest | Self::Oldest => None,
+            Self::Quality => Some(Rank::Quality),
+            Self::Doubt => Some(Rank::Doubt),
+        }
+    }
 }
 
 /// Query of `karyogram.svg`.
@@ -66,6 +82,8 @@ pub fn routes() -> Router<App> {
         .route("/cells/{id}/thumbnail.jpg", get(thumbnail))
         .route("/cells/{id}/karyogram.svg", get(karyogram))
         .route("/cells/{id}/chromosomes/{file}", get(chromosome))
+        .route("/cells/{id}/reviews", get(reviews))
+        .route("/rejected", get(rejected))
 }
 
 /// A page of cells.
@@ -74,23 +92,32 @@ pub async fn cells(State(app): State<App>, Query(query): Query<Listed>) -> Resul
     if !(1..=LARGEST_PAGE).contains(&limit) {
         return Err(Problem::bad_request(format!("limit is {limit}; expected 1 to {LARGEST_PAGE}.")));
     }
+    let rank = query.order.rank();
+    if rank.is_some() && query.case.is_none() {
+        return Err(Problem::bad_request("order is quality or doubt without a case; expected case=ID beside it."));
+    }
     let after = match query.after.as_deref() {
         None => None,
         Some(text) => Some(place(&app, text).await?),
     };
+    // Of ranked cells the place is their number in the order.
+    let before = after.filter(|_| rank.is_some()).unwrap_or(0);
     let wanted = CellQuery {
         case: query.case,
         verdict: query.verdict,
         source: query.source,
         after,
         newest_first: query.order == Order::Newest,
+        search: query.search.filter(|text| !text.is_empty()),
+        rank,
         // One more than asked for: there is a next page when it is found.
         limit: limit + 1,
     };
     let mut rows = app.read(move |store| store.cells(&wanted)).await?;
     let more = rows.len() > limit;
     rows.truncate(limit);
-    let next = rows.last().filter(|_| more).map_or("null".to_owned(), |row| format!("\"{}\"", row.seq));
+    let place = |row: &CellRow| if rank.is_some() { before + limit as i64 } else { row.seq };
+    let next = rows.last().filter(|_| more).map_or("null".to_owned(), |row| format!("\"{}\"", place(row)));
     // The documents are JSON already (the store checks it): they are handed on as they are.
     let documents: Vec<&str> = rows.iter().map(|row| row.document.as_str()).collect();
     Ok(json(format!("{{\"cells\":[{}],\"next\":{next}}}", documents.join(","))))
@@ -123,6 +150,71 @@ pub async fn cell(State(app): State<App>, Path(id): Path<Uuid>) -> Result<Respon
     Ok(json(row(&app, id).await?.document))
 }
 
+/// A review of a cell.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct CellChange {
+    /// Revision that it made.
+    pub revision: Option<u32>,
+    /// When, RFC 3339 in UTC.
+    pub time: String,
+    /// Who.
+    pub by: String,
+    /// What, in words.
+    pub change: String,
+}
+
+/// The audit of a cell.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct CellReviews {
+    /// Oldest first.
+    pub reviews: Vec<CellChange>,
+}
+
+/// Who changed what of a cell.
+pub async fn reviews(State(app): State<App>, Path(id): Path<Uuid>) -> Result<Json<CellReviews>, Problem> {
+    row(&app, id).await?;
+    let reviews = app.read(move |store| store.reviews_of_cell(id)).await?;
+    let change =
+        |ReviewRecord { revision, time, by, change, .. }: ReviewRecord| CellChange { revision, time, by, change };
+    Ok(Json(CellReviews { reviews: reviews.into_iter().map(change).collect() }))
+}
+
+/// Query of `rejected`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RejectedQuery {
+    source: Option<String>,
+    before: Option<String>,
+    limit: Option<usize>,
+}
+
+/// Files that gave no cell.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct RejectedPage {
+    /// The latest first.
+    pub rejected: Vec<RejectedFile>,
+    /// What to give as `before` for the next page; none: this was the last.
+    pub next: Option<String>,
+}
+
+/// A page of files that gave no cell, each with the reason.
+pub async fn rejected(
+    State(app): State<App>,
+    Query(query): Query<RejectedQuery>,
+) -> Result<Json<RejectedPage>, Problem> {
+    let limit = query.limit.unwrap_or(PAGE);
+    if !(1..=LARGEST_PAGE).contains(&limit) {
+        return Err(Problem::bad_request(format!("limit is {limit}; expected 1 to {LARGEST_PAGE}.")));
+    }
+    let RejectedQuery { source, before, .. } = query;
+    let read = move |store: &StoreReader| store.rejected_files(source.as_deref(), before.as_deref(), limit + 1);
+    let mut rejected = app.read(read).await?;
+    let more = rejected.len() > limit;
+    rejected.truncate(limit);
+    let next = rejected.last().filter(|_| more).map(|file| file.time.clone());
+    Ok(Json(RejectedPage { rejected, next }))
+}
+
 fn picture(kind: &'static str, bytes: Vec<u8>) -> Response {
     // A picture of a cell never changes; the page asks again for each revision.
     let headers = [(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, "private, max-age=3600")];
@@ -134,7 +226,7 @@ fn picture(kind: &'static str, bytes: Vec<u8>) -> Response {
 pub async fn image(State(app): State<App>, Path(id): Path<Uuid>) -> Result<Response, Problem> {
     let file = app.read(move |store| store.image(id)).await?;
     if let Some(file) = file {
-        match blocking(move || pictures::as_png(&file)).await? {
+        match blocking(move || kept::as_png(&file)).await? {
             Ok(png) => return Ok(picture("image/png", png)),
             Err(error) => tracing::warn!(cell = %id, %error, "the kept picture of a cell cannot be shown"),
         }
@@ -145,7 +237,7 @@ pub async fn image(State(app): State<App>, Path(id): Path<Uuid>) -> Result<Respo
         let text = "No picture of this cell was kept; store.keep_images = \"all\" keeps those to come.";
         return Err(Problem::not_found(text));
     }
-    let png = blocking(move || pictures::compose(&record, &crops)).await?.map_err(|error| {
+    let png = blocking(move || kept::compose(&record, &crops)).await?.map_err(|error| {
         Problem::new(axum::http::StatusCode::INTERNAL_SERVER_ERROR, format!("The crops of cell {id}: {error}"))
     })?;
     let mut answer = picture("image/png", png);
@@ -179,7 +271,7 @@ pub async fn karyogram(
     let record = row(&app, id).await?.cell()?;
     let crops = app.read(move |store| store.crops(id)).await?;
     let bright = app.parts.hub.sources().any(|source| *source.name == *record.source && !source.bright_field);
-    let svg = blocking(move || pictures::karyogram(&record, &crops, bright, orientation)).await?;
+    let svg = blocking(move || kept::karyogram(&record, &crops, bright, orientation)).await?;
     let mut answer = picture("image/svg+xml", svg.into_bytes());
     // The drawing brings its own styles and holds its pictures as data; opened alone it may use them, and nothing else.
     let policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'";

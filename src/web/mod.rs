@@ -15,7 +15,6 @@ mod live;
 mod metrics;
 mod openapi;
 mod page;
-mod pictures;
 mod preview;
 mod probes;
 mod problem;
@@ -36,7 +35,10 @@ pub use push::PushInlet;
 pub use server::{Bound, DEFAULT_PORT, WebError, WebOptions, bind};
 pub use status::Status;
 
-use std::sync::{Arc, Mutex};
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex},
+};
 
 use axum::extract::FromRef;
 use tokio::sync::watch;
@@ -59,6 +61,8 @@ pub struct WebParts {
     pub commands: CommandOutbox,
     /// Where pushed frames go.
     pub inlet: Option<PushInlet>,
+    /// Folder of the laboratory's layout of reports; none: the built-in one.
+    pub laboratory: Option<PathBuf>,
 }
 
 /// What every route shares.

@@ -228,13 +228,23 @@ fn cells_operations(g: &mut SchemaGenerator) -> Vec<Operation> {
             .query::<String>("source", "Only of this source")
             .query::<String>("after", "`next` of the page before, or the UUID of a cell")
             .query::<usize>("limit", "1 to 500; 50 when left out")
-            .query::<String>("order", "`newest` first (default) or `oldest` first")
+            .query::<String>("search", "Only with this text in karyotype, file or id")
+            .query::<String>("order", "`newest` first (default), `oldest` first; beside a case `quality` (best pictures first) or `doubt` (first what a person should look at)")
             .json::<CellPage>(g, "A page")
             .problem(400, "Wrong query"),
         get("/api/v1/cells/{id}", "cell", "One cell: the `cell` message at its latest revision.")
             .path::<String>("id", "UUID of the cell")
             .json::<Cell>(g, "The cell")
             .problem(404, "No such cell"),
+        get("/api/v1/cells/{id}/reviews", "cell_reviews", "Who changed what of a cell.")
+            .path::<String>("id", "UUID of the cell")
+            .json::<super::cells::CellReviews>(g, "The changes, oldest first")
+            .problem(404, "No such cell"),
+        get("/api/v1/rejected", "rejected", "Files that gave no cell, each with the reason.")
+            .query::<String>("source", "Only of this source")
+            .query::<String>("before", "`next` of the page before")
+            .query::<usize>("limit", "1 to 500; 50 when left out")
+            .json::<super::cells::RejectedPage>(g, "A page, the latest first"),
         get("/api/v1/cells/{id}/chromosomes/{index}.png", "chromosome", "The picture of one chromosome, as it lies in the frame.")
             .path::<String>("id", "UUID of the cell")
             .path::<u32>("index", "Index of the chromosome")
@@ -262,7 +272,9 @@ fn cells_operations(g: &mut SchemaGenerator) -> Vec<Operation> {
 
 fn cases_operations(g: &mut SchemaGenerator) -> Vec<Operation> {
     vec![
-        get("/api/v1/cases", "cases", "All cases.").json::<cases::Cases>(g, "The cases"),
+        get("/api/v1/cases", "cases", "All cases.")
+            .query::<bool>("lean", "Without the parts of the documents that a list does not show")
+            .json::<cases::Cases>(g, "The cases"),
         get("/api/v1/cases/{id}", "case", "One case.")
             .path::<String>("id", "Id of the case, percent-encoded")
             .json::<cases::CaseView>(g, "The case")

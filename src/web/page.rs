@@ -42,6 +42,12 @@ const ASSETS: &[(&str, &str, &str)] = &[
     ("/assets/cases.js", "text/javascript", include_str!("assets/cases.js")),
     ("/assets/map.js", "text/javascript", include_str!("assets/map.js")),
     ("/assets/browse.js", "text/javascript", include_str!("assets/browse.js")),
+    ("/assets/edit.js", "text/javascript", include_str!("assets/edit.js")),
+    ("/assets/history.js", "text/javascript", include_str!("assets/history.js")),
+    ("/assets/homologs.js", "text/javascript", include_str!("assets/homologs.js")),
+    ("/assets/compare.js", "text/javascript", include_str!("assets/compare.js")),
+    ("/assets/rejected.js", "text/javascript", include_str!("assets/rejected.js")),
+    ("/assets/sound.js", "text/javascript", include_str!("assets/sound.js")),
     ("/assets/style.css", "text/css", include_str!("assets/style.css")),
     ("/assets/icon.svg", "image/svg+xml", include_str!("assets/icon.svg")),
 ];

@@ -236,6 +236,9 @@ fn an_export_holds_the_report_with_its_scoring_sheet_and_an_erased_case_leaves_n
     for part in ["Scoring sheet", "Gy</p>", "<svg", "co60_barquinero1995", "53 years", "Scored by", "ana", "Poisson"] {
         assert!(report.contains(part), "{part} is missing");
     }
+    if let Some(kept) = std::env::var_os("METAPHASED_PICTURES") {
+        std::fs::write(Path::new(&kept).join("report-dose.html"), &report).unwrap();
+    }
     let sheet = read("scoring.csv");
     assert_eq!(sheet.lines().count(), 62);
     assert!(sheet.starts_with("no,cell,slide,place,time,centromeres,"), "{sheet}");

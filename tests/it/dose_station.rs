@@ -46,7 +46,7 @@ impl Station {
 
     fn over(store: Store, hub: LiveHub, dose: DoseConfig) -> Self {
         let cases = CaseBook::new(settings(dose), store.clone());
-        let records = RecordService { store, cases, karyotype: KaryotypeSettings::default(), hub };
+        let records = RecordService { store, cases, karyotype: KaryotypeSettings::default(), scorer: None, hub };
         Self { records, clock: ManualClock::default(), number: 0, rng: rand_chacha::ChaCha8Rng::seed_from_u64(5) }
     }
 
@@ -292,8 +292,13 @@ fn a_crash_leaves_no_karyotyped_case_behind_its_cells() {
     store.commit(&(0..5).map(commit).collect::<Vec<_>>()).unwrap();
     let settings = CaseBookSettings::from_config(&Config::default()).unwrap();
     let cases = CaseBook::new(settings, store.clone());
-    let records =
-        RecordService { store: store.clone(), cases, karyotype: KaryotypeSettings::default(), hub: LiveHub::new([]) };
+    let records = RecordService {
+        store: store.clone(),
+        cases,
+        karyotype: KaryotypeSettings::default(),
+        scorer: None,
+        hub: LiveHub::new([]),
+    };
     records.catch_up("2026-11-22T12:00:00Z").unwrap();
     let state = store.reader().case("K/1").unwrap().unwrap().state.expect("a document");
     assert_eq!(serde_json::from_str::<Value>(&state).unwrap()["cells"]["seen"], 5);

@@ -16,7 +16,7 @@ const IMPURE_DEPENDENCIES: [&str; 6] = ["toml_edit", "rusqlite", "axum", "tokio"
 
 /// Modules of `src` from the lowest layer up. A module imports from lower layers only, not from its neighbours.
 const LAYERS: [&[&str]; 11] = [
-    &["config", "curve_files", "shutdown"],
+    &["config", "curve_files", "laboratory", "shutdown"],
     &["clock"],
     &["station", "telemetry"],
     &["camera", "store"],

@@ -17,6 +17,7 @@ mod dose_cli;
 mod dose_station;
 mod dosimetry_cases;
 mod dosimetry_properties;
+mod editing;
 #[cfg(feature = "embedded-broker")]
 mod embedded_broker;
 mod engines;
@@ -32,6 +33,7 @@ mod pipeline;
 mod pipeline_support;
 mod proxy;
 mod push;
+mod reports;
 mod simulate;
 mod status_command;
 mod store;

@@ -44,7 +44,7 @@ fn records(folder: &Path, assay: Assay, clock: &ManualClock) -> RecordService {
     let store = Store::open(folder, StoreOptions::default()).unwrap();
     let settings = CaseBookSettings::from_config(&Config { assay, ..Config::default() }).unwrap();
     let cases = CaseBook::with_clock(settings, store.clone(), Arc::new(clock.clone()));
-    RecordService { store, cases, karyotype: KaryotypeSettings::default(), hub: LiveHub::new([]) }
+    RecordService { store, cases, karyotype: KaryotypeSettings::default(), scorer: None, hub: LiveHub::new([]) }
 }
 
 impl Bench {

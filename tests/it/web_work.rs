@@ -8,9 +8,9 @@ use domain::{AberrationCounts, Cell, ScoredBy, Verdict};
 use karyotype::KaryotypeSettings;
 use metaphased::{
     case::{CaseSettings, CaseState},
-    records::reviewed,
+    records::{ReviewContext, reviewed},
     station::ReviewAction,
-    store::{FrameCommit, Latest, ReviewRecord},
+    store::{FileMark, FileOutcome, FrameCommit, Latest, ReviewRecord},
 };
 use uuid::Uuid;
 
@@ -204,8 +204,17 @@ fn an_excluded_cell_stays_visible_and_is_counted_again() {
 /// Somebody else corrects a cell.
 fn correct_elsewhere(server: &PageServer, id: Uuid, change: &ReviewAction) {
     let time = jiff::Timestamp::now().to_string();
-    let cell = reviewed(&stored(server, id), "M. Ito", change, &KaryotypeSettings::default(), &time).unwrap();
-    let record = ReviewRecord { time, by: "M. Ito".into(), cell: Some(id), ..ReviewRecord::default() };
+    let settings = KaryotypeSettings::default();
+    let context = ReviewContext {
+        by: "M. Ito",
+        time: &time,
+        settings: &settings,
+        picture: &|| None,
+        scores: &|_, _, _| None,
+        earlier: &|_| None,
+    };
+    let cell = reviewed(&stored(server, id), change, &context).unwrap().cell;
+    let record = ReviewRecord { time: time.clone(), by: "M. Ito".into(), cell: Some(id), ..ReviewRecord::default() };
     server.store.review(&record, Some(&cell), &FrameCommit::default()).unwrap();
 }
 
@@ -361,10 +370,17 @@ fn no_view_breaks_a_rule_of_axe_core() {
     let Some(browser) = Browser::open("no_view_breaks_a_rule_of_axe_core", (1400, 1000)) else { return };
     let server = PageServer::start();
     put_case(&server, "K-17", 1, &["21"]);
+    put_case(&server, "K-18", 3, &[]);
     server.health.set_case(Some("K-17".into()), None);
     let field = drawing::field(2, &["21".parse().unwrap()], Verdict::Abnormal);
     server.commit(&field);
-    let views: [(&str, &dyn Fn()); 4] = [
+    let list = |open: &dyn Fn()| {
+        browser.go(&server.url());
+        browser.click("#case-list");
+        browser.wait("document.querySelector('#cases tbody tr')");
+        open();
+    };
+    let views: [(&str, &dyn Fn()); 8] = [
         ("page", &|| browser.go(&server.url())),
         ("cell", &|| {
             open(&browser, &server, &field.cell);
@@ -381,6 +397,38 @@ fn no_view_breaks_a_rule_of_axe_core() {
             browser.click("#all-cells");
             browser.wait("document.querySelector('#browse .tiles li')");
         }),
+        ("drawing", &|| {
+            open(&browser, &server, &field.cell);
+            browser.click(".karyogram [data-index=\"3\"]");
+            browser.click(".lay [data-focus='lay-Redraw']");
+            browser.wait("document.querySelector('.tool .drawn')");
+        }),
+        ("rejected", &|| {
+            browser.go(&server.url());
+            browser.click("#rejected-files");
+            browser.wait("document.querySelector('#rejected [role=status]').textContent === 'No file was rejected.'");
+        }),
+        ("homologs", &|| {
+            list(&|| {
+                browser.click("#cases tbody .link");
+                browser.click("#browse .tiles button");
+                browser.wait("document.querySelectorAll('#detail[open] .karyogram img').length === 46");
+                browser.run(
+                    "[...document.querySelectorAll('#detail button')].find((b) => b.textContent.startsWith('Homologs')).click()",
+                );
+                browser.wait("document.querySelector('#homologs li img')");
+            });
+        }),
+        ("compared", &|| {
+            list(&|| {
+                browser.click("[data-compare='K-17']");
+                browser.click("[data-compare='K-18']");
+                browser.run(
+                    "[...document.querySelectorAll('#cases .head button')].find((b) => b.textContent === 'Compare two').click()",
+                );
+                browser.wait("document.querySelectorAll('#compare section .headline').length === 2");
+            });
+        }),
     ];
     for dark in [false, true] {
         browser.dark(dark);
@@ -389,7 +437,7 @@ fn no_view_breaks_a_rule_of_axe_core() {
             for (name, show) in &views {
                 browser.go("about:blank");
                 show();
-                browser.wait("document.querySelectorAll('#strip li').length === 2");
+                browser.wait("document.querySelectorAll('#strip li').length === 3");
                 // What is still fading in has no colour to be judged.
                 browser.wait("document.getAnimations().every((a) => a.playState !== 'running')");
                 browser.run(&axe);
@@ -397,8 +445,241 @@ fn no_view_breaks_a_rule_of_axe_core() {
                     "axe.run().then((r) => done(r.violations.map((v) =>
                        `${v.id}: ${v.nodes.map((n) => n.target.join(' ')).join(', ')}`)))",
                 );
+                if let Some(folder) = std::env::var_os("METAPHASED_PICTURES") {
+                    let tone = if dark { "dark" } else { "light" };
+                    let file = Path::new(&folder).join(format!("{name}-{width}-{tone}.png"));
+                    std::fs::write(file, browser.screenshot()).unwrap();
+                }
                 assert_eq!(found, serde_json::json!([]), "{name}, {width} wide, dark: {dark}");
             }
         }
     }
+}
+
+#[test]
+fn a_chromosome_is_turned_mirrored_and_parted_by_keys_and_a_revision_taken_back() {
+    let name = "a_chromosome_is_turned_mirrored_and_parted_by_keys_and_a_revision_taken_back";
+    let Some(browser) = Browser::open(name, (1400, 1000)) else { return };
+    let server = PageServer::start();
+    let field = drawing::field(41, &[], Verdict::Normal);
+    server.commit(&field);
+    open(&browser, &server, &field.cell);
+    browser.run("document.querySelector('.karyogram [data-index=\"3\"]').focus()");
+    browser.press("u");
+    browser.press("f");
+    browser.press("]");
+    browser.wait("document.querySelector('.karyogram [data-index=\"3\"] img').style.transform.includes('rotate')");
+    browser.wait("document.activeElement.dataset.index === '3'");
+    browser.press_with(CONTROL, "z");
+    browser.wait("document.querySelector('.pending').textContent.includes('box 3: mirrored')");
+    sign(&browser);
+    browser.click(".pending button[type=submit]");
+    browser.wait("document.querySelector('dialog[open] .facts').textContent.includes('mirrored (K. Berg')");
+    let cell = stored(&server, field.cell.cell);
+    let (old, new) = (&field.cell.chromosomes[3], &cell.chromosomes[3]);
+    let stance = new.stance.unwrap();
+    let turned = (stance.angle - old.upright_angle.unwrap()).rem_euclid(360.0);
+    assert!(stance.mirrored && (turned - 180.0).abs() < 0.2, "{stance:?}");
+
+    // A clump is parted: the line lies across, an arrow moves it, Enter is enough.
+    browser.wait("document.querySelectorAll('.karyogram img').length === 46");
+    browser.run("document.querySelector('.karyogram [data-index=\"0\"]').focus()");
+    browser.press("s");
+    browser.wait("document.activeElement.classList.contains('tool')");
+    browser.press(RIGHT);
+    browser.press(LEFT);
+    browser.press("\u{e007}");
+    browser.wait("document.querySelector('.pending').textContent.includes('box 0: parted')");
+    browser.wait("document.querySelector('.seen .cut')");
+    browser.click(".pending button[type=submit]");
+    browser.wait("document.querySelectorAll('.karyogram img').length === 47");
+    assert_eq!(stored(&server, field.cell.cell).chromosomes.len(), 47);
+
+    browser.click("#comment");
+    browser.type_text("looks like two");
+    browser.click(".pending button[type=submit]");
+    browser.wait("document.querySelector('#finish .comment')?.textContent.startsWith('looks like two')");
+    browser.click("#history summary");
+    browser.wait("document.querySelectorAll('#history li').length === 5");
+    browser.click("#history [aria-label='Back to revision 1']");
+    browser.click(".pending button[type=submit]");
+    browser.wait("document.querySelectorAll('.karyogram img').length === 46");
+    let cell = stored(&server, field.cell.cell);
+    assert_eq!((cell.chromosomes.len(), cell.comments.len(), cell.chromosomes[3].stance), (46, 1, None));
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+}
+
+#[test]
+fn an_outline_is_drawn_with_the_brush_and_parts_are_joined() {
+    let Some(browser) = Browser::open("an_outline_is_drawn_with_the_brush_and_parts_are_joined", (1400, 1000)) else {
+        return;
+    };
+    let server = PageServer::start();
+    let field = drawing::field(42, &[], Verdict::Normal);
+    server.commit(&field);
+    open(&browser, &server, &field.cell);
+    browser.click(".karyogram [data-index=\"2\"]");
+    browser.click(".lay [data-focus='lay-Redraw']");
+    browser.wait("document.querySelector('.tool .drawn').getAttribute('d').length > 20");
+    let before = field.cell.chromosomes[2].outline.as_ref().unwrap().area();
+    browser.press("+");
+    browser.press("+");
+    // A dab of the brush at its middle changes nothing; a drag paints.
+    browser.drag(".seen .box[data-index='2'] rect", ".tool .drawn");
+    browser.click(".drawing [data-draw=apply]");
+    browser.wait("document.querySelector('.pending').textContent.includes('box 2: outline drawn')");
+    browser.press_with(CONTROL, "z");
+    browser.wait("!document.querySelector('.pending').textContent.includes('outline')");
+    browser.press_with(CONTROL, "y");
+    sign(&browser);
+    browser.click(".pending button[type=submit]");
+    browser.wait("document.querySelector('dialog[open] .facts').textContent.includes('outline drawn (K. Berg')");
+    let drawn = stored(&server, field.cell.cell).chromosomes[2].clone();
+    let area = drawn.outline.as_ref().unwrap().area();
+    assert!(area > before * 1.1 && drawn.relative_length.is_some(), "{area} of {before}");
+
+    // A line with the mouse parts another, and its parts are joined again.
+    browser.click(".karyogram [data-index=\"4\"]");
+    browser.click(".lay [data-focus='lay-Part']");
+    browser.drag(".tool .handle:last-of-type", ".tool .handle:last-of-type");
+    browser.click(".drawing [data-draw=apply]");
+    browser.click(".pending button[type=submit]");
+    browser.wait("document.querySelectorAll('.karyogram img').length === 47");
+    browser.click(".karyogram [data-index=\"46\"]");
+    browser.run(
+        "const s = document.querySelector('.lay [data-focus=join]'); s.value = '4'; s.dispatchEvent(new Event('change'))",
+    );
+    browser.wait("document.querySelector('.pending').textContent.includes('boxes 46 and 4 joined')");
+    browser.click(".pending button[type=submit]");
+    browser.wait("document.querySelectorAll('.karyogram img').length === 46");
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+}
+
+#[test]
+fn cells_are_ranked_and_searched_and_two_cases_stand_beside_each_other() {
+    let name = "cells_are_ranked_and_searched_and_two_cases_stand_beside_each_other";
+    let Some(browser) = Browser::open(name, (1400, 1000)) else { return };
+    let server = PageServer::start();
+    for (seed, id) in [(1, "K-17"), (2, "K-18"), (3, "P-3")] {
+        put_case(&server, id, seed, &[]);
+    }
+    let mark = FileMark {
+        source: "scope".into(),
+        path: "broken.tif".into(),
+        bytes: 1,
+        mtime_ns: 0,
+        outcome: FileOutcome::Rejected,
+        reason: Some("corrupt: it ends too early".into()),
+    };
+    server.store.commit(&[FrameCommit { mark: Some(mark), ..FrameCommit::default() }]).unwrap();
+    browser.go(&server.url());
+    browser.click("#rejected-files");
+    browser.wait("document.querySelector('#rejected tbody tr')?.textContent.includes('it ends too early')");
+    browser.press(ESCAPE);
+    browser.click("#case-list");
+    browser.wait("document.querySelectorAll('#cases tbody tr').length === 3");
+    for id in ["K-17", "K-18", "P-3"] {
+        browser.click(&format!("[data-compare='{id}']"));
+    }
+    browser.wait("document.querySelectorAll('[data-compare]:checked').length === 2");
+    browser.run(
+        "[...document.querySelectorAll('#cases .head button')].find((b) => b.textContent === 'Compare two').click()",
+    );
+    browser.wait("document.querySelectorAll('#compare section .headline').length === 2");
+    browser.wait("document.querySelector('#compare').textContent.includes('Case P-3')");
+    browser.press(ESCAPE);
+    browser.press(ESCAPE);
+    browser.click("#all-cells");
+    browser.wait("document.querySelectorAll('#browse .tiles li').length === 3");
+    browser.click("#browse [type=search]");
+    browser.type_text("no such karyotype");
+    browser.wait("document.querySelectorAll('#browse .tiles li').length === 0");
+    browser.press(ESCAPE);
+    browser.press(ESCAPE);
+    browser.click("#case-list");
+    browser.click("#cases tbody .link");
+    browser.wait("[...document.querySelectorAll('#browse select option')].some((o) => o.value === 'doubt')");
+    browser.run(
+        "const s = document.querySelector('#browse select'); s.value = 'doubt'; s.dispatchEvent(new Event('change'))",
+    );
+    browser.wait("document.querySelectorAll('#browse .tiles li').length === 1");
+    browser.click("#browse .tiles button");
+    browser.wait("document.querySelector('#detail[open] .karyogram img')");
+    browser.run(
+        "[...document.querySelectorAll('#detail button')].find((b) => b.textContent.startsWith('Homologs')).click()",
+    );
+    browser.wait("document.querySelectorAll('#homologs li img').length === 2");
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+}
+
+/// Keeps a picture of the window where METAPHASED_PICTURES says so.
+fn keep(browser: &Browser, name: &str) {
+    if let Some(folder) = std::env::var_os("METAPHASED_PICTURES") {
+        std::fs::write(Path::new(&folder).join(format!("{name}.png")), browser.screenshot()).unwrap();
+    }
+}
+
+#[test]
+fn from_an_empty_case_to_a_filed_report_of_twenty_cells_the_actions_are_counted() {
+    let name = "from_an_empty_case_to_a_filed_report_of_twenty_cells_the_actions_are_counted";
+    let Some(browser) = Browser::open(name, (1400, 1000)) else { return };
+    let server = PageServer::start();
+    browser.go(&server.url());
+    let mut actions: Vec<String> = Vec::new();
+    let mut act = |what: &str, done: &dyn Fn()| {
+        done();
+        actions.push(what.to_owned());
+    };
+    act("Change", &|| browser.click("#case-change"));
+    act("type the name of the case", &|| browser.type_text("K-99"));
+    act("Begin", &|| browser.click("#case-form button[type=submit]"));
+    browser.wait("document.getElementById('case-title').textContent === 'Case K-99'");
+    keep(&browser, "filed-1-begun");
+    // Twenty cells are taken.
+    for n in 0..20 {
+        let mut field = drawing::field(600 + n, &[], Verdict::Normal);
+        field.cell.case = Some("K-99".into());
+        server.commit(&field);
+    }
+    act("All cases", &|| browser.click("#case-list"));
+    act("its cells", &|| browser.click("#cases tbody .link"));
+    browser.wait("document.querySelectorAll('#browse .tiles li').length === 20");
+    keep(&browser, "filed-2-cells");
+    act("the first cell", &|| browser.click("#browse .tiles button"));
+    browser.wait("document.querySelectorAll('#detail[open] .karyogram img').length === 46");
+    act("go to the name", &|| browser.click(".pending input"));
+    act("type it, once in a browser", &|| browser.type_text("K. Berg"));
+    keep(&browser, "filed-3-cell");
+    for n in 0..19 {
+        let before = browser.run("return location.hash");
+        act("Confirm and next", &|| browser.click(".pending [data-then=older]"));
+        browser.wait(&format!(
+            "location.hash !== {before} && document.querySelectorAll('#detail .karyogram img').length === 46"
+        ));
+        assert!(n < 20);
+    }
+    act("Confirm", &|| browser.click(".pending button[type=submit]"));
+    browser.wait("document.querySelector('#detail .facts').textContent.includes('confirmed (K. Berg')");
+    act("close the cell", &|| browser.press(ESCAPE));
+    act("close its list", &|| browser.press(ESCAPE));
+    act("close the list of cases", &|| browser.press(ESCAPE));
+    browser.wait("!document.querySelector('dialog[open]')");
+    act("Close case", &|| browser.click(".close-case summary"));
+    act("Close it", &|| browser.click(".close-case button"));
+    browser.wait("document.getElementById('case-title').textContent === 'Case'");
+    act("All cases", &|| browser.click("#case-list"));
+    act("Report", &|| browser.go(&format!("{}/api/v1/cases/K-99/report.html", server.url())));
+    keep(&browser, "filed-4-report");
+    let mut pdf = Vec::new();
+    act("print it to a file", &|| {});
+    pdf.extend(browser.pdf());
+    assert!(pdf.starts_with(b"%PDF-"));
+    let text = browser.run("return document.body.innerText").as_str().unwrap().to_owned();
+    assert!(text.contains("46,XX") && !text.contains("Preliminary"), "{text}");
+    // In the table of cells and under the two karyograms.
+    assert_eq!(text.matches("K. Berg").count(), 20 + 2 + 21, "{text}");
+    for (n, what) in actions.iter().enumerate() {
+        println!("{:>2} {what}", n + 1);
+    }
+    assert_eq!(actions.len(), 36);
 }

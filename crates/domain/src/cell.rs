@@ -53,6 +53,17 @@ pub struct Exclusion {
     pub reason: String,
 }
 
+/// What a person noted on a cell; it changes nothing else.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Comment {
+    /// Who.
+    pub by: String,
+    /// When, RFC 3339 in UTC.
+    pub time: String,
+    /// What, in that person's words.
+    pub text: String,
+}
+
 /// One finished cell: the `cell` message.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Cell {
@@ -111,6 +122,9 @@ pub struct Cell {
     /// Set where a person has excluded the cell; taken back by the next review that says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub excluded: Option<Exclusion>,
+    /// What people noted, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub comments: Vec<Comment>,
     /// Research use only.
     pub notice: String,
 }
@@ -154,6 +168,7 @@ impl Cell {
             review: None,
             simulated: None,
             excluded: None,
+            comments: Vec::new(),
             notice: NOTICE.into(),
         }
     }

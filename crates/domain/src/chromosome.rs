@@ -52,6 +52,15 @@ pub struct ScoredClass {
     pub score: f32,
 }
 
+/// How a person has laid a chromosome into the karyogram.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Stance {
+    /// Degrees by which it is turned clockwise, -180 to 180.
+    pub angle: f32,
+    /// Left and right are exchanged: it lay on the slide with its other side up.
+    pub mirrored: bool,
+}
+
 /// One chromosome of a cell.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Chromosome {
@@ -76,6 +85,9 @@ pub struct Chromosome {
     pub centromere_index: Option<f32>,
     /// Degrees to turn it clockwise so that the short arm points up, -180 to 180.
     pub upright_angle: Option<f32>,
+    /// How a person has laid it; none where none has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stance: Option<Stance>,
     /// Damage candidate.
     pub damage: Damage,
     /// Probability of the detector that this is a chromosome, 0 to 1.
@@ -115,6 +127,7 @@ impl Chromosome {
             relative_length: None,
             centromere_index: None,
             upright_angle: None,
+            stance: None,
             damage: Damage::None,
             objectness,
             evidence: None,

@@ -20,8 +20,8 @@ mod outline;
 mod words;
 
 pub use capture::{Captured, Quality};
-pub use cell::{Cell, Counts, Exclusion, NOTICE, Review, Simulated};
-pub use chromosome::{Chromosome, Damage, ScoredClass, Status};
+pub use cell::{Cell, Comment, Counts, Exclusion, NOTICE, Review, Simulated};
+pub use chromosome::{Chromosome, Damage, ScoredClass, Stance, Status};
 pub use class::{ChromosomeClass, ParseClassError, Sex};
 pub use dicentric::{
     AberrationCounts, DicentricRecord, PieceKind, Rejected, ScoredBy, ScoredPiece, ScorerUsed, TrueCell,

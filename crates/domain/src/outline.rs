@@ -21,6 +21,8 @@ pub enum FoundBy {
     Network,
     /// Grey levels and shapes alone.
     Segmentation,
+    /// A person.
+    Person,
 }
 
 /// The outline of one chromosome. Where two cross, both outlines hold the crossing.

@@ -1,36 +1,28 @@
-//! The report of a case as HTML to read and print. Pure: what it shows is handed in.
+//! The report of a case as HTML to read, print and file. Pure but for [`Gathered`], which reads the store: what a report
+//! shows is handed in, and how it is written is the templates' (`layout`).
 
 mod dose;
 mod dose_plot;
+mod gather;
+mod layout;
 pub mod scoring_sheet;
 
 pub use dose_plot::DosePlot;
+pub use gather::Gathered;
+pub use layout::{Layout, ReportError, TEMPLATES};
 
-use std::fmt::Write as _;
+use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::Value;
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use minijinja::{Value, context};
+use serde::Serialize;
+use uuid::Uuid;
 
-use super::CaseDose;
-use crate::store::{CaseRecord, ReviewRecord};
-use domain::{Cell, NOTICE};
+use super::{CaseCells, CaseDose, CaseState};
+use domain::{Cell, Exclusion};
 use dosimetry::Subject;
 use dosimetry::{Level, Protraction};
-
-const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:64rem;margin:2rem auto;padding:0 1rem;\
-    color:#211d2b;background:#fff}h1{font-size:1.6rem;margin:0}h2{font-size:1.1rem;margin:1.8rem 0 .4rem}\
-    h3{font-size:.95rem;margin:0 0 .2rem;color:#625b70;font-weight:600}p{margin:.3rem 0}\
-    table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}\
-    th,td{text-align:left;vertical-align:top;padding:.25rem .8rem .25rem 0;border-top:1px solid #ddd8e2}\
-    tbody th{font-weight:500;color:#625b70;width:11.5rem}thead th{border:0;color:#625b70;font-size:.85rem;line-height:1.25}\
-    .big{font-size:1.9rem;font-weight:650;line-height:1.2}.muted{color:#625b70}.small{font-size:.86rem}\
-    .notice{border:1px solid #8a5200;padding:.5rem .8rem;border-radius:.5rem}\
-    .two{display:grid;grid-template-columns:1fr 1fr;gap:0 2.5rem}figure{margin:.8rem 0}\
-    figure svg{max-width:100%;height:auto}.sheet td,.sheet th{padding-right:.5rem}.sheet .n{text-align:right}\
-    .sheet tr.out td{color:#8b8496}.alarm{color:#b0261d;font-weight:650}\
-    .bar i{display:inline-block;height:.7em;background:#7a5fc0}\
-    .sign{display:grid;grid-template-columns:1fr 1fr 1fr;gap:2rem;margin-top:2.5rem}\
-    .sign p{border-top:1px solid #211d2b;padding-top:.2rem}\
-    @media print{body{margin:0;max-width:none;font-size:12px}tr,figure{break-inside:avoid}h2{break-after:avoid}}";
+use karyotype::karyogram::{self, Orientation};
 
 /// What a report is made from.
 pub struct Report<'a> {
@@ -38,58 +30,173 @@ pub struct Report<'a> {
     pub station: &'a str,
     /// Version of the program.
     pub version: &'a str,
-    /// The case with its latest documents.
-    pub case: &'a CaseRecord,
+    /// SHA-256 of the configuration in force, where it is known.
+    pub configuration: Option<&'a str>,
+    /// When the report is made, RFC 3339.
+    pub printed: &'a str,
+    /// The case with its cells and reviews.
+    pub gathered: &'a Gathered,
     /// Subject data, where the reader may see them.
     pub subject: Option<&'a Subject>,
-    /// Its cells in the order in which they came.
-    pub cells: &'a [Cell],
-    /// Its audit.
-    pub reviews: &'a [ReviewRecord],
+}
+
+/// A cell as the table of cells lists it.
+#[derive(Debug, Serialize)]
+struct Row<'a> {
+    no: usize,
+    taken: &'a str,
+    slide: Option<&'a str>,
+    place: String,
+    found: u32,
+    iscn: Option<&'a str>,
+    verdict: &'static str,
+    confidence: Option<f32>,
+    verified_by: Option<&'a str>,
+    remark: String,
+    excluded: Option<&'a Exclusion>,
+}
+
+impl<'a> Row<'a> {
+    fn of(at: usize, cell: &'a Cell) -> Self {
+        let excluded = cell.excluded.as_ref();
+        Self {
+            no: at + 1,
+            taken: &cell.captured.time,
+            slide: cell.slide.as_deref(),
+            place: place(cell),
+            found: cell.counts.detected,
+            iscn: cell.karyotype.iscn.as_deref(),
+            verdict: if excluded.is_some() { "excluded" } else { cell.karyotype.verdict.name() },
+            confidence: cell.karyotype.posterior,
+            verified_by: cell.review.as_ref().map(|review| &*review.by),
+            remark: excluded.map_or_else(|| cell.karyotype.reason.clone(), |e| format!("{} ({})", e.reason, e.by)),
+            excluded,
+        }
+    }
+}
+
+/// A row of the audit.
+#[derive(Debug, Serialize)]
+struct Change<'a> {
+    time: &'a str,
+    by: &'a str,
+    no: Option<usize>,
+    change: &'a str,
+}
+
+/// One karyogram.
+#[derive(Debug, Serialize)]
+struct Karyogram<'a> {
+    no: usize,
+    iscn: Option<&'a str>,
+    verified_by: Option<&'a str>,
+    picture: String,
+}
+
+/// A cell line.
+#[derive(Debug, Serialize)]
+struct Line<'a> {
+    iscn: String,
+    cells: u32,
+    share: f64,
+    normal: bool,
+    syndromes: Vec<String>,
+    karyograms: Vec<Karyogram<'a>>,
+}
+
+/// A number under its code in the words of the report.
+#[derive(Debug, Serialize)]
+struct Count {
+    code: &'static str,
+    value: u32,
 }
 
 impl Report<'_> {
     /// The page. Its style carries `nonce` where the server's policy asks for one.
-    pub fn html(&self, nonce: Option<&str>) -> String {
-        let nonce = nonce.map(|nonce| format!(" nonce=\"{nonce}\"")).unwrap_or_default();
-        let mut out = format!(
-            "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>Case {name}</title>\
-             <style{nonce}>{STYLE}</style></head><body><h1>Case {name}</h1>\
-             <p class=\"muted\">Station {station}, metaphased {version}, opened {opened}{closed}</p>\
-             <p class=\"notice\">{NOTICE}</p>",
-            name = escape(&self.case.id),
-            station = escape(self.station),
-            version = escape(self.version),
-            opened = escape(&self.case.opened),
-            closed = self.case.closed.as_deref().map(|time| format!(", closed {}", escape(time))).unwrap_or_default(),
-        );
+    ///
+    /// # Errors
+    /// What the laboratory's templates cannot do.
+    pub fn html(&self, layout: &Layout, nonce: Option<&str>) -> Result<String, ReportError> {
+        let Gathered { case, cells, reviews, .. } = self.gathered;
+        let state = self.gathered.state();
         let dose = self.dose();
-        if let Some(dose) = &dose {
-            dose::section(&mut out, dose, self.drawing().as_deref(), self.subject);
-        }
-        let state = self.case.state.as_deref().and_then(|text| serde_json::from_str(text).ok());
-        if let Some(Value::Object(fields)) = state {
-            section(&mut out, "Case summary", &fields);
-        }
-        if self.cells.iter().any(|cell| cell.dicentric.is_some()) {
-            scoring_sheet::table(&mut out, self.cells);
-        } else {
-            table(&mut out, self.cells);
-        }
-        audit(&mut out, self.reviews);
-        if dose.is_some() {
-            out.push_str(
-                "<div class=\"sign\"><p>Scored by, date</p><p>Checked by, date</p><p>Responsible for the dose, date</p></div>",
-            );
-        }
-        models(&mut out, self.cells);
-        out.push_str("</body></html>");
-        out
+        let rows: Vec<Row<'_>> = cells.iter().enumerate().map(|(at, cell)| Row::of(at, cell)).collect();
+        let excluded: Vec<&Row<'_>> = rows.iter().filter(|row| row.excluded.is_some()).collect();
+        let numbers: BTreeMap<Uuid, usize> = cells.iter().enumerate().map(|(at, cell)| (cell.cell, at + 1)).collect();
+        let reviews: Vec<Change<'_>> = reviews
+            .iter()
+            .map(|review| Change {
+                time: &review.time,
+                by: &review.by,
+                no: review.cell.and_then(|cell| numbers.get(&cell).copied()),
+                change: &review.change,
+            })
+            .collect();
+        let models: BTreeSet<String> =
+            cells.iter().flat_map(|cell| cell.models.iter().map(|(task, name)| format!("{task}: {name}"))).collect();
+        let kind = if dose.is_some() { "dose" } else { "karyotype" };
+        let lab = layout.laboratory();
+        let of_kind = || (1..=3).map(|n| lab.texts[&format!("sign.{kind}.{n}")].clone()).collect();
+        let foot: Vec<&str> =
+            [&*lab.name, self.station, &*case.id].into_iter().filter(|part| !part.is_empty()).collect();
+        let scored = cells.iter().any(|cell| cell.dicentric.is_some());
+        let context = context! {
+            nonce,
+            foot => layout::css_string(&foot.join(", ")),
+            station => self.station,
+            version => self.version,
+            configuration => self.configuration,
+            printed => self.printed,
+            case => context! { id => case.id, opened => case.opened, closed => case.closed },
+            simulated => cells.iter().any(|cell| cell.simulated.is_some()),
+            clones => self.lines(state.as_ref()),
+            chances => state.as_ref().map(|state| &state.chance_findings).filter(|all| !all.is_empty()),
+            counts => state.as_ref().map(counts),
+            sheet => scored.then(|| scoring_sheet::Sheet::of(cells)),
+            signatures => lab.signatures.clone().unwrap_or_else(of_kind),
+            drawing => self.drawing().map(Value::from_safe_string),
+            subject => self.subject.filter(|subject| !subject.is_empty()),
+            state, dose => dose, cells => rows, excluded, reviews, models,
+            ..dose.as_ref().map(dose::context).unwrap_or_default()
+        };
+        layout.write("report.html", context)
     }
 
     /// The latest dose.
     fn dose(&self) -> Option<CaseDose> {
-        serde_json::from_str(self.case.dose.as_deref()?).ok()
+        serde_json::from_str(self.gathered.case.dose.as_deref()?).ok()
+    }
+
+    /// The cell lines, each with the karyograms that stand for it.
+    fn lines(&self, state: Option<&CaseState>) -> Vec<Line<'_>> {
+        let Some(state) = state else { return Vec::new() };
+        let all: u32 = state.clones.iter().map(|clone| clone.cells).sum();
+        let line = |(at, shown): (usize, Vec<usize>)| {
+            let clone = &state.clones[at];
+            Line {
+                iscn: clone.iscn.clone(),
+                cells: clone.cells,
+                share: f64::from(clone.cells) / f64::from(all.max(1)),
+                normal: clone.normal,
+                syndromes: clone.syndromes.clone(),
+                karyograms: shown.into_iter().filter_map(|at| self.karyogram(at)).collect(),
+            }
+        };
+        self.gathered.clones().into_iter().map(line).collect()
+    }
+
+    /// The karyogram of a cell as a picture; none without pictures of its chromosomes.
+    fn karyogram(&self, at: usize) -> Option<Karyogram<'_>> {
+        let cell = &self.gathered.cells[at];
+        let pictures = self.gathered.pictures.get(&cell.cell).filter(|pictures| !pictures.is_empty())?;
+        let svg = karyogram::svg(cell, &karyogram::crops_of(cell, pictures, None), Orientation::Upright);
+        Some(Karyogram {
+            no: at + 1,
+            iscn: cell.karyotype.iscn.as_deref(),
+            verified_by: cell.review.as_ref().map(|review| &*review.by),
+            // A picture of its own: its styles stay inside.
+            picture: format!("data:image/svg+xml;base64,{}", BASE64_STANDARD.encode(svg)),
+        })
     }
 
     /// The estimate on its curve as SVG, where there is one.
@@ -102,7 +209,7 @@ impl Report<'_> {
             band: Level::P95,
             points: &[],
             estimate: Some(&found),
-            title: format!("Dose of case {}", self.case.id),
+            title: format!("Dose of case {}", self.gathered.case.id),
             to: None,
             size: (900, 520),
         };
@@ -110,63 +217,39 @@ impl Report<'_> {
     }
 }
 
-/// The fields of a document as lines; what the envelope repeats is left out.
-fn section(out: &mut String, title: &str, fields: &serde_json::Map<String, Value>) {
-    let _ = write!(out, "<h2>{title}</h2><table><tbody>");
-    for (key, value) in fields {
-        if matches!(key.as_str(), "schema" | "station" | "case" | "notice") || value.is_null() {
-            continue;
-        }
-        let key = key.replace('_', " ");
-        let _ = write!(out, "<tr><th scope=\"row\">{}</th><td>{}</td></tr>", escape(&key), words(value));
-    }
-    out.push_str("</tbody></table>");
-}
-
-fn words(value: &Value) -> String {
-    match value {
-        Value::Null => "–".to_owned(),
-        Value::Bool(yes) => if *yes { "yes" } else { "no" }.to_owned(),
-        Value::Number(number) => match number.as_f64() {
-            Some(n) if n.fract() != 0.0 => format!("{n:.4}"),
-            _ => number.to_string(),
-        },
-        Value::String(text) => escape(text),
-        Value::Array(items) => items.iter().map(words).collect::<Vec<_>>().join("<br>"),
-        Value::Object(fields) => fields
-            .iter()
-            .filter(|(_, value)| !value.is_null())
-            .map(|(key, value)| {
-                format!("<span class=\"muted\">{}</span> {}", escape(&key.replace('_', " ")), words(value))
-            })
-            .collect::<Vec<_>>()
-            .join(", "),
-    }
-}
-
-fn table(out: &mut String, cells: &[Cell]) {
-    let _ = write!(
-        out,
-        "<h2>Cells ({})</h2><table><thead><tr><th>No</th><th>Taken</th><th>Where</th><th>Found</th><th>Result</th>\
-         <th>Verdict</th><th>Why</th></tr></thead><tbody>",
-        cells.len()
-    );
-    for (number, cell) in cells.iter().enumerate() {
-        let place = escape(&place(cell));
-        let found = format!("{} chromosomes", cell.counts.detected);
-        let result = escape(cell.karyotype.iscn.as_deref().unwrap_or("–"));
-        let excluded = cell.excluded.as_ref();
-        let verdict = if excluded.is_some() { "excluded" } else { cell.karyotype.verdict.words() };
-        let why = excluded.map_or_else(|| cell.karyotype.reason.clone(), |e| format!("{} ({})", e.reason, e.by));
-        let _ = write!(
-            out,
-            "<tr><td>{}</td><td>{}</td><td>{place}</td><td>{found}</td><td>{result}</td><td>{verdict}</td><td>{}</td></tr>",
-            number + 1,
-            escape(&cell.captured.time),
-            escape(&why),
-        );
-    }
-    out.push_str("</tbody></table>");
+/// The counts of a case in two columns; what is nought and usual is left out.
+fn counts(state: &CaseState) -> [Vec<Count>; 2] {
+    let CaseCells {
+        seen,
+        repeats,
+        assessable,
+        normal,
+        abnormal,
+        not_assessable,
+        cut_by_frame,
+        reviewed,
+        excluded,
+        colonies,
+    } = state.cells;
+    let always = |code, value| Some(Count { code, value });
+    let some = |code, value| (value > 0).then_some(Count { code, value });
+    let left = [
+        always("seen", seen),
+        some("repeats", repeats),
+        always("excluded", excluded),
+        always("reviewed", reviewed),
+        always("target", state.cells_target),
+        some("needed", state.cells_needed),
+    ];
+    let right = [
+        always("assessable", assessable),
+        always("normal", normal),
+        always("abnormal", abnormal),
+        always("not_assessable", not_assessable),
+        some("cut", cut_by_frame),
+        colonies.map(|value| Count { code: "colonies", value }),
+    ];
+    [left, right].map(|column| column.into_iter().flatten().collect())
 }
 
 /// Where a cell was found: its file, its place on the stage, or its frame.
@@ -178,54 +261,78 @@ fn place(cell: &Cell) -> String {
     }
 }
 
-fn audit(out: &mut String, reviews: &[ReviewRecord]) {
-    if reviews.is_empty() {
-        return;
-    }
-    out.push_str("<h2>Reviews</h2><table><thead><tr><th>When</th><th>Who</th><th>What</th></tr></thead><tbody>");
-    for review in reviews {
-        let cell = review.cell.map(|cell| format!(" (cell {cell})")).unwrap_or_default();
-        let _ = write!(
-            out,
-            "<tr><td>{}</td><td>{}</td><td>{}{cell}</td></tr>",
-            escape(&review.time),
-            escape(&review.by),
-            escape(&review.change)
-        );
-    }
-    out.push_str("</tbody></table>");
-}
-
-fn models(out: &mut String, cells: &[Cell]) {
-    let models: std::collections::BTreeSet<String> =
-        cells.iter().flat_map(|cell| cell.models.iter().map(|(task, name)| format!("{task}: {name}"))).collect();
-    let text =
-        if models.is_empty() { "none: segmentation alone".to_owned() } else { Vec::from_iter(models).join(", ") };
-    let _ = write!(out, "<p class=\"muted\">Models: {}</p>", escape(&text));
-}
-
-fn escape(text: &str) -> String {
-    quick_xml::escape::escape(text).into_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{case::CaseSettings, laboratory::Laboratory, store::CaseRecord};
+    use domain::{NOTICE, Verdict};
+    use testing::sample_cell;
 
-    #[test]
-    fn what_people_typed_stays_text() {
+    fn gathered(id: &str, cells: Vec<Cell>) -> Gathered {
+        let state = CaseState::of("lab", id, &cells, &CaseSettings::default());
         let case = CaseRecord {
-            id: "<script>alert(1)</script>".to_owned(),
+            id: id.to_owned(),
             opened: "2026-11-22T10:00:00Z".to_owned(),
             closed: None,
             subject: None,
-            cells: 0,
-            state: Some(r#"{"schema":"case/1","consensus":"<b>46,XX</b>","cells":3}"#.into()),
+            cells: cells.len() as u64,
+            state: serde_json::to_string(&state).ok(),
             dose: None,
         };
-        let report = Report { station: "lab", version: "1", case: &case, subject: None, cells: &[], reviews: &[] };
-        let html = report.html(Some("n"));
-        assert!(!html.contains("<script>") && !html.contains("<b>"), "{html}");
-        assert!(html.contains("&lt;b&gt;46,XX&lt;/b&gt;") && html.contains(NOTICE));
+        Gathered { case, cells, reviews: Vec::new(), pictures: BTreeMap::new() }
+    }
+
+    fn html(gathered: &Gathered, laboratory: Laboratory) -> Result<String, ReportError> {
+        let report = Report {
+            station: "lab",
+            version: "1",
+            configuration: None,
+            printed: "2026-11-30T09:00:00Z",
+            gathered,
+            subject: None,
+        };
+        report.html(&Layout::new(laboratory)?, Some("n"))
+    }
+
+    #[test]
+    fn what_people_typed_stays_text() {
+        let mut cell = sample_cell(1, None, Verdict::Normal);
+        cell.karyotype.reason = "<b>bold</b>".into();
+        let page =
+            html(&gathered("</style><script>alert(1)</script>", vec![cell]), Laboratory::default()).expect("a page");
+        assert!(!page.contains("<script>") && !page.contains("<b>"), "{page}");
+        assert_eq!(page.matches("</style>").count(), 1);
+        assert!(page.contains("&lt;b&gt;bold") && page.contains(NOTICE));
+    }
+
+    #[test]
+    fn a_report_speaks_the_language_of_the_laboratory_and_uses_its_templates() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).expect("it is written");
+        write(
+            "laboratory.toml",
+            "name = \"Institut\"\naddress = [\"Weg 1\"]\nlanguage = \"de\"\ntime_zone = \"Europe/Berlin\"\n[texts]\n\"sign.karyotype.1\" = \"Kürzel\"\n",
+        );
+        let lab = || Laboratory::read(Some(folder.path())).expect("it is right");
+        let case = gathered("K-17", vec![sample_cell(1, None, Verdict::Normal)]);
+        let page = html(&case, lab()).expect("a page");
+        for part in [
+            "<strong>Institut</strong>",
+            "Weg 1",
+            "Karyotyp: Fall K-17",
+            "22.11.2026 11:00",
+            "Kürzel",
+            "Freigegeben von",
+        ] {
+            assert!(page.contains(part), "{part} is missing: {page}");
+        }
+        write("cells.html", "{{ cells|length }} of ours");
+        assert!(html(&case, lab()).expect("a page").contains("1 of ours"));
+        write("cells.html", "one\n{{ cells.nothing }}");
+        let error = html(&case, lab()).expect_err("a wrong name").to_string();
+        assert!(error.contains("cells.html:2"), "{error}");
+        write("cells.html", "{% if %}");
+        let error = html(&case, lab()).expect_err("no template").to_string();
+        assert!(error.contains("cells.html:1"), "{error}");
     }
 }

@@ -3,9 +3,9 @@
 //! ISO 19238:2023 has such a sheet in its annex G. Its text was not available: the columns are what a dose rests on, to be
 //! compared with the standard by whoever has it.
 
-use std::fmt::Write as _;
+use serde::Serialize;
 
-use super::{escape, place};
+use super::place;
 use domain::Cell;
 use dosimetry::dicentric::{NotCounted, counted};
 
@@ -86,58 +86,53 @@ pub fn row(number: usize, cell: &Cell) -> [String; 18] {
     ]
 }
 
-/// Writes the sheet.
-pub fn table(out: &mut String, cells: &[Cell]) {
-    let accepted = cells.iter().find_map(|cell| cell.dicentric.as_ref()).map(|d| d.accepted_centromeres);
-    let [low, high] = accepted.unwrap_or([46, 46]);
-    let range = if low == high { format!("{low}") } else { format!("{low} to {high}") };
-    let _ = write!(
-        out,
-        "<h2>Scoring sheet</h2><p class=\"small muted\">A cell counts when its centromeres add up to {range}, it is not in a \
-         later division, and a person has resolved the counts that the machine could not. A dicentric holds two centromeres, a \
-         tricentric three; “higher” lists the centromeres of each piece with more.</p>\
-         <table class=\"sheet small\"><thead><tr>"
-    );
-    // The UUID and the monocentrics are in the CSV file.
-    const SHOWN: [(usize, &str); 15] = [
-        (0, "No"),
-        (2, "Slide"),
-        (3, "Place"),
-        (5, "Centro&shy;meres"),
-        (7, "Dicen&shy;trics"),
-        (8, "Tricen&shy;trics"),
-        (9, "Higher"),
-        (10, "Rings"),
-        (11, "Frag&shy;ments"),
-        (12, "Excess frag&shy;ments"),
-        (13, "Un&shy;clear"),
-        (14, "First division"),
-        (15, "Counted"),
-        (16, "Scored by"),
-        (17, "Reviewed by"),
-    ];
-    let number = |column: usize| if (5..=13).contains(&column) { " class=\"n\"" } else { "" };
-    // A column that says nothing in any cell is left out.
-    let rows: Vec<[String; 18]> = cells.iter().enumerate().map(|(i, cell)| row(i + 1, cell)).collect();
-    let said = |column: usize| !matches!(column, 2 | 9 | 17) || rows.iter().any(|row| !row[column].is_empty());
-    let shown: Vec<(usize, &str)> = SHOWN.into_iter().filter(|(column, _)| said(*column)).collect();
-    for (column, name) in &shown {
-        let _ = write!(out, "<th scope=\"col\"{}>{name}</th>", number(*column));
-    }
-    out.push_str("</tr></thead><tbody>");
-    for row in &rows {
-        out.push_str(if row[15] == "yes" { "<tr>" } else { "<tr class=\"out\">" });
-        for (column, _) in &shown {
-            let text = match (&row[*column], (7..=13).contains(column)) {
-                // Noughts would hide what there is.
-                (text, true) if text == "0" => "·".to_owned(),
-                (text, _) => escape(text),
-            };
-            let _ = write!(out, "<td{}>{text}</td>", number(*column));
+/// The sheet as the template of the report shows it.
+#[derive(Debug, Serialize)]
+pub struct Sheet {
+    /// Lowest and highest sum of centromeres of a cell that counts.
+    accepted: [u32; 2],
+    columns: Vec<Column>,
+    rows: Vec<Row>,
+}
+
+#[derive(Debug, Serialize)]
+struct Column {
+    /// As in [`COLUMNS`].
+    code: &'static str,
+    number: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Row {
+    counted: bool,
+    fields: Vec<String>,
+}
+
+/// Columns that the sheet shows: the UUID, the time and the monocentrics are in the CSV file.
+const SHOWN: [usize; 15] = [0, 2, 3, 5, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17];
+
+impl Sheet {
+    /// That of these cells.
+    pub fn of(cells: &[Cell]) -> Self {
+        let accepted = cells.iter().find_map(|cell| cell.dicentric.as_ref()).map(|d| d.accepted_centromeres);
+        let rows: Vec<[String; 18]> = cells.iter().enumerate().map(|(i, cell)| row(i + 1, cell)).collect();
+        // A column that says nothing in any cell is left out.
+        let said = |column: usize| !matches!(column, 2 | 9 | 17) || rows.iter().any(|row| !row[column].is_empty());
+        let shown: Vec<usize> = SHOWN.into_iter().filter(|column| said(*column)).collect();
+        let field = |row: &[String; 18], column: usize| match &*row[column] {
+            // Noughts would hide what there is.
+            "0" if (7..=13).contains(&column) => "·".to_owned(),
+            text => text.to_owned(),
+        };
+        Self {
+            accepted: accepted.unwrap_or([46, 46]),
+            columns: shown.iter().map(|&c| Column { code: COLUMNS[c], number: (5..=13).contains(&c) }).collect(),
+            rows: rows
+                .iter()
+                .map(|row| Row { counted: row[15] == "yes", fields: shown.iter().map(|&c| field(row, c)).collect() })
+                .collect(),
         }
-        out.push_str("</tr>");
     }
-    out.push_str("</tbody></table>");
 }
 
 #[cfg(test)]
@@ -155,8 +150,9 @@ mod tests {
         let field = |name: &str| line[COLUMNS.iter().position(|c| *c == name).expect("a column")].as_str();
         assert_eq!((field("centromeres"), field("counted")), ("45", "no: incomplete"));
         assert_eq!((field("fragments"), field("excess_fragments"), field("first_division")), ("3", "2", "yes"));
-        let mut out = String::new();
-        table(&mut out, &[cell]);
-        assert!(out.contains("class=\"out\"") && out.contains("add up to 46"), "{out}");
+        let sheet = Sheet::of(&[cell]);
+        assert!(!sheet.rows[0].counted && sheet.accepted == [46, 46]);
+        let codes: Vec<&str> = sheet.columns.iter().map(|column| column.code).collect();
+        assert!(codes.contains(&"fragments") && !codes.contains(&"higher"), "{codes:?}");
     }
 }

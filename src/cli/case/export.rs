@@ -7,14 +7,13 @@ use std::{
     path::Path,
 };
 
-use super::{case_json, review_json, whole};
+use super::{case_json, report, review_json, whole};
 use crate::{
-    case::report::{Report, scoring_sheet},
+    case::report::{Gathered, scoring_sheet},
     cli::{Exit, Failure, write_karyogram},
     config::Config,
-    store::{CellRow, StoreReader},
+    store::{StoreError, StoreReader},
 };
-use dosimetry::Subject;
 use karyotype::karyogram::{self, Orientation};
 
 fn writing<E: fmt::Display>(path: &Path) -> impl Fn(E) -> Failure {
@@ -47,7 +46,9 @@ pub fn export(store: &StoreReader, config: &Config, id: &str, out: &Path) -> Res
         let cell = row.cell()?;
         table.write_record(columns(&cell)).map_err(writing(&path))?;
         let folder = out.join("chromosomes").join(&row.id);
-        let pictures = store.crops(cell.cell)?;
+        let mut pictures = store.crops(cell.cell)?;
+        // Of a chromosome that was joined to another the picture stays, in case that is taken back.
+        pictures.retain(|(index, _)| cell.chromosomes.iter().any(|c| c.index == *index));
         for (index, png) in &pictures {
             fs::create_dir_all(&folder).map_err(writing(&folder))?;
             let path = folder.join(format!("{index:02}.png"));
@@ -60,20 +61,13 @@ pub fn export(store: &StoreReader, config: &Config, id: &str, out: &Path) -> Res
         }
     }
     table.flush().map_err(writing(&path))?;
-    let cells = whole.rows.iter().map(CellRow::cell).collect::<Result<Vec<_>, _>>()?;
-    let subject = whole.case.subject.as_deref().and_then(|text| serde_json::from_str::<Subject>(text).ok());
-    let report = Report {
-        station: &config.station,
-        version: env!("CARGO_PKG_VERSION"),
-        case: &whole.case,
-        subject: subject.as_ref(),
-        cells: &cells,
-        reviews: &whole.reviews,
-    };
-    lines("report.html", &mut std::iter::once(report.html(None)))?;
-    if let Some(drawing) = report.drawing() {
+    let gathered = Gathered::read(store, id)?.ok_or_else(|| StoreError::NoSuchCase(id.into()))?;
+    let html = report::html(config, &gathered, &report::layout(config, None)?)?;
+    lines("report.html", &mut std::iter::once(html))?;
+    if let Some(drawing) = report::report(config, &gathered, None, "").drawing() {
         lines("dose.svg", &mut std::iter::once(drawing))?;
     }
+    let cells = &gathered.cells;
     if cells.iter().any(|cell| cell.dicentric.is_some()) {
         let path = out.join("scoring.csv");
         let mut table = csv::Writer::from_path(&path).map_err(writing(&path))?;

@@ -1,6 +1,7 @@
 //! `case`: the cases in the store. Reading works beside a running daemon; what writes asks the daemon to do it.
 
 mod export;
+mod report;
 mod write;
 
 use std::path::PathBuf;
@@ -56,6 +57,16 @@ enum Action {
         #[arg(long, value_name = "DIR")]
         out: Option<PathBuf>,
     },
+    /// Write the report of a case as HTML, or as PDF where a Chromium is found.
+    Report(report::ReportArgs),
+    /// Write the built-in layout of the reports to a folder, for a laboratory to change: name, logo, words, templates.
+    Layout {
+        /// The folder.
+        folder: PathBuf,
+        /// en or de.
+        #[arg(long, default_value = "en")]
+        language: String,
+    },
     /// What is awaiting review in a case; with --cell a correction of that cell.
     Review(write::ReviewArgs),
     /// Set what the dose of a case uses of a person: age, dates, an earlier dose. Options left out are not known.
@@ -88,6 +99,9 @@ impl CaseCommand {
     /// Does what was asked.
     pub fn run(self, global: &Global) -> Result<Exit, Failure> {
         let config = config::load(global, None)?.config;
+        if let Action::Layout { folder, language } = &self.action {
+            return report::write_layout(&config, folder, language);
+        }
         let folder = state_folder(&config)?;
         match self.action {
             Action::List { json } => list(&StoreReader::open(&folder)?, json),
@@ -96,6 +110,8 @@ impl CaseCommand {
                 let out = out.unwrap_or_else(|| PathBuf::from(encode_level(&id)));
                 export::export(&StoreReader::open(&folder)?, &config, &id, &out)
             }
+            Action::Report(args) => args.run(&config, &StoreReader::open(&folder)?),
+            Action::Layout { .. } => Ok(Exit::Done),
             Action::Review(args) => args.run(&config, &folder),
             Action::Subject(args) => args.run(&config, &folder),
             Action::Close(Closing { id, by }) => write::set_closed(&config, &folder, &id, &by, true),

@@ -280,7 +280,7 @@ impl Place {
                 let settings = CaseBookSettings::from_config(config)?;
                 let karyotype = KaryotypeSettings::of(config.karyotype.sex, config.karyotype.sample);
                 let cases = CaseBook::new(settings, store.clone());
-                Ok(Self::Here(Box::new(RecordService { store, cases, karyotype, hub: LiveHub::new([]) })))
+                Ok(Self::Here(Box::new(RecordService { store, cases, karyotype, scorer: None, hub: LiveHub::new([]) })))
             }
             Err(busy @ StoreError::InUse(_)) => {
                 let page = reader.meta(PAGE_KEY)?.filter(|url| !url.is_empty());

@@ -17,6 +17,7 @@ pub(super) fn revise(frame: &mut FrameCommit, mut earlier: Vec<Cell>, thumbnails
         (cell.cell, cell.revision) = (old.cell, old.revision + 1);
         // It stays where it was counted, and excluded until a person says otherwise.
         (cell.case, cell.slide, cell.colony, cell.excluded) = (old.case, old.slide, old.colony, old.excluded);
+        cell.comments = old.comments;
     }
     let withdrawn = earlier.into_iter().map(withdrawn);
     frame.cells.extend(withdrawn.map(|cell| CellCommit { cell, crops: Vec::new(), thumbnail: None, image: None }));

@@ -6,6 +6,8 @@ import * as cells from "./cells.js";
 import * as detail from "./detail.js";
 import * as kase from "./case.js";
 import { open as browse } from "./browse.js";
+import { ring } from "./sound.js";
+import "./rejected.js";
 
 const MARKS = { ok: "●", degraded: "▲", failed: "■" };
 
@@ -83,6 +85,7 @@ function alarmNotice() {
 function drawTitle() {
   const name = [station, "metaphased"].filter(Boolean).join(" · ");
   const raised = alarm?.state === "raised" && !lost;
+  ring(raised);
   document.title = lost ? `✕ Not reached · ${name}` : raised ? `⚠ Alarm in case ${alarm.case} · ${name}` : name;
 }
 

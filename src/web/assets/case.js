@@ -8,6 +8,7 @@ import { open as openGallery } from "./gallery.js";
 
 let current; // id of the case that is open, null for none; undefined before that is known
 let shown = { state: null, dose: null };
+let acknowledged = null; // who saw the alarm of the case, and when
 let alarmChanged = () => {};
 
 /** Sets what is called with the alarm of the open case: {case, state, reason}. */
@@ -23,7 +24,8 @@ export async function use(id) {
   try {
     // A case has a record from its first cell on.
     const { cells } = await page({ case: next }, null, 1);
-    const { state, dose } = cells.length > 0 ? await api(`cases/${encodeURIComponent(next)}`) : { state: null, dose: null };
+    const { state, dose, acknowledged: seen } = cells.length > 0 ? await api(`cases/${encodeURIComponent(next)}`) : { state: null, dose: null };
+    acknowledged = seen ?? null;
     if (next === current) draw(state, dose);
   } catch (error) {
     byId("case-body").querySelector(".case-now")?.replaceChildren(h("p", { class: "muted" }, error.message));
@@ -34,6 +36,7 @@ export async function use(id) {
 function begin(id) {
   current = id;
   shown = { state: null, dose: null };
+  acknowledged = null;
   byId("case-name").value = current ?? "";
   byId("case-end").hidden = current === null;
   byId("case-title").textContent = current === null ? "Case" : `Case ${current}`;
@@ -57,7 +60,7 @@ function draw(state, dose) {
   if (dose) {
     const low = dose.estimate?.dose_gy.low;
     const reason = low === null || low === undefined ? "" : `the lower limit of the dose is ${low.toFixed(2)} Gy.`;
-    alarmChanged({ case: current, state: dose.alarm, reason });
+    alarmChanged({ case: current, state: dose.alarm, reason, ...(dose.alarm === "acknowledged" ? acknowledged : {}) });
   }
   const parts = [dose && doseParts(dose, () => openGallery(current)), state && cellParts(state)].filter(Boolean).flat();
   const now = byId("case-body").querySelector(".case-now");

@@ -2,6 +2,7 @@
 
 import { api, byId, closesOutside, dialogBar, h, nameField, percent, reportUrl, segments } from "./dom.js";
 import { open as browse } from "./browse.js";
+import { compare } from "./compare.js";
 
 const dialog = byId("cases");
 const FILTERS = {
@@ -13,6 +14,7 @@ const FILTERS = {
 
 let filter = "all";
 let wanted = "";
+const chosen = new Set(); // cases to compare, two at most
 let resume = () => {};
 
 /** What makes a case the one that takes cells. */
@@ -25,7 +27,7 @@ export async function open() {
   dialog.replaceChildren(dialogBar(dialog, "Cases"), h("p", { class: "muted" }, "Loading …"));
   if (!dialog.open) dialog.showModal();
   try {
-    draw((await api("cases")).cases);
+    draw((await api("cases?lean=true")).cases);
   } catch (error) {
     dialog.replaceChildren(dialogBar(dialog, "Cases"), h("p", { class: "problem", role: "alert" }, error.message));
   }
@@ -39,7 +41,7 @@ function reviewed({ state, dose, stored_cells: all }) {
 
 function result({ state, dose }) {
   if (!dose) return state?.iscn ?? "no karyotype yet";
-  if (!dose.estimate) return "no dose yet";
+  if (!dose.estimate) return dose.cells.counted === 0 && dose.cells.unclear > 0 ? "not scored" : "no dose yet";
   const { value, low, high, level } = dose.estimate.dose_gy;
   const gray = (gy) => (gy === null ? "not bounded" : gy.toFixed(2));
   return `${value.toFixed(2)} Gy (${percent(level)}: ${gray(low)} to ${gray(high)})`;
@@ -63,10 +65,25 @@ function draw(cases) {
     fill();
   });
   fill();
+  const both = h("button", { type: "button", class: "quiet", disabled: chosen.size !== 2, onclick: () => compare([...chosen]) }, "Compare two");
+  body.addEventListener("change", (event) => {
+    const box = event.target.closest("[data-compare]");
+    if (!box) return;
+    if (box.checked) chosen.add(box.dataset.compare);
+    else chosen.delete(box.dataset.compare);
+    // A third one takes the place of the first.
+    if (chosen.size > 2) {
+      const [first] = chosen;
+      chosen.delete(first);
+      const old = body.querySelector(`[data-compare="${CSS.escape(first)}"]`);
+      if (old) old.checked = false;
+    }
+    both.disabled = chosen.size !== 2;
+  });
   dialog.replaceChildren(dialogBar(dialog, "Cases"),
-    h("div", { class: "head" }, h("label", {}, "Search ", search), choose, nameField(), state),
+    h("div", { class: "head" }, h("label", {}, "Search ", search), choose, both, nameField(), state),
     h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Cases" }, h("table", { class: "list" },
-      h("thead", {}, h("tr", {}, ["Case", "Result", "Cells", "Reviewed", "Opened", "State", "Actions"].map((text) => h("th", { scope: "col" }, text)))),
+      h("thead", {}, h("tr", {}, ["Case", "Result", "Cells", "Reviewed", "Opened", "State", "Actions", "Compare"].map((text) => h("th", { scope: "col" }, text)))),
       body)));
 }
 
@@ -92,7 +109,8 @@ function row(c, state) {
       h("a", { href: reportUrl(c.case), target: "_blank", "aria-label": `Report of case ${c.case}` }, "Report"),
       c.closed
         ? act("Reopen", (by) => api(`${path}/reopen`, { by }))
-        : [act("Close", (by) => api(`${path}/close`, { by })), act("Continue", () => resume(c.case))])));
+        : [act("Close", (by) => api(`${path}/close`, { by })), act("Continue", () => resume(c.case))])),
+    h("td", {}, h("input", { type: "checkbox", "data-compare": c.case, "aria-label": `Compare case ${c.case}`, checked: chosen.has(c.case) })));
 }
 
 closesOutside(dialog);

@@ -76,13 +76,14 @@ export function markDraft(id) {
 }
 
 /** The cells beside this one in the store, among those of a query: {newer, older}, none at an end. */
-export async function beside(id, of) {
+export async function beside(id, { order: _, ...of }) {
   const [newer, older] = await Promise.all(["oldest", "newest"].map((order) => page({ ...of, order }, id, 1)));
   return { newer: newer.cells[0]?.cell, older: older.cells[0]?.cell };
 }
 
 /** Whether a cell of the dicentric assay waits for a person: nothing in it was counted. */
-export const isUnscored = ({ dicentric: d }) => d != null && d.scored_by === "machine" && d.monocentrics === 0 && d.unclear > 0;
+export const isUnscored = ({ dicentric: d }) => d != null && (d.not_scored != null || isAllUnclear(d));
+const isAllUnclear = (d) => d.scored_by === "machine" && d.monocentrics === 0 && d.unclear > 0;
 
 /** The headline of a cell: its karyotype, or its dicentrics. */
 export function headline(cell) {
@@ -114,7 +115,8 @@ export function verdictLine(cell) {
     const word = isUnscored(cell) ? "Waits for a person" : d.complete ? "Complete cell" : "Not complete: not counted";
     return h("p", { class: "verdict not_assessable" }, word);
   }
-  return h("p", { class: `verdict ${karyotype.verdict}` }, verdictMark(karyotype.verdict), VERDICTS[karyotype.verdict].word, sure(karyotype));
+  return h("p", { class: `verdict ${karyotype.verdict}` }, verdictMark(karyotype.verdict), VERDICTS[karyotype.verdict].word, sure(karyotype),
+    cell.review && h("span", { class: "muted small" }, `verified by ${cell.review.by}`));
 }
 
 /** Why the cell counts as it does, in words; nothing where that is said already. */

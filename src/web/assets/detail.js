@@ -5,7 +5,10 @@ import { drawBoxes } from "./live.js";
 import { karyogram, pictures, pieces, written } from "./karyogram.js";
 import { beside, headline, markDraft, reasonLine, simulationLine, verdictLine } from "./cells.js";
 import { facts, findings, table } from "./facts.js";
-import { inspector } from "./inspector.js";
+import { flip, inspector, turn } from "./inspector.js";
+import { brush, cutter } from "./edit.js";
+import { changes } from "./history.js";
+import { homologs } from "./homologs.js";
 import { finishForm } from "./finish.js";
 import { closer } from "./zoom.js";
 import * as drafts from "./draft.js";
@@ -20,6 +23,7 @@ let straight = false;
 let shown = null; // pictures of the chromosomes, by index; null while they come
 let saving = false;
 let problem = "";
+let drawing = null; // the tool that is in use on the picture
 
 /** Opens the detail of a cell, among those of a query. */
 export async function open(id, of = query) {
@@ -46,6 +50,7 @@ export function followAddress() {
 }
 
 function use(next) {
+  drawing = null;
   if (cell?.cell !== next.cell) {
     picked = null;
     problem = "";
@@ -100,7 +105,8 @@ function draw() {
       h("section", { "aria-label": "Karyogram" },
         h("div", { id: "chromosomes" }), orientation(),
         h("div", { id: "inspector" }),
-        finishForm(cell, correct))),
+        finishForm(cell, correct),
+        changes(cell, correct))),
     h("details", { class: "all" }, h("summary", {}, `All ${cell.chromosomes.length} boxes`), table(cell)),
     h("div", { id: "pending" }));
   drawKaryogram();
@@ -125,8 +131,9 @@ function orientation() {
   return h("div", { class: "below" },
     !cell.dicentric && segments("Chromosomes", { upright: "As on the slide", straight: "Straightened" }, straight ? "straight" : "upright", choose),
     h("p", { class: "muted small" },
-      cell.dicentric ? "Select a piece for its measures and its damage." : "Drag a chromosome to another place, or select it and then the place. By keyboard: Alt with an arrow moves it, M goes to its class, Delete takes it out.",
-      " ", file));
+      cell.dicentric ? "Select a piece for its measures and its damage." : "Drag a chromosome to another place, or select it and then the place. By keyboard: Alt with an arrow moves it, M goes to its class, Delete takes it out, brackets turn it, U puts it upside down, F mirrors it, S parts it.",
+      " ", file),
+    !cell.dicentric && cell.case && h("button", { type: "button", class: "quiet", onclick: () => homologs(cell) }, "Homologs over the case"));
 }
 
 /** The part of the frame that image.png shows: the cell's region. */
@@ -143,24 +150,81 @@ function picture() {
   const svg = s("svg", { class: "overlay", viewBox: view.join(" "), role: "img", "aria-label": `Picture of the cell, ${cell.counts.detected} boxes` }, image, boxes);
   const stage = h("figure", { class: "stage" }, svg);
   stage.style.aspectRatio = `${view[2]} / ${view[3]}`;
-  draw.overlay = () => drawBoxes(boxes, cell.chromosomes, view, {
-    outlines: kept.get("outlines", false),
+  draw.overlay = () => drawBoxes(boxes, drafted(), view, {
+    outlines: true,
+    shows: (c) => kept.get("outlines", false) || c.index === picked || c.isDrawn,
     label: (c) => classOf(c) ?? "",
     mark: (c) => `${isFlagged(c) ? "flagged" : ""} ${c.score < 0.5 ? "faint" : ""} ${c.index === picked ? "picked" : ""}`,
-    onpick: (i) => pick(cell.chromosomes[i].index),
-  });
+    onpick: (i) => !drawing && i < cell.chromosomes.length && pick(cell.chromosomes[i].index),
+  }, drafts.waiting(cell).filter((change) => change.action === "split").map((change) => change.line));
+  draw.stage = { svg, view: () => view, bar: h("div", {}) };
   // Letters keep their size on the screen, whatever the size of the picture.
   new ResizeObserver(() => draw.overlay()).observe(svg);
-  return [stage, closer(svg, image, view, (next) => {
+  return [stage, draw.stage.bar, !cell.dicentric && h("div", { class: "tools below" }, h("button", { type: "button", class: "quiet", onclick: () => tools.outline(null) }, "Add a chromosome")), closer(svg, image, view, (next) => {
     view = next;
     draw.overlay();
   })];
 }
 
+/** The chromosomes as the draft leaves them, for the picture; what was added stands last. */
+function drafted() {
+  const drawn = new Map(drafts.waiting(cell).filter((change) => change.action === "outline").map((change) => [change.index ?? change, change.rings]));
+  const list = cell.chromosomes.map((c) => (drawn.has(c.index) ? { ...c, isDrawn: true, outline: { rings: drawn.get(c.index) } } : c));
+  const added = [...drawn].filter(([key]) => typeof key === "object").map(([, rings]) => ({ box: around(rings), class: null, damage: "none", score: 1, index: -1, isDrawn: true, outline: { rings } }));
+  return [...list, ...added];
+}
+
+/** The box around closed lines. */
+function around(rings) {
+  const [x, y] = [0, 1].map((axis) => rings.flat().map((p) => p[axis]));
+  const [left, top] = [Math.min(...x), Math.min(...y)];
+  return [left, top, Math.max(...x) - left, Math.max(...y) - top];
+}
+
+/** What draws on the picture. */
+const tools = {
+  cut: (c) => begin((done) => cutter(draw.stage.svg, c, (line) => done({ action: "split", index: c.index, line }), () => done(null)), c),
+  outline: (c) => begin((done) => brush(draw.stage.svg, c && drafted().find((other) => other.index === c.index), draw.stage.view(), cell.captured.size,
+    (rings) => done({ action: "outline", index: c?.index ?? null, rings }), () => done(null)), c),
+};
+
+function begin(start, c) {
+  drawing?.end();
+  drawing = start((change) => {
+    drawing = null;
+    draw.stage.bar.replaceChildren();
+    if (change) correct(change);
+    if (c) focusChromosome(c.index);
+  });
+  draw.stage.bar.replaceChildren(drawing.element);
+  draw.stage.svg.scrollIntoView({ block: "nearest" });
+}
+
+/** How the picture of a chromosome is turned and mirrored beyond what the record says. */
+function turnOf(c) {
+  const [angle, flipped] = [drafts.current(cell, { action: "turn", index: c.index }), drafts.current(cell, { action: "flip", index: c.index })];
+  const [was, mirrored] = [c.stance?.angle ?? c.upright_angle ?? 0, c.stance?.mirrored ?? false];
+  if (angle === was && flipped === mirrored) return "";
+  return `scaleX(${flipped ? -1 : 1}) rotate(${angle - was}deg) scaleX(${mirrored ? -1 : 1})`;
+}
+
+/** What waits to be redrawn of a chromosome, in words. */
+function partOf(c) {
+  const words = { split: "to be parted", join: "to be joined", outline: "outline drawn" };
+  const change = drafts.waiting(cell).find((other) => other.action in words && (other.index === c.index || other.indices?.includes(c.index)));
+  return change ? words[change.action] : null;
+}
+
 function drawKaryogram() {
   const focused = document.activeElement?.closest(".karyogram [data-index]")?.dataset.index;
   const view = {
-    classOf, isFlagged, pictures: shown, pick, picked: () => picked,
+    classOf, isFlagged, turnOf, partOf, pictures: shown, pick,
+    turn: (index, degrees) => turn(cell, byIndex(index), degrees, correct),
+    flip: (index) => flip(cell, byIndex(index), correct),
+    cut: (index) => {
+      pick(index, true);
+      tools.cut(byIndex(index));
+    }, picked: () => picked,
     isMoved: (c) => drafts.isChanged(cell, { action: "class", index: c.index }),
     move: (index, name) => correct({ action: "class", index, class: name }),
     list: (index) => {
@@ -185,18 +249,18 @@ function pick(index, keep = false) {
 
 function drawInspector() {
   const c = picked === null ? null : byIndex(picked);
-  byId("inspector").replaceChildren(...(c ? [inspector(cell, c, correct)] : []));
+  byId("inspector").replaceChildren(...(c ? [inspector(cell, c, correct, tools)] : []));
 }
 
 /** A correction by a person: it waits in the draft. */
 function correct(change) {
-  const atList = document.activeElement?.closest(".correct select")?.dataset.focus;
+  const atList = document.activeElement?.closest(".inspector [data-focus]")?.dataset.focus;
   drafts.correct(cell, change);
   if (change.index !== undefined) picked = change.index;
   follow();
   // The karyogram was drawn again: who works by keyboard stays at the list or at the chromosome.
-  if (atList) dialog.querySelector(`.correct [data-focus="${atList}"]`)?.focus({ preventScroll: true });
-  else if (change.action === "class") focusChromosome(change.index);
+  if (atList) dialog.querySelector(`.inspector [data-focus="${atList}"]`)?.focus({ preventScroll: true });
+  else if (["class", "turn", "flip"].includes(change.action)) focusChromosome(change.index);
 }
 
 /** The draft changed: what depends on it is drawn again. */
@@ -226,7 +290,10 @@ async function save(event, changes) {
   problem = "";
   try {
     let { revision } = of;
-    for (const change of changes) revision = (await api(`cells/${of.cell}/review`, { by, revision, change })).revision;
+    for (const change of changes) {
+      revision = (await api(`cells/${of.cell}/review`, { by, revision, change })).revision;
+      drafts.saved(of, change);
+    }
     drafts.discard(of);
   } catch (error) {
     problem = `Not saved: ${error.message}`;

@@ -85,10 +85,16 @@ export const kept = {
   },
 };
 
+/** Keeps the name of a person, and enters it in every other form that is shown. */
+function keepName(field) {
+  kept.set("by", field.value);
+  for (const other of document.querySelectorAll("input[name=by]")) if (other !== field) other.value = field.value;
+}
+
 /** A field for the person's name, which every change carries. It is kept while it is typed, so no form asks twice. */
 export function nameField(attributes = {}) {
   return h("label", attributes, "Your name ", h("input", { name: "by", "data-focus": "by", maxlength: 64, required: true, autocomplete: "name",
-    value: kept.get("by", ""), oninput: (event) => kept.set("by", event.target.value) }));
+    value: kept.get("by", ""), oninput: (event) => keepName(event.target) }));
 }
 
 /** A form that acts under the person's name; an error is shown below it. */

@@ -15,8 +15,10 @@ export function doseParts(dose, review) {
   const found = dose.estimate;
   const notes = [...dose.flags, ...(found?.warnings ?? [])];
   return [
-    ...(found ? estimate(found, dose.alarm_gy ?? null) : [h("p", { class: "headline words" }, "No dose yet")]),
-    h("p", {}, h("strong", {}, plural(dose.dicentrics, "dicentric")), ` in ${plural(dose.cells.counted, "counted cell")}: ${PROGRESS[dose.progress]}`),
+    ...(found ? estimate(found, dose) : [h("p", { class: "headline words" }, isUnscored(dose) ? "Not scored" : "No dose yet")]),
+    isUnscored(dose)
+      ? h("p", {}, `${plural(dose.cells.seen, "cell")} wait for a person or a scorer: none is counted yet.`)
+      : h("p", {}, h("strong", {}, plural(dose.dicentrics, "dicentric")), ` in ${plural(dose.cells.counted, "counted cell")}: ${PROGRESS[dose.progress]}`),
     dose.cells.excluded > 0 && h("p", { class: "muted small" }, `${plural(dose.cells.excluded, "cell")} excluded`),
     dose.cells_needed.cells && h("p", { class: "muted small" }, `About ${count(dose.cells_needed.cells)} cells give ± ${dose.cells_needed.half_width_gy} Gy.`),
     dose.counts.length > 1 && histogram(dose.counts),
@@ -31,14 +33,23 @@ export function doseParts(dose, review) {
   ];
 }
 
-function estimate(found, alarm) {
+/** Whether nothing is counted because nobody has scored: such a case is not free of dicentrics. */
+const isUnscored = ({ cells, not_scored: why }) => Boolean(why) || (cells.counted === 0 && cells.unclear > 0);
+
+/** Why the dose may still change; none where it is done. */
+function preliminary({ preliminary: said, progress, cells }) {
+  if (said === true || progress === "started") return "preliminary";
+  return cells.awaiting_review > 0 ? `preliminary, ${plural(cells.awaiting_review, "cell")} to review` : null;
+}
+
+function estimate(found, dose) {
   const { value, low, high, level, method } = found.dose_gy;
   // Merkle's limits join two errors of this level each: 83 % twice is about 95 %.
   const shown = method === "merkle" ? "About 95 % (Merkle)" : percent(level);
   return [
-    h("p", { class: "headline" }, gray(value)),
+    h("p", { class: "headline" }, gray(value), preliminary(dose) && h("span", { class: "preliminary small" }, ` ${preliminary(dose)}`)),
     h("p", {}, `${shown} interval ${gray(low)} to ${gray(high)}`),
-    curve(found, alarm),
+    curve(found, dose.alarm_gy ?? null),
     h("p", { class: "muted small" }, `Curve ${found.curve.id}, ${found.curve.radiation}`),
   ];
 }
@@ -58,11 +69,13 @@ function curve(found, alarm) {
   const [from, to] = [Math.max(0, low ?? 0), high ?? end];
   const says = `Dicentrics per cell against dose: the estimate of ${gray(value)} on the curve${alarm === null ? "" : `, the alarm at ${gray(alarm)}`}`;
   return s("svg", { class: "curve", viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": says },
+    band(found, end) && s("path", { class: "band", d: band(found, end).map(([gy, low, high]) => [x(gy), Math.min(y(low), height - bottom), Math.max(y(high), top)])
+      .reduce(([up, down], [at, low, high]) => [[...up, `${at.toFixed(1)} ${high.toFixed(1)}`], [`${at.toFixed(1)} ${low.toFixed(1)}`, ...down]], [[], []]).flat().join("L").replace(/^/, "M") + "Z" }),
     s("rect", { class: "interval", x: x(from), y: top, width: Math.max(1, x(to) - x(from)), height: height - bottom - top }),
     s("path", { class: "axis", d: `M${left} ${top}V${height - bottom}H${width - 10}` }),
     s("polyline", { points: line.join(" ") }),
     alarm !== null && [s("path", { class: "alarm", d: `M${x(alarm)} ${top}V${height - bottom}` }),
-      s("text", { class: "alarm", x: x(alarm) + (alarm > end * 0.7 ? -3 : 3), y: top + 8, "text-anchor": alarm > end * 0.7 ? "end" : "start" }, "alarm")],
+      s("text", { class: "alarm", x: x(alarm) + (alarm > end * 0.7 ? -3 : 3), y: top + 8, "text-anchor": alarm > end * 0.7 ? "end" : "start" }, `alarm ${alarm} Gy`)],
     s("path", { class: "guide", d: `M${left} ${y(yieldAt(value))}H${x(value)}V${height - bottom}` }),
     s("circle", { cx: x(value), cy: y(yieldAt(value)), r: 4.5 }),
     marks.map((gy) => s("text", { x: x(gy), y: height - bottom + 13 }, gy)),
@@ -70,6 +83,18 @@ function curve(found, alarm) {
     s("text", { transform: `translate(12 ${(top + height - bottom) / 2}) rotate(-90)` }, "dicentrics per cell"),
     s("text", { class: "unit", x: left - 4, y: top + 6 }, yieldAt(end).toFixed(1)),
     s("text", { class: "unit", x: left - 4, y: height - bottom }, "0"));
+}
+
+/** The 95 % band of the curve, [dose, low, high] along it; none where the curve gives no covariance. */
+function band({ curve: { c, alpha, beta, covariance }, input }, end) {
+  if (!covariance) return null;
+  const g = input.protraction ?? 1;
+  return Array.from({ length: 41 }, (_, i) => (i / 40) * end).map((gy) => {
+    const way = [1, gy, g * gy * gy];
+    const variance = way.reduce((sum, a, i) => sum + way.reduce((part, b, k) => part + a * b * covariance[i][k], 0), 0);
+    const [middle, error] = [c + alpha * gy + g * beta * gy * gy, 1.96 * Math.sqrt(Math.max(0, variance))];
+    return [gy, Math.max(0, middle - error), middle + error];
+  });
 }
 
 /** How many counted cells carry 0, 1, 2 ... dicentrics. */

@@ -4,15 +4,17 @@ import { kept } from "./dom.js";
 
 const KEPT = "drafts";
 // What a correction of the chromosomes works out again must be settled before a person overrules it.
-const ORDER = ["class", "damage", "dicentric", "iscn", "verdict", "exclude"];
+const ORDER = ["revert", "outline", "split", "join", "class", "damage", "status", "turn", "flip", "dicentric", "iscn", "verdict", "exclude", "comment"];
+/** Corrections that make other chromosomes: sent once, never again. */
+const REDRAWS = ["revert", "outline", "split", "join", "comment"];
 
 const drafts = kept.get(KEPT, {}); // cell id -> {revision, done, undone}, the last step last
 
 /** What a correction is about: a later one about the same replaces an earlier one. */
-const subject = ({ action, index }) => `${action} ${index ?? ""}`;
+const subject = ({ action, index, indices, rings }) => `${action} ${index ?? indices ?? (rings ? `new ${rings[0][0]}` : "")}`;
 
 /** What the record says about the subject of a correction; undefined where the record has no such chromosome. */
-function recorded(cell, { action, index }) {
+function recorded(cell, { action, index, indices }) {
   const chromosome = cell.chromosomes.find((c) => c.index === index);
   switch (action) {
     case "class": return chromosome && (chromosome.class ?? null);
@@ -20,12 +22,20 @@ function recorded(cell, { action, index }) {
     case "iscn": return cell.karyotype.iscn ?? "";
     case "verdict": return cell.karyotype.verdict;
     case "dicentric": return cell.dicentric;
+    case "status": return chromosome?.status;
+    case "turn": return chromosome && (chromosome.stance?.angle ?? chromosome.upright_angle ?? 0);
+    case "flip": return chromosome && (chromosome.stance?.mirrored ?? false);
+    case "outline": return index === null ? null : chromosome && (chromosome.outline?.rings ?? null);
+    case "split": return chromosome && null;
+    case "join": return indices?.every((i) => cell.chromosomes.some((c) => c.index === i)) ? null : undefined;
+    case "revert": case "comment": return null;
     default: return cell.excluded?.reason ?? null;
   }
 }
 
 /** The value that a correction sets. */
-const valueOf = (change) => change[{ exclude: "reason", dicentric: "record" }[change.action] ?? change.action];
+const VALUES = { exclude: "reason", dicentric: "record", turn: "angle", flip: "flipped", outline: "rings", split: "line", join: "indices", revert: "revision", comment: "text" };
+const valueOf = (change) => change[VALUES[change.action] ?? change.action];
 
 const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 
@@ -44,7 +54,7 @@ export const isDrafted = (id) => (drafts[id]?.done.length ?? 0) > 0;
 export function waiting(cell) {
   const latest = new Map(draftOf(cell).done.map((change) => [subject(change), change]));
   return [...latest.values()]
-    .filter((change) => recorded(cell, change) !== undefined && !same(recorded(cell, change), valueOf(change)))
+    .filter((change) => recorded(cell, change) !== undefined && valueOf(change) !== "" && !same(recorded(cell, change), valueOf(change)))
     .sort((a, b) => ORDER.indexOf(a.action) - ORDER.indexOf(b.action));
 }
 
@@ -67,7 +77,7 @@ export const lost = (cell) => draftOf(cell).done.filter((change) => recorded(cel
 export function correct(cell, change) {
   const draft = draftOf(cell);
   const last = draft.done.at(-1);
-  const typing = change.action === "iscn" && last?.action === "iscn";
+  const typing = ["iscn", "comment"].includes(change.action) && last?.action === change.action;
   const done = typing ? draft.done.slice(0, -1) : draft.done;
   keep(cell, { revision: draft.revision, done: [...done, change], undone: [] });
 }
@@ -89,6 +99,13 @@ export function redo(cell) {
 /** Whether there is a step to take back, and one to do again. */
 export const steps = (cell) => ({ back: draftOf(cell).done.length > 0, forth: draftOf(cell).undone.length > 0 });
 
+/** A correction was saved: what redraws must not be sent again when a later one is refused. */
+export function saved(cell, change) {
+  if (!REDRAWS.includes(change.action)) return;
+  const draft = draftOf(cell);
+  keep(cell, { ...draft, done: draft.done.filter((other) => subject(other) !== subject(change)) });
+}
+
 /** Drops the corrections of a cell. */
 export const discard = (cell) => keep(cell, { revision: cell.revision, done: [], undone: [] });
 
@@ -102,6 +119,14 @@ export function words(cell, change) {
     case "iscn": return `karyotype ${change.iscn}`;
     case "dicentric": return Object.keys(change.record).filter((kind) => !same(change.record[kind], old[kind]))
       .map((kind) => `${kind} ${old[kind]} → ${change.record[kind]}`).join(", ");
+    case "status": return `box ${change.index}: ${change.status}`;
+    case "turn": return `box ${change.index}: turned`;
+    case "flip": return `box ${change.index}: ${change.flipped ? "mirrored" : "not mirrored"}`;
+    case "outline": return change.index === null ? "a chromosome added" : `box ${change.index}: outline drawn`;
+    case "split": return `box ${change.index}: parted`;
+    case "join": return `boxes ${change.indices.join(" and ")} joined`;
+    case "revert": return `back to revision ${change.revision}`;
+    case "comment": return "a comment";
     case "verdict": return `verdict ${change.verdict.replaceAll("_", " ")}`;
     default: return change.reason === null ? "counted again" : `excluded: ${change.reason}`;
   }

@@ -11,7 +11,7 @@ const REASONS = ["chromosomes lost in preparation", "two cells overlap", "poor b
 export function finishForm(cell, correct) {
   return h("details", { id: "finish", class: "finish", open: true },
     h("summary", {}, "Finish the cell"),
-    h("div", { class: "fields" }, cell.dicentric ? scoreForm(cell, correct) : [verdict(cell, correct), iscn(cell, correct)], exclusion(cell, correct)));
+    h("div", { class: "fields" }, cell.dicentric ? scoreForm(cell, correct) : [verdict(cell, correct), iscn(cell, correct)], exclusion(cell, correct), comment(cell, correct)));
 }
 
 function verdict(cell, correct) {
@@ -49,6 +49,15 @@ async function check(text, status) {
   } catch (error) {
     status.textContent = error.message;
   }
+}
+
+/** Notes: those that are there, and one to write. */
+function comment(cell, correct) {
+  const written = drafts.current(cell, { action: "comment" }) ?? "";
+  return h("div", { class: "field" }, h("label", { for: "comment" }, "Comment"),
+    h("div", {},
+      (cell.comments ?? []).map((c) => h("p", { class: "small comment" }, c.text, h("span", { class: "muted" }, ` ${c.by}, ${new Date(c.time).toLocaleString()}`))),
+      h("textarea", { id: "comment", "data-focus": "comment", rows: 2, maxlength: 2000, oninput: (event) => correct({ action: "comment", text: event.target.value.trim() }) }, written)));
 }
 
 function exclusion(cell, correct) {

@@ -42,8 +42,8 @@ export function written(classes) {
   return [classes.filter((c) => c !== null).length, sex, ...changes].join(",");
 }
 
-/** The karyogram of a cell. `view` says how it stands now: classOf, isMoved, isFlagged, picked, pictures; and what acts:
- *  pick(index), move(index, class). */
+/** The karyogram of a cell. `view` says how it stands now: classOf, isMoved, isFlagged, picked, pictures, turnOf, partOf; and what
+ *  acts: pick(index), move(index, class), turn(index, degrees), flip(index), cut(index). */
 export function karyogram(cell, view) {
   const group = (letter) => h("div", { class: "group", role: "group", "aria-label": `Group ${letter}` },
     h("span", { class: "letter", "aria-hidden": "true" }, letter),
@@ -82,8 +82,11 @@ function fit(element) {
 
 const isWithheld = (c) => c.class === null && c.evidence === "sex chromosome, not disclosed";
 
+/** A chromosome whose structure is unlike its class's stands right of the normal one. */
+const isDerivative = (cell, c) => c.damage !== "none" || cell.karyotype.findings.some((f) => f.kind === "structural" && f.chromosomes.includes(c.index));
+
 function place(cell, name, view, title = name ?? "not placed") {
-  const here = cell.chromosomes.filter((c) => view.classOf(c) === name && !isWithheld(c)).sort((a, b) => b.score - a.score);
+  const here = cell.chromosomes.filter((c) => view.classOf(c) === name && !isWithheld(c)).sort((a, b) => isDerivative(cell, a) - isDerivative(cell, b) || b.score - a.score);
   const odd = name !== null && cell.karyotype.findings.some((f) => f.class === name && ["gain", "loss"].includes(f.kind));
   const missing = name === null || "XY".includes(name) ? 0 : Math.max(0, 2 - here.length);
   const classes = `place ${odd ? "odd" : ""} ${name === null ? "loose" : ""} ${here.length === 0 ? "vacant" : ""}`;
@@ -98,6 +101,8 @@ function place(cell, name, view, title = name ?? "not placed") {
 function chromosome(cell, c, view) {
   const picture = view.pictures?.get(c.index);
   const doubtful = c.score < DOUBTFUL;
+  const part = view.partOf(c);
+  if (picture) picture.style.transform = view.turnOf(c);
   return h("button", {
     type: "button", "data-index": c.index, "aria-pressed": c.index === view.picked(),
     class: `${view.isFlagged(c) ? "flagged" : ""} ${view.isMoved(c) ? "moved" : ""}`,
@@ -106,6 +111,7 @@ function chromosome(cell, c, view) {
     onkeydown: (event) => byKey(event, c, view),
     onpointerdown: (event) => drag(event, c, view),
   },
+  part && h("span", { class: "part-mark", title: part }, h("span", { class: "hidden" }, part), h("span", { "aria-hidden": "true" }, "✎")),
   picture ?? h("span", view.pictures ? { class: "unseen", title: "No picture was kept" } : { class: "coming" }),
   c.class !== null && h("span", { class: `score ${doubtful ? "doubtful" : ""}`, "aria-hidden": "true" }, `${(c.score * 100).toFixed(0)}${doubtful ? "?" : ""}`));
 }
@@ -117,6 +123,10 @@ function byKey(event, c, view) {
     view.move(c.index, CLASSES[Math.min(Math.max(next, 0), CLASSES.length - 1)]);
   } else if (event.key === "Delete") {
     view.move(c.index, null);
+  } else if (!event.ctrlKey && !event.metaKey && !event.altKey && ["[", "]"].includes(event.key)) {
+    view.turn(c.index, event.key === "[" ? -5 : 5);
+  } else if (!event.ctrlKey && !event.metaKey && !event.altKey && ["u", "f", "s"].includes(event.key.toLowerCase())) {
+    ({ u: () => view.turn(c.index, 180), f: () => view.flip(c.index), s: () => view.cut(c.index) })[event.key.toLowerCase()]();
   } else if (event.key.toLowerCase() === "m" && !event.ctrlKey && !event.metaKey && !event.altKey) {
     view.list(c.index);
   } else return;

@@ -126,22 +126,23 @@ function draw(note, picture) {
 }
 
 /** Draws boxes into an SVG element that shows `view` of the frame. `label` gives the text of a box, `mark` its extra class; `outlines`:
- *  the outlines of chromosomes, too, where they are known. */
-export function drawBoxes(parent, list, view, { label, mark, onpick, outlines }) {
+ *  the outlines of chromosomes, too, where they are known and `shows` says so. `cuts`: lines along which some are to be parted. */
+export function drawBoxes(parent, list, view, { label, mark, onpick, outlines, shows = () => true }, cuts = []) {
   const [, y, width] = view;
   // A pixel of the screen in pixels of the frame.
   const pixel = width / ((parent.ownerSVGElement ?? parent).clientWidth || 800);
   parent.style.setProperty("--label", `${12.5 * pixel}px`);
+  const lines = cuts.map(([a, b]) => s("line", { class: "cut", x1: a[0], y1: a[1], x2: b[0], y2: b[1] }));
   parent.replaceChildren(...list.map((item, i) => {
     const [bx, by, bw, bh] = item.box;
     const text = label(item);
     const group = s("g", { class: `box ${mark(item)}`, "data-index": i },
       s("rect", { x: bx, y: by, width: bw, height: bh, rx: 3 * pixel }),
-      outlines && item.outline && s("path", { d: outlinePath(item.outline) }),
+      outlines && item.outline && shows(item) && s("path", { d: outlinePath(item.outline) }),
       text && s("text", { x: bx + bw / 2, y: by > y + 16 * pixel ? by - 3 * pixel : by + bh + 12 * pixel }, text));
     if (onpick) group.addEventListener("click", () => onpick(i));
     return group;
-  }));
+  }), ...lines);
 }
 
 /** The closed lines of an outline as an SVG path. */

@@ -28,7 +28,7 @@ export function closer(svg, image, whole, changed) {
     zoom(event.deltaY < 0 ? STEP : 1 / STEP, [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height]);
   }, { passive: false });
   svg.addEventListener("pointermove", (event) => {
-    if (event.buttons !== 1 || view[2] === whole[2]) return;
+    if (event.buttons !== 1 || view[2] === whole[2] || "tool" in svg.dataset) return;
     const scale = view[2] / svg.clientWidth;
     set(within([view[0] - event.movementX * scale, view[1] - event.movementY * scale, view[2], view[3]], whole));
   });

@@ -165,8 +165,15 @@ impl Browser {
         self.devtools("Emulation.setEmulatedMedia", &json!({ "features": features }));
     }
 
-    fn devtools(&self, command: &str, parameters: &Value) {
-        self.send("/goog/cdp/execute", &json!({ "cmd": command, "params": parameters }));
+    fn devtools(&self, command: &str, parameters: &Value) -> Value {
+        self.send("/goog/cdp/execute", &json!({ "cmd": command, "params": parameters }))
+    }
+
+    /// The page as the browser prints it to a file.
+    pub fn pdf(&self) -> Vec<u8> {
+        use base64::{Engine as _, prelude::BASE64_STANDARD};
+        let printed = self.devtools("Page.printToPDF", &json!({ "printBackground": false, "preferCSSPageSize": true }));
+        BASE64_STANDARD.decode(printed["data"].as_str().unwrap()).unwrap()
     }
 
     /// Runs a script that hands its result to `done`.
@@ -182,6 +189,14 @@ impl Browser {
             { "type": "keyUp", "value": key }, { "type": "keyUp", "value": held },
         ]);
         self.send("/actions", &json!({ "actions": [{ "type": "key", "id": "keys", "actions": actions }] }));
+    }
+
+    /// A picture of the window, as PNG.
+    pub fn screenshot(&self) -> Vec<u8> {
+        use base64::{Engine as _, prelude::BASE64_STANDARD};
+        let mut answer = ureq::get(format!("{}/screenshot", self.session)).call().unwrap();
+        let value: Value = answer.body_mut().with_config().limit(64 << 20).read_json().unwrap();
+        BASE64_STANDARD.decode(value["value"].as_str().unwrap()).unwrap()
     }
 
     /// What the browser itself complained about: script errors, refused content.

@@ -225,6 +225,7 @@ fn record(seed: u64, chromosomes: Vec<Chromosome>, more: &[ChromosomeClass], ver
         replayed: false,
         review: None,
         excluded: None,
+        comments: Vec::new(),
         notice: NOTICE.into(),
     }
 }

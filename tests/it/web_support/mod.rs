@@ -8,6 +8,7 @@ pub mod drawing;
 use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -23,12 +24,13 @@ use domain::{
 use jiff::Timestamp;
 use karyotype::KaryotypeSettings;
 use metaphased::{
-    records::reviewed,
+    config::Config,
+    records::{CaseBook, CaseBookSettings, RecordService},
     station::{
-        Birth, Command, CommandError, CommandInbox, EngineState, Health, Level, RecordCommand, RejectReason,
-        ReviewAction, SourceCommand, SourceFacts, SourceState, command_channel,
+        Birth, Command, CommandError, CommandInbox, EngineState, Health, Level, RejectReason, SourceCommand,
+        SourceFacts, SourceState, command_channel,
     },
-    store::{CellCommit, FrameCommit, ReviewRecord, Store, StoreOptions},
+    store::{CellCommit, FrameCommit, Store, StoreOptions},
     web::{EventKind, LiveBoxes, LiveFrame, LiveHub, LiveSource, WebOptions, WebParts, bind},
 };
 use serde_json::{Value, json};
@@ -52,7 +54,17 @@ impl PageServer {
         Self::start_with(WebOptions { listen: Some("127.0.0.1:0".parse().unwrap()), ..WebOptions::default() })
     }
 
+    /// With a laboratory's folder for the reports.
+    pub fn start_for(laboratory: &Path) -> Self {
+        let options = WebOptions { listen: Some("127.0.0.1:0".parse().unwrap()), ..WebOptions::default() };
+        Self::start_in(options, Some(laboratory.to_owned()))
+    }
+
     pub fn start_with(options: WebOptions) -> Self {
+        Self::start_in(options, None)
+    }
+
+    fn start_in(options: WebOptions, laboratory: Option<PathBuf>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path(), StoreOptions::default()).unwrap();
         let health = health();
@@ -62,7 +74,14 @@ impl PageServer {
         let address = bound.address();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let (stop, stopped) = tokio::sync::oneshot::channel();
-        let parts = WebParts { health: health.clone(), hub: hub.clone(), store: store.reader(), commands, inlet: None };
+        let parts = WebParts {
+            health: health.clone(),
+            hub: hub.clone(),
+            store: store.reader(),
+            commands,
+            inlet: None,
+            laboratory,
+        };
         runtime.spawn(async move {
             bound.serve(parts, async { drop(stopped.await) }).await.unwrap();
         });
@@ -147,16 +166,20 @@ impl PageServer {
     }
 
     fn answer_commands(&mut self, inbox: CommandInbox) {
-        let (store, health, hub) = (self.store.clone(), self.health.clone(), self.hub.clone());
+        let health = self.health.clone();
+        let settings = CaseBookSettings::from_config(&Config::default()).unwrap();
+        let records = RecordService {
+            store: self.store.clone(),
+            cases: CaseBook::new(settings, self.store.clone()),
+            karyotype: KaryotypeSettings::default(),
+            scorer: None,
+            hub: self.hub.clone(),
+        };
         self.threads.push(std::thread::spawn(move || {
             while let Ok(envelope) = inbox.recv() {
                 let (command, reply) = envelope.split();
                 reply(match command {
-                    Command::Record(RecordCommand::Review { by, cell, revision, change }) => {
-                        review(&store, &hub, by, cell, revision, change)
-                    }
-                    Command::Record(RecordCommand::Close { by, case }) => close(&store, by, case, true),
-                    Command::Record(RecordCommand::Reopen { by, case }) => close(&store, by, case, false),
+                    Command::Record(command) => records.execute(&command, &Timestamp::now().to_string()),
                     Command::Source(SourceCommand::Case { case, slide, .. }) => {
                         health.set_case(case, slide);
                         Ok(json!({}))
@@ -184,46 +207,6 @@ impl Drop for PageServer {
             thread.join().unwrap();
         }
     }
-}
-
-fn review(
-    store: &Store,
-    hub: &LiveHub,
-    by: String,
-    id: uuid::Uuid,
-    revision: Option<u32>,
-    change: ReviewAction,
-) -> Result<Value, CommandError> {
-    let row = store.reader().cell(id).unwrap().ok_or_else(|| CommandError::NotFound(format!("no cell {id}")))?;
-    let old = row.cell().unwrap();
-    if revision.is_some_and(|revision| revision != old.revision) {
-        return Err(CommandError::Refused(format!("the cell is at revision {} by now", old.revision)));
-    }
-    let time = Timestamp::now().to_string();
-    let cell = reviewed(&old, &by, &change, &KaryotypeSettings::default(), &time)?;
-    let record = ReviewRecord {
-        time,
-        by,
-        cell: Some(id),
-        case: cell.case.clone(),
-        revision: Some(cell.revision),
-        change: cell.review.as_ref().unwrap().change.clone(),
-        old: serde_json::to_string(&old).ok(),
-        new: serde_json::to_string(&cell).ok(),
-        ..ReviewRecord::default()
-    };
-    store.review(&record, Some(&cell), &FrameCommit::default()).unwrap();
-    hub.publish(EventKind::Cell, &cell);
-    Ok(json!({ "revision": cell.revision }))
-}
-
-fn close(store: &Store, by: String, case: String, closed: bool) -> Result<Value, CommandError> {
-    let time = Timestamp::now().to_string();
-    let line = ReviewRecord { time: time.clone(), by, case: Some(case.clone()), ..ReviewRecord::default() };
-    store
-        .close_case(&case, closed.then_some(time.as_str()), &line)
-        .map_err(|error| CommandError::NotFound(error.to_string()))?;
-    Ok(json!({ "case": case }))
 }
 
 fn health() -> Health {

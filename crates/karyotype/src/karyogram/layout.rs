@@ -1,6 +1,6 @@
 //! Where each chromosome of a karyogram stands.
 
-use domain::{BoundingBox, Cell, Chromosome, ChromosomeClass};
+use domain::{BoundingBox, Cell, Chromosome, ChromosomeClass, Damage, Finding, FindingKind};
 use imaging::Crop;
 
 use super::{
@@ -93,7 +93,12 @@ pub(super) fn sheet(cell: &Cell, crops: &[Option<Crop>], orientation: Orientatio
         .map(|(i, c)| {
             let [left, top, ..] = c.picture_bounds(cell.captured.size).map(|v| v as f32 + 0.5);
             let spot = c.centromeres.first().map(|one| [one.at[0] - left, one.at[1] - top]);
-            crops.get(i)?.as_ref().and_then(|crop| stand(crop, c.upright_angle, spot))
+            let crop = crops.get(i)?.as_ref()?;
+            let image = match c.stance {
+                Some(stance) if orientation == Orientation::Upright => Upright::exactly(crop, stance.angle, spot),
+                _ => stand(crop, c.upright_angle, spot),
+            };
+            image.map(|image| if c.stance.is_some_and(|stance| stance.mirrored) { image.mirrored() } else { image })
         })
         .collect();
     let sex_withheld = cell.chromosomes.iter().any(is_withheld);
@@ -121,8 +126,9 @@ pub(super) fn sheet(cell: &Cell, crops: &[Option<Crop>], orientation: Orientatio
                             slot.placed.push(placed(c, image, score < DOUBTFUL));
                         }
                     }
-                    // The surest first, the doubtful ones last.
-                    slot.placed.sort_by(|a, b| b.score.total_cmp(&a.score));
+                    // The surest first, the doubtful ones last; a derivative chromosome stands right of the normal one.
+                    let derived = |placed: &Placed| is_derivative(cell, placed.index);
+                    slot.placed.sort_by(|a, b| derived(a).cmp(&derived(b)).then(b.score.total_cmp(&a.score)));
                     slot.marked |= cell.karyotype.findings.iter().any(|f| f.class == Some(class));
                     let expected = if class.is_sex() { 0 } else { 2 };
                     slot.missing = vec![0.0; usize::saturating_sub(expected, slot.placed.len())];
@@ -148,8 +154,15 @@ pub(super) fn sheet(cell: &Cell, crops: &[Option<Crop>], orientation: Orientatio
     for row in rows {
         top = place_row(&mut sheet, row, top);
     }
-    sheet.height = top + 40.0;
+    sheet.height = top + 46.0;
     sheet
+}
+
+/// Whether a chromosome's structure is unlike its class's.
+fn is_derivative(cell: &Cell, index: u32) -> bool {
+    let structural = |f: &Finding| f.kind == FindingKind::Structural && f.chromosomes.contains(&index);
+    cell.karyotype.findings.iter().any(structural)
+        || cell.chromosomes.iter().any(|c| c.index == index && c.damage != Damage::None)
 }
 
 fn slot(class: Option<ChromosomeClass>, label: String) -> Slot {

@@ -62,8 +62,8 @@ pub(super) fn draw(cell: &Cell, sheet: &Sheet, zoom: u32) -> Result<Vec<u8>, Ima
         canvas.line(right - length, right, 28.0, 3.0, BLACK);
         canvas.text(&format!("{} µm", super::BAR_UM), right, 37.0, 1.3, GREY, Align::Right);
     }
-    canvas.text(&format!("{NOTICE} {LEGEND}"), MARGIN, sheet.height - 22.0, 1.1, GREY, Align::Left);
-    canvas.text(&identity(cell), sheet.width - MARGIN, sheet.height - 22.0, 1.1, GREY, Align::Right);
+    canvas.text(&format!("{NOTICE} {LEGEND}"), MARGIN, sheet.height - 33.0, 1.1, GREY, Align::Left);
+    canvas.text(&identity(cell), MARGIN, sheet.height - 18.0, 1.1, GREY, Align::Left);
     let mut out = Vec::new();
     PngEncoder::new(&mut out).write_image(&canvas.rgb, width as u32, height as u32, ExtendedColorType::Rgb8)?;
     Ok(out)

@@ -97,11 +97,11 @@ pub(super) fn draw(cell: &Cell, sheet: &Sheet) -> String {
     }
     let _ = write!(
         out,
-        "<text class=\"small\" x=\"{MARGIN}\" y=\"{y:.1}\">{NOTICE} {LEGEND}</text>\
-         <text class=\"small\" text-anchor=\"end\" x=\"{right}\" y=\"{y:.1}\">{}</text></svg>",
+        "<text class=\"small\" x=\"{MARGIN}\" y=\"{:.1}\">{NOTICE} {LEGEND}</text>\
+         <text class=\"small\" x=\"{MARGIN}\" y=\"{:.1}\">{}</text></svg>",
+        h - 25.0,
+        h - 10.0,
         escape(identity(cell)),
-        y = h - 12.0,
-        right = sheet.width - MARGIN,
     );
     out
 }

@@ -28,6 +28,22 @@ impl Upright {
         Some(turned(&chromosome, centre, turn, spot))
     }
 
+    /// Turns the crop clockwise by just these degrees, as a person has turned it.
+    pub fn exactly(crop: &Crop, degrees: f32, spot: Option<Spot>) -> Option<Self> {
+        let chromosome = crop.chromosome_mask()?;
+        let (centre, _) = chromosome.axis()?;
+        Some(turned(&chromosome, centre, degrees.to_radians(), spot))
+    }
+
+    /// Left and right exchanged.
+    pub fn mirrored(mut self) -> Self {
+        self.samples.chunks_exact_mut(2 * self.width.max(1)).for_each(|row| {
+            let (pixels, _) = row.as_chunks_mut::<2>();
+            pixels.reverse();
+        });
+        self
+    }
+
     /// Unbent along its middle line, the end up that `degrees` (clockwise) would bring up; none: the upper one. What has
     /// no such line is only turned.
     pub fn straight(crop: &Crop, degrees: Option<f32>, spot: Option<Spot>) -> Option<Self> {
@@ -210,6 +226,18 @@ mod tests {
             let upright = Upright::of(&bar(degrees), None, None).unwrap();
             assert!(upright.height > 3 * upright.width, "{degrees}");
         }
+    }
+
+    #[test]
+    fn a_person_turns_a_chromosome_by_just_as_much_as_they_say_and_mirrors_it() {
+        let lying = Upright::exactly(&bar(0.0), 90.0, None).unwrap();
+        assert!((54..=61).contains(&lying.width) && lying.height < 17, "{} {}", lying.width, lying.height);
+        // The marked end was up: turned clockwise it lies on the right.
+        let middle = lying.height / 2;
+        assert!(lying.at(lying.width - 9, middle).0 > 110 && lying.at(8, middle).0 < 70);
+        let mirrored = lying.clone().mirrored();
+        assert_eq!(mirrored.at(8, middle), lying.at(lying.width - 9, middle));
+        assert_eq!(mirrored.mirrored(), lying);
     }
 
     #[test]

@@ -1,10 +1,13 @@
-//! Pictures of a cell: its frame for a browser, or its chromosomes put back at their places. Pure but for the file.
+//! What the store keeps of the pictures of a cell: its frame, or its chromosomes put back at their places. Pure but for the file.
 
 use std::{io::Cursor, path::Path};
 
 use image::{DynamicImage, GrayImage, ImageFormat, ImageReader, Luma, imageops};
 
-use domain::Cell;
+use domain::{
+    Cell,
+    frame::{PixelBuffer, PixelFormat, Pixels},
+};
 use imaging::stretched;
 use karyotype::karyogram::{self, Orientation};
 
@@ -40,6 +43,18 @@ pub fn as_png(file: &Path) -> Result<Vec<u8>, PictureError> {
         other => other.into_rgb8().into(),
     };
     png(&picture)
+}
+
+/// A picture as grey pixels to measure on.
+///
+/// # Errors
+/// When it is no picture.
+pub fn as_pixels(png: &[u8]) -> Result<Pixels, PictureError> {
+    let grey = image::load_from_memory(png)?.into_luma8();
+    let (width, height) = grey.dimensions();
+    let buffer = PixelBuffer::from_bytes(grey.as_raw());
+    Pixels::new(buffer, PixelFormat::Mono8, width as usize, height as usize, 8)
+        .map_err(|_| PictureError::TooLarge(width, height))
 }
 
 /// The chromosomes of a cell at their places, on ground of the tone at their pictures' edges.

@@ -1,0 +1,45 @@
+// One class over the cells of a case: its chromosomes side by side, to compare a doubtful one with its like.
+
+import { CLASSES, byId, closesOutside, dialogBar, h, plural } from "./dom.js";
+import { headline, openCell, page } from "./cells.js";
+import { pictures } from "./karyogram.js";
+
+const dialog = byId("homologs");
+const MOST = 24; // cells
+
+/** Shows the homologs of a class over the cells of the case of `cell`, this one first. */
+export async function homologs(cell, name = "1") {
+  const list = h("ol", { class: "homologs" });
+  const state = h("p", { class: "muted small", role: "status" }, "Loading …");
+  const choose = h("select", { onchange: (event) => fill(event.target.value) }, CLASSES.map((x) => h("option", { value: x, selected: x === name }, x)));
+  dialog.replaceChildren(dialogBar(dialog, `Homologs of case ${cell.case}`), h("div", { class: "head" }, h("label", {}, "Class ", choose), state), list);
+  dialog.showModal();
+  const { cells } = await page({ case: cell.case }, null, MOST).catch((error) => {
+    state.textContent = error.message;
+    return { cells: [] };
+  });
+  const all = [cell, ...cells.filter((other) => other.cell !== cell.cell && !other.excluded)];
+  // Cut out and upright as in the karyogram; each cell is fetched once, whatever classes are looked at.
+  const cut = new Map(all.map((of) => [of.cell, pictures(of, false).catch(() => new Map())]));
+  const fill = (wanted) => {
+    list.replaceChildren(...all.map((of) => row(of, wanted, cut.get(of.cell))));
+    state.textContent = plural(all.length, "cell");
+  };
+  fill(name);
+}
+
+function row(cell, name, cut) {
+  const here = cell.chromosomes.filter((c) => c.class === name);
+  const pair = h("div", { class: "pair" }, here.length === 0 && h("span", { class: "small" }, "none"));
+  cut.then((found) => pair.append(...here.map((c) => found.get(c.index)).filter(Boolean).map((image) => {
+    image.alt = `Chromosome of class ${name}`;
+    return image;
+  })));
+  return h("li", {}, pair,
+    h("button", { type: "button", class: "link small", onclick: () => {
+      dialog.close();
+      openCell(cell.cell, { case: cell.case });
+    } }, headline(cell)));
+}
+
+closesOutside(dialog);
