@@ -275,7 +275,7 @@ fn read_raw(
         }
         if largest > most {
             let bits = layout.bits;
-            return Err(FileError::Broken(format!("a sample of {largest} is beyond the {bits} bits that were said")));
+            return Err(FileError::Broken(format!("a sample of {largest} is beyond the {bits} bits of 'bits'")));
         }
     } else {
         file.read_exact(buffer.bytes_mut())?;

@@ -61,6 +61,25 @@ fn a_time_to_settle_belongs_to_a_watched_folder() {
 }
 
 #[test]
+fn sources_of_scanners_and_streams_are_checked() {
+    let right = "[source.a]\nkind = \"push\"\nspool = 8\nsearch = true\nstage_axes = \"y -x\"\n\
+                 [source.b]\nkind = \"mjpeg\"\nurl = \"https://cam/x\"\nca_file = \"ca.pem\"\nusername = \"v\"\n\
+                 password_file = \"p\"\n";
+    assert_eq!(read(right).expect("it is right").sources()["a"].stage_axes, Some(super::StageAxes::YMinusX));
+    for (config, words) in [
+        ("kind = \"push\"\nmode = \"freshest\"", "none is dropped"),
+        ("kind = \"simulator\"\nspool = 8", "use kind push"),
+        ("kind = \"push\"\nstage_axes = \"z x\"", "expected one of \"x y\""),
+        ("kind = \"mjpeg\"\nurl = \"http://v:secret@cam/\"", "set 'username' and 'password_file'"),
+        ("kind = \"mjpeg\"\nurl = \"http://cam/\"\nca_file = \"ca.pem\"", "not encrypted"),
+        ("kind = \"mjpeg\"\nurl = \"http://cam/\"\nusername = \"v\"", "both username and password_file"),
+    ] {
+        let found = mistakes(&format!("[source.a]\n{config}\n"));
+        assert!(found.len() == 1 && found[0].contains(words), "{config}: {found:#?}");
+    }
+}
+
+#[test]
 fn the_environment_wins_over_the_file_and_flags_over_both() {
     let layers = Layers::read(
         Some(("test.toml", "[mqtt]\nurl = \"mqtt://one\"\n[inference]\nengine = \"cpu\"\nthreads = 1\n")),

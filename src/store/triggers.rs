@@ -10,7 +10,7 @@ use std::{
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 use uuid::Uuid;
 
-use crate::station::{TriggerAnswer, TriggerFacts, TriggerView};
+use crate::station::{TriggerFacts, TriggerView};
 
 use super::{Durability, Store, StoreError, StoreReader};
 
@@ -55,7 +55,7 @@ impl TriggerRow {
             stage_um: facts.stage_um,
             received: self.received,
             answered: self.answered,
-            answer: answer.unwrap_or_else(TriggerAnswer::default),
+            answer: answer.unwrap_or_default(),
         }
     }
 }
