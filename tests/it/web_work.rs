@@ -683,3 +683,90 @@ fn from_an_empty_case_to_a_filed_report_of_twenty_cells_the_actions_are_counted(
     }
     assert_eq!(actions.len(), 36);
 }
+
+/// How many frames a second the page draws while 20 cells a second arrive:
+/// `cargo nextest run --test it -E 'test(frames_while_cells_arrive)' --run-ignored all --no-capture`.
+#[test]
+#[ignore = "prints a figure of this machine"]
+fn frames_while_cells_arrive() {
+    let Some(browser) = Browser::open("frames_while_cells_arrive", (1400, 1000)) else { return };
+    let server = PageServer::start();
+    let model = drawing::field(1, &[], Verdict::Normal);
+    server.commit(&model);
+    browser.go(&server.url());
+    browser.wait("document.querySelectorAll('#strip li').length === 1");
+    browser.run(
+        "window.drawn = 0; window.began = performance.now();
+         const step = () => { window.drawn += 1; requestAnimationFrame(step); }; requestAnimationFrame(step)",
+    );
+    for number in 0..200 {
+        let began = std::time::Instant::now();
+        let cell = Cell { cell: testing::sample_cell(number, None, Verdict::Normal).cell, ..model.cell.clone() };
+        server.hub.publish(metaphased::web::EventKind::Cell, &cell);
+        std::thread::sleep(std::time::Duration::from_millis(50).saturating_sub(began.elapsed()));
+    }
+    let rate = browser.run("return 1000 * window.drawn / (performance.now() - window.began)");
+    println!("{:.1} frames a second while 200 cells came in 10 s", rate.as_f64().unwrap());
+    browser.wait("document.querySelectorAll('#strip li').length === 40");
+}
+
+#[test]
+fn a_station_says_what_nobody_scored_what_is_preliminary_and_who_saw_the_alarm() {
+    let name = "a_station_says_what_nobody_scored_what_is_preliminary_and_who_saw_the_alarm";
+    let Some(browser) = Browser::open(name, (1400, 1000)) else { return };
+    let server = PageServer::start();
+    server.health.set_birth(|birth| birth.assay = "dicentric".into());
+    server.health.set_case(Some("E-1".into()), None);
+    let mut field = drawing::field(9, &[], Verdict::NotAssessable);
+    let counts = AberrationCounts { unclear: 46, ..AberrationCounts::default() };
+    field.cell.dicentric = Some(counts.record([46, 46], None, ScoredBy::Machine));
+    field.cell.case = Some("E-1".into());
+    server.commit(&field);
+    let mut dose = serde_json::json!({
+        "schema": "dose/1", "station": "lab-1", "case": "E-1", "dicentrics": 0, "counts": [], "rings": 0, "fragments": 0,
+        "cells": { "seen": 5, "counted": 0, "incomplete": 0, "second_division": 0, "unclear": 5, "reviewed": 0, "awaiting_review": 0 },
+        "progress": "started", "cells_needed": { "half_width_gy": 0.5, "cells": null }, "estimate": null, "alarm": "clear",
+        "flags": [], "notice": "Research use only; not a diagnosis.",
+    });
+    let put = |dose: &serde_json::Value| {
+        let latest = Latest { topic: "dose/E-1".into(), payload: Some(dose.to_string()), case: Some("E-1".into()) };
+        server.store.put_latest(&latest).unwrap();
+    };
+    put(&dose);
+    browser.go(&server.url());
+    browser.wait("document.querySelector('#case .headline')?.textContent === 'Not scored'");
+    assert_eq!(browser.run("return document.body.innerText.includes('0 dicentrics')"), false);
+    browser.click("#alarm-sound");
+    browser.wait("document.getElementById('alarm-sound').textContent === 'Alarm sound on'");
+
+    dose["cells"] = serde_json::json!({
+        "seen": 60, "counted": 60, "incomplete": 0, "second_division": 0, "unclear": 0, "reviewed": 56, "awaiting_review": 4 });
+    dose["progress"] = "triage".into();
+    dose["dicentrics"] = 30.into();
+    dose["counts"] = serde_json::json!([36, 18, 6]);
+    dose["alarm"] = "acknowledged".into();
+    dose["alarm_gy"] = 1.0.into();
+    dose["estimate"] = serde_json::json!({
+        "input": { "protraction": 1.0 }, "dispersion": { "index": 1.0, "u": 0.1 }, "partial_body": null, "warnings": [],
+        "curve": { "id": "own", "radiation": "60Co", "c": 0.001, "alpha": 0.02, "beta": 0.06,
+                   "covariance": [[1e-7, 0.0, 0.0], [0.0, 2.5e-5, -5e-6], [0.0, -5e-6, 1.6e-5]] },
+        "dose_gy": { "value": 2.7, "low": 2.2, "high": 3.3, "level": 0.95, "method": "likelihood" },
+    });
+    put(&dose);
+    let seen = ReviewRecord {
+        time: "2026-11-30T08:00:00Z".into(),
+        by: "M. Ito".into(),
+        case: Some("E-1".into()),
+        change: "alarm acknowledged".into(),
+        ..ReviewRecord::default()
+    };
+    server.store.review(&seen, None, &FrameCommit::default()).unwrap();
+    browser.go("about:blank");
+    browser.go(&server.url());
+    browser.wait("document.querySelector('#case .preliminary')?.textContent.includes('4 cells to review')");
+    browser.wait("document.querySelector('.notice')?.textContent.includes('acknowledged by M. Ito')");
+    browser.wait("/^M[0-9. L]+Z$/.test(document.querySelector('.curve .band').getAttribute('d'))");
+    browser.wait("document.querySelector('.curve text.alarm').textContent === 'alarm 1 Gy'");
+    keep(&browser, "station");
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+}
