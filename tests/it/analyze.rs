@@ -59,3 +59,19 @@ fn the_assay_is_the_configured_one_unless_the_command_names_another() {
     assert!(messages(&config, folder.path(), &["--assay", "karyotype"])[0]["dicentric"].is_null());
     assert!(messages(&[], folder.path(), &[])[0]["dicentric"].is_null());
 }
+
+#[test]
+fn the_shipped_networks_read_the_slide_as_it_was_drawn() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = folder.path().to_str().expect("a path");
+    let drawn = metaphased(&["simulate", "--out", out, "--karyotype", "47,XX,+21", "--cells", "2"]);
+    assert!(drawn.status.success(), "{}", String::from_utf8_lossy(&drawn.stderr));
+    let output = metaphased(&["--models", "models", "--engine", "cpu", "analyze", out, "--format", "jsonl"]);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let cells: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!(cells.len(), 2);
+    for cell in cells {
+        assert_eq!(cell["karyotype"]["iscn"], "47,XX,+21", "{}", cell["karyotype"]);
+    }
+}
