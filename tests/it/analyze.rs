@@ -66,7 +66,8 @@ fn the_shipped_networks_read_the_slide_as_it_was_drawn() {
     let out = folder.path().to_str().expect("a path");
     let drawn = metaphased(&["simulate", "--out", out, "--karyotype", "47,XX,+21", "--cells", "2"]);
     assert!(drawn.status.success(), "{}", String::from_utf8_lossy(&drawn.stderr));
-    let output = metaphased(&["--models", "models", "--engine", "cpu", "analyze", out, "--format", "jsonl"]);
+    let [one, two] = ["cell00000.png", "cell00001.png"].map(|name| format!("{out}/{name}"));
+    let output = metaphased(&["--models", "models", "--engine", "cpu", "analyze", &one, &two, "--format", "jsonl"]);
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let cells: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
