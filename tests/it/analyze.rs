@@ -104,3 +104,20 @@ fn files_are_analysed_side_by_side_and_the_results_are_those_of_one_after_the_ot
     assert_eq!(numbers, (1..=8).collect::<Vec<_>>(), "the file that cannot be read has no number");
     assert_eq!(lasting("3", folder.path()), one);
 }
+
+#[test]
+fn the_shipped_networks_read_the_slide_as_it_was_drawn() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = folder.path().to_str().expect("a path");
+    let drawn = metaphased(&["simulate", "--out", out, "--karyotype", "47,XX,+21", "--cells", "2"]);
+    assert!(drawn.status.success(), "{}", String::from_utf8_lossy(&drawn.stderr));
+    let [one, two] = ["cell00000.png", "cell00001.png"].map(|name| format!("{out}/{name}"));
+    let output = metaphased(&["--models", "models", "--engine", "cpu", "analyze", &one, &two, "--format", "jsonl"]);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let cells: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!(cells.len(), 2);
+    for cell in cells {
+        assert_eq!(cell["karyotype"]["iscn"], "47,XX,+21", "{}", cell["karyotype"]);
+    }
+}

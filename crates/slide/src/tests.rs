@@ -239,3 +239,38 @@ fn behind_a_bayer_filter_the_luminance_shows_what_a_grey_camera_sees() {
         }
     }
 }
+
+/// Chromosomes a cell that touch and that cross others.
+fn crowded(crowding: f32) -> (f32, f32) {
+    let mut slide = VirtualSlide::new(SlideSettings { crowding, cells: Some(8), ..SlideSettings::default() }).unwrap();
+    let (mut touching, mut crossing) = (0, 0);
+    for cell in 0..8 {
+        let stop = slide.at_cell(cell);
+        let truth = slide.compose(&View { stop, objective: Objective::Working }, None);
+        let of = |status| truth.cells[0].chromosomes.iter().filter(|c| c.status == status).count();
+        touching += of(Status::Touching);
+        crossing += of(Status::Crossing);
+    }
+    (touching as f32 / 8.0, crossing as f32 / 8.0)
+}
+
+#[test]
+fn chromosomes_of_a_good_preparation_lie_apart_and_of_a_crowded_one_upon_each_other() {
+    let (touching, crossing) = crowded(SlideSettings::default().crowding);
+    assert!(touching > 0.5 && touching < 8.0 && crossing < 0.5, "{touching} {crossing}");
+    let (touching, crossing) = crowded(0.5);
+    assert!(touching + crossing > 12.0 && crossing > 3.0, "{touching} {crossing}");
+}
+
+#[test]
+fn a_lost_arm_shortens_a_banded_chromosome_by_its_measured_length() {
+    let karyotype = Some("46,XX,del(5)(q10)".to_owned());
+    let mut slide = VirtualSlide::new(SlideSettings { karyotype, ..SlideSettings::default() }).unwrap();
+    let stop = slide.at_cell(0);
+    let truth = slide.compose(&View { stop, objective: Objective::Working }, None);
+    let fives = truth.cells[0].chromosomes.iter().filter(|c| c.class.name() == "5");
+    let (short, whole): (Vec<_>, Vec<_>) = fives.partition(|c| c.name.is_some());
+    let part = short[0].length_um / whole[0].length_um;
+    assert!((part - whole[0].centromere_index.unwrap()).abs() < 0.06, "{part}");
+    assert!((whole[0].centromere_index.unwrap() - 0.276).abs() < 0.01);
+}

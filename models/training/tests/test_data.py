@@ -236,3 +236,15 @@ def test_a_pack_without_its_limit_is_refused_and_tests_stay_at_home(tmp_path, mo
 
 def test_twenty_four_classes():
     assert CLASSES[0] == "1" and CLASSES[22:] == ["X", "Y"] and len(CLASSES) == 24
+
+
+def test_bands_are_brought_over_each_other_and_tips_are_flat():
+    from metaphased_training import banding
+    u = np.linspace(0, 1, banding.STEPS)
+    like = 1 + 0.5 * np.sin(20 * u), np.full(banding.STEPS, 16.0)
+    moved = np.stack([1 + 0.5 * np.sin(20 * (u - d * u * (1 - u))) for d in (-0.15, 0.1)])
+    by = banding.brought_over(moved, np.full(moved.shape, 16.0), like)
+    before, after = np.abs(moved - like[0]).max(), np.abs(banding.shifted(moved, by) - like[0])[:, 8:-8].max()
+    assert before > 0.3 and after < 0.12, (before, after)
+    row = banding.flat_tips(np.arange(128.0), 3.5, 1.0)
+    assert row[0] == row[2] == 3 and row[-1] == 124
