@@ -1,8 +1,8 @@
 //! A USB camera through the system's camera API (nokhwa).
 //!
 //! A stalled device blocks for ever inside the driver, so the camera has a thread of its own; when it gives nothing
-//! for a while the source fails, which the pipeline reports and answers by opening the camera again. Not tried on a
-//! real camera yet: the pixel conversions are tested, the device is not.
+//! for a while the source fails, which the pipeline reports and answers by opening the camera again. Tried on
+//! the kernel's test driver; docs/guide/cameras.md says what it cannot do.
 
 use std::{
     sync::Arc,

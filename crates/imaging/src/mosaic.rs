@@ -178,6 +178,28 @@ mod tests {
     }
 
     #[test]
+    fn samples_of_eight_bits_come_out_as_in_sixteen() {
+        // Black and white without order, where the filters reach furthest, then every level.
+        let mut state = 7u32;
+        let samples: Vec<u8> = (0..64 * 40)
+            .map(|i| {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                let byte = (state >> 24) as u8;
+                if i < 64 * 20 { if byte & 1 == 0 { 0 } else { 255 } } else { byte }
+            })
+            .collect();
+        let deep: Vec<u16> = samples.iter().map(|s| u16::from(*s)).collect();
+        for pattern in PATTERNS {
+            let mut small = Pixels::new(PixelBuffer::from_bytes(&samples), PixelFormat::Mono8, 64, 40, 8).unwrap();
+            let mut large = Pixels::new(PixelBuffer::from_words(&deep), PixelFormat::Mono16, 64, 40, 8).unwrap();
+            Demosaic::default().luminance(&mut small, pattern).unwrap();
+            Demosaic::default().luminance(&mut large, pattern).unwrap();
+            let domain::frame::PixelView::Mono8(bytes) = small.view() else { panic!("8 bits") };
+            assert_eq!(bytes.iter().map(|b| u16::from(*b)).collect::<Vec<_>>(), words(&large), "{pattern:?}");
+        }
+    }
+
+    #[test]
     fn what_is_no_raw_picture_is_refused() {
         let mut small = raw(2, 8, Bayer::Rggb, |_, _| [1.0; 3]);
         assert!(Demosaic::default().luminance(&mut small, Bayer::Rggb).unwrap_err().to_string().contains("2 x 8"));
