@@ -1,7 +1,7 @@
 //! Keys of what is made of a cell: karyotype, dicentrics, dose.
 
 use domain::{Sample, SexDisclosure};
-use dosimetry::dicentric::{Filter, ScorerSettings, USUAL_STRICTNESS};
+use dosimetry::dicentric::{Filter, ScorerSettings, USUAL_DOUBT, USUAL_STRICTNESS};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +33,9 @@ pub struct DicentricConfig {
     /// Least score with which the machine calls a dicentric: higher finds fewer, and fewer false ones. A curve holds for one strictness.
     #[schemars(range(min = 0.01, max = 0.999))]
     pub strictness: f32,
+    /// Score from which a piece that is not called is unclear, so that a person looks at it; as high as the strictness: no piece is.
+    #[schemars(range(min = 0.01, max = 0.999))]
+    pub doubt: f32,
     /// What the machine leaves unclear for a person although it looks like a dicentric.
     pub filters: FilterConfig,
 }
@@ -61,7 +64,12 @@ impl Default for FilterConfig {
 
 impl Default for DicentricConfig {
     fn default() -> Self {
-        Self { accepted_centromeres: [46, 46], strictness: USUAL_STRICTNESS, filters: FilterConfig::default() }
+        Self {
+            accepted_centromeres: [46, 46],
+            strictness: USUAL_STRICTNESS,
+            doubt: USUAL_DOUBT,
+            filters: FilterConfig::default(),
+        }
     }
 }
 
@@ -76,7 +84,11 @@ impl DicentricConfig {
             Filter::Parted => parted,
             Filter::Spot => spot,
         };
-        ScorerSettings { strictness: self.strictness, filters: Filter::ALL.into_iter().filter(on).collect() }
+        ScorerSettings {
+            strictness: self.strictness,
+            doubt: self.doubt,
+            filters: Filter::ALL.into_iter().filter(on).collect(),
+        }
     }
 }
 

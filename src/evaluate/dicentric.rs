@@ -133,6 +133,15 @@ impl CellOutcome {
         counts
     }
 
+    /// True dicentrics that were called or left to a person.
+    fn seen(&self) -> f64 {
+        let seen = |(called, _, t): &&(PieceKind, Option<Piece>, Option<usize>)| {
+            (is_dicentric(*called) || *called == PieceKind::Unclear)
+                && t.is_some_and(|t| is_dicentric(self.truth[t].kind))
+        };
+        self.pieces.iter().filter(seen).count() as f64
+    }
+
     /// True pieces of a kind.
     fn true_ones(&self, of: impl Fn(PieceKind) -> bool) -> f64 {
         self.truth.iter().filter(|t| of(t.kind)).count() as f64
@@ -185,6 +194,7 @@ fn figures(cells: &[CellOutcome], report: &mut Report) {
         }
     };
     push("sensitivity", &|cell| (by_record(cell).0, cell.true_ones(is_dicentric)));
+    push("called_or_to_review", &|cell| (cell.seen(), cell.true_ones(is_dicentric)));
     push("precision", &by_record);
     push("false_per_1000_cells", &|cell| {
         let (right, all) = by_record(cell);
@@ -198,6 +208,7 @@ fn figures(cells: &[CellOutcome], report: &mut Report) {
     push("fragments_found", &|cell| {
         (cell.right(PieceKind::Fragment), cell.true_ones(|kind| kind == PieceKind::Fragment))
     });
+    push("to_review_per_cell", &|cell| (f64::from(cell.record.counts.unclear), 1.0));
     push("complete", &|cell| (f64::from(u8::from(cell.record.complete)), 1.0));
     push("counted", &|cell| (f64::from(u8::from(counted(&cell.record).is_ok())), 1.0));
     push("yield_per_cell", &|cell| (by_record(cell).1, 1.0));

@@ -72,7 +72,10 @@ fn by_machine(cell: &mut Cell, judged: &[Option<Judged>], settings: &Interpretat
     record.scorer = Some(ScorerUsed {
         scorer: SCORER.into(),
         strictness: settings.scorer.strictness,
-        selection: format!("{} to {} centromeres", accepted[0], accepted[1]),
+        selection: format!(
+            "{} to {} centromeres, none unclear from {}",
+            accepted[0], accepted[1], settings.scorer.doubt
+        ),
         models: models.map(|(task, label)| format!("{task}: {label}")).collect::<Vec<_>>().join(", "),
     });
     record.flags = flags(&record.counts);
@@ -98,6 +101,9 @@ fn evidence(kind: PieceKind, judged: Option<&Judged>) -> Option<String> {
         PieceKind::Unclear if !judged.struck.is_empty() => {
             let why: Vec<&str> = judged.struck.iter().map(|filter| filter.words()).collect();
             Some(format!("it looks like a dicentric (score {:.2}), but {}", judged.dicentric, why.join(", and ")))
+        }
+        PieceKind::Unclear if judged.doubtful => {
+            Some(format!("it may be a dicentric (score {:.2}), too weak to be called", judged.dicentric))
         }
         PieceKind::Unclear => {
             Some(format!("no centromere seen (score {:.2}), and no fragment is missing", judged.acentric))
@@ -154,7 +160,7 @@ mod tests {
     /// A piece with a dicentric's and an acentric's probability.
     fn piece(dicentric: f32, acentric: f32) -> Option<Judged> {
         let called = if dicentric > 0.5 { 2 } else { 1 };
-        Some(Judged { dicentric, acentric, called, ring: false, struck: Vec::new() })
+        Some(Judged { dicentric, acentric, called, doubtful: false, ring: false, struck: Vec::new() })
     }
 
     #[test]

@@ -320,6 +320,20 @@ mod tests {
     }
 
     #[test]
+    fn two_that_meet_are_joined_where_they_meet_and_come_back_from_their_outline() {
+        // A pixel of ground lies between them.
+        let (upper, lower) = (bar(10, 5, 18, 25), bar(11, 26, 17, 50));
+        let (both, contact) = upper.joined(&lower).unwrap();
+        assert_eq!(both.area(), 8 * 20 + 6 * 24 + 8);
+        assert!((contact[0] - 14.0).abs() < 0.6 && (contact[1] - 25.5).abs() < 0.6, "{contact:?}");
+        let back = Cutout::of(&both.outline(), 60, 60).unwrap();
+        let same = both.inside().filter(|(x, y)| back.holds(*x, *y)).count();
+        assert!(same + 8 >= both.area() && back.area() <= both.area() + 8, "{same} of {}", both.area());
+        assert!(upper.joined(&bar(40, 5, 48, 25)).is_none());
+        assert!(upper.joined(&bar(10, 29, 18, 50)).is_none());
+    }
+
+    #[test]
     fn an_outline_becomes_the_pixels_whose_middles_it_holds_clipped_to_the_field() {
         let ring = vec![vec![[-3.0, 2.4], [5.6, 2.4], [5.6, 7.0], [-3.0, 7.0]]];
         let cutout = Cutout::of(&ring, 50, 50).unwrap();

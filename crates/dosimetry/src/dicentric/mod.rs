@@ -10,4 +10,4 @@ mod scorer_fit;
 
 pub use corrections::{correct_piece, count_pieces, kind_of, seen_as, with_counts};
 pub use count::{NotCounted, counted};
-pub use piece::{Filter, Judged, Piece, SCORER, ScorerSettings, Site, USUAL_STRICTNESS, score_pieces};
+pub use piece::{Filter, Judged, Piece, SCORER, ScorerSettings, Site, USUAL_DOUBT, USUAL_STRICTNESS, score_pieces};

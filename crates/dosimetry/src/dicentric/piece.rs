@@ -114,16 +114,21 @@ const RING_HOLE: f32 = 0.12;
 pub struct ScorerSettings {
     /// Least score with which a piece is called a dicentric, 0 to 1.
     pub strictness: f32,
+    /// Score from which a piece that is not called is unclear: a person looks at what may be a dicentric.
+    pub doubt: f32,
     /// The filters in force.
     pub filters: Vec<Filter>,
 }
 
 /// Strictness unless the configuration says otherwise: see docs/reference/dose.md for the curve it was chosen from.
-pub const USUAL_STRICTNESS: f32 = 0.7;
+pub const USUAL_STRICTNESS: f32 = 0.95;
+
+/// Score from which a piece is unclear unless the configuration says otherwise.
+pub const USUAL_DOUBT: f32 = 0.3;
 
 impl Default for ScorerSettings {
     fn default() -> Self {
-        Self { strictness: USUAL_STRICTNESS, filters: Filter::ALL.to_vec() }
+        Self { strictness: USUAL_STRICTNESS, doubt: USUAL_DOUBT, filters: Filter::ALL.to_vec() }
     }
 }
 
@@ -136,6 +141,8 @@ pub struct Judged {
     pub acentric: f32,
     /// Centromeres that it was called with, two or more; fewer where it was not called.
     pub called: u32,
+    /// It was not called, and may be a dicentric all the same.
+    pub doubtful: bool,
     /// Its ends have joined.
     pub ring: bool,
     /// The filters that struck it out.
@@ -147,11 +154,18 @@ impl Judged {
     pub fn of(piece: &Piece, settings: &ScorerSettings) -> Self {
         let ranked = ranked(piece);
         let acentric = acentric(piece, ranked.first().copied());
-        let mut judged =
-            Self { dicentric: 0.0, acentric, called: 1, ring: piece.hole >= RING_HOLE, struck: Vec::new() };
+        let mut judged = Self {
+            dicentric: 0.0,
+            acentric,
+            called: 1,
+            doubtful: false,
+            ring: piece.hole >= RING_HOLE,
+            struck: Vec::new(),
+        };
         let [first, second, ..] = ranked[..] else { return judged };
         judged.dicentric = dicentric(piece, first, second);
         if judged.dicentric < settings.strictness {
+            judged.doubtful = judged.dicentric >= settings.doubt;
             return judged;
         }
         let strikes = |filter: &Filter| filter.strikes(piece, [first, second]);
@@ -255,7 +269,7 @@ pub fn score_pieces(pieces: &[Option<Judged>]) -> Vec<(PieceKind, f32)> {
             Some(j) if j.called == 2 => (PieceKind::Dicentric, j.dicentric),
             Some(j) if j.ring => (PieceKind::Ring, 1.0 - j.acentric),
             // It looks like a dicentric and something speaks against it: a person decides.
-            Some(j) if !j.struck.is_empty() => (PieceKind::Unclear, 1.0 - j.dicentric),
+            Some(j) if j.doubtful || !j.struck.is_empty() => (PieceKind::Unclear, 1.0 - j.dicentric),
             Some(j) => (PieceKind::Monocentric, (1.0 - j.dicentric) * (1.0 - j.acentric)),
         })
         .collect();
@@ -334,7 +348,7 @@ mod tests {
     }
 
     fn judged(piece: &Piece) -> Judged {
-        Judged::of(piece, &ScorerSettings::default())
+        Judged::of(piece, &ScorerSettings { strictness: 0.7, ..ScorerSettings::default() })
     }
 
     #[test]
@@ -361,6 +375,11 @@ mod tests {
         let score = judged(&weak).dicentric;
         let at = |strictness| Judged::of(&weak, &ScorerSettings { strictness, ..ScorerSettings::default() }).called;
         assert_eq!((at(score - 0.01), at(score + 0.01)), (2, 1), "{score}");
+        let doubtful = |doubt| {
+            let settings = ScorerSettings { strictness: score + 0.01, doubt, ..ScorerSettings::default() };
+            score_pieces(&[Some(Judged::of(&weak, &settings))])[0].0
+        };
+        assert_eq!((doubtful(score - 0.01), doubtful(score + 0.005)), (PieceKind::Unclear, PieceKind::Monocentric));
     }
 
     /// Pieces that look like dicentrics and are none, each with the filter that strikes it.
@@ -382,7 +401,7 @@ mod tests {
     #[test]
     fn each_filter_strikes_its_own_kind_of_false_dicentric_and_can_be_switched_off() {
         for (filter, piece) in hard_negatives() {
-            let settings = |filters: Vec<Filter>| ScorerSettings { strictness: 0.3, filters };
+            let settings = |filters: Vec<Filter>| ScorerSettings { strictness: 0.3, doubt: 0.3, filters };
             let all = Judged::of(&piece, &settings(Filter::ALL.to_vec()));
             assert_eq!((all.called, &all.struck[..]), (1, &[filter][..]), "{filter:?} {all:?}");
             let without = Filter::ALL.into_iter().filter(|f| *f != filter).collect();
@@ -394,7 +413,7 @@ mod tests {
 
     fn alike(n: usize, dicentric: f32, acentric: f32) -> Vec<Option<Judged>> {
         let called = if dicentric > 0.7 { 2 } else { 1 };
-        vec![Some(Judged { dicentric, acentric, called, ring: false, struck: Vec::new() }); n]
+        vec![Some(Judged { dicentric, acentric, called, doubtful: false, ring: false, struck: Vec::new() }); n]
     }
 
     fn numbers(pieces: &[Option<Judged>]) -> domain::AberrationCounts {
