@@ -40,17 +40,34 @@ pub struct BenchPipeline {
     /// Frames a row.
     #[arg(long, value_name = "N", default_value_t = 200_000, value_parser = clap::value_parser!(u64).range(1000..))]
     frames: u64,
+    /// Instead: workers, each with an engine that takes a known time for a frame and no processor, as one on another machine does.
+    #[arg(long, value_name = "N,...", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..=256))]
+    workers: Vec<u16>,
+    /// Time that such an engine takes for a frame, in milliseconds.
+    #[arg(long, value_name = "MS", default_value_t = 5.0, requires = "workers", value_parser = engine_ms)]
+    engine_ms: f64,
     /// One JSON object on standard output.
     #[arg(long)]
     json: bool,
 }
 
+fn engine_ms(text: &str) -> Result<f64, String> {
+    let ms = text.parse().ok().filter(|ms| (0.1..=10_000.0).contains(ms));
+    ms.ok_or_else(|| format!("invalid time '{text}': expected milliseconds from 0.1 to 10000"))
+}
+
+/// Seconds that a row of workers takes where nothing holds it up.
+const SECONDS_OF_WORKERS: f64 = 3.0;
+
 /// One line of the table.
 #[derive(Debug, Serialize)]
 struct Row {
     /// What the frames went through.
-    way: &'static str,
+    way: String,
     frames: u64,
+    /// Frames a second that the engines alone would do; none where there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    engines_per_s: Option<f64>,
     frames_per_s: f64,
     /// Processor time of the whole process over frames; none where the system does not report it.
     cpu_us_per_frame: Option<f64>,
@@ -59,11 +76,15 @@ struct Row {
 impl BenchPipeline {
     /// Measures, and prints the figures.
     pub fn run(&self, _: &Global) -> Result<Exit, Failure> {
-        let rows = [
-            measure("edges", self.frames, through_edges)?,
-            measure("stages", self.frames, |n| through_stages(n, false))?,
-            measure("stages and store", self.frames / 10, |n| through_stages(n, true))?,
-        ];
+        let rows = if self.workers.is_empty() {
+            vec![
+                measure("edges", self.frames, through_edges)?,
+                measure("stages", self.frames, |n| through_stages(n, false, Workers::default(), None))?,
+                measure("stages and store", self.frames / 10, |n| through_stages(n, true, Workers::default(), None))?,
+            ]
+        } else {
+            self.workers.iter().map(|workers| self.through_workers(*workers)).collect::<Result<_, _>>()?
+        };
         output::print(&if self.json {
             json!({"schema": "bench/1", "bench": "pipeline", "rows": rows}).to_string()
         } else {
@@ -71,9 +92,20 @@ impl BenchPipeline {
         })?;
         Ok(Exit::Done)
     }
+
+    /// Frames through the daemon's own stages with so many engines side by side.
+    fn through_workers(&self, workers: u16) -> Result<Row, Failure> {
+        let engines_per_s = f64::from(workers) * 1e3 / self.engine_ms;
+        let frames = (engines_per_s * SECONDS_OF_WORKERS).ceil().max(1.0) as u64;
+        let takes = Duration::from_secs_f64(self.engine_ms / 1e3);
+        let side_by_side = Workers { recognise: usize::from(workers), interpret: usize::from(workers) };
+        let way = format!("{workers} workers of {} ms", self.engine_ms);
+        let row = measure(&way, frames, |n| through_stages(n, false, side_by_side, Some(takes)))?;
+        Ok(Row { engines_per_s: Some(engines_per_s), ..row })
+    }
 }
 
-fn measure(way: &'static str, frames: u64, run: impl FnOnce(u64) -> Result<Ledger, Failure>) -> Result<Row, Failure> {
+fn measure(way: &str, frames: u64, run: impl FnOnce(u64) -> Result<Ledger, Failure>) -> Result<Row, Failure> {
     let (begun, busy) = (Instant::now(), cpu_time());
     let ledger = run(frames)?;
     let timings = begun.elapsed().as_secs_f64();
@@ -83,8 +115,9 @@ fn measure(way: &'static str, frames: u64, run: impl FnOnce(u64) -> Result<Ledge
         return Err(Failure::new(Exit::Internal, format!("{way}: {frames} frames went in, {counts:?} came out")));
     }
     Ok(Row {
-        way,
+        way: way.to_owned(),
         frames,
+        engines_per_s: None,
         frames_per_s: frames as f64 / timings,
         cpu_us_per_frame: busy.map(|busy| busy.as_secs_f64() * 1e6 / frames as f64),
     })
@@ -144,9 +177,9 @@ fn through_edges(frames: u64) -> Result<Ledger, Failure> {
     Ok(ledger)
 }
 
-/// Frames through the daemon's own stages, their work taken out. With `stored`, every frame is a file that gave no cell:
-/// its message and its mark go into a store on the disk.
-fn through_stages(frames: u64, stored: bool) -> Result<Ledger, Failure> {
+/// Frames through the daemon's own stages, their work taken out, but for engines that take `takes` for a frame. With `stored`,
+/// every frame is a file that gave no cell: its message and its mark go into a store on the disk.
+fn through_stages(frames: u64, stored: bool, workers: Workers, takes: Option<Duration>) -> Result<Ledger, Failure> {
     let internal = |error: &dyn std::fmt::Display| Failure::new(Exit::Internal, error);
     let folder = Scratch::new()?;
     let store = Store::open(&folder.0, StoreOptions { outbox_cap: u64::MAX, ..StoreOptions::default() })
@@ -155,11 +188,12 @@ fn through_stages(frames: u64, stored: bool) -> Result<Ledger, Failure> {
     let context = SourceContext::register("bench", source_config(), &health);
     let ledger = context.ledger.clone();
     let mut parts = Parts::new(&Config::default(), store, health).map_err(|e| internal(&e))?;
+    parts.workers = workers;
     let source = SourceParts::new(
         context,
         Box::new(move || Ok(Box::new(EmptyFrames { left: frames, named: stored }))),
         || Box::new(AcceptAll),
-        Box::new(|_| Ok(Box::new(FindNothing::default()))),
+        Box::new(move |_| Ok(Box::new(FindNothing { takes, ..FindNothing::default() }))),
     );
     parts.sources.push(source.map_err(|e| internal(&e))?);
     let pipeline = Pipeline::start(parts).map_err(|e| internal(&e))?;
@@ -204,15 +238,20 @@ impl Assess for AcceptAll {
 
 /// A recognizer that finds nothing.
 #[derive(Default)]
-struct FindNothing(Provenance);
+struct FindNothing {
+    /// Time that it takes.
+    takes: Option<Duration>,
+    provenance: Provenance,
+}
 
 impl Recognizer for FindNothing {
     fn recognise(&mut self, _: &Frame, _: &[Region]) -> Result<Vec<Recognised>, RecognitionError> {
+        self.takes.into_iter().for_each(thread::sleep);
         Ok(Vec::new())
     }
 
     fn provenance(&self) -> &Provenance {
-        &self.0
+        &self.provenance
     }
 }
 
@@ -238,13 +277,14 @@ impl Drop for Scratch {
 fn table(rows: &[Row]) -> String {
     let mut table = Table::new();
     table.load_style(UTF8_FULL_CONDENSED);
-    table.set_header(["frames through", "frames", "frames/s", "CPU us a frame"]);
+    table.set_header(["frames through", "frames", "frames/s", "CPU us a frame", "engines alone, frames/s"]);
     for row in rows {
         table.add_row([
-            row.way.to_owned(),
+            row.way.clone(),
             row.frames.to_string(),
             format!("{:.0}", row.frames_per_s),
             row.cpu_us_per_frame.map_or("-".to_owned(), |us| format!("{us:.1}")),
+            row.engines_per_s.map_or("-".to_owned(), |rate| format!("{rate:.0}")),
         ]);
     }
     for column in table.column_iter_mut().skip(1) {

@@ -106,8 +106,14 @@ fn fall_back(
 /// Makes recognizers of a source with an engine.
 fn maker(recognition: Recognition, library: ModelLibrary, engine: ChosenEngine) -> MakeRecognizer {
     Box::new(move |share| {
-        let engine = if share == Share::All { engine.clone() } else { engine.of_worker()? };
-        ComposedRecognizer::open(&recognition, &library, &engine).map(|r| Box::new(r) as _)
+        let open = || {
+            let engine = if share == Share::All { engine.clone() } else { engine.of_worker()? };
+            ComposedRecognizer::open(&recognition, &library, &engine)
+        };
+        // Loading takes several times what a network keeps. On a thread of its own that is given back and taken again by
+        // the next one; on a worker's it would stay with the worker.
+        let made = std::thread::scope(|scope| scope.spawn(open).join());
+        made.unwrap_or_else(|panic| std::panic::resume_unwind(panic)).map(|recognizer| Box::new(recognizer) as _)
     })
 }
 

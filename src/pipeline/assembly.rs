@@ -218,7 +218,7 @@ impl Starter {
     ) -> io::Result<()> {
         let Workers { recognise, interpret } = self.workers;
         let (output, input) = edges::edge(RECOGNISE_INTERPRET, self.shutdown.clone());
-        let shared = Recognise::new(lanes, recognise, advanced);
+        let shared = Recognise::new(lanes, advanced);
         let context = self.context_of_workers("recognise".into(), recognise);
         for worker in 0..recognise.max(1) {
             let (context, shared, output, rejections) =

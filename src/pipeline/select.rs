@@ -1,7 +1,8 @@
 //! Select: a live camera shows one scene for many frames; the best of them goes on, once.
 //!
 //! Frames are grouped by a small signature of the picture and by the stage's position. A scene's frames are gathered
-//! for a window; then the best goes on. Later frames of the same scene count as merged, until the scene changes.
+//! for a window; then the best goes on. Later frames of the same scene count as merged, until the scene changes. A source
+//! whose frames come further apart than the window has nothing to gather: its frames go on at once.
 //! Bookkeeping of microseconds: it runs on the thread of triage. Pure: the clock is handed in.
 
 use std::time::{Duration, Instant};
@@ -93,23 +94,35 @@ struct Scene<T> {
     best: Option<(T, f32)>,
 }
 
+/// Gaps between frames that must all be longer than the window before a frame goes on at once.
+const SLOW_GAPS: u32 = 3;
+
 /// Groups the frames of one live source into scenes.
 #[derive(Debug)]
 pub struct Select<T> {
     window: Duration,
     scene: Option<Scene<T>>,
     scenes: u64,
+    last_frame: Option<Instant>,
+    /// How many gaps between frames in a row were longer than the window.
+    slow_gaps: u32,
 }
 
 impl<T> Select<T> {
     /// Gathers each scene for `window`.
     pub fn new(window: Duration) -> Self {
-        Self { window, scene: None, scenes: 0 }
+        Self { window, scene: None, scenes: 0, last_frame: None, slow_gaps: 0 }
     }
 
     /// Number of the scene that is looked at, from 1; 0 before the first.
     pub fn scene(&self) -> u64 {
         self.scenes
+    }
+
+    /// A frame came, whatever is on it: says how fast the source is.
+    pub fn saw(&mut self, now: Instant) {
+        let gap = self.last_frame.replace(now).map(|last| now.saturating_duration_since(last));
+        self.slow_gaps = if gap.is_some_and(|gap| gap > self.window) { self.slow_gaps + 1 } else { 0 };
     }
 
     /// Takes a frame with a metaphase; what is decided by it is handed to `decided`.
@@ -124,11 +137,12 @@ impl<T> Select<T> {
         if !same {
             self.flush(&mut decided);
             self.scenes += 1;
+            let window = if self.slow_gaps >= SLOW_GAPS { Duration::ZERO } else { self.window };
             self.scene = Some(Scene {
                 number: self.scenes,
                 signature: features.signature,
                 stage_um: features.stage_um,
-                until: now + self.window,
+                until: now + window,
                 best: Some((entry, features.score)),
             });
         } else if let Some(scene) = &mut self.scene {
@@ -216,6 +230,25 @@ mod tests {
             [Choice::Merged(4)],
             "the scene was taken already"
         );
+    }
+
+    #[test]
+    fn frames_that_come_further_apart_than_the_window_go_on_at_once() {
+        let start = Instant::now();
+        let mut select = Select::new(Duration::from_millis(100));
+        let mut give = |entry: u32, ms: u64| {
+            let now = start + Duration::from_millis(ms);
+            select.saw(now);
+            // Another scene each time.
+            decisions(&mut select, entry, features((2 * entry + 3) as u8, 0.5), now)
+        };
+        assert_eq!(give(0, 0), []);
+        assert_eq!(give(1, 200), [Choice::Go(0, 1)]);
+        assert_eq!(give(2, 400), [Choice::Go(1, 2)]);
+        assert_eq!(give(3, 600), [Choice::Go(2, 3), Choice::Go(3, 4)], "three long gaps: this one waits no more");
+        assert_eq!(give(4, 800), [Choice::Go(4, 5)]);
+        assert_eq!(give(5, 850), [], "a short gap: others may come");
+        assert_eq!(give(6, 1050), [Choice::Go(5, 6)]);
     }
 
     #[test]

@@ -13,7 +13,9 @@ pub struct Contours {
     /// The largest connected piece, framed as well.
     piece: Vec<bool>,
     seen: Vec<bool>,
-    open: Vec<u32>,
+    /// The pixels of the piece that is looked at, and of the largest so far.
+    found: Vec<u32>,
+    largest: Vec<u32>,
     /// From each crossing of a side of the grid to the next, inside on the left.
     next: Vec<u32>,
     line: Vec<[f32; 2]>,
@@ -104,50 +106,43 @@ impl Contours {
         self.seen.resize(n, false);
         self.piece.clear();
         self.piece.resize(n, false);
-        let (mut best, mut most) = (0, 0);
+        self.largest.clear();
         for start in 0..n {
             if self.framed[start] > 0.0 && !self.seen[start] {
-                let found = self.flood(start, stride, |_, _| {});
-                if found > most {
-                    (best, most) = (start, found);
+                self.flood(start, stride);
+                if self.found.len() > self.largest.len() {
+                    std::mem::swap(&mut self.found, &mut self.largest);
                 }
             }
         }
-        if most > 0 {
-            self.seen.fill(false);
-            let mut piece = std::mem::take(&mut self.piece);
-            self.flood(best, stride, |at, _| piece[at] = true);
-            for (value, own) in self.framed.iter_mut().zip(&piece) {
-                if *value > 0.0 && !own {
-                    *value = -1e-3;
-                }
+        self.largest.iter().for_each(|at| self.piece[*at as usize] = true);
+        for (value, own) in self.framed.iter_mut().zip(&self.piece) {
+            if *value > 0.0 && !own {
+                *value = -1e-3;
             }
-            self.piece = piece;
         }
-        most
+        self.largest.len()
     }
 
-    /// Visits the positive pixels that hang together with `start`; their number.
-    fn flood(&mut self, start: usize, stride: usize, mut visit: impl FnMut(usize, f32)) -> usize {
-        self.open.clear();
-        self.open.push(start as u32);
+    /// Finds the positive pixels that hang together with `start`.
+    fn flood(&mut self, start: usize, stride: usize) {
+        self.found.clear();
+        self.found.push(start as u32);
         self.seen[start] = true;
-        let mut found = 0;
-        while let Some(at) = self.open.pop() {
-            let at = at as usize;
-            found += 1;
-            visit(at, self.framed[at]);
+        let mut looked_at = 0;
+        while let Some(at) = self.found.get(looked_at) {
+            let at = *at as usize;
+            looked_at += 1;
             // The border is negative, so that no neighbour lies outside.
             for row in [at - stride, at, at + stride] {
                 for next in row - 1..=row + 1 {
                     if self.framed[next] > 0.0 && !self.seen[next] {
                         self.seen[next] = true;
-                        self.open.push(next as u32);
+                        self.found.push(next as u32);
                     }
                 }
             }
         }
-        found
     }
 
     /// Links the crossings. The side from a pixel to the one on its right has the pixel's number, the side to the one below that

@@ -78,15 +78,16 @@ impl Cutout {
     /// Pixels that it shares with another, and whether they meet at all (a pixel beside or at a corner).
     pub fn meets(&self, other: &Self) -> (usize, bool) {
         let (a, b) = (&self.bounds, &other.bounds);
-        let near = |a0: usize, a1: usize, b0: usize, b1: usize| a0 <= b1 && b0 <= a1;
-        if !near(a.left, a.right, b.left, b.right) || !near(a.top, a.bottom, b.top, b.bottom) {
-            return (0, false);
-        }
+        // Only pixels within one of the other's rectangle can meet it.
+        let near = |a0: usize, a1: usize, b0: usize, b1: usize| a0.max(b0.saturating_sub(1))..a1.min(b1 + 1);
+        let columns = near(a.left, a.right, b.left, b.right);
         let (mut shared, mut meets) = (0, false);
-        for (x, y) in self.inside() {
-            shared += usize::from(other.holds(x, y));
-            meets = meets
-                || (y.saturating_sub(1)..=y + 1).any(|y| (x.saturating_sub(1)..=x + 1).any(|x| other.holds(x, y)));
+        for y in near(a.top, a.bottom, b.top, b.bottom) {
+            for x in columns.clone().filter(|x| self.holds(*x, y)) {
+                shared += usize::from(other.holds(x, y));
+                meets = meets
+                    || (y.saturating_sub(1)..=y + 1).any(|y| (x.saturating_sub(1)..=x + 1).any(|x| other.holds(x, y)));
+            }
         }
         (shared, meets)
     }
@@ -241,26 +242,26 @@ pub fn leftover(field: &Crop, cutouts: &[Cutout]) -> Option<Leftover> {
 
 /// Areas, in medians, of those pieces of a mask that are as large and as thick as chromosomes or parts of them.
 fn chromosome_like(free: &[u8], width: usize, cutouts: &[Cutout], median: f32) -> Vec<f32> {
+    let mut pieces = Components::default();
+    pieces.find_4_connected(free, width);
+    let area = |i: usize| pieces.area(i) as f32 / median;
+    let large: Vec<usize> = (0..pieces.len()).filter(|i| PIECE_AREAS.contains(&area(*i))).collect();
+    if large.is_empty() {
+        // Of most cells: how thick its chromosomes are is not asked then.
+        return Vec::new();
+    }
     let mut distances = (Vec::new(), DistanceScratch::default());
     let mut widths: Vec<f32> = cutouts.iter().map(|c| thickness(&c.mask, c.bounds.width(), &mut distances)).collect();
     widths.sort_unstable_by(f32::total_cmp);
     let usual = widths.get(widths.len() / 2).copied().unwrap_or(1.0).max(1.0);
-    let mut pieces = Components::default();
-    pieces.find_4_connected(free, width);
     let mut own = Vec::new();
-    (0..pieces.len())
-        .filter_map(|i| {
-            let area = pieces.area(i) as f32 / median;
-            if !PIECE_AREAS.contains(&area) {
-                return None;
-            }
-            let b = pieces.bounds(i);
-            own.clear();
-            own.extend((b.top..b.bottom).flat_map(|y| &free[y * width + b.left..y * width + b.right]));
-            let thick = thickness(&own, b.width(), &mut distances) / usual;
-            PIECE_THICKNESSES.contains(&thick).then_some(area)
-        })
-        .collect()
+    let is_like_one = |i: &usize| {
+        let b = pieces.bounds(*i);
+        own.clear();
+        own.extend((b.top..b.bottom).flat_map(|y| &free[y * width + b.left..y * width + b.right]));
+        PIECE_THICKNESSES.contains(&(thickness(&own, b.width(), &mut distances) / usual))
+    };
+    large.into_iter().filter(is_like_one).map(area).collect()
 }
 
 /// Twice the radius of the largest disc in a mask of `width` pixels a row, in pixels.

@@ -5,7 +5,7 @@
 pub struct DistanceScratch {
     column: Vec<u32>,
     site: Vec<usize>,
-    from: Vec<i64>,
+    from: Vec<i32>,
 }
 
 /// Squared distance in pixels of every foreground pixel (not 0) of `mask` to the nearest background pixel; 0 on the
@@ -46,44 +46,51 @@ pub fn squared_distance(mask: &[u8], width: usize, out: &mut Vec<u32>, scratch: 
     scratch.site.resize(width, 0);
     scratch.from.resize(width, 0);
     let (site, from) = (&mut scratch.site, &mut scratch.from);
-    for y in 0..height {
-        let g = &column[y * width..(y + 1) * width];
-        if g.iter().all(|&v| v == 0) {
-            continue;
+    for (g, row) in column.chunks_exact(width).zip(out.chunks_exact_mut(width)) {
+        // Between two pixels of the background what lies beyond them is never nearer: each run of the foreground by itself.
+        let mut start = 0;
+        while let Some(first) = g[start..].iter().position(|v| *v != 0).map(|n| start + n) {
+            let end = g[first..].iter().position(|v| *v == 0).map_or(width, |n| first + n);
+            let (left, right) = (first.saturating_sub(1), (end + 1).min(width));
+            along_row(&g[left..right], &mut row[left..right], site, from);
+            start = end;
         }
-        let at = |x: i64, i: usize| (x - i as i64).pow(2) + i64::from(g[i]).pow(2);
-        let mut q = 0usize;
-        (site[0], from[0]) = (0, 0);
-        for u in 1..width {
-            let mut k = q as isize;
-            while k >= 0 && at(from[k as usize], site[k as usize]) > at(from[k as usize], u) {
-                k -= 1;
-            }
-            if k < 0 {
-                q = 0;
-                site[0] = u;
-                from[0] = 0;
-            } else {
-                q = k as usize;
-                let i = site[q];
-                let (ii, uu) = (i as i64, u as i64);
-                let (gi, gu) = (i64::from(g[i]), i64::from(g[u]));
-                let w = 1 + (uu * uu - ii * ii + gu * gu - gi * gi).div_euclid(2 * (uu - ii));
-                if w < width as i64 {
-                    q += 1;
-                    site[q] = u;
-                    from[q] = w;
-                }
+    }
+}
+
+/// The lower envelope of the columns' distances `g` along a row: the last step.
+fn along_row(g: &[u32], out: &mut [u32], site: &mut [usize], from: &mut [i32]) {
+    let width = g.len();
+    // Squares of sides up to 16,384 and of distances up to twice that fit.
+    let at = |x: i32, i: usize| (x - i as i32).pow(2) + (g[i] as i32).pow(2);
+    let mut q = 0;
+    (site[0], from[0]) = (0, 0);
+    for u in 1..width {
+        let mut k = q as isize;
+        while k >= 0 && at(from[k as usize], site[k as usize]) > at(from[k as usize], u) {
+            k -= 1;
+        }
+        if k < 0 {
+            q = 0;
+            (site[0], from[0]) = (u, 0);
+        } else {
+            q = k as usize;
+            let i = site[q];
+            let (ii, uu) = (i as i32, u as i32);
+            let (gi, gu) = (g[i] as i32, g[u] as i32);
+            let w = 1 + (uu * uu - ii * ii + gu * gu - gi * gi).div_euclid(2 * (uu - ii));
+            if w < width as i32 {
+                q += 1;
+                (site[q], from[q]) = (u, w);
             }
         }
-        let row = &mut out[y * width..(y + 1) * width];
-        for x in (0..width).rev() {
-            if g[x] != 0 {
-                row[x] = at(x as i64, site[q]) as u32;
-            }
-            if x as i64 == from[q] && q > 0 {
-                q -= 1;
-            }
+    }
+    for x in (0..width).rev() {
+        if g[x] != 0 {
+            out[x] = at(x as i32, site[q]) as u32;
+        }
+        if x as i32 == from[q] && q > 0 {
+            q -= 1;
         }
     }
 }

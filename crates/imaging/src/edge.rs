@@ -144,7 +144,8 @@ pub fn edge_stretches(view: GrayView<'_>, levels: &ObjectLevels, sides: &[Side],
     if width.min(height) < INNER_ROWS.end {
         return found;
     }
-    let mask: Vec<u8> = view.data().iter().map(|v| u8::from(levels.share(*v) > OBJECT_SHARE)).collect();
+    let dark: [u8; 256] = std::array::from_fn(|v| u8::from(levels.share(v as u8) > OBJECT_SHARE));
+    let mask: Vec<u8> = view.data().iter().map(|v| dark[usize::from(*v)]).collect();
     let mut components = Components::default();
     components.find(&mask, width);
     for side in sides {
@@ -173,8 +174,15 @@ pub fn edge_stretches(view: GrayView<'_>, levels: &ObjectLevels, sides: &[Side],
                     })
                     .collect();
                 depths.sort_unstable();
-                let on_stretch =
-                    |x: usize, y: usize| (from..to).any(|at| (0..OUTERMOST_ROWS).any(|row| place(at, row) == (x, y)));
+                let on_stretch = |x: usize, y: usize| {
+                    let (at, row) = match side {
+                        Side::Left => (y, x),
+                        Side::Right => (y, width - 1 - x),
+                        Side::Top => (x, y),
+                        Side::Bottom => (x, height - 1 - y),
+                    };
+                    (from..to).contains(&at) && row < OUTERMOST_ROWS
+                };
                 found.push(EdgeStretch {
                     side: *side,
                     from,

@@ -44,12 +44,21 @@ pub fn grey_part(pixels: &Pixels, part: Rect, step: usize) -> Vec<u8> {
         PixelView::Mono8(samples) if step == 1 => rows.for_each(|row| grey.extend_from_slice(&samples[row])),
         PixelView::Mono8(samples) => rows.for_each(|row| grey.extend(samples[row].iter().step_by(step))),
         PixelView::Mono16(samples) => {
-            let bits = pixels.valid_bits();
-            rows.for_each(|row| grey.extend(samples[row].iter().step_by(step).map(|v| full_range(*v, bits))));
+            let level = |v: &u16| full_range(*v, pixels.valid_bits());
+            if step == 1 {
+                rows.for_each(|row| grey.extend(samples[row].iter().map(level)));
+            } else {
+                rows.for_each(|row| grey.extend(samples[row].iter().step_by(step).map(level)));
+            }
         }
         PixelView::Rgb8(samples) => {
             let (colours, _) = samples.as_chunks::<3>();
-            rows.for_each(|row| grey.extend(colours[row].iter().step_by(step).map(|rgb| luma(*rgb))));
+            let level = |rgb: &[u8; 3]| luma(*rgb);
+            if step == 1 {
+                rows.for_each(|row| grey.extend(colours[row].iter().map(level)));
+            } else {
+                rows.for_each(|row| grey.extend(colours[row].iter().step_by(step).map(level)));
+            }
         }
     }
     grey

@@ -242,11 +242,16 @@ impl MapReader {
         let [mask, heat, short] = [0, 1, 2].map(|k| &logits[k * one..(k + 1) * one]);
         whole_map(mask, size, step, &mut self.map);
         let cut = logit(thresholds.mask);
-        self.level.clear();
-        self.level.extend(self.map.iter().map(|v| v - cut));
+        let level = if cut == 0.0 {
+            &self.map
+        } else {
+            self.level.clear();
+            self.level.extend(self.map.iter().map(|v| v - cut));
+            &self.level
+        };
         self.rings.clear();
         let rings = &mut self.rings;
-        let area = self.contours.trace(&self.level, size, |ring| rings.push(ring.to_vec()));
+        let area = self.contours.trace(level, size, |ring| rings.push(ring.to_vec()));
         if area == 0 {
             return None;
         }

@@ -1,12 +1,12 @@
 //! Recognise: the networks, for all sources, on several workers. They take one frame of each source in turn, so that none
-//! starves another. Where frames queue each worker has an engine of its own with its share of the threads; a frame that comes
-//! while nobody works has the engine with all of them.
+//! starves another. Of the engines of a source one has all threads: whoever comes first takes it, so that a frame that comes
+//! alone has them all. Those who come while it works have engines with their share of the threads, made when they are needed.
 
 mod intake;
 
 use std::{
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering::SeqCst},
     },
     time::Duration,
@@ -28,7 +28,7 @@ use recognition::{Provenance, RecognitionError, Recognizer};
 /// What a recognizer has of the machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Share {
-    /// All threads: for a frame that comes alone.
+    /// All threads.
     All,
     /// One of the workers' shares.
     Worker,
@@ -59,8 +59,8 @@ pub struct LaneEngine {
     made: Mutex<Maker>,
     /// Counts fallbacks: recognizers of before are made again.
     generation: AtomicU64,
-    /// The one with all threads; none while it works.
-    with_all: Mutex<Option<Engine>>,
+    /// Those that are not at work: at most one for each worker.
+    ready: Mutex<Vec<Engine>>,
 }
 
 struct Maker {
@@ -83,16 +83,23 @@ impl LaneEngine {
             source,
             made: Mutex::new(Maker { make, fall_back }),
             generation: AtomicU64::new(0),
-            with_all: Mutex::new(Some(with_all)),
+            ready: Mutex::new(vec![with_all]),
         }
     }
 
-    fn maker(&self) -> std::sync::MutexGuard<'_, Maker> {
+    fn maker(&self) -> MutexGuard<'_, Maker> {
         self.made.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn with_all(&self) -> std::sync::MutexGuard<'_, Option<Engine>> {
-        self.with_all.lock().unwrap_or_else(PoisonError::into_inner)
+    fn ready(&self) -> MutexGuard<'_, Vec<Engine>> {
+        self.ready.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// An engine: the one with all threads where it is not at work, else one with a share, made where none is left.
+    fn take(&self) -> Engine {
+        let mut ready = self.ready();
+        let best = ready.iter().position(|engine| engine.share == Share::All).or(ready.len().checked_sub(1));
+        best.map_or_else(|| Engine::unmade(Share::Worker), |place| ready.swap_remove(place))
     }
 
     /// A recognizer with that share, and its generation.
@@ -128,15 +135,13 @@ impl Engine {
 pub struct Recognise {
     intake: Intake,
     engines: Vec<LaneEngine>,
-    /// A single worker has all threads, always.
-    single: bool,
 }
 
 impl Recognise {
-    /// Of these sources, for so many workers. `advanced` receives when a source whose places were all taken has a free one.
-    pub fn new(lanes: Vec<Lane>, workers: usize, advanced: crossbeam_channel::Receiver<()>) -> Arc<Self> {
+    /// Of these sources. `advanced` receives when a source whose places were all taken has a free one.
+    pub fn new(lanes: Vec<Lane>, advanced: crossbeam_channel::Receiver<()>) -> Arc<Self> {
         let (inputs, engines) = lanes.into_iter().map(|lane| (lane.input, lane.engine)).unzip();
-        Arc::new(Self { intake: Intake::new(inputs, advanced), engines, single: workers <= 1 })
+        Arc::new(Self { intake: Intake::new(inputs, advanced), engines })
     }
 }
 
@@ -157,23 +162,14 @@ pub struct RecogniseStage {
 impl RecogniseStage {
     /// Runs until every source has ended and its last frame is taken.
     pub fn run(self) {
-        let shared = self.shared.clone();
-        let mut own: Vec<Engine> = shared.engines.iter().map(|_| Engine::unmade(Share::Worker)).collect();
         let mut held = None;
-        while let Some(Taken { lane, job, alone }) = held.take().or_else(|| shared.intake.take(&self.context.shutdown))
-        {
-            let with_all = if alone || shared.single { shared.engines[lane].with_all().take() } else { None };
-            let recognised = match with_all {
-                Some(mut engine) => {
-                    held = self.send_ahead(lane, &mut engine);
-                    let recognised = self.process(lane, job, &mut engine);
-                    *shared.engines[lane].with_all() = Some(engine);
-                    recognised
-                }
-                None => self.process(lane, job, &mut own[lane]),
-            };
-            // Whoever waits for interpretation works no more.
-            shared.intake.done();
+        while let Some(Taken { lane, job }) = held.take().or_else(|| self.shared.intake.take(&self.context.shutdown)) {
+            let of_lane = &self.shared.engines[lane];
+            let mut engine = of_lane.take();
+            held = self.send_ahead(lane, &mut engine);
+            let recognised = self.process(lane, job, &mut engine);
+            // Back before the frame goes on: another one that comes then finds it.
+            of_lane.ready().push(engine);
             if let Some(recognised) = recognised
                 && let Sent::Abandoned((job, _)) = self.output.send(recognised, Mode::Lossless)
             {
@@ -188,10 +184,11 @@ impl RecogniseStage {
         let next = self.shared.intake.try_take()?;
         if next.lane == lane {
             recognizer.prefetch(&next.job.frame);
-        } else if let Some(other) = &mut *self.shared.engines[next.lane].with_all()
-            && let Some(recognizer) = &mut other.recognizer
-        {
-            recognizer.prefetch(&next.job.frame);
+        } else {
+            let mut others = self.shared.engines[next.lane].ready();
+            if let Some(recognizer) = others.first_mut().and_then(|other| other.recognizer.as_mut()) {
+                recognizer.prefetch(&next.job.frame);
+            }
         }
         Some(next)
     }

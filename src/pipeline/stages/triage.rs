@@ -96,7 +96,7 @@ impl TriageStage {
         }
     }
 
-    fn assess(&mut self, mut job: Job, assess: &mut Box<dyn Assess>, scenes: Option<&mut Select<Job>>) {
+    fn assess(&mut self, mut job: Job, assess: &mut Box<dyn Assess>, mut scenes: Option<&mut Select<Job>>) {
         let _span = tracing::debug_span!("frame", source = %job.context.name, frame = job.frame.info.id.0).entered();
         job.spend(self.context.clock.now(), |timings| &mut timings.queue);
         let Job { frame, regions, .. } = &mut job;
@@ -115,6 +115,9 @@ impl TriageStage {
         let now = job.counted;
         if let Some(reply) = job.reply.take() {
             reply.answer(Ok(seen(&job, &assessment)));
+        }
+        if let Some(scenes) = &mut scenes {
+            scenes.saw(now);
         }
         let live = self.live(&job);
         if job.context.config.search {

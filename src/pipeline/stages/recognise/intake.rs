@@ -1,9 +1,6 @@
 //! The frames that wait for the workers, of all sources.
 
-use std::sync::{
-    Arc, Mutex, PoisonError,
-    atomic::{AtomicUsize, Ordering::SeqCst},
-};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crossbeam_channel::{Receiver, Select};
 
@@ -26,8 +23,6 @@ pub(super) struct Taken {
     pub lane: usize,
     /// The frame; it has its place.
     pub job: Job,
-    /// Nobody else works and no other frame waits.
-    pub alone: bool,
 }
 
 /// Hands frames to the workers, of each source in turn.
@@ -37,8 +32,6 @@ pub(super) struct Taken {
 pub(super) struct Intake {
     queue: Mutex<Queue>,
     inputs: Vec<Input>,
-    /// Frames that were taken and are not done.
-    at_work: AtomicUsize,
     advanced: Receiver<()>,
 }
 
@@ -52,7 +45,7 @@ struct Queue {
 impl Intake {
     pub fn new(inputs: Vec<Input>, advanced: Receiver<()>) -> Self {
         let queue = Queue { open: (0..inputs.len()).collect(), turn: 0 };
-        Self { queue: Mutex::new(queue), inputs, at_work: AtomicUsize::new(0), advanced }
+        Self { queue: Mutex::new(queue), inputs, advanced }
     }
 
     /// Waits for the next frame; none when all sources have ended.
@@ -77,11 +70,6 @@ impl Intake {
         self.next(&mut *self.queue.try_lock().ok()?, |input| !input.order.is_full())
     }
 
-    /// A frame that was taken is done.
-    pub fn done(&self) {
-        self.at_work.fetch_sub(1, SeqCst);
-    }
-
     /// Frames of a source that wait.
     pub fn waiting(&self, lane: usize) -> usize {
         self.inputs[lane].frames.len()
@@ -98,9 +86,7 @@ impl Intake {
         })?;
         queue.turn = place + 1;
         job.place = Some(self.inputs[lane].order.take());
-        let nobody_works = self.at_work.fetch_add(1, SeqCst) == 0;
-        let alone = nobody_works && queue.open.iter().all(|lane| self.inputs[*lane].frames.is_empty());
-        Some(Taken { lane, job, alone })
+        Some(Taken { lane, job })
     }
 
     /// Until a source may have a frame, a place is free again, or the rest is given up. Sources that have ended are taken out.

@@ -77,7 +77,7 @@ fn stage(
         let order = Order::new(rejections.clone(), None, 1, advanced.clone());
         Lane { input: Input { frames, order }, engine }
     });
-    RecogniseStage { context, worker: 0, shared: Recognise::new(lanes.collect(), 1, woken), output, rejections }
+    RecogniseStage { context, worker: 0, shared: Recognise::new(lanes.collect(), woken), output, rejections }
 }
 
 fn run(mode: Mode, fall_back: Option<FallBack>) -> Bench {
