@@ -103,22 +103,23 @@ pub fn in_order<T: Send, E>(
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+    use std::{
+        collections::BTreeSet,
+        sync::atomic::{AtomicUsize, Ordering::SeqCst},
+    };
 
     use super::*;
 
     #[test]
     fn results_come_in_order_though_workers_overtake_each_other() {
-        let done = AtomicUsize::new(0);
-        // Every fourth item takes as long as two others.
+        let done = Mutex::new(BTreeSet::new());
+        // Every fourth item takes as long as the two behind it.
         let work = |item: usize| {
-            if item.is_multiple_of(4) {
-                let before = done.load(SeqCst);
-                while item + 2 < 50 && done.load(SeqCst) < before + 2 {
-                    thread::yield_now();
-                }
+            let waits = || !(item + 1..=item + 2).all(|n| n >= 50 || done.lock().unwrap().contains(&n));
+            while item.is_multiple_of(4) && waits() {
+                thread::yield_now();
             }
-            done.fetch_add(1, SeqCst);
+            done.lock().unwrap().insert(item);
             item * 3
         };
         let mut seen = Vec::new();
