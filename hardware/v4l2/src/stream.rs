@@ -15,7 +15,7 @@ use rustix::{
 
 use crate::{
     Device, Error,
-    abi::{self, Buffer, RequestBuffers},
+    abi::{self, Buffer, RequestBuffers, Time},
 };
 
 /// A buffer of the driver, mapped for reading.
@@ -178,8 +178,9 @@ impl Stream {
         let used = (buffer.bytesused as usize).min(mapping.length);
         let is_monotonic = buffer.flags & abi::BUF_FLAG_TIMESTAMP_MASK == abi::BUF_FLAG_TIMESTAMP_MONOTONIC;
         let taken = is_monotonic.then(|| {
-            let micros = i64::from(buffer.timestamp.seconds) * 1_000_000 + i64::from(buffer.timestamp.microseconds);
-            Duration::from_micros(micros.max(0) as u64)
+            let Time { seconds, microseconds } = buffer.timestamp;
+            let (seconds, micros) = (u64::try_from(seconds), u64::try_from(microseconds));
+            Duration::from_secs(seconds.unwrap_or(0)) + Duration::from_micros(micros.unwrap_or(0))
         });
         let now = clock_gettime(ClockId::Monotonic);
         let now = Duration::new(now.tv_sec.max(0) as u64, now.tv_nsec as u32);

@@ -11,7 +11,7 @@ use crate::camera::SourceError;
 /// # Errors
 /// When there is none or several, or it cannot be opened.
 pub(super) fn find(wanted: Option<&str>) -> Result<Device, SourceError> {
-    find_among(wanted, &nodes(), |path| Device::open(path))
+    find_among(wanted, &nodes(), Device::open)
 }
 
 fn find_among<D>(
