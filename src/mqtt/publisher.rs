@@ -44,9 +44,9 @@ pub(super) enum Sent {
 
 /// How long an acknowledged row stays in the store.
 const ACKED_ROW_RETENTION: Duration = Duration::from_secs(2);
-/// How long the outbox waits on a connection that follows a lost one: subscribers have to come back, too, and a broker
 /// After so long it is tried again whether the broker takes messages of a size that seemed to end its connections.
 const RECONSIDER_AFTER: Duration = Duration::from_secs(600);
+/// How long the outbox waits on a connection that follows a lost one: subscribers have to come back, too, and a broker
 /// that forgot their sessions throws away what nobody listens to.
 const RECONNECT_SETTLE_TIME: Duration = Duration::from_secs(2);
 /// How long a store that failed is left alone.

@@ -9,6 +9,15 @@ from metaphased._base import Model
 from pydantic import ConfigDict, Field
 
 
+class Acknowledged(Model):
+    """That a person has seen an alarm."""
+
+    by: str
+    """Who."""
+    time: str
+    """When, RFC 3339 in UTC."""
+
+
 class AlarmMessage(Model):
     """The `alarm/1` message."""
 
@@ -80,6 +89,26 @@ class CaseCells(Model):
     """All, repeats included."""
 
 
+class CellChange(Model):
+    """A review of a cell."""
+
+    by: str
+    """Who."""
+    change: str
+    """What, in words."""
+    revision: int | None = None
+    """Revision that it made."""
+    time: str
+    """When, RFC 3339 in UTC."""
+
+
+class CellReviews(Model):
+    """The audit of a cell."""
+
+    reviews: list[CellChange]
+    """Oldest first."""
+
+
 class CellsNeeded(Model):
     """Cells for limits that lie `half_width_gy` from the estimate."""
 
@@ -115,6 +144,17 @@ class Clone(Model):
     """True for the line without finding."""
     syndromes: list[str] | None = None
     """Common names that go with it: labels, no diagnosis."""
+
+
+class Comment(Model):
+    """What a person noted on a cell; it changes nothing else."""
+
+    by: str
+    """Who."""
+    text: str
+    """What, in that person's words."""
+    time: str
+    """When, RFC 3339 in UTC."""
 
 
 class Counts(Model):
@@ -154,6 +194,8 @@ class DoseCells(Model):
     """Not counted: excluded by a person."""
     incomplete: int
     """Not counted: not as many centromeres as a complete cell has."""
+    not_scored: int | None = None
+    """Not counted: neither a machine nor a person has scored them."""
     reviewed: int
     """Counted, and scored by a person."""
     second_division: int
@@ -294,7 +336,7 @@ class Outline(Model):
     """
     score: float
     """How much of it and of the chromosome they are expected to share (IoU), 0 to 1."""
-    source: Literal['network', 'segmentation']
+    source: Literal['network', 'segmentation', 'person']
     """Who drew it."""
 
 
@@ -318,6 +360,19 @@ class Quality(Model):
     """How sure triage is that there is a metaphase."""
     spread: float
     """How well the chromosomes are spread."""
+
+
+class RejectedFile(Model):
+    """A file that gave no cell."""
+
+    file: str
+    """Its path within the source's folder, with the page where it holds several."""
+    reason: str | None = None
+    """Why, in words."""
+    source: str
+    """Source that read it."""
+    time: str
+    """When, RFC 3339 in UTC."""
 
 
 class RejectedMessage(Model):
@@ -349,6 +404,15 @@ class RejectedMessage(Model):
     """When, RFC 3339 in UTC."""
     trigger: str | None = None
     """The scanner's own event id, echoed."""
+
+
+class RejectedPage(Model):
+    """Files that gave no cell."""
+
+    next: str | None = None
+    """What to give as `before` for the next page; none: this was the last."""
+    rejected: list[RejectedFile]
+    """The latest first."""
 
 
 class ResultMessage(Model):
@@ -407,6 +471,27 @@ class DamageChange(Model):
     """Index of the chromosome."""
 
 
+class PieceChange(Model):
+    """What a piece is in the dicentric assay, as a person saw it."""
+
+    model_config = ConfigDict(
+        extra='forbid',
+    )
+    action: Literal['piece']
+    index: int
+    """Index of the chromosome."""
+    kind: Literal[
+        'monocentric',
+        'dicentric',
+        'tricentric',
+        'ring',
+        'fragment',
+        'two_monocentrics',
+        'unclear',
+    ]
+    """What it is."""
+
+
 class IscnChange(Model):
     """The karyotype of the cell, written by a person. The verdict follows from it."""
 
@@ -438,6 +523,104 @@ class ConfirmChange(Model):
     action: Literal['confirm']
 
 
+class CommentChange(Model):
+    """A note, which changes nothing else."""
+
+    model_config = ConfigDict(
+        extra='forbid',
+    )
+    action: Literal['comment']
+    text: str
+    """What, in words."""
+
+
+class StatusChange(Model):
+    """How a chromosome lies among its neighbours; `crossing`: two lie on one another."""
+
+    model_config = ConfigDict(
+        extra='forbid',
+    )
+    action: Literal['status']
+    index: int
+    """Index of the chromosome."""
+    status: Literal['single', 'touching', 'crossing', 'unclear']
+    """The right status."""
+
+
+class TurnChange(Model):
+    """A chromosome is turned in the karyogram."""
+
+    model_config = ConfigDict(
+        extra='forbid',
+    )
+    action: Literal['turn']
+    angle: float
+    """Degrees clockwise from how it lies in the frame, -180 to 180."""
+    index: int
+    """Index of the chromosome."""
+
+
+class FlipChange(Model):
+    """A chromosome is mirrored in the karyogram: left and right exchanged."""
+
+    model_config = ConfigDict(
+        extra='forbid',
+    )
+    action: Literal['flip']
+    flipped: bool
+    """Whether it is mirrored."""
+    index: int
+    """Index of the chromosome."""
+
+
+class SplitChange(Model):
+    """What was taken for one chromosome is parted along a line, which goes on beyond its ends. Neither part keeps the class."""
+
+    model_config = ConfigDict(
+        extra='forbid',
+    )
+    action: Literal['split']
+    index: int
+    """Index of the chromosome; the part left of the line keeps it."""
+    line: list[list[float]]
+    """Two or more places in pixels of the frame."""
+
+
+class JoinChange(Model):
+    """Parts of one chromosome are joined: it takes the index and the class of the largest."""
+
+    model_config = ConfigDict(
+        extra='forbid',
+    )
+    action: Literal['join']
+    indices: list[int]
+    """Indices of the parts."""
+
+
+class OutlineChange(Model):
+    """The outline of a chromosome is drawn anew; without an index a chromosome is added."""
+
+    model_config = ConfigDict(
+        extra='forbid',
+    )
+    action: Literal['outline']
+    index: int | None = None
+    """Index of the chromosome."""
+    rings: list[list[list[float]]]
+    """Closed lines of corners in pixels of the frame; the first goes around it, others are its holes."""
+
+
+class RevertChange(Model):
+    """Chromosomes, karyotype and counts are again as they were at an earlier revision."""
+
+    model_config = ConfigDict(
+        extra='forbid',
+    )
+    action: Literal['revert']
+    revision: int
+    """Which."""
+
+
 class ReviewRequest(Model):
     """A cell that a person should look at."""
 
@@ -454,6 +637,38 @@ class ScoredClass(Model):
     """The class."""
     score: float
     """Probability, 0 to 1."""
+
+
+class ScoredPiece(Model):
+    """What a piece was taken for, and how surely."""
+
+    kind: Literal[
+        'monocentric',
+        'dicentric',
+        'tricentric',
+        'ring',
+        'fragment',
+        'two_monocentrics',
+        'unclear',
+    ]
+    """What it is."""
+    score: float
+    """How sure whoever scored it is: a machine's score of the kind, 0 to 1; 1 of a person."""
+    scored_by: Literal['machine', 'review', 'truth', 'import']
+    """Who scored it."""
+
+
+class ScorerUsed(Model):
+    """What counted the aberrations of a machine-scored cell. A dose and its curve belong together only where these are the same."""
+
+    models: str
+    """The networks that it rests on, `task: name@hash12`, joined."""
+    scorer: str
+    """Name and version of the scorer."""
+    selection: str
+    """Which cells it selects, in words: `46 to 46 centromeres`."""
+    strictness: float
+    """Its strictness, 0 to 1."""
 
 
 class Simulated(Model):
@@ -479,6 +694,8 @@ class SourceState(Model):
 
     activity: str
     """`starting`, `running`, `paused`, `finished`, `lost`."""
+    device: str | None = None
+    """The device and what its driver took of the configuration, in words; empty where there is none."""
     hints: list[str] = []
     """Hints for the person at the microscope: focus, saturation, exposure."""
     kind: str
@@ -498,6 +715,10 @@ class SourceStats(Model):
 
     accepted: int
     """Frames taken in."""
+    busy: bool = False
+    """Whether a further frame would be refused now: a scanner waits."""
+    device_gaps: int = 0
+    """Frames that the device numbered and that never came."""
     dropped: dict[str, int]
     """Frames given up, by reason."""
     frames_per_s: float
@@ -510,6 +731,10 @@ class SourceStats(Model):
     """Frames that gave no cell, by reason."""
     stored: int
     """Frames that gave a cell."""
+    transport_errors: int = 0
+    """Frames that the transport lost or broke."""
+    waiting: int = 0
+    """Pushed frames that wait in the spool."""
 
 
 class SourceView(Model):
@@ -539,8 +764,8 @@ class StagePosition(Model):
     """Across the slide."""
     y: float
     """Along the slide."""
-    z: float
-    """Focus."""
+    z: float | None = None
+    """Focus, where known."""
 
 
 class StageState(Model):
@@ -563,6 +788,15 @@ class StageStats(Model):
     """Mean milliseconds a frame over the run."""
     waiting: int
     """Frames that wait before it now."""
+
+
+class Stance(Model):
+    """How a person has laid a chromosome into the karyogram."""
+
+    angle: float
+    """Degrees by which it is turned clockwise, -180 to 180."""
+    mirrored: bool
+    """Left and right are exchanged: it lay on the slide with its other side up."""
 
 
 class Stats(Model):
@@ -629,12 +863,14 @@ class TriggerRequest(Model):
     model_config = ConfigDict(
         extra='forbid',
     )
+    field: str | None = None
+    """The scanner's own name of the field."""
     source: str | None = None
     """Name of the source; may be left out when there is one."""
     stage_um: StagePosition | None = None
-    """Where the stage stands."""
+    """Where the stage stands; `z` may be left out."""
     trigger: str
-    """The scanner's event id, echoed in every answer."""
+    """The scanner's event id, echoed in every answer; one that was used before is not taken again."""
 
 
 class Birth(Model):
@@ -754,7 +990,7 @@ class Centromere(Model):
     """Where, `[x, y]` in pixels of the frame."""
     score: float
     """How sure it is, 0 to 1."""
-    source: Literal['network', 'segmentation']
+    source: Literal['network', 'segmentation', 'person']
     """Who found it."""
 
 
@@ -787,10 +1023,14 @@ class Chromosome(Model):
     """Probability of the detector that this is a chromosome, 0 to 1."""
     outline: Outline | None = None
     """Its outline, where a network has drawn it."""
+    piece: ScoredPiece | None = None
+    """What it is in the dicentric assay; none in other assays, and where nobody has scored it."""
     relative_length: float | None = None
     """Length as a share of the cell's haploid autosome length, in percent (chromosome 1 about 8.4)."""
     score: float
     """Probability of the class, or of being a chromosome where no classifier ran; 0 to 1."""
+    stance: Stance | None = None
+    """How a person has laid it; none where none has."""
     status: Literal['single', 'touching', 'crossing', 'unclear']
     """How it lies among its neighbours."""
     upright_angle: float | None = None
@@ -837,20 +1077,28 @@ class DicentricRecord(Model):
     """Whether the cell counts as complete under the accepted range of centromeres."""
     dicentrics: int
     """Chromosomes with two centromeres."""
+    doubles: int | None = None
+    """Objects of the detector that were left out because another holds most of the same pixels."""
     first_division: bool | None = None
     """Whether the cell is in its first division after exposure, where known."""
+    flags: list[str] | None = None
+    """What a person should look at, in words: a dicentric without its fragment, or the other way."""
     fragments: int
     """Acentric fragments."""
     higher: list[int] | None = None
     """Chromosomes with four or more centromeres, as their centromere counts."""
     monocentrics: int
     """Chromosomes with one centromere, rings not counted."""
+    not_scored: str | None = None
+    """Why neither machine nor person has scored the cell; its counts are then no counts. None once somebody has."""
     reviewed: list[int] | None = None
     """Called dicentrics that a person has accepted or rejected, by their `index` in the cell."""
     rings: int
     """Centric rings."""
     scored_by: Literal['machine', 'review', 'truth', 'import']
     """Who counted."""
+    scorer: ScorerUsed | None = None
+    """The scorer that counted, where a machine did."""
     tricentrics: int
     """Chromosomes with three centromeres."""
     unclear: int
@@ -908,6 +1156,29 @@ class Finding(Model):
     """In words, with the evidence."""
 
 
+class FoundSpread(Model):
+    """A metaphase as one frame shows it, at its place on the slide."""
+
+    cut: bool
+    """The edge of the frame cuts it."""
+    frame: int
+    """Number of the frame within it."""
+    quality: Quality
+    """Scores of triage."""
+    score: float
+    """How good it is to go to, 0 to 1: by its scores, less where the frame cuts it."""
+    size_um: Annotated[list[float], Field(max_length=2, min_length=2)]
+    """Its width and height, along the axes of the stage."""
+    source: str
+    """Source of the frame."""
+    stage_um: StagePosition
+    """Its middle on the stage; the height is that of the frame."""
+    time: str
+    """When the frame was taken, RFC 3339 in UTC."""
+    trigger: str | None = None
+    """The scanner's event id."""
+
+
 class Hint(Model):
     """One hint: what is seen and what helps."""
 
@@ -947,6 +1218,33 @@ class PartialBodyEstimate(Model):
     """Share of the scored cells that were irradiated (f)."""
     yield_: Annotated[Bounded, Field(alias='yield')]
     """Yield of the exposed part."""
+
+
+class RankedSpread(Model):
+    """One metaphase of a slide."""
+
+    cells: list[UUID] = []
+    """Cells that were recognised there."""
+    cut: bool
+    """The edge of the frame cuts it."""
+    frame: int
+    """Number of the frame within it."""
+    quality: Quality
+    """Scores of triage."""
+    rank: int
+    """Its place, from 1."""
+    score: float
+    """How good it is to go to, 0 to 1: by its scores, less where the frame cuts it."""
+    size_um: Annotated[list[float], Field(max_length=2, min_length=2)]
+    """Its width and height, along the axes of the stage."""
+    source: str
+    """Source of the frame."""
+    stage_um: StagePosition
+    """Its middle on the stage; the height is that of the frame."""
+    time: str
+    """When the frame was taken, RFC 3339 in UTC."""
+    trigger: str | None = None
+    """The scanner's event id."""
 
 
 class Report(Model):
@@ -1003,6 +1301,25 @@ class DicentricChange(Model):
     """The right record."""
 
 
+class SlideState(Model):
+    """The `slide/1` message: the ranked metaphases of a slide."""
+
+    metaphases: list[RankedSpread]
+    """The best first, at most 1000."""
+    notice: str
+    """Research use only."""
+    schema_: Annotated[str, Field(alias='schema')]
+    """`slide/1`."""
+    slide: str
+    """Slide."""
+    station: str
+    """Station."""
+    time: str
+    """When it was written, RFC 3339 in UTC."""
+    total: int
+    """Metaphases that are known, those left out of the list included."""
+
+
 class State(Model):
     """The `state/1` message: how the daemon is, in words."""
 
@@ -1045,6 +1362,37 @@ class StatusAnswer(Model):
     """What it counted."""
 
 
+class TriggerView(Model):
+    """A trigger and what became of it, as `triggers/{id}` gives it."""
+
+    answered: str | None = None
+    """When it was answered."""
+    cells: list[UUID] | None = None
+    """Its cells."""
+    field: str | None = None
+    """The scanner's own name of the field."""
+    frame: int | None = None
+    """Number of the frame within its source."""
+    metaphases: list[FoundSpread] | None = None
+    """Where they lie on the slide, or what a search frame shows, the best first."""
+    quality: Quality | None = None
+    """Scores of triage: focus, metaphase, spread."""
+    reason: str | None = None
+    """Why it gave none: the `reason` of the `rejected` message."""
+    received: str
+    """When it came, RFC 3339 in UTC."""
+    source: str
+    """Source that it went to."""
+    stage_um: StagePosition | None = None
+    """Where the stage stood."""
+    state: Literal['waiting', 'cell', 'found', 'rejected']
+    """What came of it."""
+    text: str | None = None
+    """The reason in words."""
+    trigger: str
+    """The scanner's event id."""
+
+
 class Cell(Model):
     """One finished cell: the `cell` message."""
 
@@ -1058,6 +1406,8 @@ class Cell(Model):
     """Its chromosomes."""
     colony: str | None = None
     """Colony it grew in, in an in-situ culture."""
+    comments: list[Comment] | None = None
+    """What people noted, in order."""
     counts: Counts
     """Counts over them."""
     dicentric: DicentricRecord | None = None
@@ -1113,6 +1463,8 @@ class CellMessage(Model):
     """Its chromosomes."""
     colony: str | None = None
     """Colony it grew in, in an in-situ culture."""
+    comments: list[Comment] | None = None
+    """What people noted, in order."""
     counts: Counts
     """Counts over them."""
     dicentric: DicentricRecord | None = None
@@ -1178,11 +1530,20 @@ class CellReview(Model):
         ClassChange
         | DamageChange
         | RejectDicentricChange
+        | PieceChange
         | VerdictChange
         | DicentricChange
         | IscnChange
         | ExcludeChange
         | ConfirmChange
+        | CommentChange
+        | StatusChange
+        | TurnChange
+        | FlipChange
+        | SplitChange
+        | JoinChange
+        | OutlineChange
+        | RevertChange
     )
     """What to change."""
     revision: int | None = None
@@ -1260,12 +1621,19 @@ class DoseMessage(Model):
     """Acentric fragments in the counted cells."""
     notice: str
     """Research use only."""
+    preliminary: bool = False
+    """Too few cells for an alarm yet: fewer than `dose.alarm_min_cells` and fewer than 30 dicentrics. The dose is a first look."""
     progress: Literal['started', 'triage', 'full']
     """How far the scoring has come."""
     rings: int
     """Centric rings in the counted cells; they are no part of the dose."""
     schema_: Annotated[str, Field(alias='schema')]
     """`dose/1`."""
+    scorers: list[str] | None = None
+    """
+    The scorers (version, strictness, selection of cells, networks) that counted the cells which a machine scored. A curve
+    holds for cells of the scorer that its own were counted by.
+    """
     station: str
     """Station."""
     subject: Subject | None = None
@@ -1275,6 +1643,8 @@ class DoseMessage(Model):
 class CaseView(Model):
     """A case as the store keeps it."""
 
+    acknowledged: Acknowledged | None = None
+    """Who acknowledged its alarm last, and when; in the answer for one case."""
     case: str
     """Its id."""
     closed: str | None = None
