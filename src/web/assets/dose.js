@@ -34,7 +34,7 @@ export function doseParts(dose, review) {
 }
 
 /** Whether nothing is counted because nobody has scored: such a case is not free of dicentrics. */
-const isUnscored = ({ cells, not_scored: why }) => Boolean(why) || (cells.counted === 0 && cells.unclear > 0);
+const isUnscored = ({ cells, not_scored: why }) => Boolean(why) || (cells.counted === 0 && cells.unclear + (cells.not_scored ?? 0) > 0);
 
 /** Why the dose may still change; none where it is done. */
 function preliminary({ preliminary: said, progress, cells }) {
