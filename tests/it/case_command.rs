@@ -23,7 +23,11 @@ fn filled(folder: &Path) -> Store {
     let store = Store::open(folder, StoreOptions::default()).unwrap();
     let cell = sample_cell(1, Some("K/17"), Verdict::Abnormal);
     let crops = vec![Crop { chromosome: 0, png: b"png".to_vec() }];
-    let commit = CellCommit { cell: cell.clone(), crops, thumbnail: None, image: None };
+    let mut png = Vec::new();
+    let picture = image::GrayImage::from_fn(9, 6, |x, y| image::Luma([(x * 20 + y) as u8]));
+    picture.write_to(&mut std::io::Cursor::new(&mut png), image::ImageFormat::Png).unwrap();
+    let kept = store.images().keep("kept", "png", jiff::Timestamp::UNIX_EPOCH, &png).unwrap();
+    let commit = CellCommit { cell: cell.clone(), crops, thumbnail: None, image: Some(kept) };
     store.commit(&[FrameCommit { cells: vec![commit], ..FrameCommit::default() }]).unwrap();
     let review = ReviewRecord {
         by: "kb".into(),
@@ -64,7 +68,14 @@ fn a_case_is_listed_shown_and_exported_while_the_daemon_runs() {
     assert_eq!((read("cells.jsonl").lines().count(), read("reviews.jsonl").lines().count()), (1, 1));
     assert!(read("cells.csv").lines().nth(1).unwrap().contains(",abnormal,\"46,XX\","), "{}", read("cells.csv"));
     let cell = sample_cell(1, None, Verdict::Normal).cell;
-    assert_eq!(read(&format!("chromosomes/{cell}/00.png")), "png");
+    // One number for a cell in every file, with the index in cells.csv.
+    assert_eq!(read("chromosomes/0001/00.png"), "png");
+    assert!(out.join("karyograms/0001.svg").is_file());
+    let index = read("cells.csv");
+    let index = index.lines().nth(1).unwrap();
+    assert!(index.starts_with(&format!("0001,{cell},")) && index.ends_with(",frames/0001.ome.tif"), "{index}");
+    let frame = metaphased::camera::files::read_image(&out.join("frames/0001.ome.tif")).unwrap();
+    assert_eq!((frame.pixels.width(), frame.pixels.height()), (9, 6));
 
     assert_eq!(case(folder.path(), &["show", "nobody"]).status.code(), Some(66));
     // Another process has the store and has left no address.

@@ -1,19 +1,21 @@
 //! `case export`: a case as files that a person and other programs can read.
 
 use std::{
+    collections::BTreeMap,
     fmt,
     fs::{self, File},
     io::{BufWriter, Write},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
-use super::{case_json, report, review_json, whole};
+use super::{case_json, frames::write_ome_tiff, report, review_json, whole};
 use crate::{
     case::report::{Gathered, scoring_sheet},
     cli::{Exit, Failure, write_karyogram},
     config::Config,
     store::{StoreError, StoreReader},
 };
+use domain::Cell;
 use karyotype::karyogram::{self, Orientation};
 
 fn writing<E: fmt::Display>(path: &Path) -> impl Fn(E) -> Failure {
@@ -42,10 +44,13 @@ pub fn export(store: &StoreReader, config: &Config, id: &str, out: &Path) -> Res
     let path = out.join("cells.csv");
     let mut table = csv::Writer::from_path(&path).map_err(writing(&path))?;
     table.write_record(COLUMNS).map_err(writing(&path))?;
-    for row in &whole.rows {
+    let mut frames = Frames::default();
+    for (at, row) in whole.rows.iter().enumerate() {
         let cell = row.cell()?;
-        table.write_record(columns(&cell)).map_err(writing(&path))?;
-        let folder = out.join("chromosomes").join(&row.id);
+        let number = format!("{:04}", at + 1);
+        let frame = frames.write(store, out, &number, &cell)?;
+        table.write_record(columns(&number, &cell, frame)).map_err(writing(&path))?;
+        let folder = out.join("chromosomes").join(&number);
         let mut pictures = store.crops(cell.cell)?;
         // Of a chromosome that was joined to another the picture stays, in case that is taken back.
         pictures.retain(|(index, _)| cell.chromosomes.iter().any(|c| c.index == *index));
@@ -57,7 +62,7 @@ pub fn export(store: &StoreReader, config: &Config, id: &str, out: &Path) -> Res
         if cell.chromosomes.iter().any(|c| c.class.is_some()) {
             let folder = out.join("karyograms");
             let crops = karyogram::crops_of(&cell, &pictures, None);
-            write_karyogram(&folder, &row.id, &cell, &crops, Orientation::Upright)?;
+            write_karyogram(&folder, &number, &cell, &crops, Orientation::Upright)?;
         }
     }
     table.flush().map_err(writing(&path))?;
@@ -77,11 +82,47 @@ pub fn export(store: &StoreReader, config: &Config, id: &str, out: &Path) -> Res
         }
         table.flush().map_err(writing(&path))?;
     }
-    eprintln!("{}: {} cells, {} reviews", out.display(), whole.rows.len(), whole.reviews.len());
-    Ok(Exit::Done)
+    let (cells, reviews) = (whole.rows.len(), whole.reviews.len());
+    eprintln!("{}: {cells} cells, {} frames, {reviews} reviews", out.display(), frames.written.len());
+    for why in &frames.lost {
+        eprintln!("metaphased: {why}");
+    }
+    Ok(if frames.lost.is_empty() { Exit::Done } else { Exit::Data })
 }
 
-const COLUMNS: [&str; 18] = [
+/// The frames that are written, each once: two cells of a frame share its file.
+#[derive(Default)]
+struct Frames {
+    written: BTreeMap<PathBuf, String>,
+    /// Kept pictures that could not be written, and why.
+    lost: Vec<String>,
+}
+
+impl Frames {
+    /// Writes the kept frame of a cell; its name below `out`, empty where none is kept or it cannot be read.
+    fn write(&mut self, store: &StoreReader, out: &Path, number: &str, cell: &Cell) -> Result<String, Failure> {
+        let Some(kept) = store.image(cell.cell)? else { return Ok(String::new()) };
+        if let Some(known) = self.written.get(&kept) {
+            return Ok(known.clone());
+        }
+        let folder = out.join("frames");
+        fs::create_dir_all(&folder).map_err(writing(&folder))?;
+        let name = format!("frames/{number}.ome.tif");
+        match write_ome_tiff(&out.join(&name), &kept, number, cell) {
+            Ok(()) => {
+                self.written.insert(kept, name.clone());
+                Ok(name)
+            }
+            Err(error) => {
+                self.lost.push(format!("cell {number}: no frame of {}: {error}", kept.display()));
+                Ok(String::new())
+            }
+        }
+    }
+}
+
+const COLUMNS: [&str; 20] = [
+    "no",
     "cell",
     "revision",
     "time",
@@ -100,13 +141,15 @@ const COLUMNS: [&str; 18] = [
     "dicentrics",
     "rings",
     "complete",
+    "frame",
 ];
 
-fn columns(cell: &domain::Cell) -> [String; 18] {
+fn columns(number: &str, cell: &Cell, frame: String) -> [String; 20] {
     let optional = |value: Option<String>| value.unwrap_or_default();
     let stage = cell.captured.stage_um;
     let scored = cell.dicentric.as_ref().filter(|record| record.not_scored.is_none());
     [
+        number.to_owned(),
         cell.cell.to_string(),
         cell.revision.to_string(),
         cell.captured.time.clone(),
@@ -125,5 +168,6 @@ fn columns(cell: &domain::Cell) -> [String; 18] {
         optional(scored.map(|d| d.counts.dicentric_equivalents().to_string())),
         optional(scored.map(|d| d.counts.rings.to_string())),
         optional(scored.map(|d| d.complete.to_string())),
+        frame,
     ]
 }

@@ -1,6 +1,7 @@
 //! `case`: the cases in the store. Reading works beside a running daemon; what writes asks the daemon to do it.
 
 mod export;
+mod frames;
 mod report;
 mod write;
 
@@ -48,8 +49,9 @@ enum Action {
         #[arg(long)]
         json: bool,
     },
-    /// Write a case to a folder: report.html, case.json, cells.jsonl, cells.csv, reviews.jsonl and the chromosomes as PNG;
-    /// in the dicentric assay scoring.csv and the dose on its curve as SVG, too.
+    /// Write a case to a folder: report.html, case.json, cells.jsonl, reviews.jsonl, and numbered as in the report: cells.csv,
+    /// which is the index, the chromosomes as PNG, karyograms, kept frames as OME-TIFF; in the dicentric assay scoring.csv and
+    /// the dose on its curve as SVG, too.
     Export {
         /// The case.
         id: String,
