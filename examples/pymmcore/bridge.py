@@ -24,7 +24,7 @@ from psygnal import Signal
 from pymmcore_plus import CMMCorePlus
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "scanner"))
-from scan import Metaphased, VirtualMicroscope  # noqa: E402
+from scan import Metaphased, VirtualMicroscope
 
 
 class Bridge:
@@ -49,7 +49,8 @@ class Bridge:
         # Called on the acquisition's thread: a full queue makes it wait, and loses nothing.
         place = meta["position"]
         said = {"x_um": place.get("x"), "y_um": place.get("y"), "z_um": place.get("z"),
-                "um_per_px": meta["pixel_size_um"] or None, "time": datetime.datetime.now(datetime.timezone.utc).isoformat()}
+                "um_per_px": meta["pixel_size_um"] or None,
+                "time": datetime.datetime.now(datetime.timezone.utc).isoformat()}
         if self.picture:
             body = self.picture(place["x"], place["y"], place["z"])
         else:
@@ -70,7 +71,8 @@ class Bridge:
                 for metaphase in answer.get("metaphases", []):
                     self.found.emit(metaphase)
                 self.answered.emit(answer)
-            except Exception as error:  # noqa: BLE001: what one frame meets must not end the others
+            # What one frame meets must not end the others.
+            except Exception as error:
                 self.problems.append(f"{trigger}: {error}")
             finally:
                 self.frames.task_done()
@@ -91,6 +93,7 @@ def demo_core():
 
 
 def grid(extent, step):
+    """Places of the stage that cover an extent."""
     left, top, right, bottom = extent
     rows = [top + step[1] * n for n in range(int((bottom - top) / step[1]) + 2)]
     columns = [left + step[0] * n for n in range(int((right - left) / step[0]) + 2)]
@@ -98,12 +101,14 @@ def grid(extent, step):
 
 
 def main():
+    """Acquires the slide, and drives to the best metaphases."""
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--url", default="http://127.0.0.1:8080")
     options.add_argument("--token")
     options.add_argument("--source", default="coarse", help="source of kind push, with search = true")
     options.add_argument("--slide", default="pymmcore")
-    options.add_argument("--virtual", metavar="METAPHASED", help="show the virtual slide in the place of the demo camera")
+    options.add_argument("--virtual", metavar="METAPHASED",
+                         help="show the virtual slide in the place of the demo camera")
     options.add_argument("--cells", type=int, default=8)
     options.add_argument("--visit", type=int, default=3, help="metaphases to drive back to")
     options = options.parse_args()
@@ -118,7 +123,10 @@ def main():
             microscope = VirtualMicroscope(options.virtual, folder, options.cells, 1, "1600x1200")
             um = microscope.um_per_px["search"]
             extent, step = microscope.extent_um, [side * um - 110.0 for side in microscope.size]
-            picture = lambda x, y, z: microscope.snap(x, y, z, "search")[0]
+
+            def picture(x, y, z):
+                return microscope.snap(x, y, z, "search")[0]
+
             # The demo's objectives have pixel sizes of their own.
             for name in core.getAvailablePixelSizeConfigs():
                 core.deletePixelSizeConfig(name)
@@ -131,17 +139,20 @@ def main():
         core.mda.run(useq.MDASequence(stage_positions=grid(extent, step)))
         bridge.finish()
         states = [answer["state"] + (f" ({answer['reason']})" if "reason" in answer else "") for answer in answers]
-        print(f"{bridge.sent} frames, {len(answers)} answered: " + ", ".join(f"{states.count(s)} {s}" for s in sorted(set(states))))
+        counts = ", ".join(f"{states.count(state)} {state}" for state in sorted(set(states)))
+        print(f"{bridge.sent} frames, {len(answers)} answered: {counts}")
         for problem in bridge.problems:
             print("problem:", problem)
         for place in daemon.slide(options.slide)[: options.visit]:
             x, y = place["stage_um"]["x"], place["stage_um"]["y"]
             core.setXYPosition(x, y)
             core.waitForDevice(core.getXYStageDevice())
-            print(f"rank {place['rank']}, score {place['score']:.2f}: stage at {core.getXPosition():.1f}, {core.getYPosition():.1f} um")
+            at = f"{core.getXPosition():.1f}, {core.getYPosition():.1f} um"
+            print(f"rank {place['rank']}, score {place['score']:.2f}: stage at {at}")
         if microscope:
-            near = lambda t: any(abs(t["x"] - p["stage_um"]["x"]) + abs(t["y"] - p["stage_um"]["y"]) < 25 for p in places)
-            print(f"{sum(map(near, microscope.truth))} of {len(microscope.truth)} metaphases of the slide were found")
+            stages = [place["stage_um"] for place in places]
+            hits = [any(abs(t["x"] - s["x"]) + abs(t["y"] - s["y"]) < 25 for s in stages) for t in microscope.truth]
+            print(f"{sum(hits)} of {len(microscope.truth)} metaphases of the slide were found")
             microscope.close()
 
 

@@ -42,11 +42,13 @@ class Metaphased:
         self.headers = {"Authorization": f"Bearer {token}"} if token else {}
 
     def ask(self, path, body=None, kind="application/json"):
+        """An answer of the API as an object."""
         request = urllib.request.Request(self.url + path, data=body, headers={**self.headers, "Content-Type": kind})
         with urllib.request.urlopen(request, timeout=120) as answer:
             return json.load(answer)
 
     def command(self, name, **values):
+        """Gives a command, such as `case`."""
         return self.ask(f"commands/{name}", json.dumps(values).encode())
 
     def push(self, source, picture, **said):
@@ -101,11 +103,14 @@ class VirtualMicroscope:
         return self.picture.read_bytes(), truth["defocus_um"]
 
     def close(self):
+        """Ends the program."""
         self.process.stdin.close()
         self.process.wait()
 
 
 class Scan:
+    """A scan of one slide: coarse pass, focus, fine pass."""
+
     def __init__(self, daemon, microscope, slide):
         self.daemon, self.microscope, self.slide = daemon, microscope, slide
         self.frames = 0
@@ -113,17 +118,22 @@ class Scan:
         self.known = []
 
     def take(self, source, x, y, z, objective, field):
+        """Takes a frame and pushes it; its trigger and how far it is out of focus."""
         picture, defocus = self.microscope.snap(x, y, z, objective)
         self.frames += 1
-        pushed = self.daemon.push(source, picture, trigger=f"{self.slide}/{field}/{self.frames}", field=field, x_um=x, y_um=y,
-                                  z_um=z, um_per_px=self.microscope.um_per_px[objective], sequence=self.frames)
+        pushed = self.daemon.push(
+            source, picture, trigger=f"{self.slide}/{field}/{self.frames}", field=field, x_um=x, y_um=y, z_um=z,
+            um_per_px=self.microscope.um_per_px[objective], sequence=self.frames)
         return pushed["trigger"], defocus
 
     def coarse(self):
         """Every field of the slide through the search objective."""
         left, top, right, bottom = self.microscope.extent_um
         width, height = (side * self.microscope.um_per_px["search"] for side in self.microscope.size)
-        places = lambda low, high, step: [low + step * n for n in range(max(1, math.ceil((high - low) / step) + 1))]
+
+        def places(low, high, step):
+            return [low + step * n for n in range(max(1, math.ceil((high - low) / step) + 1))]
+
         triggers = []
         for row, y in enumerate(places(top, bottom, height - OVERLAP_UM)):
             for column, x in enumerate(places(left, right, width - OVERLAP_UM)):
@@ -138,7 +148,10 @@ class Scan:
         n = len(self.known)
         mean = [sum(k[i] for k in self.known) / n for i in range(3)]
         dx, dy, dz = ([k[i] - mean[i] for k in self.known] for i in range(3))
-        dot = lambda a, b: sum(p * q for p, q in zip(a, b))
+
+        def dot(a, b):
+            return sum(p * q for p, q in zip(a, b, strict=True))
+
         det = dot(dx, dx) * dot(dy, dy) - dot(dx, dy) ** 2
         if det < 1e-6 * dot(dx, dx) * dot(dy, dy) + 1e-9:
             return mean[2]
@@ -155,13 +168,13 @@ class Scan:
             quality = found.get("quality") or {}
             score = quality.get("focus", 0.0) if quality.get("metaphase", 0.0) > 0 else 0.0
             if found["state"] == "found" and score > max((s for _, s in scores), default=0.0):
-                near = lambda m: math.hypot(m["stage_um"]["x"] - x, m["stage_um"]["y"] - y)
-                place = min(found["metaphases"], key=near)["stage_um"]
+                seen = [metaphase["stage_um"] for metaphase in found["metaphases"]]
+                place = min(seen, key=lambda at: math.hypot(at["x"] - x, at["y"] - y))
             scores.append((z, score))
         return scores, place
 
     def fine(self, x, y, field):
-        """Focuses on a metaphase and takes it; its trigger and how far it is out of focus, none where nothing is seen."""
+        """Focuses on a metaphase and takes it: what `take` gives, none where nothing is seen."""
         z = self.height(x, y)
         spans = [(3.0, 1.0), (10.0, 2.0)] if self.known else [(10.0, 2.0)]
         for span, step in spans:
@@ -211,25 +224,31 @@ def start(program, folder):
 
 
 def report(scan, places, taken, answers, seconds):
+    """Prints what was found against the truth; the same as numbers."""
     truth = scan.microscope.truth
-    near = lambda a, b: math.hypot(a["x"] - b["x"], a["y"] - b["y"]) < NEAR_UM
+
+    def near(a, b):
+        return math.hypot(a["x"] - b["x"], a["y"] - b["y"]) < NEAR_UM
+
     found = [t for t in truth if any(near(t, place["stage_um"]) for place in places)]
     foreign = [place for place in places if not any(near(t, place["stage_um"]) for t in truth)]
     sharp = [defocus for _, defocus in taken if abs(defocus) <= IN_FOCUS_UM]
     cells = [answer for answer in answers if answer["state"] == "cell"]
     print(f"metaphases on the slide   {len(truth)}")
-    print(f"found by the coarse pass  {len(found)} ({len(found) / max(len(truth), 1):.3f}), {len(foreign)} places without one")
-    print(f"taken by the fine pass    {len(taken)}, in focus (within {IN_FOCUS_UM} um) {len(sharp)} ({len(sharp) / max(len(taken), 1):.3f})")
+    share, in_focus = len(found) / max(len(truth), 1), len(sharp) / max(len(taken), 1)
+    print(f"found by the coarse pass  {len(found)} ({share:.3f}), {len(foreign)} places without one")
+    print(f"taken by the fine pass    {len(taken)}, in focus (within {IN_FOCUS_UM} um) {len(sharp)} ({in_focus:.3f})")
     print(f"recognised                {len(cells)}")
     for answer in answers:
         if answer["state"] != "cell":
             print(f"  {answer['field']}: {answer['reason']}: {answer['text']}")
     print(f"frames                    {scan.frames} in {seconds:.0f} s")
-    return {"truth": len(truth), "found": len(found), "foreign": len(foreign), "taken": len(taken), "in_focus": len(sharp),
-            "cells": len(cells), "frames": scan.frames, "seconds": round(seconds, 1)}
+    return {"truth": len(truth), "found": len(found), "foreign": len(foreign), "taken": len(taken),
+            "in_focus": len(sharp), "cells": len(cells), "frames": scan.frames, "seconds": round(seconds, 1)}
 
 
 def main():
+    """Scans a slide from end to end."""
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--metaphased", default="metaphased", help="the program")
     options.add_argument("--url", help="a running daemon with push sources coarse, focus (both search = true) and fine")
