@@ -384,6 +384,11 @@ impl CaseDose {
     /// Name and major version of the message.
     pub const SCHEMA: &'static str = "dose/1";
 
+    /// Whether nothing is counted because nobody has scored: such a case is not free of dicentrics.
+    pub fn is_unscored(&self) -> bool {
+        self.cells.counted == 0 && self.cells.unclear + self.cells.not_scored > 0
+    }
+
     /// Lower limit of the whole-body dose, where there is one.
     pub fn lower_limit(&self) -> Option<f64> {
         self.estimate.as_ref().and_then(|e| e.dose_gy.low)

@@ -99,7 +99,7 @@ pub fn join(cell: &mut Cell, pixels: &Pixels, indices: &[u32]) -> Result<u32, Ed
     Ok(kept)
 }
 
-/// Draws the outline of a chromosome anew, or adds one where `index` is none.
+/// Draws the outline of a chromosome again, or adds one where `index` is none.
 ///
 /// # Errors
 /// When the outline encloses hardly anything or leaves the frame.

@@ -82,7 +82,11 @@ pub fn reviewed(cell: &Cell, change: &ReviewAction, context: &ReviewContext<'_>)
                 next.chromosomes[at].evidence = Some(SEEN.into());
             }
             if next.dicentric.is_some() {
-                set_piece(&mut next, &cell.chromosomes[at], at, PieceKind::from(*damage));
+                // What shows this damage already stays what it is: an accepted tricentric is no dicentric.
+                let was = &cell.chromosomes[at];
+                let kept = was.piece.map(|piece| piece.kind);
+                let kept = kept.filter(|kind| *kind != PieceKind::Unclear && kind.damage() == *damage);
+                set_piece(&mut next, was, at, kept.unwrap_or_else(|| PieceKind::from(*damage)));
                 next.chromosomes[at].damage = *damage;
                 count_damaged(&mut next);
             } else {
@@ -354,7 +358,7 @@ fn judged(cell: &mut Cell, index: u32) {
         record.reviewed.sort_unstable();
     }
     let left = cell.chromosomes.iter().any(|c| c.damage == Damage::Dicentric && !record.reviewed.contains(&c.index));
-    // Of a cell with unclear pieces a person has not seen all that the machine could not tell.
+    // Of a cell with unclear pieces a person has not seen all that the machine left open.
     if !left && still_open(record).is_none() {
         record.scored_by = ScoredBy::Review;
     }
@@ -512,6 +516,16 @@ mod tests {
         );
         let confirmed = after(&cell, ReviewAction::Confirm);
         assert_eq!(confirmed.dicentric.expect("a record").scored_by, ScoredBy::Review);
+    }
+
+    #[test]
+    fn an_accepted_tricentric_stays_one() {
+        let cell = after(&called(), ReviewAction::Piece { index: 5, kind: PieceKind::Tricentric });
+        let counts = cell.dicentric.as_ref().expect("a record").counts.clone();
+        let accepted = after(&cell, ReviewAction::Damage { index: 5, damage: Damage::Dicentric });
+        assert_eq!(accepted.dicentric.expect("a record").counts, counts);
+        assert_eq!(accepted.chromosomes[5].piece.map(|p| p.kind), Some(PieceKind::Tricentric));
+        assert_eq!(accepted.review.expect("a review").change, "chromosome 5: accepted as dicentric");
     }
 
     #[test]

@@ -49,13 +49,14 @@ impl SlideBook {
         }
     }
 
-    /// Stores the documents of the slides that changed; one that the store does not take is tried again with the next
+    /// Stores the documents of the slides that changed; those that the store does not take are tried again with the next
     /// call.
     ///
     /// # Errors
-    /// What the store said.
+    /// What the store said first.
     pub fn publish(&self, time: &str) -> Result<(), StoreError> {
         let changed = std::mem::take(&mut *lock(&self.changed));
+        let mut published = Ok(());
         for (slide, case) in changed {
             let done = self.document(&slide, case.clone(), time).and_then(|latest| {
                 let values = vec![self.value(&slide)];
@@ -64,10 +65,10 @@ impl SlideBook {
             });
             if let Err(error) = done {
                 lock(&self.changed).entry(slide).or_insert(case);
-                return Err(error);
+                published = published.and(Err(error));
             }
         }
-        Ok(())
+        published
     }
 
     /// Names the slides whose documents a crash has left behind their finds; they are made with the next

@@ -103,7 +103,7 @@ pub enum ReviewAction {
         /// Indices of the parts.
         indices: Vec<u32>,
     },
-    /// The outline of a chromosome is drawn anew; without an index a chromosome is added.
+    /// The outline of a chromosome is drawn again; without an index a chromosome is added.
     Outline {
         /// Index of the chromosome.
         index: Option<u32>,

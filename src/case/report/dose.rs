@@ -56,7 +56,7 @@ pub fn context(dose: &CaseDose) -> Value {
         })
         .collect();
     let notes: Vec<&String> = dose.flags.iter().chain(dose.estimate.iter().flat_map(|e| &e.warnings)).collect();
-    context! { not_counted, coefficients, notes, distribution => distribution(dose) }
+    context! { not_counted, coefficients, notes, unscored => dose.is_unscored(), distribution => distribution(dose) }
 }
 
 fn distribution(dose: &CaseDose) -> Vec<Bar> {

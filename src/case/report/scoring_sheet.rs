@@ -45,22 +45,21 @@ pub fn row(number: usize, cell: &Cell) -> [String; 18] {
     let slide = cell.slide.clone().unwrap_or_default();
     let by = cell.review.as_ref().map(|review| review.by.clone()).unwrap_or_default();
     let start = [number.to_string(), cell.cell.to_string(), slide, place(cell), cell.captured.time.clone()];
-    let Some(d) = &cell.dicentric else {
+    let unscored = |why: String| {
         let mut fields: [String; 18] = Default::default();
         fields[..5].clone_from_slice(&start);
-        fields[17] = by;
-        return fields;
+        fields[15] = why;
+        fields[17].clone_from(&by);
+        fields
     };
+    let Some(d) = &cell.dicentric else { return unscored(String::new()) };
+    if d.not_scored.is_some() {
+        let excluded = cell.excluded.as_ref().map(|exclusion| format!("no: excluded, {}", exclusion.reason));
+        return unscored(excluded.unwrap_or_else(|| not_counted(NotCounted::NotScored).into()));
+    }
     let [no, id, slide, place, time] = start;
     // Each exchange and each ring leaves one fragment; what is over was lost without an exchange.
     let excess = d.counts.fragments.saturating_sub(d.counts.dicentric_equivalents() + d.counts.rings);
-    if d.not_scored.is_some() && cell.excluded.is_none() {
-        let mut fields: [String; 18] = Default::default();
-        fields[..5].clone_from_slice(&[no, id, slide, place, time]);
-        fields[15] = not_counted(NotCounted::NotScored).into();
-        fields[17] = by;
-        return fields;
-    }
     [
         no,
         id,

@@ -159,7 +159,9 @@ fn minute(time: &str) -> String {
 fn result_words(case: &CaseRecord) -> String {
     let dose: Option<CaseDose> = case.dose.as_deref().and_then(|text| serde_json::from_str(text).ok());
     if let Some(dose) = dose {
-        let Some(found) = dose.estimate else { return "no dose yet".into() };
+        let Some(found) = &dose.estimate else {
+            return if dose.is_unscored() { "not scored" } else { "no dose yet" }.into();
+        };
         let d = &found.dose_gy;
         return format!("{:.2} Gy ({} to {})", d.value, gray(d.low), gray(d.high));
     }
@@ -228,13 +230,16 @@ fn karyotypes(whole: &Whole) -> Result<Table, Failure> {
 
 /// The dose of a case in a few lines.
 fn dose_words(dose: &CaseDose) -> String {
-    let mut lines = vec![format!(
-        "{} dicentrics in {} counted of {} cells: {}",
-        dose.dicentrics,
-        dose.cells.counted,
-        dose.cells.seen,
-        dose.counts.iter().enumerate().map(|(k, n)| format!("{n} with {k}")).collect::<Vec<_>>().join(", ")
-    )];
+    let mut lines = vec![match dose.cells.counted {
+        0 if dose.is_unscored() => format!("not scored: none of {} cells is counted", dose.cells.seen),
+        0 => format!("none of {} cells is counted", dose.cells.seen),
+        counted => format!(
+            "{} dicentrics in {counted} counted of {} cells: {}",
+            dose.dicentrics,
+            dose.cells.seen,
+            dose.counts.iter().enumerate().map(|(k, n)| format!("{n} with {k}")).collect::<Vec<_>>().join(", ")
+        ),
+    }];
     if let Some(found) = &dose.estimate {
         let d = &found.dose_gy;
         lines.push(format!("dose {:.2} Gy ({} to {}), curve {}", d.value, gray(d.low), gray(d.high), found.curve.id));

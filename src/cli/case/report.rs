@@ -137,7 +137,13 @@ fn print_in(folder: &Path, browser: &Path, html: &str, pdf: &Path) -> Result<(),
     };
     let bytes = fs::read(&made).ok().filter(|bytes| status.success() && bytes.starts_with(b"%PDF-"));
     let bytes = bytes.ok_or_else(|| failed(format!("printed nothing ({status})")))?;
-    fs::write(pdf, bytes).map_err(|error| Failure::writing(pdf, error))
+    // Beside it first, so that a full disk leaves no half of a report.
+    let part = pdf.with_extension("pdf.part");
+    let written = fs::write(&part, bytes).and_then(|()| fs::rename(&part, pdf));
+    written.map_err(|error| {
+        let _ = fs::remove_file(&part);
+        Failure::writing(pdf, error)
+    })
 }
 
 /// Writes the built-in layout to a folder, for a laboratory to change. Nothing that is there is overwritten.

@@ -86,7 +86,7 @@ impl PopulationArgs {
     fn run(self, config: &Config) -> Result<Exit, Failure> {
         if self.from > self.to {
             return Err(Failure::usage(format!(
-                "invalid period {} to {}: expected --from before --to",
+                "invalid period {} to {}: expected --from no later than --to",
                 self.from, self.to
             )));
         }
@@ -188,7 +188,8 @@ fn sheets(found: &Population) -> [Sheet; 4] {
             Field::text(c.findings.join("; ")),
             Field::count(c.not_assessable),
             Field::count(c.counted),
-            Field::count(c.dicentrics),
+            // Of a case without a counted cell no number of dicentrics is known.
+            Field::count(c.dicentrics.filter(|_| c.counted != Some(0))),
             Field::number(c.dose),
             Field::number(c.low),
             Field::number(c.high),

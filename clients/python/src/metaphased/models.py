@@ -598,7 +598,7 @@ class JoinChange(Model):
 
 
 class OutlineChange(Model):
-    """The outline of a chromosome is drawn anew; without an index a chromosome is added."""
+    """The outline of a chromosome is drawn again; without an index a chromosome is added."""
 
     model_config = ConfigDict(
         extra='forbid',
