@@ -190,11 +190,8 @@ impl PushSource {
         Ok(page)
     }
 
-    fn frame(&mut self, pushed: &Pushed, page: Page) -> Frame {
+    fn frame(&self, pushed: &Pushed, page: Page) -> Frame {
         let facts = &pushed.facts;
-        if let Some(number) = facts.sequence {
-            self.missing += self.gaps.missing_before(number);
-        }
         let info = FrameInfo::new(self.settings.name.clone(), FrameId(self.count));
         let info = FrameInfo {
             device_sequence: facts.sequence,
@@ -229,6 +226,10 @@ impl Source for PushSource {
             }
             read => {
                 self.count += 1;
+                // One that cannot be read has come, and is no gap.
+                if let Some(number) = pushed.facts.sequence {
+                    self.missing += self.gaps.missing_before(number);
+                }
                 let capture = match read {
                     Ok(page) => Capture::Frame(self.frame(&pushed, page)),
                     Err(error) => Capture::Bad(BadFrame {

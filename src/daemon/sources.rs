@@ -23,7 +23,7 @@ use crate::{
 };
 use recognition::{
     ComposedRecognizer, Recognition,
-    inference::{self, ChosenEngine, Fallback, ModelLibrary},
+    inference::{self, ChosenEngine, EngineError, Fallback, ModelLibrary},
 };
 
 /// How often systemd is asked for more time while the engine is made.
@@ -113,7 +113,12 @@ fn maker(recognition: Recognition, library: ModelLibrary, engine: ChosenEngine) 
         // Loading takes several times what a network keeps. On a thread of its own that is given back and taken again by
         // the next one; on a worker's it would stay with the worker.
         let made = std::thread::scope(|scope| scope.spawn(open).join());
-        made.unwrap_or_else(|panic| std::panic::resume_unwind(panic)).map(|recognizer| Box::new(recognizer) as _)
+        // A panic while it loads is an engine that cannot be had, not the end of the worker that asked for it.
+        let panicked = |_| {
+            let (reason, remedy) = ("loading its networks panicked".into(), "see the log".into());
+            Err(EngineError::Unavailable { engine: engine.engine.name(), reason, remedy }.into())
+        };
+        made.unwrap_or_else(panicked).map(|recognizer| Box::new(recognizer) as _)
     })
 }
 

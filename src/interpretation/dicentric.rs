@@ -4,7 +4,7 @@ use domain::{
     AberrationCounts, BoundingBox, Cell, Chromosome, Counts, Damage, DicentricRecord, Doubt, Karyotype, PieceKind,
     ScoredBy, ScoredPiece, ScorerUsed, TrueCell,
 };
-use dosimetry::dicentric::{Judged, SCORER, count_pieces, score_pieces};
+use dosimetry::dicentric::{Filter, Judged, SCORER, ScorerSettings, count_pieces, score_pieces};
 
 use super::InterpretationSettings;
 
@@ -72,14 +72,22 @@ fn by_machine(cell: &mut Cell, judged: &[Option<Judged>], settings: &Interpretat
     record.scorer = Some(ScorerUsed {
         scorer: SCORER.into(),
         strictness: settings.scorer.strictness,
-        selection: format!(
-            "{} to {} centromeres, none unclear from {}",
-            accepted[0], accepted[1], settings.scorer.doubt
-        ),
+        selection: selection(accepted, &settings.scorer),
         models: models.map(|(task, label)| format!("{task}: {label}")).collect::<Vec<_>>().join(", "),
     });
     record.flags = flags(&record.counts);
     record
+}
+
+/// Which cells count, and what keeps pieces from being called, in words.
+fn selection(accepted: [u32; 2], scorer: &ScorerSettings) -> String {
+    let off: Vec<String> = Filter::ALL
+        .into_iter()
+        .filter(|filter| !scorer.filters.contains(filter))
+        .map(|filter| format!("{filter:?}").to_lowercase())
+        .collect();
+    let without = if off.is_empty() { String::new() } else { format!(", without the filters {}", off.join(", ")) };
+    format!("{} to {} centromeres, none unclear from {}{without}", accepted[0], accepted[1], scorer.doubt)
 }
 
 /// What a person should look at in counts that do not go together.

@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::job::Job;
+use super::{job::Job, stages::commit::mark};
 use crate::{
     case::SeenSpread,
     station::{FoundSpread, TriggerAnswer, TriggerState},
@@ -68,5 +68,7 @@ pub fn commit(job: &Job, seen: Vec<SeenSpread>) -> FrameCommit {
         .trigger
         .clone()
         .and_then(|trigger| Some(Answered { trigger, answer: serde_json::to_string(&answer).ok()? }));
-    FrameCommit { spreads, answer, ..FrameCommit::default() }
+    let info = &job.frame.info;
+    let mark = mark(&job.context.name, &info.file, info.stamp, None);
+    FrameCommit { spreads, answer, mark, ..FrameCommit::default() }
 }

@@ -86,7 +86,7 @@ pub fn reviewed(cell: &Cell, change: &ReviewAction, context: &ReviewContext<'_>)
                 let was = &cell.chromosomes[at];
                 let kept = was.piece.map(|piece| piece.kind);
                 let kept = kept.filter(|kind| *kind != PieceKind::Unclear && kind.damage() == *damage);
-                set_piece(&mut next, was, at, kept.unwrap_or_else(|| PieceKind::from(*damage)));
+                set_piece(&mut next, was, at, kept.unwrap_or_else(|| PieceKind::from(*damage)))?;
                 next.chromosomes[at].damage = *damage;
                 count_damaged(&mut next);
             } else {
@@ -104,7 +104,7 @@ pub fn reviewed(cell: &Cell, change: &ReviewAction, context: &ReviewContext<'_>)
                 let text = format!("chromosome {index} of cell {} is not called a dicentric", cell.cell);
                 return Err(CommandError::Refused(text));
             }
-            set_piece(&mut next, &cell.chromosomes[at], at, seen_as(*seen));
+            set_piece(&mut next, &cell.chromosomes[at], at, seen_as(*seen))?;
             if *seen == Rejected::Unclear {
                 next.chromosomes[at].status = Status::Unclear;
             }
@@ -115,7 +115,7 @@ pub fn reviewed(cell: &Cell, change: &ReviewAction, context: &ReviewContext<'_>)
             if cell.dicentric.is_none() {
                 return Err(CommandError::Refused(format!("cell {} is not of the dicentric assay", cell.cell)));
             }
-            let before = set_piece(&mut next, &cell.chromosomes[at], at, *kind);
+            let before = set_piece(&mut next, &cell.chromosomes[at], at, *kind)?;
             format!("piece {index}: {} instead of {}", word(kind).replace('_', " "), word(&before).replace('_', " "))
         }
         ReviewAction::Verdict { verdict } => {
@@ -332,10 +332,17 @@ fn still_open(record: &DicentricRecord) -> Option<String> {
 
 /// Enters what a person saw a piece to be, in the chromosome and in the counts; what it was before comes back. A cell that nobody
 /// had scored is scored once a person has said of each piece what it is.
-fn set_piece(next: &mut Cell, was: &Chromosome, at: usize, kind: PieceKind) -> PieceKind {
-    let Some(record) = &next.dicentric else { return kind };
+fn set_piece(next: &mut Cell, was: &Chromosome, at: usize, kind: PieceKind) -> Result<PieceKind, CommandError> {
+    let Some(record) = &next.dicentric else { return Ok(kind) };
     let before = kind_of(was, &record.counts);
-    let mut revised = correct_piece(record, before, kind);
+    let corrected = if before == kind { Some(record.clone()) } else { correct_piece(record, before, kind) };
+    let mut revised = corrected.ok_or_else(|| {
+        let before = word(&before).replace('_', " ");
+        CommandError::Refused(format!(
+            "the counts of cell {} hold no {before} that piece {} could be: correct the counts themselves",
+            next.cell, was.index
+        ))
+    })?;
     let chromosome = &mut next.chromosomes[at];
     chromosome.piece = Some(ScoredPiece { kind, score: 1.0, scored_by: ScoredBy::Review });
     chromosome.damage = kind.damage();
@@ -347,7 +354,7 @@ fn set_piece(next: &mut Cell, was: &Chromosome, at: usize, kind: PieceKind) -> P
     next.dicentric = Some(revised);
     judged(next, was.index);
     count_damaged(next);
-    before
+    Ok(before)
 }
 
 /// Notes that a person has judged a called dicentric. The cell counts as scored by a person once none is left.
@@ -516,6 +523,16 @@ mod tests {
         );
         let confirmed = after(&cell, ReviewAction::Confirm);
         assert_eq!(confirmed.dicentric.expect("a record").scored_by, ScoredBy::Review);
+    }
+
+    #[test]
+    fn a_piece_that_the_counts_do_not_hold_is_not_taken_out_of_them() {
+        let mut cell = called();
+        let record = cell.dicentric.as_mut().expect("a record");
+        record.counts = AberrationCounts { monocentrics: 46, ..AberrationCounts::default() };
+        let index = cell.chromosomes.iter().find(|c| c.damage == Damage::Dicentric).expect("a called one").index;
+        let refused = review(&cell, &ReviewAction::Piece { index, kind: PieceKind::Monocentric });
+        assert!(matches!(refused, Err(CommandError::Refused(why)) if why.contains("hold no dicentric")));
     }
 
     #[test]

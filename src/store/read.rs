@@ -368,22 +368,28 @@ impl StoreReader {
         Ok(marks.into_iter().map(|mark| (mark.path.clone(), mark)).collect())
     }
 
-    /// Files that gave no cell, the latest first: those whose mark is below `before` in time, at most `limit`.
+    /// Files that gave no cell, the latest first: those after `before` in this order, at most `limit`.
     ///
     /// # Errors
     /// What SQLite said.
     pub fn rejected_files(
         &self,
         source: Option<&str>,
-        before: Option<&str>,
+        before: Option<&RejectedFile>,
         limit: usize,
     ) -> Result<Vec<RejectedFile>, StoreError> {
         self.rows(
             "list the rejected files",
             "SELECT source, path, reason, marked FROM file_marks
-             WHERE outcome = 'rejected' AND (?1 IS NULL OR source = ?1) AND (?2 IS NULL OR marked < ?2)
-             ORDER BY marked DESC, source, path LIMIT ?3",
-            rusqlite::params![source, before, i64::try_from(limit).unwrap_or(i64::MAX)],
+             WHERE outcome = 'rejected' AND (?1 IS NULL OR source = ?1) AND (?2 IS NULL OR marked < ?2 OR (marked = ?2 AND (source, path) > (?3, ?4)))
+             ORDER BY marked DESC, source, path LIMIT ?5",
+            rusqlite::params![
+                source,
+                before.map(|file| &file.time),
+                before.map(|file| &file.source),
+                before.map(|file| &file.file),
+                i64::try_from(limit).unwrap_or(i64::MAX)
+            ],
             |row| Ok(RejectedFile { source: row.get(0)?, file: row.get(1)?, reason: row.get(2)?, time: row.get(3)? }),
         )
     }

@@ -96,6 +96,11 @@ pub async fn cells(State(app): State<App>, Query(query): Query<Listed>) -> Resul
     if rank.is_some() && query.case.is_none() {
         return Err(Problem::bad_request("order is quality or doubt without a case; expected case=ID beside it."));
     }
+    if rank.is_some() && query.after.as_deref().is_some_and(|after| after.parse::<u32>().is_err()) {
+        return Err(Problem::bad_request(
+            "after is not the 'next' of a page; expected that, since order is quality or doubt.",
+        ));
+    }
     let after = match query.after.as_deref() {
         None => None,
         Some(text) => Some(place(&app, text).await?),
@@ -207,11 +212,22 @@ pub async fn rejected(
         return Err(Problem::bad_request(format!("limit is {limit}; expected 1 to {LARGEST_PAGE}.")));
     }
     let RejectedQuery { source, before, .. } = query;
-    let read = move |store: &StoreReader| store.rejected_files(source.as_deref(), before.as_deref(), limit + 1);
+    // Files marked in one transaction share their time: the place in the list is time, source and path.
+    let before = match before {
+        None => None,
+        Some(text) => {
+            let mut parts = text.splitn(3, '\n').map(str::to_owned);
+            let (Some(time), Some(source), Some(file)) = (parts.next(), parts.next(), parts.next()) else {
+                return Err(Problem::bad_request("before is not the 'next' of a page; expected that."));
+            };
+            Some(RejectedFile { source, file, reason: None, time })
+        }
+    };
+    let read = move |store: &StoreReader| store.rejected_files(source.as_deref(), before.as_ref(), limit + 1);
     let mut rejected = app.read(read).await?;
     let more = rejected.len() > limit;
     rejected.truncate(limit);
-    let next = rejected.last().filter(|_| more).map(|file| file.time.clone());
+    let next = rejected.last().filter(|_| more).map(|file| format!("{}\n{}\n{}", file.time, file.source, file.file));
     Ok(Json(RejectedPage { rejected, next }))
 }
 

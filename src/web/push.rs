@@ -318,23 +318,38 @@ fn keep(
 ) -> Result<(bool, TriggerView), Problem> {
     // Numbers and names always become JSON.
     let text = serde_json::to_string(&facts).unwrap_or_default();
-    let (path, digest) = (frame.path(), row.digest.clone());
+    let (path, digest, said) = (frame.path(), row.digest.clone(), facts.clone());
     let row = TriggerRow { facts: text, ..row };
     let (source, bytes) = (row.source.clone(), row.bytes);
     let (row, is_new) = inlet.store.begin_trigger(&row, Some(frame)).map_err(|error| unkept(&error))?;
     if is_new {
         queue.push(Pushed { trigger: row.id.clone(), path, bytes, facts });
-    } else if row.digest != digest || row.source != source {
+    } else if row.digest != digest || row.source != source || contradicts(&said, &row.facts) {
         return Err(Problem::new(
             StatusCode::CONFLICT,
             format!(
-                "Trigger '{}' came before ({}, source '{}') with another frame; expected an id that no other frame has.",
+                "Trigger '{}' came before ({}, source '{}') with another frame or other values; expected an id that no other frame has.",
                 row.id, row.received, row.source
             ),
         ));
     }
     drop(place);
     Ok((is_new, row.view()))
+}
+
+/// Whether a repeated push says something else of its frame than the first did; what it leaves out contradicts nothing. Case
+/// and slide are those of the moment, and differ without a contradiction.
+fn contradicts(said: &TriggerFacts, stored: &str) -> bool {
+    fn differs<T: PartialEq>(said: &Option<T>, known: &Option<T>) -> bool {
+        said.is_some() && said != known
+    }
+    let known: TriggerFacts = serde_json::from_str(stored).unwrap_or_default();
+    differs(&said.field, &known.field)
+        || differs(&said.stage_um, &known.stage_um)
+        || differs(&said.um_per_px, &known.um_per_px)
+        || differs(&said.time, &known.time)
+        || differs(&said.sequence, &known.sequence)
+        || differs(&said.raw, &known.raw)
 }
 
 async fn read_out(body: Body) {

@@ -147,6 +147,7 @@ fn lists_are_searched_and_ranked_and_rejected_files_named() {
     change(&server, &cells[1], json!({ "action": "confirm" }));
     assert_eq!(order("case=K-17&order=doubt"), [2, 0, 1], "what was looked at comes last");
     assert_eq!(get(&server, "cells?order=doubt")["status"], 400);
+    assert_eq!(get(&server, &format!("cells?case=K-17&order=doubt&after={}", cells[0].cell))["status"], 400);
     assert_eq!(order("search=SLIDE_32"), [1]);
     assert_eq!(order("search=slide%2532").len(), 0, "a sign of patterns is only a sign");
     assert_eq!(order("search=46,XX").len(), 3);
@@ -167,6 +168,21 @@ fn lists_are_searched_and_ranked_and_rejected_files_named() {
     assert_eq!(rejected["rejected"][0]["reason"], "corrupt: no picture");
     assert_eq!(rejected["rejected"].as_array().unwrap().len(), 1);
     assert_eq!(get(&server, "rejected?source=other")["rejected"], json!([]));
+    // One transaction, one time: pages leave none of them out.
+    let marks = ["c.tif", "d.tif", "e.tif"]
+        .map(|path| FrameCommit { mark: Some(mark(path, FileOutcome::Rejected)), ..FrameCommit::default() });
+    server.store.commit(&marks).unwrap();
+    let (mut named, mut next) = (Vec::new(), String::new());
+    for _ in 0..4 {
+        let page = get(&server, &format!("rejected?limit=1{next}"));
+        named.push(page["rejected"][0]["file"].as_str().unwrap().to_owned());
+        next = page["next"].as_str().map_or(String::new(), |next| {
+            format!("&before={}", percent_encoding::utf8_percent_encode(next, percent_encoding::NON_ALPHANUMERIC))
+        });
+    }
+    named.sort();
+    assert_eq!((named, next.as_str()), (["a.tif", "c.tif", "d.tif", "e.tif"].map(String::from).to_vec(), ""));
+    assert_eq!(get(&server, "rejected?before=yesterday")["status"], 400);
 
     let lean = &get(&server, "cases?lean=true")["cases"][0];
     assert_eq!((&lean["case"], &lean["stored_cells"], &lean["dose"]), (&"K-17".into(), &3.into(), &Value::Null));

@@ -91,6 +91,8 @@ fn a_pushed_frame_is_answered_once_and_a_wrong_one_is_refused_with_what_would_be
     // The same again is no second frame; the same id with another one is refused.
     let Answer(status, _, again) = push(&daemon, "trigger=f%2F1", &picture);
     assert_eq!((status, &again["cells"]), (200, &found["cells"]), "{again:#}");
+    let Answer(status, _, other) = push(&daemon, "trigger=f%2F1&x_um=-5&y_um=1", &picture);
+    assert_eq!(status, 409, "another place of the same frame: {other:#}");
     let Answer(status, _, other) = push(&daemon, "trigger=f%2F1&format=mono8&width=2&height=1", &[1, 2]);
     assert!(status == 409 && other["detail"].as_str().unwrap().contains("another frame"), "{other:#}");
 

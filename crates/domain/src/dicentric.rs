@@ -42,10 +42,12 @@ impl AberrationCounts {
         *count += n;
     }
 
-    /// Takes a piece of a kind out that was added before.
-    pub fn remove(&mut self, kind: PieceKind) {
+    /// Takes a piece of a kind out; false, and nothing is taken, where the counts hold none.
+    pub fn remove(&mut self, kind: PieceKind) -> bool {
         let (count, n) = self.of(kind);
-        *count = count.saturating_sub(n);
+        let left = count.checked_sub(n);
+        *count = left.unwrap_or(*count);
+        left.is_some()
     }
 
     /// Where a piece of a kind counts, and how many it is there.
@@ -312,7 +314,7 @@ mod tests {
         let all = [Monocentric, Dicentric, Tricentric, Ring, Fragment, TwoMonocentrics, Unclear];
         all.iter().for_each(|kind| counts.add(*kind));
         assert_eq!((counts.centromeres(), counts.pieces(), counts.fragments_expected()), (3 + 2 + 3 + 1, 8, 4));
-        all.iter().for_each(|kind| counts.remove(*kind));
+        assert!(all.iter().all(|kind| counts.remove(*kind)));
         assert_eq!(counts, AberrationCounts::default());
     }
 

@@ -164,15 +164,16 @@ impl RawFrame<'_> {
         // Rows without a gap are one long row, where its end falls on a whole group of samples.
         let whole = stride == row && row * 8 == bits_of(layout) * width;
         let (width, stride) = if whole { (width * height, row * height) } else { (width, stride) };
+        // Taken after the picture's rows: behind the last one less than a row may follow.
         let rows = self.bytes.chunks(stride).map(|chunk| &chunk[..layout.row_bytes(width)]);
         let mut above = 0;
         match pixels.view_mut() {
             domain::frame::PixelViewMut::Mono8(out) | domain::frame::PixelViewMut::Rgb8(out) => {
                 let wide = width * layout.format().bytes_per_pixel();
-                rows.zip(out.chunks_exact_mut(wide)).for_each(|(row, out)| bytes(layout, row, out));
+                out.chunks_exact_mut(wide).zip(rows).for_each(|(out, row)| bytes(layout, row, out));
             }
             domain::frame::PixelViewMut::Mono16(out) => {
-                rows.zip(out.chunks_exact_mut(width)).for_each(|(row, out)| above |= words(layout, row, out));
+                out.chunks_exact_mut(width).zip(rows).for_each(|(out, row)| above |= words(layout, row, out));
             }
         }
         if bits < 16 && above >> bits != 0 {
@@ -332,6 +333,14 @@ fn groups<const B: usize, const N: usize>(row: &[u8], out: &mut [u16], read: imp
 mod tests {
     use super::*;
     use domain::frame::PixelView;
+
+    #[test]
+    fn what_follows_the_last_row_is_no_row_however_short_it_is() {
+        let bytes: Vec<u8> = (0..12).collect();
+        let frame = RawFrame { layout: RawLayout::Grey8, width: 4, height: 2, stride: 5, bytes: &bytes };
+        let pixels = frame.read(PixelBuffer::unpooled(frame.buffer_bytes())).expect("whole");
+        assert!(matches!(pixels.view(), PixelView::Mono8([0, 1, 2, 3, 5, 6, 7, 8])));
+    }
 
     /// Two rows of the layout with `gap` bytes of 0xAA after each.
     fn read(layout: RawLayout, width: usize, rows: [&[u8]; 2], gap: usize) -> Result<Vec<u16>, RawError> {

@@ -109,7 +109,7 @@ pub struct FrameIntervals {
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct Format {
-    pub kind: u32,
+    kind: u32,
     pub pix: PictureUnion,
 }
 
@@ -160,7 +160,7 @@ impl Format {
 #[derive(Clone, Copy, Default)]
 pub struct RequestBuffers {
     pub count: u32,
-    pub kind: u32,
+    kind: u32,
     memory: u32,
     pub capabilities: u32,
     pub flags: u8,
@@ -187,7 +187,7 @@ pub struct Time {
 #[derive(Clone, Copy, Default)]
 pub struct Buffer {
     pub index: u32,
-    pub kind: u32,
+    kind: u32,
     pub bytesused: u32,
     pub flags: u32,
     pub field: u32,
@@ -218,7 +218,7 @@ impl Buffer {
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct StreamParameters {
-    pub kind: u32,
+    kind: u32,
     pub capability: u32,
     pub mode: u32,
     pub time_per_frame: Fraction,

@@ -169,7 +169,9 @@ impl Reach {
                 Err(format!("{place} refuses the login of '{}': check 'username' and 'password_file'", login.name))
             }
             (301 | 302 | 303 | 307 | 308, _) => {
+                // The query may hold a password.
                 let target = head.value("location").unwrap_or("another address");
+                let target = target.split(['?', '#']).next().unwrap_or(target);
                 Err(format!("{place} has moved to {target}: set 'url' to it"))
             }
             (status, _) => Err(format!("{place} answers {status}; expected 200 and a stream")),

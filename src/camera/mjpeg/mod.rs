@@ -102,8 +102,10 @@ impl MjpegSource {
             .name(format!("mjpeg-{}", settings.name))
             .spawn(move || {
                 let error = read(&mut parts, &sender, &newest, &reading);
-                // What came before it is taken first; the source may be gone.
-                let _ = sender.send_timeout(Err(format!("{place}: {}", words(&error, patience))), patience);
+                // The source alone receives from here on: this waits until it takes the error, after the picture before it, or
+                // is gone.
+                drop(newest);
+                let _ = sender.send(Err(format!("{place}: {}", words(&error, patience))));
             })
             .map_err(|error| SourceError::Device(format!("cannot start the stream's thread: {error}")))?;
         Ok(Self { settings, pictures, shared, socket, count: 0 })

@@ -164,27 +164,27 @@ impl TriageStage {
 
     /// Ends a search frame: what triage has found is stored.
     fn find(&self, job: Job, assessment: Assessment) {
+        // Before the verdict: without the pixel size triage has not looked for the spreads of a search objective.
+        let info = &job.frame.info;
+        if info.stage_um.is_none() || info.um_per_px.is_none() {
+            let text = "a search frame without its place: expected a stage position and a pixel size";
+            return self.reject(job, RejectReason::Unsupported, text);
+        }
+        if job.sample.slide.is_none() && info.trigger.is_none() {
+            let text = "a search frame without a slide, whose finds would go nowhere: expected the key 'slide' or a command 'case' with one";
+            return self.reject(job, RejectReason::Unsupported, text);
+        }
         if let Some((reason, text)) = assessment.refused {
             return self.reject(job, reason, &text);
         }
         let regions = job.regions.iter();
-        let found: Option<Vec<_>> =
-            regions.map(|r| finds::find(&job, &r.bounds, r.quality, r.edge.is_cut(), Vec::new())).collect();
-        match found {
-            Some(found) => {
-                let frame = finds::commit(&job, found);
-                let Job { ticket, context, place, frame: Frame { info, .. }, .. } = job;
-                let (arrived, reread) = (info.arrived, false);
-                let frame = Box::new(frame);
-                let outcome = commit::Outcome::Cells { frame, ticket, context, arrived, reread, shown: Vec::new() };
-                commit::send(&self.rejections, place, outcome);
-            }
-            None => self.reject(
-                job,
-                RejectReason::Unsupported,
-                "a search frame without its place: expected a stage position and a pixel size",
-            ),
-        }
+        let found =
+            regions.filter_map(|r| finds::find(&job, &r.bounds, r.quality, r.edge.is_cut(), Vec::new())).collect();
+        let frame = Box::new(finds::commit(&job, found));
+        let Job { ticket, context, place, frame: Frame { info, .. }, .. } = job;
+        let (arrived, reread) = (info.arrived, false);
+        let outcome = commit::Outcome::Cells { frame, ticket, context, arrived, reread, shown: Vec::new() };
+        commit::send(&self.rejections, place, outcome);
     }
 
     /// The frame for the page, where someone watches and a new picture is due.

@@ -25,9 +25,12 @@ export async function use(id) {
     // A case has a record from its first cell on.
     const { cells } = await page({ case: next }, null, 1);
     const { state, dose, acknowledged: seen } = cells.length > 0 ? await api(`cases/${encodeURIComponent(next)}`) : { state: null, dose: null };
+    // The answer of a case that is no longer the one at work says nothing.
+    if (next !== current) return;
     acknowledged = seen ?? null;
-    if (next === current) draw(state, dose);
+    draw(state, dose);
   } catch (error) {
+    if (next !== current) return;
     byId("case-body").querySelector(".case-now")?.replaceChildren(h("p", { class: "muted" }, error.message));
   }
 }

@@ -3,6 +3,7 @@
 import { api, byId, closesOutside, dialogBar, h, nameField, percent, reportUrl, segments } from "./dom.js";
 import { open as browse } from "./browse.js";
 import { compare } from "./compare.js";
+import { isUnscored } from "./dose.js";
 
 const dialog = byId("cases");
 const FILTERS = {
@@ -41,7 +42,7 @@ function reviewed({ state, dose, stored_cells: all }) {
 
 function result({ state, dose }) {
   if (!dose) return state?.iscn ?? "no karyotype yet";
-  if (!dose.estimate) return dose.cells.counted === 0 && dose.cells.unclear > 0 ? "not scored" : "no dose yet";
+  if (!dose.estimate) return isUnscored(dose) ? "not scored" : "no dose yet";
   const { value, low, high, level } = dose.estimate.dose_gy;
   const gray = (gy) => (gy === null ? "not bounded" : gy.toFixed(2));
   return `${value.toFixed(2)} Gy (${percent(level)}: ${gray(low)} to ${gray(high)})`;

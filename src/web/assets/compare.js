@@ -2,6 +2,7 @@
 
 import { api, byId, closesOutside, dialogBar, h, plural, reportUrl } from "./dom.js";
 import { openCell } from "./cells.js";
+import { gray, isUnscored } from "./dose.js";
 
 const dialog = byId("compare");
 
@@ -21,10 +22,9 @@ export async function compare(names) {
 
 function parts({ case: name, closed, stored_cells: cells, state, dose }) {
   const found = dose?.estimate?.dose_gy;
-  const gray = (gy) => (gy === null ? "not bounded" : `${gy.toFixed(2)} Gy`);
   return [
     h("h3", {}, `Case ${name}`),
-    h("p", { class: "headline" }, dose ? (found ? gray(found.value) : "No dose yet") : state?.iscn ?? "No karyotype yet"),
+    h("p", { class: "headline" }, dose ? (found ? gray(found.value) : isUnscored(dose) ? "Not scored" : "No dose yet") : state?.iscn ?? "No karyotype yet"),
     found && h("p", {}, `${gray(found.low)} to ${gray(found.high)}, ${plural(dose.dicentrics, "dicentric")} in ${plural(dose.cells.counted, "counted cell")}`),
     h("p", { class: "muted small" }, `${plural(cells, "cell")}, ${(dose ?? state)?.cells.reviewed ?? 0} reviewed, ${closed ? "closed" : "open"} · `, h("a", { href: reportUrl(name), target: "_blank" }, "Report")),
     state && !dose && h("dl", { class: "facts small" }, Object.entries({ Normal: state.cells.normal, Abnormal: state.cells.abnormal, "Not assessable": state.cells.not_assessable, Excluded: state.cells.excluded ?? 0, "Still needed": state.cells_needed })
@@ -40,7 +40,7 @@ function line(name, clone) {
     h("button", { type: "button", class: "picture", "aria-label": `Open a cell of ${clone.iscn}`, onclick: () => {
       dialog.close();
       openCell(member, { case: name });
-    } }, h("img", { src: `api/v1/cells/${member}/karyogram.svg`, loading: "lazy", alt: `Karyogram of a cell with ${clone.iscn}` })));
+    } }, h("img", { src: `api/v1/cells/${member}/karyogram.svg?r=${Date.now()}`, loading: "lazy", alt: `Karyogram of a cell with ${clone.iscn}` })));
 }
 
 closesOutside(dialog);

@@ -8,7 +8,7 @@ const PROGRESS = {
   full: "a full assay",
 };
 
-const gray = (value) => (value === null || value === undefined ? "not bounded" : `${value.toFixed(2)} Gy`);
+export const gray = (value) => (value === null || value === undefined ? "not bounded" : `${value.toFixed(2)} Gy`);
 
 /** The parts of the panel for a `dose/1` document; `review` opens the called dicentrics. */
 export function doseParts(dose, review) {
@@ -17,7 +17,7 @@ export function doseParts(dose, review) {
   return [
     ...(found ? estimate(found, dose) : [h("p", { class: "headline words" }, isUnscored(dose) ? "Not scored" : "No dose yet")]),
     isUnscored(dose)
-      ? h("p", {}, `${plural(dose.cells.seen, "cell")} wait for a person or a scorer: none is counted yet.`)
+      ? h("p", {}, `${plural(unscored(dose), "cell")} wait for a person or a scorer: none is counted yet.`)
       : h("p", {}, h("strong", {}, plural(dose.dicentrics, "dicentric")), ` in ${plural(dose.cells.counted, "counted cell")}: ${PROGRESS[dose.progress]}`),
     dose.cells.excluded > 0 && h("p", { class: "muted small" }, `${plural(dose.cells.excluded, "cell")} excluded`),
     dose.cells_needed.cells && h("p", { class: "muted small" }, `About ${count(dose.cells_needed.cells)} cells give ± ${dose.cells_needed.half_width_gy} Gy.`),
@@ -33,8 +33,11 @@ export function doseParts(dose, review) {
   ];
 }
 
+/** How many cells nobody has scored yet. */
+const unscored = ({ cells }) => cells.unclear + (cells.not_scored ?? 0);
+
 /** Whether nothing is counted because nobody has scored: such a case is not free of dicentrics. */
-const isUnscored = ({ cells, not_scored: why }) => Boolean(why) || (cells.counted === 0 && cells.unclear + (cells.not_scored ?? 0) > 0);
+export const isUnscored = (dose) => dose.cells.counted === 0 && unscored(dose) > 0;
 
 /** Why the dose may still change; none where it is done. */
 function preliminary({ preliminary: said, progress, cells }) {

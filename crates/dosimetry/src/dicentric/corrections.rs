@@ -31,11 +31,14 @@ pub fn with_counts(record: &DicentricRecord, counts: AberrationCounts) -> Dicent
 }
 
 /// The record after a piece turned out to be of another kind: what it was counted as is taken out, what it is is added.
-pub fn correct_piece(record: &DicentricRecord, before: PieceKind, now: PieceKind) -> DicentricRecord {
+/// None where the counts hold no piece of the kind that it was: a person has written them, and they know nothing of this piece.
+pub fn correct_piece(record: &DicentricRecord, before: PieceKind, now: PieceKind) -> Option<DicentricRecord> {
     let mut counts = record.counts.clone();
-    counts.remove(before);
+    if !counts.remove(before) {
+        return None;
+    }
     counts.add(now);
-    with_counts(record, counts)
+    Some(with_counts(record, counts))
 }
 
 /// What a person's word on a called dicentric makes of it.
@@ -80,7 +83,7 @@ mod tests {
     #[test]
     fn a_rejected_dicentric_gives_its_centromeres_to_what_was_seen() {
         let called = with_dicentrics(1, 44);
-        let reject = |seen| correct_piece(&called, PieceKind::Dicentric, seen_as(seen));
+        let reject = |seen| correct_piece(&called, PieceKind::Dicentric, seen_as(seen)).expect("a dicentric");
         let two = reject(Rejected::TwoChromosomes);
         assert!(two.complete && two.counts.dicentric_equivalents() == 0);
         let one = reject(Rejected::OneChromosome);
@@ -92,15 +95,19 @@ mod tests {
     fn a_rejection_that_is_taken_back_leaves_the_record_as_it_was() {
         let called = with_dicentrics(2, 42);
         for seen in [Rejected::OneChromosome, Rejected::TwoChromosomes, Rejected::Unclear] {
-            let rejected = correct_piece(&called, PieceKind::Dicentric, seen_as(seen));
+            let rejected = correct_piece(&called, PieceKind::Dicentric, seen_as(seen)).expect("a dicentric");
             assert_ne!(rejected, called);
-            assert_eq!(correct_piece(&rejected, seen_as(seen), PieceKind::Dicentric), called, "{seen:?}");
+            assert_eq!(
+                correct_piece(&rejected, seen_as(seen), PieceKind::Dicentric).as_ref(),
+                Some(&called),
+                "{seen:?}"
+            );
         }
     }
 
     #[test]
     fn a_ring_taken_for_a_dicentric_leaves_the_other_pieces_alone() {
-        let found = correct_piece(&with_dicentrics(2, 42), PieceKind::Dicentric, PieceKind::Ring);
+        let found = correct_piece(&with_dicentrics(2, 42), PieceKind::Dicentric, PieceKind::Ring).expect("a dicentric");
         assert_eq!(
             (found.counts.dicentrics, found.counts.rings, found.counts.monocentrics, found.centromeres),
             (1, 1, 42, 45)
@@ -114,7 +121,8 @@ mod tests {
             AberrationCounts { unclear: 46, ..AberrationCounts::default() }.record([46, 46], None, ScoredBy::Machine);
         let piece = Chromosome::at(0, BoundingBox::from_corners(0.0, 0.0, 9.0, 9.0), 1.0);
         assert_eq!(kind_of(&piece, &unseen.counts), PieceKind::Unclear);
-        let found = correct_piece(&unseen, kind_of(&piece, &unseen.counts), PieceKind::Dicentric);
+        let found =
+            correct_piece(&unseen, kind_of(&piece, &unseen.counts), PieceKind::Dicentric).expect("an unclear one");
         assert_eq!((found.counts.unclear, found.counts.dicentrics, found.centromeres), (45, 1, 2));
         let marked = Chromosome { damage: Damage::Ring, ..piece };
         assert_eq!(kind_of(&marked, &unseen.counts), PieceKind::Ring);

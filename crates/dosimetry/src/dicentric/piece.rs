@@ -259,7 +259,8 @@ fn acentric(piece: &Piece, best: Option<&Site>) -> f32 {
 ///
 /// Dicentrics and rings are called by each piece alone. Fragments are called by the cell together: a complete cell holds 46
 /// centromeres, so that the number of its pieces says how many of them have none. The least centric ones are those, as long as
-/// they look acentric themselves; one that looks acentric and is not needed to make up the sum, or the other way, is unclear.
+/// they look acentric themselves; the others stay chromosomes. One that surely looks acentric and is not needed to make up the
+/// sum is unclear.
 pub fn score_pieces(pieces: &[Option<Judged>]) -> Vec<(PieceKind, f32)> {
     let mut scored: Vec<(PieceKind, f32)> = pieces
         .iter()
