@@ -5,7 +5,7 @@ use domain::Verdict;
 use karyotype::KaryotypeSettings;
 use libfuzzer_sys::fuzz_target;
 use metaphased::{
-    records::reviewed,
+    records::{ReviewContext, reviewed},
     station::{Command, RecordCommand},
 };
 use serde_json::{Map, Value};
@@ -23,7 +23,16 @@ fuzz_target!(|text: &str| {
         let again: Command = serde_json::from_str(&written).expect("what was written is read");
         assert_eq!(again, command);
         let cell = sample_cell(1, Some("K-17"), Verdict::Normal);
-        if let Ok(next) = reviewed(&cell, by, change, &KaryotypeSettings::default(), "2026-11-22T16:00:00Z") {
+        let context = ReviewContext {
+            by,
+            time: "2026-11-22T16:00:00Z",
+            settings: &KaryotypeSettings::default(),
+            picture: &|| None,
+            scores: &|_, _, _| None,
+            earlier: &|_| None,
+        };
+        if let Ok(next) = reviewed(&cell, change, &context) {
+            let next = next.cell;
             assert_eq!(next.revision, cell.revision + 1);
             let stored = serde_json::to_string(&next).expect("a cell is written");
             serde_json::from_str::<domain::Cell>(&stored).expect("a stored cell is read");

@@ -36,7 +36,7 @@ static SERVER: LazyLock<SocketAddr> = LazyLock::new(|| {
     let bound = bind(WebOptions { listen: Some(([127, 0, 0, 1], 0).into()), ..WebOptions::default() }).expect("a port");
     let address = bound.address();
     let hub = LiveHub::new([LiveSource { name: "scope".into(), bright_field: true }]);
-    let parts = WebParts { health: Health::new(Birth::default()), hub, store: store.reader(), commands };
+    let parts = WebParts { health: Health::new(Birth::default()), hub, store: store.reader(), commands, inlet: None, laboratory: None };
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(bound.serve(parts, std::future::pending())).expect("it answers");

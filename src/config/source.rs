@@ -181,7 +181,7 @@ pub struct SourceConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 10, max = 600_000))]
     pub settle_ms: Option<u64>,
-    /// Camera: device path, number, name or serial number, as `metaphased cameras` lists it; unset: the only camera.
+    /// Camera: device path, number, name or serial number, as `metaphased cameras` lists it; unset: the only camera (`webcam`: the first).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<String>,
     /// Camera and simulator: width and height of a frame in pixels.

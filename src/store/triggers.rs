@@ -105,7 +105,11 @@ impl SpoolFolder {
         let name = Uuid::now_v7().to_string();
         let path = self.0.join(&name);
         let create = || {
-            fs::create_dir_all(&self.0)?;
+            if !self.0.exists() {
+                fs::create_dir_all(&self.0)?;
+                // The folder's own name must be on the disk before a frame in it is accepted.
+                self.0.parent().map_or(Ok(()), |store| File::open(store)?.sync_all())?;
+            }
             File::options().write(true).create_new(true).open(&path)
         };
         let file = create().map_err(|error| failed("write a pushed frame to", &path, error))?;

@@ -253,7 +253,9 @@ impl CommitStage {
 
     /// What takes the place of cells that can never be stored: a rejection where somebody waits for an answer.
     fn unstorable(&self, frame: &FrameCommit, context: &SourceContext, why: &str) -> Option<FrameCommit> {
-        let cell = &frame.cells.first()?.cell;
+        let Some(cell) = frame.cells.first().map(|commit| &commit.cell) else {
+            return self.unstorable_answer(frame, context, why);
+        };
         if cell.captured.file.is_none() && cell.captured.trigger.is_none() {
             return None;
         }
@@ -273,6 +275,16 @@ impl CommitStage {
         });
         let answer = answer_of_rejection(&message, Some(cell.quality));
         Some(FrameCommit { answer, ..self.rejected_frame(&message, context.mode, mark) })
+    }
+
+    /// The same of a frame without a cell (a search frame, a rejection): its trigger must not wait for ever.
+    fn unstorable_answer(&self, frame: &FrameCommit, context: &SourceContext, why: &str) -> Option<FrameCommit> {
+        let trigger = frame.answer.as_ref()?.trigger.clone();
+        let text = format!("the store cannot take this frame: {why}");
+        let message =
+            Rejected { trigger: Some(trigger), ..self.rejected(&context.name, RejectReason::StageFailed, &text) };
+        let answer = answer_of_rejection(&message, None);
+        Some(FrameCommit { answer, ..self.rejected_frame(&message, context.mode, None) })
     }
 
     fn rejected(&self, source: &str, reason: RejectReason, text: &str) -> Rejected {
@@ -323,11 +335,15 @@ impl CommitStage {
             Written::Abandoned => pending.ticket.dropped(DropReason::Shutdown),
             Written::Impossible(why) => {
                 tracing::error!(source = %pending.context.name, reason = why, "a frame can never be stored: it is rejected");
-                if let Some(instead) = self.unstorable(&frame, &pending.context, &why)
-                    && let Written::Impossible(why) = self.commit(std::slice::from_ref(&instead))
-                {
-                    // Its file stays unmarked: it is read again after the next start.
-                    tracing::error!(source = %pending.context.name, reason = why, "nor can its rejection be stored");
+                if let Some(instead) = self.unstorable(&frame, &pending.context, &why) {
+                    match self.commit(std::slice::from_ref(&instead)) {
+                        // Its file stays unmarked: it is read again after the next start.
+                        Written::Impossible(why) => {
+                            tracing::error!(source = %pending.context.name, reason = why, "nor can its rejection be stored");
+                        }
+                        Written::Stored(_) if instead.answer.is_some() => self.context.health.count_answered(1),
+                        Written::Stored(_) | Written::Abandoned => {}
+                    }
                 }
                 pending.ticket.rejected(match pending.end {
                     End::Stored { .. } => RejectReason::StageFailed,

@@ -14,18 +14,20 @@ export async function homologs(cell, name = "1") {
   const choose = h("select", { onchange: (event) => fill(event.target.value) }, CLASSES.map((x) => h("option", { value: x, selected: x === name }, x)));
   dialog.replaceChildren(dialogBar(dialog, `Homologs of case ${cell.case}`), h("div", { class: "head" }, h("label", {}, "Class ", choose), state), list);
   dialog.showModal();
-  const { cells } = await page({ case: cell.case }, null, MOST).catch((error) => {
-    state.textContent = error.message;
-    return { cells: [] };
-  });
-  const all = [cell, ...cells.filter((other) => other.cell !== cell.cell && !other.excluded)];
-  // Cut out and upright as in the karyogram; each cell is fetched once, whatever classes are looked at.
-  const cut = new Map(all.map((of) => [of.cell, pictures(of, false).catch(() => new Map())]));
+  let all = [], cut = new Map(), problem = "";
   const fill = (wanted) => {
     list.replaceChildren(...all.map((of) => row(of, wanted, cut.get(of.cell))));
-    state.textContent = plural(all.length, "cell");
+    state.textContent = [plural(all.length, "cell"), problem].filter(Boolean).join("; ");
   };
-  fill(name);
+  const { cells, next } = await page({ case: cell.case }, null, MOST).catch((error) => {
+    problem = error.message;
+    return { cells: [] };
+  });
+  if (next) problem = `the latest ${MOST} of the case are shown`;
+  all = [cell, ...cells.filter((other) => other.cell !== cell.cell && !other.excluded)];
+  // Cut out and upright as in the karyogram; each cell is fetched once, whatever classes are looked at.
+  cut = new Map(all.map((of) => [of.cell, pictures(of, false)]));
+  fill(choose.value);
 }
 
 function row(cell, name, cut) {
@@ -34,7 +36,7 @@ function row(cell, name, cut) {
   cut.then((found) => pair.append(...here.map((c) => found.get(c.index)).filter(Boolean).map((image) => {
     image.alt = `Chromosome of class ${name}`;
     return image;
-  })));
+  })), (error) => pair.append(h("span", { class: "problem small" }, error.message)));
   return h("li", {}, pair,
     h("button", { type: "button", class: "link small", onclick: () => {
       dialog.close();
