@@ -125,7 +125,17 @@ pub fn reviewed(cell: &Cell, change: &ReviewAction, context: &ReviewContext<'_>)
         }
         ReviewAction::Dicentric { record } => {
             let accepted = record.accepted_centromeres;
-            next.dicentric = Some(record.counts.clone().record(accepted, record.first_division, ScoredBy::Review));
+            let scored = record.counts.clone().record(accepted, record.first_division, ScoredBy::Review);
+            // What selected the cell, and how complete cells are known, are the station's and stay; by QuickScan a person says by
+            // scoring a cell that it looks complete.
+            next.dicentric = Some(match cell.dicentric.clone() {
+                None => scored,
+                Some(before) => domain::DicentricRecord {
+                    not_selected: before.not_selected,
+                    ranked: before.ranked,
+                    ..if before.quickscan { scored.by_look(true) } else { scored }
+                },
+            });
             "aberrations scored".into()
         }
         ReviewAction::Iscn { iscn } => write_karyotype(&mut next, by, iscn)?,
