@@ -140,3 +140,43 @@ fn ground_truth(cell: &CellTruth, with_aberrations: bool) -> TrueCell {
     let aberrations = aberrations.collect();
     TrueCell { region: cell.region, karyotype: cell.karyotype.clone(), dicentric, aberrations }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shutdown::Shutdown;
+    use domain::frame::FramePool;
+    use slide::Exposure;
+
+    fn first_cells(machine_scored: bool) -> Arc<[TrueCell]> {
+        let slide = SlideSettings {
+            assay: Assay::Dicentric,
+            exposure: Exposure { dose_gy: 5.0, fraction: 1.0 },
+            cells: Some(3),
+            ..SlideSettings::default()
+        };
+        let settings =
+            SimulatorSettings { name: "scope".into(), slide, stage: SlidePath::Scan, rate_hz: None, machine_scored };
+        let mut source = SimulatorSource::open(settings).expect("a slide");
+        let shutdown = Shutdown::default();
+        let buffers = Buffers::new(FramePool::new(2), true, shutdown.receiver());
+        loop {
+            match source.next(&buffers).expect("a frame") {
+                Capture::Frame(frame) if frame.info.truth.is_some() => break frame.info.truth.expect("truth"),
+                Capture::Finished => panic!("no cell on the slide"),
+                _ => {}
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_drawn_is_counted_unless_the_machine_is_to_score() {
+        let drawn = first_cells(false);
+        assert!(drawn.iter().all(|cell| cell.dicentric.as_ref().is_some_and(|d| d.scored_by == ScoredBy::Truth)));
+        assert!(drawn.iter().any(|cell| !cell.aberrations.is_empty()), "5 Gy");
+        let unsaid = first_cells(true);
+        assert_eq!(unsaid.len(), drawn.len());
+        assert!(unsaid.iter().all(|cell| cell.dicentric.is_none() && cell.aberrations.is_empty()));
+        assert_eq!(unsaid[0].karyotype, drawn[0].karyotype, "the same slide, still known as simulated");
+    }
+}

@@ -546,6 +546,27 @@ mod tests {
     }
 
     #[test]
+    fn a_person_scores_a_cell_of_quickscan_by_its_look_and_cannot_select_it() {
+        let mut cell = called();
+        let record = cell.dicentric.take().expect("a record");
+        cell.dicentric = Some(record.by_look(false));
+        let counts = AberrationCounts { monocentrics: 40, dicentrics: 1, ..AberrationCounts::default() };
+        let scored = ReviewAction::Dicentric { record: counts.record([46, 46], None, ScoredBy::Review) };
+        let by_look = after(&cell, scored.clone()).dicentric.expect("a record");
+        assert_eq!((by_look.quickscan, by_look.complete, by_look.counts.dicentrics), (true, true, 1));
+        assert_eq!(dosimetry::dicentric::counted(&by_look), Ok(()));
+        if let Some(record) = &mut cell.dicentric {
+            record.not_selected = Some("it has 51 pieces".into());
+        }
+        let left_out = after(&cell, scored).dicentric.expect("a record");
+        assert_eq!(left_out.not_selected.as_deref(), Some("it has 51 pieces"));
+        // Naming a piece leaves the look of a cell as it was.
+        let named =
+            after(&cell, ReviewAction::Piece { index: 5, kind: PieceKind::Tricentric }).dicentric.expect("a record");
+        assert_eq!((named.quickscan, named.complete), (true, false));
+    }
+
+    #[test]
     fn an_accepted_tricentric_stays_one() {
         let cell = after(&called(), ReviewAction::Piece { index: 5, kind: PieceKind::Tricentric });
         let counts = cell.dicentric.as_ref().expect("a record").counts.clone();

@@ -240,6 +240,11 @@ impl DicentricRecord {
     /// The cell in a few words, for headlines and tables. A cell that nobody has scored says so, and one of which the machine left
     /// pieces unclear does not say that it is free of dicentrics.
     pub fn headline(&self) -> String {
+        let left_out = if self.not_selected.is_some() { ", not selected" } else { "" };
+        format!("{}{left_out}", self.counts_in_words())
+    }
+
+    fn counts_in_words(&self) -> String {
         let n = self.counts.dicentric_equivalents();
         let dicentrics = format!("{n} dicentric{}", if n == 1 { "" } else { "s" });
         let unclear = self.counts.unclear;
@@ -336,6 +341,9 @@ mod tests {
             (&*quick(true), &*quick(false)),
             ("2 dicentrics (QuickScan)", "2 dicentrics, does not look complete (QuickScan)")
         );
+        let mut left_out = of(whole, ScoredBy::Machine);
+        left_out.not_selected = Some("it has 51 pieces".into());
+        assert_eq!(left_out.headline(), "0 dicentrics, not selected");
         let mut unseen = of(AberrationCounts { unclear: 47, ..Default::default() }, ScoredBy::Machine);
         unseen.not_scored = Some("no network has drawn its chromosomes".into());
         assert_eq!((unseen.headline().as_str(), unseen.dicentric_equivalents()), ("not scored", None));

@@ -15,13 +15,6 @@ pub struct CountedBy {
     pub cells: u64,
 }
 
-impl CountedBy {
-    /// Whether a machine alone counted all of them.
-    pub fn is_by_machine(&self) -> bool {
-        self.cells > 0 && self.by_machine == self.cells
-    }
-}
-
 /// Why a dose by a curve does not hold for cells: somebody else counted for the curve than counted them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Mismatch {

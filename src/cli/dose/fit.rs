@@ -84,6 +84,9 @@ pub struct Fit {
     /// How the cells were scored.
     #[arg(long, value_enum)]
     scoring: Option<ScoringArg>,
+    /// The scorer that counted the cells of the file, where a machine did, as doses state it (`scorers`). Cases name their own.
+    #[arg(long, value_name = "NAME", requires = "csv", conflicts_with = "case")]
+    scorer: Option<String>,
     /// The cells were counted by QuickScan: complete by their look, without the count of 46 centromeres. The curve holds for such alone.
     #[arg(long)]
     quickscan: bool,
@@ -173,7 +176,7 @@ impl Fit {
     /// The scorer that counted all cells of the cases, where a machine did.
     fn scorer(&self, cases: &[(String, Stored)]) -> Result<Option<String>, Failure> {
         let Some((first, of_first)) = cases.iter().find(|(_, case)| case.counted_by.by_machine > 0) else {
-            return Ok(None);
+            return Ok(self.scorer.clone());
         };
         let wrong = |what: &str| {
             let scorers = of_first.counted_by.scorers.join("' and '");
