@@ -551,7 +551,7 @@ mod tests {
         let record = cell.dicentric.take().expect("a record");
         cell.dicentric = Some(record.by_look(false));
         let counts = AberrationCounts { monocentrics: 40, dicentrics: 1, ..AberrationCounts::default() };
-        let scored = ReviewAction::Dicentric { record: counts.record([46, 46], None, ScoredBy::Review) };
+        let scored = ReviewAction::Dicentric { record: Box::new(counts.record([46, 46], None, ScoredBy::Review)) };
         let by_look = after(&cell, scored.clone()).dicentric.expect("a record");
         assert_eq!((by_look.quickscan, by_look.complete, by_look.counts.dicentrics), (true, true, 1));
         assert_eq!(dosimetry::dicentric::counted(&by_look), Ok(()));

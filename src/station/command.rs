@@ -51,7 +51,7 @@ pub enum ReviewAction {
     /// The counts of the dicentric assay, as a person scored them.
     Dicentric {
         /// The right record.
-        record: domain::DicentricRecord,
+        record: Box<domain::DicentricRecord>,
     },
     /// The karyotype of the cell, written by a person. The verdict follows from it.
     Iscn {

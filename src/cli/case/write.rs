@@ -168,7 +168,8 @@ impl ReviewArgs {
         let mut changes: Vec<ReviewAction> = Vec::new();
         changes.extend(self.scored.as_ref().map(|pieces| {
             let accepted = config.dicentric.accepted_centromeres;
-            ReviewAction::Dicentric { record: pieces.clone().record(accepted, self.first_division, ScoredBy::Review) }
+            let record = pieces.clone().record(accepted, self.first_division, ScoredBy::Review);
+            ReviewAction::Dicentric { record: Box::new(record) }
         }));
         changes.extend(self.accept.iter().map(|&index| ReviewAction::Damage { index, damage: Damage::Dicentric }));
         changes.extend(self.reject.iter().map(|&(index, seen)| ReviewAction::RejectDicentric { index, seen }));
