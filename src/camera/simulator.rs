@@ -8,7 +8,7 @@ use std::{
 use super::{Buffers, Capture, MAX_WAIT, Source, SourceError};
 use crate::config::SlidePath;
 use domain::{
-    AberrationCounts, Assay, Damage, ScoredBy, TrueCell,
+    AberrationCounts, Assay, PieceKind, ScoredBy, TrueCell,
     frame::{Frame, FrameId, FrameInfo, PixelFormat, Pixels},
 };
 use slide::{CellTruth, LivePath, Samples, ScanPath, SlideSettings, Stop, VirtualSlide};
@@ -23,6 +23,8 @@ pub struct SimulatorSettings {
     pub stage: SlidePath,
     /// Frames per second; none: as fast as they are taken.
     pub rate_hz: Option<f64>,
+    /// What was drawn is not said of the cells, so that the machine scores them.
+    pub machine_scored: bool,
 }
 
 /// A camera over the virtual slide.
@@ -33,6 +35,7 @@ pub struct SimulatorSource {
     period: Duration,
     due: Instant,
     count: u64,
+    machine_scored: bool,
 }
 
 enum Path {
@@ -58,6 +61,7 @@ impl SimulatorSource {
             period: settings.rate_hz.map_or(Duration::ZERO, |hz| Duration::from_secs_f64(1.0 / hz)),
             due: Instant::now(),
             count: 0,
+            machine_scored: settings.machine_scored,
         })
     }
 
@@ -71,9 +75,10 @@ impl SimulatorSource {
             return Ok(Capture::NoBuffer);
         };
         let samples = if bits > 8 { Samples::Mono16(buffer.words_mut()) } else { Samples::Mono8(buffer.bytes_mut()) };
+        let said = assay == Assay::Dicentric && !self.machine_scored;
         let failed = |error: &dyn std::fmt::Display| SourceError::Device(error.to_string());
         let truth = self.slide.render(stop, samples).map_err(|e| failed(&e))?;
-        let truth: Arc<[TrueCell]> = truth.cells.iter().map(|cell| ground_truth(cell, assay)).collect();
+        let truth: Arc<[TrueCell]> = truth.cells.iter().map(|cell| ground_truth(cell, said)).collect();
         let pixels = Pixels::new(buffer, format, width, height, bits).map_err(|e| failed(&e))?;
         self.count += 1;
         let info = FrameInfo {
@@ -106,9 +111,9 @@ impl Source for SimulatorSource {
     }
 }
 
-/// The ground truth of a simulated cell.
-fn ground_truth(cell: &CellTruth, assay: Assay) -> TrueCell {
-    let dicentric = (assay == Assay::Dicentric).then(|| {
+/// The ground truth of a simulated cell; with its aberrations where they are to be counted.
+fn ground_truth(cell: &CellTruth, with_aberrations: bool) -> TrueCell {
+    let dicentric = with_aberrations.then(|| {
         let mut counts = AberrationCounts::default();
         for chromosome in &cell.chromosomes {
             match chromosome.centromeres.len() as u32 {
@@ -122,15 +127,56 @@ fn ground_truth(cell: &CellTruth, assay: Assay) -> TrueCell {
         }
         counts.record([46, 46], Some(true), ScoredBy::Truth)
     });
-    let aberrations = cell.chromosomes.iter().filter(|_| assay == Assay::Dicentric).filter_map(|c| {
-        let damage = match (c.centromeres.len(), c.ring) {
-            (0, _) => Damage::Fragment,
-            (1, true) => Damage::Ring,
+    let aberrations = cell.chromosomes.iter().filter(|_| with_aberrations).filter_map(|c| {
+        let kind = match (c.centromeres.len(), c.ring) {
+            (0, _) => PieceKind::Fragment,
+            (1, true) => PieceKind::Ring,
             (1, false) => return None,
-            _ => Damage::Dicentric,
+            (2, _) => PieceKind::Dicentric,
+            _ => PieceKind::Tricentric,
         };
-        Some((c.bounds, damage))
+        Some((c.bounds, kind))
     });
     let aberrations = aberrations.collect();
     TrueCell { region: cell.region, karyotype: cell.karyotype.clone(), dicentric, aberrations }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shutdown::Shutdown;
+    use domain::frame::FramePool;
+    use slide::Exposure;
+
+    fn first_cells(machine_scored: bool) -> Arc<[TrueCell]> {
+        let slide = SlideSettings {
+            assay: Assay::Dicentric,
+            exposure: Exposure { dose_gy: 5.0, fraction: 1.0 },
+            cells: Some(3),
+            ..SlideSettings::default()
+        };
+        let settings =
+            SimulatorSettings { name: "scope".into(), slide, stage: SlidePath::Scan, rate_hz: None, machine_scored };
+        let mut source = SimulatorSource::open(settings).expect("a slide");
+        let shutdown = Shutdown::default();
+        let buffers = Buffers::new(FramePool::new(2), true, shutdown.receiver());
+        loop {
+            match source.next(&buffers).expect("a frame") {
+                Capture::Frame(frame) if frame.info.truth.is_some() => break frame.info.truth.expect("truth"),
+                Capture::Finished => panic!("no cell on the slide"),
+                _ => {}
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_drawn_is_counted_unless_the_machine_is_to_score() {
+        let drawn = first_cells(false);
+        assert!(drawn.iter().all(|cell| cell.dicentric.as_ref().is_some_and(|d| d.scored_by == ScoredBy::Truth)));
+        assert!(drawn.iter().any(|cell| !cell.aberrations.is_empty()), "5 Gy");
+        let unsaid = first_cells(true);
+        assert_eq!(unsaid.len(), drawn.len());
+        assert!(unsaid.iter().all(|cell| cell.dicentric.is_none() && cell.aberrations.is_empty()));
+        assert_eq!(unsaid[0].karyotype, drawn[0].karyotype, "the same slide, still known as simulated");
+    }
 }

@@ -1,12 +1,12 @@
 //! The dose of a case as its cells arrive: the `dose/1` message.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 use super::alarm::AlarmState;
 use domain::{DicentricRecord, NOTICE, ScoredBy};
 use dosimetry::Subject;
 use dosimetry::dicentric::{NotCounted, counted};
-use dosimetry::{Curve, DosimetryError, Estimate, Gray, Response, Sample, Scoring, Settings, estimate};
+use dosimetry::{CountedBy, Curve, DosimetryError, Estimate, Fading, Gray, Response, Sample, Settings, estimate};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -73,6 +73,12 @@ pub struct DoseCells {
     pub second_division: u64,
     /// Not counted: an aberration is unclear and no person has reviewed it.
     pub unclear: u64,
+    /// Not counted: left out by the scorer's selection of cells.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub not_selected: u64,
+    /// Counted by QuickScan: complete by their look.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub quickscan: u64,
     /// Not counted: excluded by a person.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub excluded: u64,
@@ -89,13 +95,14 @@ const ENOUGH_DICENTRICS: u64 = 30;
 const EARLY_MONTHS: f64 = 12.0;
 
 /// What to know of the correction for the time since the exposure.
-fn early_flag(subject: &Subject) -> Option<String> {
+fn early_flag(subject: &Subject, fading: Fading) -> Option<String> {
+    let Fading::HalfLife(half_life) = fading else { return None };
     let months = subject.months_since().filter(|months| *months > 0.0)?;
     (months < EARLY_MONTHS).then(|| {
         format!(
             "the dose is corrected for the time since the exposure with a half-time of {} months, which is meant for delays of \
              years: within the first year patients kept a plateau of some 20 weeks",
-            dosimetry::Remaining::HALF_LIFE_MONTHS
+            half_life
         )
     })
 }
@@ -107,14 +114,27 @@ fn is_zero(number: &u64) -> bool {
 /// Running counts of a case: a cell costs nothing to add, and a corrected one is taken out and added again.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct DoseTally {
+    sums: Sums,
+    /// Cells of which only the best of the case count, the best first; those that are alike together with their number.
+    ranked: BTreeMap<Rank, Vec<(Scored, u64)>>,
+}
+
+/// Sums over cells.
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Sums {
     cells: DoseCells,
     histogram: Vec<u64>,
     rings: u64,
     fragments: u64,
     by_machine: u64,
+    /// Counted cells that a machine scored and of which nobody knows whether they are in their first division.
+    division_unknown: u64,
     /// Counted cells that a machine scored, by the scorer that did.
     scorers: BTreeMap<Arc<str>, u64>,
 }
+
+/// Thousandths of the distance from a whole cell, and how many of a case count.
+type Rank = (u64, u32);
 
 /// What a cell adds to a tally.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -124,7 +144,10 @@ pub struct Scored {
     rings: u32,
     fragments: u32,
     by: ScoredBy,
+    quickscan: bool,
+    first_division: Option<bool>,
     scorer: Option<Arc<str>>,
+    rank: Option<Rank>,
 }
 
 impl From<&DicentricRecord> for Scored {
@@ -135,135 +158,190 @@ impl From<&DicentricRecord> for Scored {
             rings: record.counts.rings,
             fragments: record.counts.fragments,
             by: record.scored_by,
+            quickscan: record.quickscan,
+            first_division: record.first_division,
             scorer: record.scorer.as_ref().map(|scorer| scorer.label().into()),
+            rank: record.ranked.map(|ranked| ((f64::from(ranked.distance) * 1e3).round() as u64, ranked.best)),
         }
+    }
+}
+
+impl Sums {
+    /// Adds so many cells that are alike, or takes them out.
+    fn change(&mut self, cell: &Scored, by: i64) {
+        let one = |count: &mut u64| *count = count.saturating_add_signed(by);
+        let many = |sum: &mut u64, n: u32| *sum = sum.saturating_add_signed(by * i64::from(n));
+        one(&mut self.cells.seen);
+        if let Err(why) = cell.counted {
+            return one(match why {
+                NotCounted::NotScored => &mut self.cells.not_scored,
+                NotCounted::Incomplete => &mut self.cells.incomplete,
+                NotCounted::SecondDivision => &mut self.cells.second_division,
+                NotCounted::Unclear => &mut self.cells.unclear,
+                NotCounted::NotSelected => &mut self.cells.not_selected,
+            });
+        }
+        one(&mut self.cells.counted);
+        if cell.quickscan {
+            one(&mut self.cells.quickscan);
+        }
+        let k = cell.dicentrics as usize;
+        if self.histogram.len() <= k {
+            self.histogram.resize(k + 1, 0);
+        }
+        one(&mut self.histogram[k]);
+        many(&mut self.rings, cell.rings);
+        many(&mut self.fragments, cell.fragments);
+        match cell.by {
+            ScoredBy::Review => one(&mut self.cells.reviewed),
+            ScoredBy::Machine => {
+                one(&mut self.by_machine);
+                if cell.first_division.is_none() {
+                    one(&mut self.division_unknown);
+                }
+                if let Some(scorer) = &cell.scorer {
+                    one(self.scorers.entry(scorer.clone()).or_default());
+                }
+                if k > 0 {
+                    one(&mut self.cells.awaiting_review);
+                }
+            }
+            ScoredBy::Truth | ScoredBy::Import => {}
+        }
+    }
+
+    fn dicentrics(&self) -> u64 {
+        self.histogram.iter().enumerate().map(|(k, cells)| k as u64 * cells).sum()
+    }
+
+    fn sample(&self) -> Result<Sample, DosimetryError> {
+        if self.cells.quickscan > 0 && self.cells.quickscan < self.cells.counted {
+            return Err(DosimetryError::NotApplicable(format!(
+                "{} of the {} counted cells were counted by QuickScan, the others by their centromeres: a dose is for cells of one mode",
+                self.cells.quickscan, self.cells.counted
+            )));
+        }
+        Sample::from_histogram(self.histogram.clone())
+    }
+
+    /// Who counted.
+    fn counted_by(&self) -> CountedBy {
+        CountedBy {
+            scorers: self.scorers.keys().map(|scorer| scorer.to_string()).collect(),
+            by_machine: self.by_machine,
+            cells: self.cells.counted,
+        }
+    }
+
+    /// Whether there are enough cells for an alarm: so many, or 30 dicentrics.
+    fn is_enough(&self, cells: u64) -> bool {
+        self.cells.counted >= cells || self.dicentrics() >= ENOUGH_DICENTRICS
+    }
+
+    /// What a person should know of a machine's counts, beside whether the curve holds for them.
+    fn machine_flags(&self) -> Vec<String> {
+        let mut flags = Vec::new();
+        if self.scorers.len() > 1 {
+            flags.push(format!("{} different scorers counted the cells of this case", self.scorers.len()));
+        }
+        if self.by_machine > 0 && self.by_machine < self.cells.counted {
+            flags.push(format!(
+                "a machine scored {} of the {} counted cells, people the others: they find different shares of the dicentrics",
+                self.by_machine, self.cells.counted
+            ));
+        }
+        if self.division_unknown > 0 {
+            flags.push(format!(
+                "a machine does not recognise cells in their second division: {} of the counted cells may be such",
+                self.division_unknown
+            ));
+        }
+        flags
     }
 }
 
 impl DoseTally {
     /// Adds a cell.
     pub fn add(&mut self, cell: impl Into<Scored>) {
-        self.change(cell.into(), |count| *count += 1, |sum, n| *sum += n);
+        self.change(cell.into(), 1);
     }
 
     /// Takes out a cell that was added before, as it was then.
     pub fn remove(&mut self, cell: impl Into<Scored>) {
-        self.change(cell.into(), |count| *count = count.saturating_sub(1), |sum, n| *sum = sum.saturating_sub(n));
-        self.scorers.retain(|_, cells| *cells > 0);
+        self.change(cell.into(), -1);
+        self.sums.scorers.retain(|_, cells| *cells > 0);
     }
 
     /// States how many cells a person has excluded.
     pub fn set_excluded(&mut self, cells: u64) {
-        self.cells.seen = (self.cells.seen + cells).saturating_sub(self.cells.excluded);
-        self.cells.excluded = cells;
+        let now = &mut self.sums.cells;
+        now.seen = (now.seen + cells).saturating_sub(now.excluded);
+        now.excluded = cells;
     }
 
-    fn change(&mut self, cell: Scored, one: impl Fn(&mut u64), many: impl Fn(&mut u64, u64)) {
-        one(&mut self.cells.seen);
-        match cell.counted {
-            Err(NotCounted::NotScored) => one(&mut self.cells.not_scored),
-            Err(NotCounted::Incomplete) => one(&mut self.cells.incomplete),
-            Err(NotCounted::SecondDivision) => one(&mut self.cells.second_division),
-            Err(NotCounted::Unclear) => one(&mut self.cells.unclear),
-            Ok(()) => {
-                one(&mut self.cells.counted);
-                let k = cell.dicentrics as usize;
-                if self.histogram.len() <= k {
-                    self.histogram.resize(k + 1, 0);
-                }
-                one(&mut self.histogram[k]);
-                many(&mut self.rings, u64::from(cell.rings));
-                many(&mut self.fragments, u64::from(cell.fragments));
-                match cell.by {
-                    ScoredBy::Review => one(&mut self.cells.reviewed),
-                    ScoredBy::Machine => {
-                        one(&mut self.by_machine);
-                        if let Some(scorer) = cell.scorer {
-                            one(self.scorers.entry(scorer).or_default());
-                        }
-                        if k > 0 {
-                            one(&mut self.cells.awaiting_review);
-                        }
-                    }
-                    ScoredBy::Truth | ScoredBy::Import => {}
-                }
-            }
+    fn change(&mut self, cell: Scored, by: i64) {
+        let Some(rank) = cell.rank.filter(|_| cell.counted.is_ok()) else { return self.sums.change(&cell, by) };
+        let alike = self.ranked.entry(rank).or_default();
+        match alike.iter_mut().find(|(other, _)| *other == cell) {
+            Some((_, cells)) => *cells = cells.saturating_add_signed(by),
+            None => alike.push((cell, u64::from(by > 0))),
+        }
+        alike.retain(|(_, cells)| *cells > 0);
+        if alike.is_empty() {
+            self.ranked.remove(&rank);
         }
     }
 
-    /// The counted cells as a sample; an error where there are none.
+    /// The sums with the best of the ranked cells. Cells that are as good as the last of them count, too: a choice among these by
+    /// anything else could depend on what they hold.
+    fn sums(&self) -> Cow<'_, Sums> {
+        if self.ranked.is_empty() {
+            return Cow::Borrowed(&self.sums);
+        }
+        let mut sums = self.sums.clone();
+        let mut taken = 0;
+        for ((_, best), alike) in &self.ranked {
+            let counts = taken < u64::from(*best);
+            for (cell, cells) in alike {
+                let counted = if counts { cell.counted } else { Err(NotCounted::NotSelected) };
+                sums.change(&Scored { counted, ..cell.clone() }, *cells as i64);
+                taken += cells;
+            }
+        }
+        Cow::Owned(sums)
+    }
+
+    /// The counted cells as a sample.
+    ///
+    /// # Errors
+    /// Where there are none, and where some were counted by QuickScan and others not.
     pub fn sample(&self) -> Result<Sample, DosimetryError> {
-        Sample::from_histogram(self.histogram.clone())
+        self.sums().sample()
     }
 
     /// Numbers of cells.
     pub fn cells(&self) -> DoseCells {
-        self.cells
+        self.sums().cells
     }
 
     /// Dicentrics in the counted cells: a tricentric counts two.
     pub fn dicentrics(&self) -> u64 {
-        self.histogram.iter().enumerate().map(|(k, cells)| k as u64 * cells).sum()
+        self.sums().dicentrics()
     }
 
-    /// The scorers that counted the cells which a machine scored, as a curve and a dose state them.
-    pub fn scorers(&self) -> Vec<String> {
-        self.scorers.keys().map(|scorer| scorer.to_string()).collect()
-    }
-
-    /// Whether all counted cells were scored by a machine alone.
-    pub fn is_by_machine(&self) -> bool {
-        self.cells.counted > 0 && self.by_machine == self.cells.counted
+    /// Who counted the cells, for [`Curve::mismatches`].
+    pub fn counted_by(&self) -> CountedBy {
+        self.sums().counted_by()
     }
 
     /// Whether there are enough cells for an alarm: so many, or 30 dicentrics.
     pub fn is_enough(&self, cells: u64) -> bool {
-        self.cells.counted >= cells || self.dicentrics() >= ENOUGH_DICENTRICS
-    }
-
-    /// What a person should know of a machine's counts beside this curve.
-    fn scorer_flags(&self, curve: &Curve) -> Vec<String> {
-        if self.by_machine == 0 {
-            return Vec::new();
-        }
-        let about = curve.about();
-        let mut flags = Vec::new();
-        if about.scoring == Some(Scoring::Manual) {
-            flags.push(
-                "a machine scored cells, the curve was made by people: a machine finds fewer dicentrics, so the dose \
-                 is likely too low until each is reviewed"
-                    .into(),
-            );
-        } else if let Some(of_curve) = &about.scorer {
-            let others: Vec<&str> = self.scorers.keys().map(|s| &**s).filter(|scorer| scorer != of_curve).collect();
-            if !others.is_empty() {
-                let others = others.join("; and ");
-                flags.push(format!(
-                    "no dose by this curve holds for these cells: it was made with the scorer '{of_curve}', the cells \
-                     were scored by '{others}'"
-                ));
-            }
-        } else {
-            flags.push(
-                "the curve does not say which scorer counted for it: a machine's counts need a curve of their own"
-                    .into(),
-            );
-        }
-        if self.scorers.len() > 1 {
-            flags.push(format!("{} different scorers counted the cells of this case", self.scorers.len()));
-        }
-        if self.by_machine < self.cells.counted {
-            flags.push(format!(
-                "a machine scored {} of the {} counted cells, people the others: they find different shares of the dicentrics",
-                self.by_machine, self.cells.counted
-            ));
-        }
-        flags
+        self.sums().is_enough(cells)
     }
 
     /// True when every counted dicentric was seen by a person (or was never called by a machine).
     pub fn reviewed(&self) -> bool {
-        self.cells.awaiting_review == 0
+        self.cells().awaiting_review == 0
     }
 
     /// What the counted cells say about the dose of this subject. The work is some hundred microseconds: ask once a
@@ -275,14 +353,15 @@ impl DoseTally {
         settings: &DoseSettings,
         subject: &Subject,
     ) -> CaseDose {
-        let histogram = self.histogram.clone();
-        let dicentrics = self.dicentrics();
+        let sums = self.sums();
+        let dicentrics = sums.dicentrics();
+        let quickscan = sums.cells.quickscan > 0;
         let mut flags = Vec::new();
         let mut found = None;
-        if self.cells.counted == 0 {
+        if sums.cells.counted == 0 {
             flags.push("no counted cells yet: no dose".into());
         } else {
-            match self.sample().and_then(|sample| of_subject(sample, settings, subject)) {
+            match sums.sample().and_then(|sample| of_subject(sample, settings, subject, quickscan)) {
                 Ok(estimate) => found = Some(estimate),
                 Err(error) => flags.push(format!("no dose: {error}")),
             }
@@ -291,9 +370,12 @@ impl DoseTally {
             found = found.map(without_subject);
             flags.push("the dose uses subject data of the case, which are not published".into());
         }
-        flags.extend(self.scorer_flags(&settings.curve));
-        flags.extend(early_flag(subject));
-        let progress = match (self.cells.counted, dicentrics) {
+        let counted_by = sums.counted_by();
+        let mismatches = settings.curve.mismatches(&counted_by);
+        flags.extend(mismatches.iter().map(ToString::to_string));
+        flags.extend(sums.machine_flags());
+        flags.extend(early_flag(subject, settings.settings.fading));
+        let progress = match (sums.cells.counted, dicentrics) {
             (cells, x) if cells >= settings.full.0 || x >= settings.full.1 => Progress::Full,
             (cells, x) if cells >= settings.triage_cells || x >= ENOUGH_DICENTRICS => Progress::Triage,
             _ => Progress::Started,
@@ -306,14 +388,15 @@ impl DoseTally {
             schema: CaseDose::SCHEMA.into(),
             station: station.into(),
             case: case.into(),
-            cells: self.cells,
+            cells: sums.cells,
             dicentrics,
-            counts: histogram,
-            rings: self.rings,
-            fragments: self.fragments,
+            counts: sums.histogram.clone(),
+            rings: sums.rings,
+            fragments: sums.fragments,
             progress,
-            preliminary: !self.is_enough(settings.alarm_min_cells),
-            scorers: self.scorers(),
+            preliminary: !sums.is_enough(settings.alarm_min_cells),
+            scorers: counted_by.scorers,
+            mismatch: mismatches.first().map(|why| why.short().to_owned()),
             cells_needed: CellsNeeded { half_width_gy: settings.half_width.value(), cells: cells_needed },
             estimate: found,
             subject: (settings.publish_subject && !subject.is_empty()).then_some(*subject),
@@ -362,6 +445,10 @@ pub struct CaseDose {
     /// holds for cells of the scorer that its own were counted by.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub scorers: Vec<String>,
+    /// Why the dose does not hold for these cells, in a few words: somebody else counted for the curve than counted them. The first
+    /// of the flags that say it in full.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mismatch: Option<String>,
     /// Cells needed for narrower limits.
     pub cells_needed: CellsNeeded,
     /// Yield, dose, dispersion, part of the body, limits, curve and warnings; none before the first counted cell.
@@ -397,12 +484,17 @@ impl CaseDose {
 
 /// The estimate with what is known of the person: aberrations lost since the exposure, and those that an earlier
 /// exposure has left, which are no part of the dose asked for.
-fn of_subject(sample: Sample, settings: &DoseSettings, subject: &Subject) -> Result<Estimate, DosimetryError> {
-    let mut of_dose = settings.settings.clone();
+fn of_subject(
+    sample: Sample,
+    settings: &DoseSettings,
+    subject: &Subject,
+    quickscan: bool,
+) -> Result<Estimate, DosimetryError> {
+    let mut of_dose = Settings { quickscan, ..settings.settings.clone() };
     if subject.months_since().is_some() {
-        of_dose.remaining = subject.remaining()?;
+        of_dose.remaining = subject.remaining(of_dose.fading)?;
     }
-    let sample = with_earlier(sample, &settings.curve, subject)?;
+    let sample = with_earlier(sample, &settings.curve, subject, of_dose.fading)?;
     estimate(&sample, &settings.curve, &of_dose)
 }
 
@@ -410,8 +502,13 @@ fn of_subject(sample: Sample, settings: &DoseSettings, subject: &Subject) -> Res
 ///
 /// # Errors
 /// When their number makes no sense.
-pub fn with_earlier(sample: Sample, curve: &Curve, subject: &Subject) -> Result<Sample, DosimetryError> {
-    let Some(earlier) = subject.earlier_yield(curve) else { return Ok(sample) };
+pub fn with_earlier(
+    sample: Sample,
+    curve: &Curve,
+    subject: &Subject,
+    fading: Fading,
+) -> Result<Sample, DosimetryError> {
+    let Some(earlier) = subject.earlier_yield(curve, fading) else { return Ok(sample) };
     let left = sample.background() + earlier * sample.full_genome_cells();
     let factor = sample.genome_factor();
     sample.with_genome(factor, left)
@@ -446,7 +543,7 @@ fn cells_needed(found: &Estimate, settings: &DoseSettings) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use dosimetry::{CellSurvival, Exposure, built_in};
+    use dosimetry::{CellSurvival, Exposure, Scoring, built_in};
     use rand::SeedableRng;
 
     const LAB: (&str, &str) = ("lab", "7");
@@ -546,23 +643,78 @@ mod tests {
             record.scored_by = ScoredBy::Machine;
             record.scorer = Some(used(0.7));
         }
-        let with = |scorer: Option<&str>| {
+        let with = |records: &[DicentricRecord], scorer: Option<&str>| {
             let mut settings = settings();
             let mut about = settings.curve.about().clone();
             about.scoring = Some(Scoring::Automatic);
             about.scorer = scorer.map(str::to_owned);
             settings.curve = settings.curve.with_about(about);
-            tally(&records).dose(LAB, AlarmState::Clear, &settings, &NOBODY)
+            tally(records).dose(LAB, AlarmState::Clear, &settings, &NOBODY)
         };
-        let same = with(Some(&used(0.7).label()));
+        let same = with(&records, Some(&used(0.7).label()));
         assert_eq!(same.scorers, [used(0.7).label()]);
         assert!(same.flags.is_empty(), "{:?}", same.flags);
-        let other = with(Some(&used(0.9).label()));
+        let other = with(&records, Some(&used(0.9).label()));
         assert!(other.flags.iter().any(|flag| flag.contains("no dose by this curve holds")), "{:?}", other.flags);
-        assert!(with(None).flags.iter().any(|flag| flag.contains("does not say which scorer")));
+        assert!(with(&records, None).flags.iter().any(|flag| flag.contains("does not say which scorer")));
         let mut all = tally(&records);
         records.iter().for_each(|record| all.remove(record));
-        assert_eq!(all, DoseTally { histogram: all.histogram.clone(), ..DoseTally::default() });
+        let sums = Sums { histogram: all.sums.histogram.clone(), ..Sums::default() };
+        assert_eq!(all, DoseTally { sums, ..DoseTally::default() });
+        // A dose that does not hold says so in a few words, too.
+        assert_eq!((same.mismatch, other.mismatch.as_deref()), (None, Some("another scorer's curve")));
+        assert!(with(&records, None).mismatch.is_some());
+        records.iter_mut().for_each(|record| record.first_division = None);
+        let unknown = with(&records, Some(&used(0.7).label()));
+        assert!(unknown.flags.iter().any(|flag| flag.contains("second division: 60")), "{:?}", unknown.flags);
+    }
+
+    #[test]
+    fn of_ranked_cells_the_best_count_whatever_order_they_come_in() {
+        let ranked = |distance: f32, dicentrics: u32| {
+            let mut record = exposed(0.0, 1.0, 1).remove(0);
+            record.counts.dicentrics = dicentrics;
+            record.scored_by = ScoredBy::Machine;
+            record.ranked = Some(domain::Ranked { distance, best: 3 });
+            record
+        };
+        // Two are as good as the third.
+        let mut records =
+            vec![ranked(4.0, 5), ranked(1.0, 0), ranked(2.0, 1), ranked(3.0, 2), ranked(3.0, 0), ranked(9.0, 7)];
+        let seen = |tally: &DoseTally| (tally.cells().counted, tally.cells().not_selected, tally.dicentrics());
+        let forward = tally(&records);
+        assert_eq!(seen(&forward), (4, 2, 3));
+        records.reverse();
+        assert_eq!(seen(&tally(&records)), (4, 2, 3));
+        let mut fewer = forward.clone();
+        fewer.remove(&ranked(1.0, 0));
+        fewer.remove(&ranked(2.0, 1));
+        assert_eq!(seen(&fewer), (3, 1, 7));
+        fewer.add(&ranked(2.0, 1));
+        fewer.add(&ranked(1.0, 0));
+        assert_eq!(seen(&fewer), seen(&forward));
+        // One that does not count for another reason is not in the way of others.
+        let mut incomplete = ranked(0.5, 0);
+        incomplete.complete = false;
+        fewer.add(&incomplete);
+        assert_eq!((seen(&fewer), fewer.cells().incomplete), (seen(&forward), 1));
+    }
+
+    #[test]
+    fn quickscan_needs_a_curve_of_its_own_and_no_other_cells_beside_it() {
+        let quick: Vec<DicentricRecord> = exposed(2.0, 1.0, 60).into_iter().map(|r| r.by_look(true)).collect();
+        let with = |records: &[DicentricRecord], quickscan| {
+            let mut settings = settings();
+            let about = dosimetry::About { quickscan, ..settings.curve.about().clone() };
+            settings.curve = settings.curve.with_about(about);
+            tally(records).dose(LAB, AlarmState::Clear, &settings, &NOBODY)
+        };
+        let refused = with(&quick, false);
+        assert!(refused.estimate.is_none() && refused.flags[0].contains("QuickScan"), "{:?}", refused.flags);
+        let found = with(&quick, true);
+        assert_eq!((found.cells.quickscan, found.estimate.is_some()), (60, true));
+        let mixed = with(&[&quick[..], &exposed(2.0, 1.0, 10)].concat(), true);
+        assert!(mixed.estimate.is_none() && mixed.flags[0].contains("60 of the 70"), "{:?}", mixed.flags);
     }
 
     #[test]

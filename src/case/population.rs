@@ -48,6 +48,8 @@ pub struct CaseLine {
     pub low: Option<f64>,
     /// Its upper limit.
     pub high: Option<f64>,
+    /// Why the dose does not hold for its cells, where it does not.
+    pub mismatch: Option<String>,
     /// Dispersion u of the counts.
     pub dispersion_u: Option<f64>,
     /// Alarm, where it is not clear.
@@ -86,6 +88,7 @@ impl CaseLine {
             dose: found.map(|e| e.dose_gy.value),
             low: found.and_then(|e| e.dose_gy.low),
             high: found.and_then(|e| e.dose_gy.high),
+            mismatch: dose.as_ref().filter(|_| found.is_some()).and_then(|dose| dose.mismatch.clone()),
             dispersion_u: found.and_then(|e| e.dispersion.u),
             alarm: dose.as_ref().filter(|d| d.alarm != AlarmState::Clear).and_then(|d| word(d.alarm)),
             subject: case

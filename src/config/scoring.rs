@@ -1,7 +1,8 @@
 //! Keys of what is made of a cell: karyotype, dicentrics, dose.
 
 use domain::{Sample, SexDisclosure};
-use dosimetry::dicentric::{Filter, ScorerSettings, USUAL_DOUBT, USUAL_STRICTNESS};
+use dosimetry::FadingLaw;
+use dosimetry::dicentric::{Filter, ScorerSettings, SelectionRule, USUAL_DOUBT, USUAL_STRICTNESS};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -36,8 +37,29 @@ pub struct DicentricConfig {
     /// Score from which a piece that is not called is unclear, so that a person looks at it; as high as the strictness: no piece is.
     #[schemars(range(min = 0.01, max = 0.999))]
     pub doubt: f32,
+    /// QuickScan: a cell counts when it looks complete (by `selection.pieces`; a person who scores it says so), instead of by its centromeres. It needs a curve that was made so.
+    pub quickscan: bool,
+    /// Which cells the machine's counts are made of; part of what a curve holds for.
+    pub selection: SelectionConfig,
     /// What the machine leaves unclear for a person although it looks like a dicentric.
     pub filters: FilterConfig,
+}
+
+/// Selection of cells by how their pieces look; what it leaves out is counted apart, with the reason. Unset keys select nothing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct SelectionConfig {
+    /// Least and greatest number of pieces. With `quickscan` a cell of so many looks complete; unset there: [42, 50].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pieces: Option<[u32; 2]>,
+    /// Greatest distance of the numbers of pieces in three groups of size from those of a whole cell; 5 leaves out half of the virtual cells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.0, max = 100.0))]
+    pub distance: Option<f32>,
+    /// Of the cells of a case so many count, those of the least distance; ADCI takes the best 250.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 100_000))]
+    pub best: Option<u32>,
 }
 
 /// Filters against false dicentrics: a piece that one of them strikes is unclear until a person has looked at it.
@@ -68,6 +90,8 @@ impl Default for DicentricConfig {
             accepted_centromeres: [46, 46],
             strictness: USUAL_STRICTNESS,
             doubt: USUAL_DOUBT,
+            quickscan: false,
+            selection: SelectionConfig::default(),
             filters: FilterConfig::default(),
         }
     }
@@ -84,10 +108,13 @@ impl DicentricConfig {
             Filter::Parted => parted,
             Filter::Spot => spot,
         };
+        let SelectionConfig { pieces, distance, best } = self.selection;
         ScorerSettings {
             strictness: self.strictness,
             doubt: self.doubt,
             filters: Filter::ALL.into_iter().filter(on).collect(),
+            quickscan: self.quickscan,
+            selection: SelectionRule { pieces, distance, best },
         }
     }
 }
@@ -101,6 +128,8 @@ pub struct DoseConfig {
     /// How the dose and its interval are computed; unset: the recommended one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub method: Option<String>,
+    /// How dicentrics are lost between exposure and sampling: with a half-life of 36 months, or by the delay (a plateau of 20 weeks, -43 % a year for four years, then -14 % a year).
+    pub fading: FadingLaw,
     /// Duration of the exposure in hours; 0: acute.
     #[schemars(range(min = 0.0, max = 100_000.0))]
     pub irradiation_hours: f64,
@@ -125,6 +154,7 @@ impl Default for DoseConfig {
         Self {
             curve: "co60_barquinero1995".into(),
             method: None,
+            fading: FadingLaw::HalfLife,
             irradiation_hours: 0.0,
             alarm_gy: None,
             alarm_hysteresis_gy: 0.1,

@@ -59,7 +59,7 @@ impl<'a> Sense<'a> {
         use SourceKind::{Folder, Genicam, Mjpeg, Push, Simulator, V4l2, Webcam};
         let kind = source.kind;
         let at = |key: &str| format!("source.{name}.{key}");
-        let given: [(&str, bool, &[SourceKind]); 21] = [
+        let given: [(&str, bool, &[SourceKind]); 22] = [
             ("path", source.path.is_some(), &[Folder]),
             ("repeat", source.repeat.is_some(), &[Folder]),
             ("settle_ms", source.settle_ms.is_some(), &[Folder]),
@@ -81,6 +81,7 @@ impl<'a> Sense<'a> {
             ("stage", source.stage.is_some(), &[Simulator]),
             ("dose_gy", source.dose_gy.is_some(), &[Simulator]),
             ("fraction", source.fraction.is_some(), &[Simulator]),
+            ("machine_scored", source.machine_scored, &[Simulator]),
         ];
         for (key, is_given, kinds) in given {
             if is_given && !kinds.contains(&kind) {
@@ -159,6 +160,13 @@ impl<'a> Sense<'a> {
                 &[&at("repeat"), &at("mode"), &at("rate_hz")],
                 "an endless loop over a folder that drops frames only wastes processor time",
                 "add 'rate_hz', or use mode = \"lossless\"",
+            );
+        }
+        if source.machine_scored && assay != Assay::Dicentric {
+            self.wrong(
+                &[&at("machine_scored"), "assay"],
+                "scoring requires the dicentric assay",
+                "set assay = \"dicentric\"",
             );
         }
         if source.dose_gy.is_some() && assay != Assay::Dicentric {
@@ -270,6 +278,13 @@ impl<'a> Sense<'a> {
                 &["dicentric.accepted_centromeres"],
                 format!("found [{low}, {high}]"),
                 "expected [lowest, highest], such as [45, 46]",
+            );
+        }
+        if let Some([low, high]) = config.dicentric.selection.pieces.filter(|[low, high]| low > high || *low == 0) {
+            self.wrong(
+                &["dicentric.selection.pieces"],
+                format!("found [{low}, {high}]"),
+                "expected [lowest, highest], such as [42, 50]",
             );
         }
         let hysteresis = config.dose.alarm_hysteresis_gy;

@@ -242,6 +242,9 @@ pub struct SourceConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0.0, max = 1.0))]
     pub fraction: Option<f64>,
+    /// Simulator, dicentric assay: the machine scores its cells as it would real ones; otherwise what was drawn is counted.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub machine_scored: bool,
     /// Simulator: how the stage moves.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stage: Option<SlidePath>,

@@ -42,17 +42,22 @@ pub fn run(setup: &Setup<'_>) -> Result<Report, EvaluateError> {
     };
     let drawn: HashMap<&str, &masks::TruePicture> = drawn.iter().map(|p| (p.image.as_str(), p)).collect();
     let boxed = match setup.data.layout {
-        Layout::Yolo => boxes::yolo_words(&setup.data.path),
+        Layout::Yolo => boxes::yolo_dicentrics(&setup.data.path),
         _ => HashMap::new(),
     };
     let fields = setup.data.fields()?;
     let mut cells = Vec::with_capacity(fields.len());
     for (done, field) in fields.iter().enumerate() {
         let truth: Vec<TruePiece> = match drawn.get(field.name.as_str()) {
-            Some(picture) => picture.chromosomes().filter(|c| !c.cut).map(of_slide).collect(),
+            Some(picture) => picture
+                .chromosomes()
+                .zip(picture.framed())
+                .filter(|(c, _)| !c.cut)
+                .map(|(c, bounds)| of_slide(c, bounds))
+                .collect(),
             None => match boxed.get(&field.path) {
-                Some(rows) => rows.iter().map(|(word, bounds)| of_box(word, *bounds)).collect(),
-                None => field.truth.iter().map(|t| of_box("0", t.bounds)).collect(),
+                Some(rows) => rows.iter().map(|(dicentric, bounds)| of_box(*dicentric, *bounds)).collect(),
+                None => field.truth.iter().map(|t| of_box(false, t.bounds)).collect(),
             },
         };
         match looked_at(setup, &mut recognizer, field) {
@@ -66,8 +71,8 @@ pub fn run(setup: &Setup<'_>) -> Result<Report, EvaluateError> {
     }
     report.data.images = cells.len();
     figures(&cells, &mut report);
-    report.rows.extend(STRICTNESSES.iter().map(|strictness| at_strictness(&cells, *strictness)));
-    report.rows.extend(cells.iter().flat_map(CellOutcome::rows_of_dicentrics));
+    report.rows.extend(STRICTNESSES.iter().map(|strictness| at_strictness(&cells, &setup.scorer, *strictness)));
+    report.rows.extend(cells.iter().flat_map(|cell| cell.rows_of_dicentrics(&setup.scorer)));
     Ok(report)
 }
 
@@ -107,6 +112,10 @@ impl CellOutcome {
                 "called": c.piece, "evidence": c.evidence,
             }));
         }
+        notes.push(json!({
+            "image": field.name, "group": field.patient, "record": cell.dicentric,
+            "true_dicentrics": truth.iter().map(|t| equivalents(t.kind)).sum::<u32>(),
+        }));
         let missed = truth.iter().enumerate().filter(|(i, _)| !matched.contains(&Some(*i)));
         notes.extend(missed.map(|(_, t)| json!({"image": field.name, "missed": t.bounds, "truth": t.kind})));
         let kind = |c: &Chromosome| c.piece.map_or(PieceKind::Unclear, |piece| piece.kind);
@@ -156,14 +165,14 @@ impl CellOutcome {
     }
 
     /// A row for every true dicentric, and for every piece that was wrongly called one.
-    fn rows_of_dicentrics(&self) -> Vec<Value> {
+    fn rows_of_dicentrics(&self, scorer: &ScorerSettings) -> Vec<Value> {
         let mut rows = Vec::new();
         for (i, t) in self.truth.iter().enumerate().filter(|(_, t)| is_dicentric(t.kind)) {
             let at = self.pieces.iter().position(|(_, _, of)| *of == Some(i));
             let (found, why) = match at.map(|at| (&self.pieces[at], &self.evidence[at])) {
                 None => (false, "no piece in its place".to_owned()),
                 Some(((kind, piece, _), evidence)) => {
-                    let score = piece.as_ref().map(|piece| Judged::of(piece, &ScorerSettings::default()).dicentric);
+                    let score = piece.as_ref().map(|piece| Judged::of(piece, scorer).dicentric);
                     let score = score.map_or("not measured".into(), |score| format!("score {score:.2}"));
                     (is_dicentric(*kind), evidence.clone().unwrap_or_else(|| format!("called {kind:?}, {score}")))
                 }
@@ -177,6 +186,13 @@ impl CellOutcome {
         }
         rows
     }
+}
+
+/// Dicentrics that a piece counts as.
+fn equivalents(kind: PieceKind) -> u32 {
+    let mut counts = domain::AberrationCounts::default();
+    counts.add(kind);
+    counts.dicentric_equivalents()
 }
 
 fn is_dicentric(kind: PieceKind) -> bool {
@@ -210,19 +226,23 @@ fn figures(cells: &[CellOutcome], report: &mut Report) {
     });
     push("to_review_per_cell", &|cell| (f64::from(cell.record.counts.unclear), 1.0));
     push("complete", &|cell| (f64::from(u8::from(cell.record.complete)), 1.0));
+    push("not_scored", &|cell| (f64::from(u8::from(cell.record.not_scored.is_some())), 1.0));
+    push("not_selected", &|cell| (f64::from(u8::from(cell.record.not_selected.is_some())), 1.0));
     push("counted", &|cell| (f64::from(u8::from(counted(&cell.record).is_ok())), 1.0));
     push("yield_per_cell", &|cell| (by_record(cell).1, 1.0));
     push("yield_per_46_pieces", &|cell| (46.0 * by_record(cell).1, cell.pieces.len() as f64));
     push("true_yield_per_cell", &|cell| (cell.true_ones(is_dicentric), 1.0));
 }
 
-/// A point of the operating curve: what would be called at a strictness.
-fn at_strictness(cells: &[CellOutcome], strictness: f32) -> Value {
-    let settings = ScorerSettings { strictness, ..ScorerSettings::default() };
+/// A point of the operating curve: what would be called at a strictness. In a cell that is not scored nothing is called, and its
+/// dicentrics are missed.
+fn at_strictness(cells: &[CellOutcome], scorer: &ScorerSettings, strictness: f32) -> Value {
+    let settings = ScorerSettings { strictness, ..scorer.clone() };
     let calls = |piece: &Option<Piece>| piece.as_ref().is_some_and(|piece| Judged::of(piece, &settings).called > 1);
     let (mut right, mut all, mut truth, mut others) = (0.0, 0.0, 0.0, 0.0);
     for cell in cells {
-        let (r, a) = cell.called(|_, piece| calls(piece));
+        let is_scored = cell.record.not_scored.is_none();
+        let (r, a) = cell.called(|_, piece| is_scored && calls(piece));
         (right, all) = (right + r, all + a);
         truth += cell.true_ones(is_dicentric);
         others += cell.true_ones(|kind| !is_dicentric(kind));
@@ -230,6 +250,7 @@ fn at_strictness(cells: &[CellOutcome], strictness: f32) -> Value {
     let share = |part: f64, whole: f64| (whole > 0.0).then(|| part / whole);
     json!({
         "strictness": strictness,
+        "found": right, "of": truth, "false_calls": all - right, "cells": cells.len(),
         "sensitivity": share(right, truth),
         "precision": share(right, all),
         "false_per_1000_cells": share(1000.0 * (all - right), cells.len() as f64),
@@ -250,8 +271,8 @@ fn looked_at(
     let settings = InterpretationSettings {
         assay: Assay::Dicentric,
         karyotype: setup.karyotype.clone(),
-        accepted_centromeres: [46; 2],
-        scorer: ScorerSettings::default(),
+        accepted_centromeres: setup.accepted_centromeres,
+        scorer: setup.scorer.clone(),
     };
     let labels = Labels { station: "evaluate".into(), replayed: true, ..Labels::default() };
     let cell = interpret(&frame, &recognised, recognizer.provenance(), &labels, &settings, Uuid::nil());
@@ -259,7 +280,8 @@ fn looked_at(
     Ok((cell, measured))
 }
 
-fn of_slide(c: &masks::TrueChromosome) -> TruePiece {
+/// A piece as the slide drew it, with the box that a network draws around it.
+fn of_slide(c: &masks::TrueChromosome, bounds: BoundingBox) -> TruePiece {
     let kind = match c.centromeres.as_deref().map(<[Point]>::len) {
         _ if c.ring => PieceKind::Ring,
         Some(0) => PieceKind::Fragment,
@@ -268,12 +290,11 @@ fn of_slide(c: &masks::TrueChromosome) -> TruePiece {
         Some(_) => PieceKind::Tricentric,
         None => PieceKind::Unclear,
     };
-    TruePiece { bounds: c.bounds, kind, centromeres: c.centromeres.clone() }
+    TruePiece { bounds, kind, centromeres: c.centromeres.clone() }
 }
 
-/// A box of class 1, or of a class of that name, is a dicentric; everything else is a chromosome or a fragment.
-fn of_box(word: &str, bounds: BoundingBox) -> TruePiece {
-    let dicentric = word == "1" || word.eq_ignore_ascii_case("dicentric");
+/// What is no dicentric is a chromosome or a fragment.
+fn of_box(dicentric: bool, bounds: BoundingBox) -> TruePiece {
     let kind = if dicentric { PieceKind::Dicentric } else { PieceKind::Monocentric };
     TruePiece { bounds, kind, centromeres: None }
 }

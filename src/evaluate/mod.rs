@@ -34,6 +34,7 @@ use domain::{
     ErrorKind, HasKind, Stain,
     frame::{Frame, FrameInfo},
 };
+use dosimetry::dicentric::ScorerSettings;
 use imaging::{GrayImage, Rect, crop};
 use recognition::{
     RecognitionError,
@@ -56,6 +57,10 @@ pub struct Setup<'a> {
     pub stain: Option<Stain>,
     /// How cells are interpreted.
     pub karyotype: KaryotypeSettings,
+    /// How dicentrics are called, and which cells count.
+    pub scorer: ScorerSettings,
+    /// Least and greatest sum of centromeres of a complete cell.
+    pub accepted_centromeres: [u32; 2],
     /// Cells to edit for the karyotype task.
     pub edited: Option<usize>,
     /// For the karyotype task: percentages to which the cells are cut; none: they are not.

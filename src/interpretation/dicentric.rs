@@ -2,9 +2,9 @@
 
 use domain::{
     AberrationCounts, BoundingBox, Cell, Chromosome, Counts, Damage, DicentricRecord, Doubt, Karyotype, PieceKind,
-    ScoredBy, ScoredPiece, ScorerUsed, TrueCell,
+    Ranked, ScoredBy, ScoredPiece, ScorerUsed, TrueCell,
 };
-use dosimetry::dicentric::{Filter, Judged, SCORER, ScorerSettings, count_pieces, score_pieces};
+use dosimetry::dicentric::{Judged, SCORER, count_pieces, score_pieces};
 
 use super::InterpretationSettings;
 
@@ -14,13 +14,23 @@ const MIN_ABERRATION_IOU: f32 = 0.5;
 /// Least share of a cell's objects that could be measured for the machine to score it.
 const LEAST_MEASURED: f32 = 0.8;
 
+/// What the machine sees of a cell.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    /// What each piece is by itself; none where it could not be measured.
+    pub(super) judged: Vec<Option<Judged>>,
+    /// Objects that were left out as seen twice.
+    pub(super) doubles: u32,
+    /// How far the sizes of its pieces lie from those of a whole cell; none where too few could be measured.
+    pub(super) distance: Option<f32>,
+}
+
 /// Enters the aberration record: what a simulated source knows, else what the machine makes of the pieces. A cell of which too
 /// little could be measured is not scored.
 pub(super) fn score(
     cell: &mut Cell,
     truth: &[TrueCell],
-    judged: Vec<Option<Judged>>,
-    doubles: u32,
+    Seen { judged, doubles, distance }: Seen,
     settings: &InterpretationSettings,
 ) {
     let detected = cell.chromosomes.len() as u32;
@@ -33,10 +43,11 @@ pub(super) fn score(
     let truth = truth_of(truth, &cell.region);
     let mut record = match truth.and_then(|truth| truth.dicentric.as_ref()) {
         Some(record) => {
-            truth.iter().flat_map(|t| &t.aberrations).for_each(|(place, damage)| mark(cell, place, *damage));
-            record.counts.clone().record(accepted, record.first_division, ScoredBy::Truth)
+            truth.iter().flat_map(|t| &t.aberrations).for_each(|(place, kind)| mark(cell, place, *kind));
+            let record = record.counts.clone().record(accepted, record.first_division, ScoredBy::Truth);
+            if settings.scorer.quickscan { record.by_look(true) } else { record }
         }
-        None => by_machine(cell, &judged, settings),
+        None => selected(by_machine(cell, &judged, settings), detected, distance, settings),
     };
     record.doubles = doubles;
     cell.counts = Counts {
@@ -72,22 +83,29 @@ fn by_machine(cell: &mut Cell, judged: &[Option<Judged>], settings: &Interpretat
     record.scorer = Some(ScorerUsed {
         scorer: SCORER.into(),
         strictness: settings.scorer.strictness,
-        selection: selection(accepted, &settings.scorer),
+        selection: settings.scorer.selection_words(accepted),
         models: models.map(|(task, label)| format!("{task}: {label}")).collect::<Vec<_>>().join(", "),
     });
     record.flags = flags(&record.counts);
     record
 }
 
-/// Which cells count, and what keeps pieces from being called, in words.
-fn selection(accepted: [u32; 2], scorer: &ScorerSettings) -> String {
-    let off: Vec<String> = Filter::ALL
-        .into_iter()
-        .filter(|filter| !scorer.filters.contains(filter))
-        .map(|filter| format!("{filter:?}").to_lowercase())
-        .collect();
-    let without = if off.is_empty() { String::new() } else { format!(", without the filters {}", off.join(", ")) };
-    format!("{} to {} centromeres, none unclear from {}{without}", accepted[0], accepted[1], scorer.doubt)
+/// The machine's record with what QuickScan and the selection of cells make of it.
+fn selected(
+    record: DicentricRecord,
+    pieces: u32,
+    distance: Option<f32>,
+    settings: &InterpretationSettings,
+) -> DicentricRecord {
+    let scorer = &settings.scorer;
+    let [low, high] = scorer.complete_look();
+    let record = if scorer.quickscan { record.by_look((low..=high).contains(&pieces)) } else { record };
+    let rule = scorer.selection;
+    DicentricRecord {
+        not_selected: rule.leaves_out(pieces, distance),
+        ranked: rule.best.zip(distance).map(|(best, distance)| Ranked { distance, best }),
+        ..record
+    }
 }
 
 /// What a person should look at in counts that do not go together.
@@ -131,12 +149,12 @@ pub(super) fn truth_of<'t>(truth: &'t [TrueCell], region: &BoundingBox) -> Optio
 }
 
 /// Marks the chromosome that lies where the simulator drew an aberration; one that was not found apart stays unmarked.
-fn mark(cell: &mut Cell, place: &BoundingBox, damage: Damage) {
+fn mark(cell: &mut Cell, place: &BoundingBox, kind: PieceKind) {
     let overlap = |c: &Chromosome| c.bounds.iou(place);
     let nearest = cell.chromosomes.iter_mut().max_by(|a, b| overlap(a).total_cmp(&overlap(b)));
     if let Some(chromosome) = nearest.filter(|c| overlap(c) >= MIN_ABERRATION_IOU) {
-        chromosome.damage = damage;
-        chromosome.piece = Some(ScoredPiece { kind: damage.into(), score: 1.0, scored_by: ScoredBy::Truth });
+        chromosome.damage = kind.damage();
+        chromosome.piece = Some(ScoredPiece { kind, score: 1.0, scored_by: ScoredBy::Truth });
         chromosome.evidence = Some("as the simulator drew it".into());
     }
 }
@@ -165,6 +183,10 @@ mod tests {
         }
     }
 
+    fn seen(judged: Vec<Option<Judged>>, doubles: u32) -> Seen {
+        Seen { judged, doubles, distance: None }
+    }
+
     /// A piece with a dicentric's and an acentric's probability.
     fn piece(dicentric: f32, acentric: f32) -> Option<Judged> {
         let called = if dicentric > 0.5 { 2 } else { 1 };
@@ -175,7 +197,7 @@ mod tests {
     fn a_cell_that_nobody_could_score_says_so_and_is_not_free_of_dicentrics() {
         let mut cell = found();
         let n = cell.chromosomes.len() as u32;
-        score(&mut cell, &[], vec![None; n as usize], 0, &settings());
+        score(&mut cell, &[], seen(vec![None; n as usize], 0), &settings());
         let record = cell.dicentric.expect("a record");
         assert!(record.not_scored.as_deref().is_some_and(|why| why.contains("no network")));
         assert_eq!((record.counts.monocentrics, record.counts.unclear, record.complete), (0, n, false));
@@ -190,7 +212,7 @@ mod tests {
         cell.chromosomes.truncate(46);
         let mut judged = vec![piece(0.01, 0.02); 46];
         (judged[7], judged[11]) = (piece(0.93, 0.01), piece(0.01, 0.6));
-        score(&mut cell, &[], judged, 2, &settings());
+        score(&mut cell, &[], seen(judged, 2), &settings());
         let record = cell.dicentric.expect("a record");
         let counts = &record.counts;
         assert_eq!((counts.monocentrics, counts.dicentrics, counts.fragments, counts.unclear), (44, 1, 1, 0));
@@ -208,7 +230,7 @@ mod tests {
         cell.chromosomes.truncate(45);
         let mut judged = vec![piece(0.01, 0.01); 45];
         judged[7] = piece(0.93, 0.01);
-        score(&mut cell, &[], judged, 0, &settings());
+        score(&mut cell, &[], seen(judged, 0), &settings());
         let record = cell.dicentric.expect("a record");
         assert_eq!((record.centromeres, record.counts.fragments), (46, 0));
         assert_eq!(record.flags, ["fragments found: 0; belonging to its dicentrics and rings: 1"]);
@@ -222,11 +244,52 @@ mod tests {
             region: REGION,
             karyotype: "46,XY".into(),
             dicentric: Some(counts.record([46, 46], None, ScoredBy::Truth)),
-            aberrations: vec![(cell.chromosomes[3].bounds, Damage::Dicentric)],
+            aberrations: vec![
+                (cell.chromosomes[3].bounds, PieceKind::Dicentric),
+                (cell.chromosomes[5].bounds, PieceKind::Tricentric),
+            ],
         };
-        score(&mut cell, &[truth], vec![], 0, &settings());
+        score(&mut cell, &[truth], Seen::default(), &settings());
         let record = cell.dicentric.as_ref().expect("a record");
         assert_eq!((record.scored_by, record.counts.dicentrics, record.complete), (ScoredBy::Truth, 1, true));
-        assert_eq!((cell.chromosomes[3].damage, cell.counts.damaged), (Damage::Dicentric, 1));
+        assert_eq!((cell.chromosomes[3].damage, cell.counts.damaged), (Damage::Dicentric, 2));
+        let kind = |i: usize| cell.chromosomes[i].piece.map(|piece| piece.kind);
+        assert_eq!((kind(3), kind(5)), (Some(PieceKind::Dicentric), Some(PieceKind::Tricentric)));
+    }
+
+    #[test]
+    fn quickscan_takes_a_cell_by_its_look_and_says_so() {
+        let mut quick = settings();
+        quick.scorer.quickscan = true;
+        let of = |pieces: usize, settings: &InterpretationSettings| {
+            let mut cell = found();
+            let one = cell.chromosomes[0].clone();
+            cell.chromosomes.resize(pieces, one);
+            score(&mut cell, &[], seen(vec![piece(0.01, 0.02); pieces], 0), settings);
+            cell.dicentric.expect("a record")
+        };
+        let (full, looks, crowd) = (of(44, &settings()), of(44, &quick), of(55, &quick));
+        assert_eq!((full.complete, full.quickscan), (false, false));
+        assert_eq!((looks.complete, looks.quickscan, crowd.complete), (true, true, false));
+        assert!(looks.scorer.expect("a scorer").selection.starts_with("QuickScan of 42 to 50 pieces"));
+        assert_eq!(dosimetry::dicentric::counted(&of(44, &quick)), Ok(()));
+    }
+
+    #[test]
+    fn a_cell_that_the_selection_leaves_out_says_why_and_one_that_is_ranked_says_where_it_stands() {
+        let mut picky = settings();
+        picky.scorer.selection =
+            dosimetry::dicentric::SelectionRule { pieces: None, distance: Some(4.0), best: Some(20) };
+        let of = |distance| {
+            let mut cell = found();
+            cell.chromosomes.truncate(46);
+            let seen = Seen { distance, ..seen(vec![piece(0.01, 0.02); 46], 0) };
+            score(&mut cell, &[], seen, &picky);
+            cell.dicentric.expect("a record")
+        };
+        let (good, far, unknown) = (of(Some(2.5)), of(Some(6.0)), of(None));
+        assert_eq!((good.not_selected, good.ranked), (None, Some(Ranked { distance: 2.5, best: 20 })));
+        assert!(far.not_selected.expect("left out").contains("group distance is 6.0"));
+        assert!(unknown.not_selected.expect("left out").contains("could not be measured"));
     }
 }

@@ -20,7 +20,7 @@ use domain::{
     Assay, BoundingBox, Captured, Cell, Chromosome, Doubt, Outline, SexDisclosure, Simulated,
     frame::{Frame, Pixels},
 };
-use dosimetry::dicentric::{Judged, Piece, ScorerSettings};
+use dosimetry::dicentric::{Judged, Piece, ScorerSettings, group_distance};
 use karyotype::{KaryotypeSettings, measure, screen_structure};
 use recognition::{Provenance, Recognised};
 
@@ -48,7 +48,7 @@ pub struct InterpretationSettings {
     pub karyotype: KaryotypeSettings,
     /// Least and greatest sum of centromeres with which a cell of the dicentric assay counts as complete.
     pub accepted_centromeres: [u32; 2],
-    /// How strictly the machine calls dicentrics.
+    /// How strictly the machine calls dicentrics, and which cells it counts.
     pub scorer: ScorerSettings,
 }
 
@@ -75,12 +75,15 @@ pub fn interpret(
         Assay::Karyotype => karyotyped(&mut cell, frame, recognised, &settings.karyotype),
         Assay::Dicentric => {
             let (pieces, doubles) = pieces::cell_pieces(recognised, selection::accepted(recognised), &frame.pixels);
-            let looked = pieces.iter().map(|p| p.measured.as_ref().map(|m| Judged::of(m, &settings.scorer))).collect();
-            cell.chromosomes = pieces.into_iter().map(|p| p.chromosome).collect();
+            let (chromosomes, measures): (Vec<_>, Vec<_>) =
+                pieces.into_iter().map(|p| (p.chromosome, p.measured)).unzip();
+            let judged = measures.iter().map(|m| m.as_ref().map(|m| Judged::of(m, &settings.scorer))).collect();
+            let seen = dicentric::Seen { judged, doubles, distance: group_distance(&measures) };
+            cell.chromosomes = chromosomes;
             at_edge(&mut cell, frame, recognised);
             outlines::look_around(&mut cell, frame);
             measured(&mut cell, frame);
-            dicentric::score(&mut cell, frame.info.truth.as_deref().unwrap_or_default(), looked, doubles, settings);
+            dicentric::score(&mut cell, frame.info.truth.as_deref().unwrap_or_default(), seen, settings);
         }
     }
     cell

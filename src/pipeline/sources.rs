@@ -219,6 +219,7 @@ fn device(name: &Arc<str>, config: &SourceConfig, assay: Assay) -> Result<OpenSo
                     name: name.clone(),
                     slide: slide.clone(),
                     stage: config.stage.unwrap_or_default(),
+                    machine_scored: config.machine_scored,
                     rate_hz: config.rate_hz.or(live.then_some(SIMULATOR_RATE_HZ)),
                 })?;
                 Ok(Box::new(source) as _)

@@ -112,7 +112,8 @@ impl CaseBookSettings {
         } else {
             Settings::default().protraction
         };
-        let settings = Settings { method, protraction, ..Settings::default() };
+        let fading = dose.fading.with(dosimetry::Remaining::HALF_LIFE_MONTHS);
+        let settings = Settings { method, protraction, fading, ..Settings::default() };
         let alarm = match dose.alarm_gy {
             None => None,
             Some(level) => Some(AlarmSettings {

@@ -125,7 +125,17 @@ pub fn reviewed(cell: &Cell, change: &ReviewAction, context: &ReviewContext<'_>)
         }
         ReviewAction::Dicentric { record } => {
             let accepted = record.accepted_centromeres;
-            next.dicentric = Some(record.counts.clone().record(accepted, record.first_division, ScoredBy::Review));
+            let scored = record.counts.clone().record(accepted, record.first_division, ScoredBy::Review);
+            // What selected the cell, and how complete cells are known, are the station's and stay; by QuickScan a person says by
+            // scoring a cell that it looks complete.
+            next.dicentric = Some(match cell.dicentric.clone() {
+                None => scored,
+                Some(before) => domain::DicentricRecord {
+                    not_selected: before.not_selected,
+                    ranked: before.ranked,
+                    ..if before.quickscan { scored.by_look(true) } else { scored }
+                },
+            });
             "aberrations scored".into()
         }
         ReviewAction::Iscn { iscn } => write_karyotype(&mut next, by, iscn)?,
@@ -533,6 +543,27 @@ mod tests {
         let index = cell.chromosomes.iter().find(|c| c.damage == Damage::Dicentric).expect("a called one").index;
         let refused = review(&cell, &ReviewAction::Piece { index, kind: PieceKind::Monocentric });
         assert!(matches!(refused, Err(CommandError::Refused(why)) if why.contains("hold no dicentric")));
+    }
+
+    #[test]
+    fn a_person_scores_a_cell_of_quickscan_by_its_look_and_cannot_select_it() {
+        let mut cell = called();
+        let record = cell.dicentric.take().expect("a record");
+        cell.dicentric = Some(record.by_look(false));
+        let counts = AberrationCounts { monocentrics: 40, dicentrics: 1, ..AberrationCounts::default() };
+        let scored = ReviewAction::Dicentric { record: counts.record([46, 46], None, ScoredBy::Review) };
+        let by_look = after(&cell, scored.clone()).dicentric.expect("a record");
+        assert_eq!((by_look.quickscan, by_look.complete, by_look.counts.dicentrics), (true, true, 1));
+        assert_eq!(dosimetry::dicentric::counted(&by_look), Ok(()));
+        if let Some(record) = &mut cell.dicentric {
+            record.not_selected = Some("it has 51 pieces".into());
+        }
+        let left_out = after(&cell, scored).dicentric.expect("a record");
+        assert_eq!(left_out.not_selected.as_deref(), Some("it has 51 pieces"));
+        // Naming a piece leaves the look of a cell as it was.
+        let named =
+            after(&cell, ReviewAction::Piece { index: 5, kind: PieceKind::Tricentric }).dicentric.expect("a record");
+        assert_eq!((named.quickscan, named.complete), (true, false));
     }
 
     #[test]

@@ -364,7 +364,7 @@ impl StoreReader {
                      'iscn', state ->> '$.iscn', 'cells', json(state -> '$.cells'), 'cells_needed', state ->> '$.cells_needed'))),
                  'dose', json(iif(dose IS NULL, NULL, json_object(
                      'cells', json(dose -> '$.cells'), 'dicentrics', dose ->> '$.dicentrics', 'progress', dose ->> '$.progress',
-                     'alarm', dose ->> '$.alarm',
+                     'alarm', dose ->> '$.alarm', 'mismatch', dose ->> '$.mismatch',
                      'estimate', json(iif(dose -> '$.estimate.dose_gy' IS NULL, NULL,
                          json_object('dose_gy', json(dose -> '$.estimate.dose_gy'))))))))
              FROM cases ORDER BY opened DESC, id",

@@ -128,6 +128,121 @@ fn cases_of_known_dose_make_the_curve_of_a_laboratory() {
     }
 }
 
+/// Cells that a machine counted, with this scorer.
+fn by_machine(case: &str, dose: f64, cells: u64, strictness: f32) -> Vec<Cell> {
+    let mut cells = exposed(case, dose, cells, ScoredBy::Machine);
+    for cell in &mut cells {
+        let record = cell.dicentric.as_mut().unwrap();
+        record.scorer = Some(domain::ScorerUsed {
+            scorer: "axis".into(),
+            strictness,
+            selection: "46 to 46 centromeres".into(),
+            models: "anatomy: a@1".into(),
+        });
+    }
+    cells
+}
+
+#[test]
+fn a_dose_that_does_not_hold_for_its_scorer_says_so_wherever_it_is_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    put(&store, by_machine("K/20", 2.0, 60, 0.9));
+    drop(store);
+    // Any command of a person makes the documents anew.
+    assert_eq!(fails(folder.path(), &["case", "subject", "K/20", "--by", "kb", "--age", "41"]).0, 0);
+    let shown = |arguments: &[&str]| String::from_utf8(run(folder.path(), arguments).stdout).unwrap();
+    let why = "people's curve for a machine's counts";
+    let list =
+        shown(&["case", "list"]).split_whitespace().filter(|word| !word.contains('│')).collect::<Vec<_>>().join(" ");
+    assert!(list.contains("does not hold"), "{list}");
+    assert!(shown(&["case", "show", "K/20"]).contains(&format!("does not hold: {why}")));
+    assert!(shown(&["report", "population", "--from", "2000-01-01", "--to", "2999-12-31"]).contains(why));
+    let out = folder.path().join("export");
+    assert_eq!(fails(folder.path(), &["case", "export", "K/20", "--out", out.to_str().unwrap()]).0, 0);
+    let report = std::fs::read_to_string(out.join("report.html")).unwrap();
+    assert!(
+        report.contains("This dose does not hold") && report.contains("Scorer of the cells"),
+        "the report's headline"
+    );
+    let cells = std::fs::read_to_string(out.join("cells.csv")).unwrap();
+    let mut lines = cells.lines();
+    assert!(lines.next().unwrap().ends_with(",frame,unclear,counted"), "{cells}");
+    assert!(lines.all(|line| line.ends_with(",0,yes")), "{cells}");
+
+    // What a machine counted is not manual, whatever is said of it.
+    for scoring in ["manual", "semi-automatic"] {
+        let (code, told) = fails(folder.path(), &["dose", "estimate", "--case", "K/20", "--scoring", scoring]);
+        assert!(code == 65 && told.contains("a machine alone counted 60 of its 60"), "{code} {told}");
+        let fit = ["dose", "fit", "--case", "K/20=2", "--case", "K/20=1", "--case", "K/20=0", "--scoring", scoring];
+        let (code, told) = fails(folder.path(), &fit);
+        assert!(code == 64 && told.contains("K/20"), "{code} {told}");
+    }
+}
+
+#[test]
+fn points_that_were_not_counted_alike_make_no_curve() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    put(&store, by_machine("M", 2.0, 60, 0.9));
+    put(&store, by_machine("other", 1.0, 60, 0.7));
+    put(&store, exposed("people", 0.0, 60, ScoredBy::Review));
+    let mut partly = by_machine("partly", 3.0, 60, 0.9);
+    partly[..7].iter_mut().for_each(|cell| cell.dicentric.as_mut().unwrap().scored_by = ScoredBy::Review);
+    put(&store, partly);
+    let quick = exposed("quick", 0.5, 60, ScoredBy::Review).into_iter().map(|mut cell| {
+        cell.dicentric = cell.dicentric.map(|record| record.by_look(true));
+        cell
+    });
+    put(&store, quick.collect());
+    drop(store);
+    let fit = |points: [&str; 2]| {
+        let (code, told) = fails(folder.path(), &["dose", "fit", "--case", points[0], "--case", points[1]]);
+        assert_eq!(code, 65, "{told}");
+        told
+    };
+    let told = fit(["M=2", "other=1"]);
+    assert!(
+        told.contains("case M by 'axis, strictness 0.9") && told.contains("case other by 'axis, strictness 0.7"),
+        "{told}"
+    );
+    assert!(fit(["M=2", "people=0"]).contains("case people by people"));
+    let told = fit(["M=2", "partly=3"]);
+    assert!(told.contains("case partly in 7 of its 60 cells by people"), "{told}");
+    assert!(fit(["people=0", "quick=0.5"]).contains("some by QuickScan, case people by centromeres"));
+
+    // Cells of QuickScan are refused a curve of full scoring.
+    let (code, told) = fails(folder.path(), &["dose", "estimate", "--case", "quick"]);
+    assert!(code == 65 && told.contains("full scoring") && told.contains("QuickScan"), "{code} {told}");
+}
+
+#[test]
+fn a_curve_is_corrected_for_a_scorer_and_holds_for_it_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    put(&store, by_machine("K/21", 2.0, 300, 0.9));
+    put(&store, by_machine("K/22", 2.5, 300, 0.7));
+    drop(store);
+    let file = folder.path().join("seen.toml");
+    let curve = file.to_str().unwrap();
+    let shares = ["--sensitivity", "660/670", "--false-calls", "1/1000"];
+    let correct = [&["dose", "correct", "--case", "K/21", "--id", "seen", "--out", curve], &shares[..]].concat();
+    assert_eq!(fails(folder.path(), &correct).0, 0);
+    let found = json(folder.path(), &["dose", "estimate", "--case", "K/21", "--curve", curve, "--json"]);
+    assert!((found["dose_gy"]["value"].as_f64().unwrap() - 2.0).abs() < 0.4, "{found}");
+    assert!(found["warnings"].to_string().contains("660 of 670") && found["curve"]["scorer"].is_string(), "{found}");
+    assert!(!found["warnings"].to_string().contains("machine's counts need"), "{found}");
+    let (code, told) = fails(folder.path(), &["dose", "estimate", "--case", "K/22", "--curve", curve]);
+    assert!(code == 65 && told.contains("strictness 0.7"), "{code} {told}");
+    for (shares, word) in [
+        (["--sensitivity", "5/4", "--false-calls", "1/10"], "5/4"),
+        (["--sensitivity", "5", "--false-calls", "1/10"], "34/67"),
+    ] {
+        let (_, told) = fails(folder.path(), &[&["dose", "correct", "--scorer", "a"], &shares[..]].concat());
+        assert!(told.contains(word), "{told}");
+    }
+}
+
 #[test]
 fn the_subject_data_of_a_case_change_its_dose() {
     let folder = tempfile::tempdir().unwrap();

@@ -283,3 +283,64 @@ fn no_table_of_counts_gives_a_dose_from_other_counts() {
     assert!(warnings.iter().any(|w| w.contains("'N' says 500") && w.contains("471")), "{warnings:?}");
     assert_eq!(found["input"]["cells"], 471);
 }
+
+#[test]
+fn laboratories_are_compared_by_their_robust_mean_or_a_reference() {
+    let folder = tempfile::tempdir().unwrap();
+    // The doses that biodosetools publishes with its scores (tests/testthat/test-interlab.R), algorithm A.
+    let doses =
+        "laboratory,sample,dose,reference\nA1,2,3.1461,3.41\nA2,2,3.0187,3.41\nA1,3,4.2594,4.54\nA2,3,3.9892,4.54\n";
+    let found = json(&["interlab", &file(folder.path(), "doses.csv", doses), "--json"]);
+    let scores: Vec<f64> = found["samples"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .flat_map(|sample| sample["laboratories"].as_array().unwrap().iter().map(|l| l["z"].as_f64().unwrap()))
+        .collect();
+    for (found, published) in scores.iter().zip([-2.5857, -3.8334, -1.2959, -2.5437]) {
+        assert!((found / published - 1.0).abs() < 1.5e-3, "{found} {published}");
+    }
+    assert_eq!(found["samples"][0]["laboratories"][1]["signal"], "action");
+    assert_eq!(
+        (&found["schema"], found["samples"][0]["from_reference"].as_bool()),
+        (&"dose-interlab/1".into(), Some(true))
+    );
+
+    let yields = file(folder.path(), "yields.csv", "lab;yield\nA1;0,700\nA2;0,555\n");
+    let found = json(&["interlab", &yields, "--json"]);
+    assert!((found["samples"][0]["laboratories"][0]["z"].as_f64().unwrap() - 0.4675).abs() < 5e-4, "{found}");
+    assert!(found["samples"][0]["warnings"].to_string().contains("fewer than 12"), "{found}");
+
+    for (name, text, more, code, word) in [
+        ("one.csv", "laboratory,dose\nA1,2\n", &[][..], 65, "two or more"),
+        ("same.csv", "laboratory,dose\nA1,2\nA2,2\nA3,2\nA4,3\n", &[], 65, "more than half"),
+        ("twice.csv", "laboratory,dose\nA1,2\nA1,3\n", &[], 65, "'A1' is there twice"),
+        ("columns.csv", "laboratory,gray\nA1,2\n", &[], 65, "laboratory, dose or yield"),
+        ("several.csv", doses, &["--reference", "2"], 64, "2 samples"),
+    ] {
+        let (found, told) = fails(&[&["interlab", &file(folder.path(), name, text)], more].concat());
+        assert!(found == code && told.contains(word), "{name}: {found} {told}");
+    }
+    assert_eq!(fails(&["interlab", "/no/such/file.csv"]).0, 66);
+}
+
+#[test]
+fn delays_fade_by_a_half_life_or_as_in_patients_and_overdispersed_limits_are_asked_for_by_name() {
+    let of = |more: &[&str]| json(&[&["estimate", "--counts", "475,24,1", "--json"], more].concat());
+    let left = |months: &str, law: &str| {
+        let found = of(&["--months-since", months, "--fading", law]);
+        found["input"]["remaining"].as_f64().unwrap()
+    };
+    assert_eq!((left("4", "by-delay"), left("36", "half-life")), (1.0, 0.5));
+    assert!((left("16.599684", "by-delay") - 0.57).abs() < 1e-6, "20 weeks and a year");
+    let wide = ["--method", "merkle", "--overdispersed-limits"];
+    let over = |more: &[&str]| {
+        let found = json(&[&["estimate", "--counts", "478,19,3", "--json", "--method", "merkle"], more].concat());
+        (found["dose_gy"]["high"].as_f64().unwrap(), found["warnings"].to_string())
+    };
+    let (usual, widened) = (over(&[]), over(&wide[2..]));
+    assert!(widened.0 > 1.15 * usual.0 && widened.1.contains("just below u = 1.96"), "{usual:?} {widened:?}");
+    assert_eq!(fails(&["estimate", "--counts", "478,19,3", "--overdispersed-limits"]).0, 64);
+    let (code, told) = fails(&["estimate", "--counts", "475,24,1", "--quickscan"]);
+    assert!(code == 65 && told.contains("full scoring"), "{code} {told}");
+}

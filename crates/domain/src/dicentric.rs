@@ -68,13 +68,6 @@ impl AberrationCounts {
         self.dicentric_equivalents() + self.rings
     }
 
-    /// Pieces of any kind.
-    pub fn pieces(&self) -> u32 {
-        let higher = self.higher.len() as u32;
-        let centric = self.monocentrics + self.dicentrics + self.tricentrics + higher + self.rings;
-        centric + self.fragments + self.unclear
-    }
-
     /// The record of the cell. `accepted` is the lowest and highest sum of centromeres that counts as complete; it
     /// travels with the record, for it decides which cells are counted.
     pub fn record(self, accepted: [u32; 2], first_division: Option<bool>, scored_by: ScoredBy) -> DicentricRecord {
@@ -91,6 +84,9 @@ impl AberrationCounts {
             scorer: None,
             flags: Vec::new(),
             doubles: 0,
+            quickscan: false,
+            not_selected: None,
+            ranked: None,
         }
     }
 }
@@ -209,9 +205,33 @@ pub struct DicentricRecord {
     /// Objects of the detector that were left out because another holds most of the same pixels.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub doubles: u32,
+    /// Scored by QuickScan: `complete` says that the cell looks complete, its centromeres were not counted to 46.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub quickscan: bool,
+    /// Why the scorer's selection of cells leaves it out; such a cell is not counted whoever has looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_selected: Option<String>,
+    /// Where it stands in a selection of the best cells of its case.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ranked: Option<Ranked>,
+}
+
+/// Where a cell stands among the cells of its case, of which the best count.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Ranked {
+    /// How far it is from a whole cell; 0 is best.
+    pub distance: f32,
+    /// So many of the case count, and what is as good as the last of them.
+    pub best: u32,
 }
 
 impl DicentricRecord {
+    /// The same record as QuickScan makes it: as complete as it looks, whatever its sum of centromeres.
+    #[must_use]
+    pub fn by_look(self, looks_complete: bool) -> Self {
+        Self { quickscan: true, complete: looks_complete, ..self }
+    }
+
     /// Dicentric equivalents; none where nobody has scored the cell.
     pub fn dicentric_equivalents(&self) -> Option<u32> {
         self.not_scored.is_none().then(|| self.counts.dicentric_equivalents())
@@ -220,6 +240,11 @@ impl DicentricRecord {
     /// The cell in a few words, for headlines and tables. A cell that nobody has scored says so, and one of which the machine left
     /// pieces unclear does not say that it is free of dicentrics.
     pub fn headline(&self) -> String {
+        let left_out = if self.not_selected.is_some() { ", not selected" } else { "" };
+        format!("{}{left_out}", self.counts_in_words())
+    }
+
+    fn counts_in_words(&self) -> String {
         let n = self.counts.dicentric_equivalents();
         let dicentrics = format!("{n} dicentric{}", if n == 1 { "" } else { "s" });
         let unclear = self.counts.unclear;
@@ -228,12 +253,20 @@ impl DicentricRecord {
         } else if unclear > 0 && self.scored_by == ScoredBy::Machine {
             let pieces = format!("{unclear} piece{} to review", if unclear == 1 { "" } else { "s" });
             if n > 0 { format!("{dicentrics} called, {pieces}") } else { pieces }
+        } else if self.quickscan && self.complete {
+            format!("{dicentrics} (QuickScan)")
+        } else if self.quickscan {
+            format!("{dicentrics}, does not look complete (QuickScan)")
         } else if self.complete {
             dicentrics
         } else {
             format!("{dicentrics}, incomplete: {} centromeres", self.centromeres)
         }
     }
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 fn is_zero(number: &u32) -> bool {
@@ -282,8 +315,8 @@ pub struct TrueCell {
     pub karyotype: String,
     /// Its aberrations, in the dicentric assay.
     pub dicentric: Option<DicentricRecord>,
-    /// Where its dicentrics, rings and fragments lie.
-    pub aberrations: Vec<(BoundingBox, Damage)>,
+    /// Where its dicentrics, tricentrics (with three centromeres or more), rings and fragments lie.
+    pub aberrations: Vec<(BoundingBox, PieceKind)>,
 }
 
 #[cfg(test)]
@@ -302,6 +335,15 @@ mod tests {
         assert_eq!(of(called, ScoredBy::Machine).headline(), "1 dicentric called, 1 piece to review");
         let lost = AberrationCounts { monocentrics: 41, dicentrics: 1, ..Default::default() };
         assert_eq!(of(lost, ScoredBy::Review).headline(), "1 dicentric, incomplete: 43 centromeres");
+        let quick = AberrationCounts { monocentrics: 40, dicentrics: 2, ..Default::default() };
+        let quick = |complete| of(quick.clone(), ScoredBy::Review).by_look(complete).headline();
+        assert_eq!(
+            (&*quick(true), &*quick(false)),
+            ("2 dicentrics (QuickScan)", "2 dicentrics, does not look complete (QuickScan)")
+        );
+        let mut left_out = of(whole, ScoredBy::Machine);
+        left_out.not_selected = Some("it has 51 pieces".into());
+        assert_eq!(left_out.headline(), "0 dicentrics, not selected");
         let mut unseen = of(AberrationCounts { unclear: 47, ..Default::default() }, ScoredBy::Machine);
         unseen.not_scored = Some("no network has drawn its chromosomes".into());
         assert_eq!((unseen.headline().as_str(), unseen.dicentric_equivalents()), ("not scored", None));
@@ -313,7 +355,7 @@ mod tests {
         let mut counts = AberrationCounts::default();
         let all = [Monocentric, Dicentric, Tricentric, Ring, Fragment, TwoMonocentrics, Unclear];
         all.iter().for_each(|kind| counts.add(*kind));
-        assert_eq!((counts.centromeres(), counts.pieces(), counts.fragments_expected()), (3 + 2 + 3 + 1, 8, 4));
+        assert_eq!((counts.centromeres(), counts.fragments_expected()), (3 + 2 + 3 + 1, 4));
         assert!(all.iter().all(|kind| counts.remove(*kind)));
         assert_eq!(counts, AberrationCounts::default());
     }

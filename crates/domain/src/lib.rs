@@ -24,7 +24,7 @@ pub use cell::{Cell, Comment, Counts, Exclusion, NOTICE, Review, Simulated};
 pub use chromosome::{Chromosome, Damage, ScoredClass, Stance, Status};
 pub use class::{ChromosomeClass, ParseClassError, Sex};
 pub use dicentric::{
-    AberrationCounts, DicentricRecord, PieceKind, Rejected, ScoredBy, ScoredPiece, ScorerUsed, TrueCell,
+    AberrationCounts, DicentricRecord, PieceKind, Ranked, Rejected, ScoredBy, ScoredPiece, ScorerUsed, TrueCell,
 };
 pub use error_kind::{ErrorKind, HasKind};
 pub use evidence::ChromosomeEvidence;

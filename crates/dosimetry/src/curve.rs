@@ -47,6 +47,9 @@ pub struct About {
     /// holds for cells that the same one counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scorer: Option<String>,
+    /// Its cells were counted by QuickScan: complete by their look, without the count of 46 centromeres. The curve holds for such alone.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub quickscan: bool,
     /// Laboratory that made the curve.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub laboratory: Option<String>,
@@ -56,12 +59,19 @@ pub struct About {
     /// Kind of fit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fit: Option<String>,
+    /// How it was made from another curve, in words; stated with every dose.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub correction: Option<String>,
     /// What to know before use.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
     /// True for the curves that come with the program: of other laboratories than the user's.
     #[serde(skip)]
     pub built_in: bool,
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 impl Curve {
@@ -90,8 +100,10 @@ impl Curve {
             )));
         }
         // Background dicentrics are 0.5 to 1 in 1000 cells, and no published slope reaches 1.5 per cell and Gy.
+        // What a machine calls wrongly belongs to its background, which may be a hundred times that of people's counts.
         if matches!(assay, Assay::Dicentrics | Assay::DicentricsAndRings) {
-            let beyond = [("c", c, 0.05), ("alpha", alpha, 1.5), ("beta", beta, 0.6)];
+            let most_c = if about.scorer.is_some() { 5.0 } else { 0.05 };
+            let beyond = [("c", c, most_c), ("alpha", alpha, 1.5), ("beta", beta, 0.6)];
             if let Some(&(what, found, _)) = beyond.iter().find(|(_, found, most)| found > most) {
                 return Err(DosimetryError::CurveInPercent { id, what, found });
             }
@@ -198,10 +210,14 @@ impl Curve {
                 warnings.push(format!("curve {} has no errors: the limits hold the error of the counts alone", self.id))
             }
         }
+        warnings.extend(self.about.correction.iter().cloned());
         if self.coefficients[0] < 0.0 || self.coefficients[2] < 0.0 {
             warnings.push(format!("curve {} has a negative coefficient: it holds inside its dose range only", self.id));
         }
-        if self.coefficients[0] > 0.01 && matches!(self.assay, Assay::Dicentrics | Assay::DicentricsAndRings) {
+        if self.coefficients[0] > 0.01
+            && self.about.scorer.is_none()
+            && matches!(self.assay, Assay::Dicentrics | Assay::DicentricsAndRings)
+        {
             warnings.push(format!(
                 "curve {} has a background of {} per cell, more than the usual 0.0005 to 0.001",
                 self.id, self.coefficients[0]

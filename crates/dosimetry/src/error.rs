@@ -30,6 +30,11 @@ pub enum DosimetryError {
         "curve {id} was made by {curve} scoring, the sample by {sample} scoring: take a curve of the same way of scoring"
     )]
     ScoringMismatch { id: String, curve: Scoring, sample: Scoring },
+    #[error(
+        "curve {id} was made by {}, the cells were counted by {}: cells that are complete by their look alone hold another yield, so take a \
+         curve of the same mode", mode(*curve), mode(!*curve)
+    )]
+    QuickScanMismatch { id: String, curve: bool },
     #[error("no built-in curve is called {0}; `metaphased dose curves` lists them")]
     UnknownCurve(String),
     #[error(
@@ -48,6 +53,10 @@ pub enum DosimetryError {
     NotConverged(usize),
     #[error("{0}")]
     NotApplicable(String),
+}
+
+fn mode(quickscan: bool) -> &'static str {
+    if quickscan { "QuickScan" } else { "full scoring" }
 }
 
 impl HasKind for DosimetryError {

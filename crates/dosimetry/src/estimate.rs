@@ -4,7 +4,8 @@ use super::whole_body::{WholeBody, YieldError};
 use super::{
     About, Assay, Bounded, CharacteristicLimits, Control, Curve, Dispersion, DosimetryError, Gray, Level, Method,
     PartialBody, PartialBodyWhen, Remaining, Response, Sample, Scoring, Settings, Uncertainty, Yield,
-    characteristic_limits, compatibility, delta, dolphin, likelihood, merkle, merkle_scaled_by_dispersion,
+    characteristic_limits, compatibility, delta, dolphin, likelihood, merkle, merkle_of_overdispersed,
+    merkle_scaled_by_dispersion,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -52,10 +53,20 @@ pub struct CurveUsed {
     pub covariance: Option<[[f64; 3]; 3]>,
     /// How its cells were scored.
     pub scoring: Option<Scoring>,
+    /// The scorer that counted for it, where a machine did.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub scorer: Option<String>,
+    /// Whether its cells were counted by QuickScan.
+    #[serde(skip_serializing_if = "is_false", default)]
+    pub quickscan: bool,
     /// Calibrated doses in Gy.
     pub dose_range_gy: Option<[f64; 2]>,
     /// Where it comes from.
     pub source: String,
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 impl From<&Curve> for CurveUsed {
@@ -70,6 +81,8 @@ impl From<&Curve> for CurveUsed {
             uncertainty: curve.uncertainty(),
             covariance: (curve.uncertainty() != Uncertainty::None).then(|| curve.covariance()),
             scoring: curve.about().scoring,
+            scorer: curve.about().scorer.clone(),
+            quickscan: curve.about().quickscan,
             dose_range_gy: curve.dose_range().map(|(low, high)| [low.value(), high.value()]),
             source: curve.about().source.clone(),
         }
@@ -89,6 +102,8 @@ impl CurveUsed {
         let about = About {
             radiation: self.radiation.clone(),
             scoring: self.scoring,
+            scorer: self.scorer.clone(),
+            quickscan: self.quickscan,
             source: self.source.clone(),
             ..About::default()
         };
@@ -198,8 +213,17 @@ pub fn estimate(sample: &Sample, curve: &Curve, settings: &Settings) -> Result<E
     {
         return Err(DosimetryError::ScoringMismatch { id: curve.id().into(), curve: of_curve, sample: of_sample });
     }
+    if curve.about().quickscan != settings.quickscan {
+        return Err(DosimetryError::QuickScanMismatch { id: curve.id().into(), curve: curve.about().quickscan });
+    }
     let response = curve.at(settings.protraction).with_remaining(settings.remaining);
     let mut warnings = curve.warnings();
+    if settings.quickscan {
+        warnings.push(
+            "counted by QuickScan: cells complete by their look, without the count of 46 centromeres; for a first sort of people"
+                .into(),
+        );
+    }
     let (whole, dose_gy) = whole_body(sample, response, settings, &mut warnings)?;
     let partial_body = partial_body(sample, response, settings, &mut warnings);
     let limits = limits(sample, curve, response, settings)?;
@@ -247,6 +271,16 @@ fn whole_body(
     let translocations = sample.genome_factor() != 1.0;
     let whole = match (method, settings.as_biodosetools) {
         (Method::Likelihood, _) => likelihood(sample, response, level)?,
+        (Method::Merkle, false) if settings.overdispersed_limits => {
+            if sample.dispersion().over() {
+                warnings.push(
+                    "u exceeds 1.96, so each limit of the count was multiplied by (limit/count)^sqrt(index) (IAEA 2011, eq. 9). The \
+                     rule has a gate and no slope: just below u = 1.96 the upper limit would be lower by about half of itself"
+                        .into(),
+                );
+            }
+            merkle_of_overdispersed(sample, response, level, level_curve)?
+        }
         (Method::Merkle, false) => merkle(sample, response, level, level_curve)?,
         (Method::Merkle, true) => merkle_scaled_by_dispersion(sample, response, level, level_curve)?,
         (Method::Delta, true) if translocations => compatibility::translocation_delta(sample, response, level)?,
@@ -428,6 +462,35 @@ mod tests {
             estimate(&sample(&[475, 25]), &curve, &settings),
             Err(DosimetryError::ScoringMismatch { .. })
         ));
+    }
+
+    #[test]
+    fn a_curve_of_full_scoring_is_refused_for_quickscan_and_the_other_way() {
+        let full = built_in("co60_barquinero1995").expect("curve");
+        let quick = full.clone().with_about(About { quickscan: true, ..full.about().clone() });
+        let quickly = Settings { quickscan: true, ..Settings::default() };
+        let cells = sample(&[140, 9, 1]);
+        for (curve, settings) in [(&full, &quickly), (&quick, &Settings::default())] {
+            let error = estimate(&cells, curve, settings).expect_err("refused").to_string();
+            assert!(error.contains("QuickScan") && error.contains("same mode"), "{error}");
+        }
+        let found = estimate(&cells, &quick, &quickly).expect("a dose");
+        assert!(found.curve.quickscan && found.warnings.iter().any(|w| w.contains("QuickScan")));
+    }
+
+    #[test]
+    fn the_manuals_limits_of_overdispersed_counts_are_given_by_their_name_and_say_that_they_jump() {
+        let curve = built_in("co60_barquinero1995").expect("curve");
+        let usual = Settings { method: Method::Merkle, ..Settings::default() };
+        let manual = Settings { overdispersed_limits: true, ..usual.clone() };
+        let high = |cells: &Sample, settings| {
+            let found = estimate(cells, &curve, settings).expect("estimate");
+            (found.dose_gy.high.expect("bounded"), found.warnings.iter().any(|w| w.contains("just below u = 1.96")))
+        };
+        let over = sample(&[478, 19, 3]);
+        assert!(high(&over, &manual).0 > 1.15 * high(&over, &usual).0 && high(&over, &manual).1);
+        let even = sample(&[475, 25]);
+        assert_eq!(high(&even, &manual), high(&even, &usual));
     }
 
     #[test]

@@ -114,7 +114,7 @@ impl Exposure {
             fragments: 0,
             unclear: 0,
         };
-        counts.fragments = counts.dicentric_equivalents() + rings + excess;
+        counts.fragments = counts.fragments_expected() + excess;
         ExposedCell { irradiated, counts }
     }
 }

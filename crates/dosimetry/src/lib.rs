@@ -6,14 +6,17 @@
 
 pub mod compatibility;
 mod count_table;
+mod counted_by;
 mod curve;
 mod curve_file;
+mod detection;
 pub mod dicentric;
 mod elapsed;
 mod error;
 mod estimate;
 mod exposure;
 mod fit;
+mod interlab;
 mod library;
 mod likelihood;
 mod limits;
@@ -31,13 +34,16 @@ mod units;
 mod whole_body;
 
 pub use count_table::{CountRow, CountTable, CountTableError};
+pub use counted_by::{CountedBy, Mismatch};
 pub use curve::{About, Curve, Protraction, Response, Uncertainty};
 pub use curve_file::{CurveCovariance, CurveErrors, CurveFile, CurveUnit};
-pub use elapsed::Remaining;
+pub use detection::Detection;
+pub use elapsed::{Fading, FadingLaw, Remaining};
 pub use error::DosimetryError;
 pub use estimate::{CurveUsed, DoseLimits, Estimate, Input, LimitsFound, PartialBodyEstimate, PartialMethod, estimate};
 pub use exposure::{ExposedCell, Exposure};
 pub use fit::{Family, Fit, FitOptions, FitPoint, Model, design_warnings, fit};
+pub use interlab::{Compared, Interlab, InterlabError, Laboratory, Reference, Signal, compare, robust_mean};
 pub use library::{DEFAULT_CURVE, Listed, built_in, list};
 pub use likelihood::likelihood;
 pub use limits::{CharacteristicLimits, Control, characteristic_limits, ln_odds};

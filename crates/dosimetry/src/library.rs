@@ -106,12 +106,12 @@ impl Row {
             radiation: self.radiation,
             dose_rate: words(self.dose_rate),
             scoring: Some(Scoring::Manual),
-            scorer: None,
             laboratory: None,
             source: self.source,
             fit: words(self.fit),
             note: words(self.note),
             built_in: true,
+            ..About::default()
         };
         let assay = Assay::parse(&self.assay).unwrap_or(Assay::NotStated);
         let range = self.dose_range_gy.split_once('-').and_then(|(low, high)| {

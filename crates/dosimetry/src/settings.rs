@@ -1,6 +1,6 @@
 //! What an estimate computes, and how.
 
-use super::{Assay, CellSurvival, Control, Level, Protraction, Remaining, Scoring};
+use super::{Assay, CellSurvival, Control, Fading, Level, Protraction, Remaining, Scoring};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -47,6 +47,8 @@ pub struct Settings {
     pub protraction: Protraction,
     /// Aberrations left at sampling.
     pub remaining: Remaining,
+    /// How aberrations fade, where the dates of a person say how much time has passed.
+    pub fading: Fading,
     /// Cell survival for partial-body estimates.
     pub survival: CellSurvival,
     /// When to give a partial-body estimate.
@@ -61,6 +63,10 @@ pub struct Settings {
     pub assay: Assay,
     /// How it was scored, where known.
     pub scoring: Option<Scoring>,
+    /// The cells were counted by QuickScan: complete by their look, without the count of centromeres.
+    pub quickscan: bool,
+    /// In Merkle's method: limits of an overdispersed count (u > 1.96) as the manual widens them (IAEA 2011, eq. 9).
+    pub overdispersed_limits: bool,
     /// Compute as biodosetools 3.7 does, flaws included.
     pub as_biodosetools: bool,
 }
@@ -73,6 +79,7 @@ impl Default for Settings {
             level_curve: None,
             protraction: Protraction::ACUTE,
             remaining: Remaining::default(),
+            fading: Fading::default(),
             survival: CellSurvival::default(),
             partial_body: PartialBodyWhen::default(),
             control: None,
@@ -80,6 +87,8 @@ impl Default for Settings {
             beta: 0.1,
             assay: Assay::Dicentrics,
             scoring: None,
+            quickscan: false,
+            overdispersed_limits: false,
             as_biodosetools: false,
         }
     }

@@ -1,6 +1,6 @@
 //! What a dose uses of a person, and nothing else.
 
-use crate::{Curve, DosimetryError, Gray, Remaining};
+use crate::{Curve, DosimetryError, Fading, Gray, Remaining};
 use domain::{ErrorKind, HasKind};
 use jiff::civil::Date;
 use schemars::JsonSchema;
@@ -105,7 +105,7 @@ impl Subject {
             (None, Some(_), _) => return Err(SubjectError::EarlierWithoutDose),
             (None, None, _) => {}
         }
-        self.remaining()?;
+        self.remaining(Fading::default())?;
         Ok(())
     }
 
@@ -118,21 +118,21 @@ impl Subject {
     ///
     /// # Errors
     /// When so much time has passed that nothing can be concluded.
-    pub fn remaining(&self) -> Result<Remaining, DosimetryError> {
+    pub fn remaining(&self, fading: Fading) -> Result<Remaining, DosimetryError> {
         match self.months_since() {
-            Some(months) => Remaining::after(months, Remaining::HALF_LIFE_MONTHS),
+            Some(months) => fading.remaining(months),
             None => Ok(Remaining::default()),
         }
     }
 
     /// Dicentrics per cell that an earlier exposure has left at sampling: its induced yield by the curve (acute), faded
     /// since. None without one. Two exposures far apart in time add up, since breaks of the one are long repaired.
-    pub fn earlier_yield(&self, curve: &Curve) -> Option<f64> {
+    pub fn earlier_yield(&self, curve: &Curve, fading: Fading) -> Option<f64> {
         let (dose, from, to) = (Gray::new(self.earlier_gy?).ok()?, self.earlier_exposed?, self.sampled?);
         let response = curve.acute();
         let induced = response.yield_at(dose).value() - response.yield_at(Gray::ZERO).value();
         // Beyond the range that fading is given for nothing is left.
-        let left = Remaining::after(months(from, to), Remaining::HALF_LIFE_MONTHS).map_or(0.0, Remaining::value);
+        let left = fading.remaining(months(from, to)).map_or(0.0, Remaining::value);
         Some(induced.max(0.0) * left)
     }
 }
@@ -150,8 +150,8 @@ mod tests {
     fn a_year_and_a_half_leaves_seven_tenths_of_the_dicentrics() {
         let s = subject(r#"{"exposed":"2025-01-01","sampled":"2026-07-02"}"#);
         assert!((s.months_since().expect("months") - 17.97).abs() < 0.01);
-        assert!((s.remaining().expect("share").value() - 0.707).abs() < 1e-3);
-        assert_eq!(subject("{}").remaining().expect("all").value(), 1.0);
+        assert!((s.remaining(Fading::default()).expect("share").value() - 0.707).abs() < 1e-3);
+        assert_eq!(subject("{}").remaining(Fading::default()).expect("all").value(), 1.0);
     }
 
     #[test]
@@ -159,7 +159,7 @@ mod tests {
         let curve = built_in("co60_barquinero1995").expect("curve");
         let s = subject(r#"{"sampled":"2026-01-01","earlier_gy":1.0,"earlier_exposed":"2023-01-01"}"#);
         let whole = curve.coefficients()[1] + curve.coefficients()[2];
-        let left = s.earlier_yield(&curve).expect("a yield");
+        let left = s.earlier_yield(&curve, Fading::default()).expect("a yield");
         assert!((left / whole - 0.5).abs() < 1e-3, "{left} of {whole}");
         assert!(s.check().is_ok());
     }

@@ -210,6 +210,20 @@ pub fn ring_area(ring: &[[f32; 2]]) -> f32 {
     (ring.iter().zip(next).map(|(a, b)| a[0] * b[1] - b[0] * a[1]).sum::<f32>() / 2.0).abs()
 }
 
+/// How far a corner of an outline may lie from the line without it, in pixels.
+const OUTLINE_TOLERANCE: f32 = 0.25;
+
+/// A closed line in pixels as a record holds it: to a tenth, without corners that it does not need.
+pub fn ring_corners(ring: impl Iterator<Item = [f32; 2]>) -> Vec<[f32; 2]> {
+    let mut closed: Vec<[f32; 2]> = ring.collect();
+    closed.extend(closed.first().copied());
+    let mut corners: Vec<[f32; 2]> =
+        simplified(&closed, OUTLINE_TOLERANCE).into_iter().map(|p| p.map(domain::to_tenths)).collect();
+    corners.pop();
+    corners.dedup();
+    corners
+}
+
 /// Corners of a line without those that lie nearer than `tolerance` to the line through the others (Douglas and Peucker, 1973). The
 /// first and the last stay; a closed line is given with its first corner again at the end.
 pub fn simplified(line: &[[f32; 2]], tolerance: f32) -> Vec<[f32; 2]> {

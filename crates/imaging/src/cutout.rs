@@ -1,11 +1,11 @@
 //! Chromosomes of a cell as pixels of its field: how they lie to one another, and what is dark beside them all.
 
-use domain::{Leftover, to_tenths};
+use domain::Leftover;
 
 use super::{
     chromosome::Crop,
     components::Components,
-    contour::{Contours, fill_rings, ring_area, simplified},
+    contour::{Contours, fill_rings, ring_area, ring_corners},
     distance::{DistanceScratch, squared_distance},
     histogram::Histogram,
     plane::Rect,
@@ -93,9 +93,6 @@ impl Cutout {
     }
 }
 
-/// How far from a pixel's outline its corners may lie, in pixels.
-const OUTLINE_TOLERANCE: f32 = 0.25;
-
 impl Cutout {
     /// The pixels of both and those between them where they lie within a pixel of each other, and the middle of the place where
     /// they meet (the middle of the first pixel at 0.5); none where they do not meet.
@@ -149,13 +146,7 @@ impl Cutout {
         Contours::default().trace(&map, side, |ring| rings.push(ring.to_vec()));
         rings.sort_by(|a, b| ring_area(b).abs().total_cmp(&ring_area(a).abs()));
         let corner = [self.bounds.left as f32 - 1.0, self.bounds.top as f32 - 1.0];
-        let in_field = |ring: &Vec<[f32; 2]>| {
-            let mut closed: Vec<[f32; 2]> = ring.iter().map(|p| [p[0] + corner[0], p[1] + corner[1]]).collect();
-            closed.extend(closed.first().copied());
-            let mut line = simplified(&closed, OUTLINE_TOLERANCE);
-            line.pop();
-            line.into_iter().map(|p| p.map(to_tenths)).collect::<Vec<_>>()
-        };
+        let in_field = |ring: &Vec<[f32; 2]>| ring_corners(ring.iter().map(|p| [p[0] + corner[0], p[1] + corner[1]]));
         rings.iter().map(in_field).filter(|ring| ring.len() >= 3).collect()
     }
 }

@@ -49,7 +49,7 @@ pub use axis::{AxisScratch, MedialAxis};
 pub use background::{Background, BackgroundScratch};
 pub use chromosome::{ChromosomeMask, Crop};
 pub use components::{Components, Run};
-pub use contour::{Contours, fill_rings, ring_area, simplified};
+pub use contour::{Contours, fill_rings, ring_area, ring_corners, simplified};
 pub use cutout::{Cutout, Lie, leftover, lies};
 pub use distance::{DistanceScratch, squared_distance};
 pub use edge::{EdgeStretch, ObjectLevels, Outline, Side, edge_stretches};

@@ -111,7 +111,7 @@ impl Widths {
         let last = (i + 1..PROFILE_SAMPLES).find(lower).map_or(PROFILE_SAMPLES, |j| j);
         let depth = |values: &[f32; PROFILE_SAMPLES]| {
             let widest = |range: std::ops::Range<usize>| values[range].iter().copied().fold(values[i], f32::max);
-            let beside = widest(first..i).min(widest(i + 1..last.max(i + 1)));
+            let beside = widest(first..i).min(widest(i + 1..last));
             if beside > 0.0 { 1.0 - values[i] / beside } else { 0.0 }
         };
         [depth(&self.width), depth(&self.left).min(depth(&self.right)), depth(&self.mass)]

@@ -8,7 +8,7 @@ use crate::inference::{
     load, output, run_over,
 };
 use domain::{BoundingBox, Centromere, FoundBy, Outline, Point, Stain, to_tenths};
-use imaging::{Contours, ring_area, simplified};
+use imaging::{Contours, ring_area, ring_corners};
 
 use super::{
     classifier::Item,
@@ -199,8 +199,6 @@ impl AnatomyNetwork {
 
 /// Holes smaller than this share of the whole are noise.
 const SMALLEST_HOLE: f32 = 0.02;
-/// How far an outline may lie from the one that was drawn, in pixels of the frame.
-const OUTLINE_TOLERANCE: f32 = 0.25;
 /// Half the side of the square that a centromere must be the hottest of, in pixels of the crop.
 const PEAK_REACH: usize = 3;
 /// Score from which a place may be a centromere.
@@ -261,7 +259,10 @@ impl MapReader {
         let outline = Outline {
             source: FoundBy::Network,
             score,
-            rings: rings.map(|ring| outline_ring(ring, square, size)).filter(|ring| ring.len() >= 3).collect(),
+            rings: rings
+                .map(|ring| ring_corners(ring.iter().map(|p| square.in_frame(*p, size))))
+                .filter(|ring| ring.len() >= 3)
+                .collect(),
         };
         if outline.rings.is_empty() {
             return None;
@@ -370,17 +371,6 @@ fn whole_map(channels: &[f32], size: usize, step: usize, out: &mut Vec<f32>) {
             target[column..].iter_mut().step_by(step).zip(line).for_each(|(value, logit)| *value = *logit);
         }
     }
-}
-
-/// A closed line of the crop in pixels of the frame, to a tenth, without corners that it does not need.
-fn outline_ring(ring: &[Point], square: &CropSquare, size: usize) -> Vec<Point> {
-    let mut closed: Vec<Point> = ring.iter().map(|p| square.in_frame(*p, size)).collect();
-    closed.extend(closed.first().copied());
-    let mut corners: Vec<Point> =
-        simplified(&closed, OUTLINE_TOLERANCE).into_iter().map(|p| p.map(to_tenths)).collect();
-    corners.pop();
-    corners.dedup();
-    corners
 }
 
 #[cfg(test)]

@@ -39,6 +39,7 @@ pub fn context(dose: &CaseDose) -> Value {
         ("second_division", cells.second_division),
         ("unscored", cells.not_scored),
         ("unclear", cells.unclear),
+        ("not_selected", cells.not_selected),
         ("excluded", cells.excluded),
     ]
     .into_iter()

@@ -37,6 +37,18 @@ fn not_counted(why: NotCounted) -> &'static str {
         NotCounted::Incomplete => "no: incomplete",
         NotCounted::SecondDivision => "no: later division",
         NotCounted::Unclear => "no: unclear counts",
+        NotCounted::NotSelected => "no: not selected",
+    }
+}
+
+/// Whether a cell of the dicentric assay counts, else why not; empty for one of another assay.
+pub fn counted_words(cell: &Cell) -> String {
+    let Some(record) = &cell.dicentric else { return String::new() };
+    match (&cell.excluded, counted(record), &record.not_selected) {
+        (Some(exclusion), ..) => format!("no: excluded, {}", exclusion.reason),
+        (None, Ok(()), _) => "yes".into(),
+        (None, Err(why @ NotCounted::NotSelected), Some(reason)) => format!("{}, {reason}", not_counted(why)),
+        (None, Err(why), _) => not_counted(why).into(),
     }
 }
 
@@ -54,19 +66,18 @@ pub fn row(number: usize, cell: &Cell) -> [String; 18] {
     };
     let Some(d) = &cell.dicentric else { return unscored(String::new()) };
     if d.not_scored.is_some() {
-        let excluded = cell.excluded.as_ref().map(|exclusion| format!("no: excluded, {}", exclusion.reason));
-        return unscored(excluded.unwrap_or_else(|| not_counted(NotCounted::NotScored).into()));
+        return unscored(counted_words(cell));
     }
     let [no, id, slide, place, time] = start;
     // Each exchange and each ring leaves one fragment; what is over was lost without an exchange.
-    let excess = d.counts.fragments.saturating_sub(d.counts.dicentric_equivalents() + d.counts.rings);
+    let excess = d.counts.fragments.saturating_sub(d.counts.fragments_expected());
     [
         no,
         id,
         slide,
         place,
         time,
-        d.centromeres.to_string(),
+        if d.quickscan { "QuickScan".into() } else { d.centromeres.to_string() },
         d.counts.monocentrics.to_string(),
         d.counts.dicentrics.to_string(),
         d.counts.tricentrics.to_string(),
@@ -76,10 +87,7 @@ pub fn row(number: usize, cell: &Cell) -> [String; 18] {
         excess.to_string(),
         d.counts.unclear.to_string(),
         d.first_division.map_or("not known", |yes| if yes { "yes" } else { "no" }).to_owned(),
-        match &cell.excluded {
-            Some(exclusion) => format!("no: excluded, {}", exclusion.reason),
-            None => counted(d).map_or_else(not_counted, |()| "yes").to_owned(),
-        },
+        counted_words(cell),
         d.scored_by.name().to_owned(),
         by,
     ]
@@ -149,6 +157,15 @@ mod tests {
         let field = |name: &str| line[COLUMNS.iter().position(|c| *c == name).expect("a column")].as_str();
         assert_eq!((field("centromeres"), field("counted")), ("45", "no: incomplete"));
         assert_eq!((field("fragments"), field("excess_fragments"), field("first_division")), ("3", "2", "yes"));
+        let mut quick = cell.clone();
+        quick.dicentric = quick.dicentric.map(|record| record.by_look(true));
+        assert_eq!((row(1, &quick)[5].as_str(), counted_words(&quick)), ("QuickScan", "yes".to_owned()));
+        let left_out = |record: domain::DicentricRecord| domain::DicentricRecord {
+            not_selected: Some("it has 51 pieces".into()),
+            ..record
+        };
+        quick.dicentric = quick.dicentric.map(left_out);
+        assert_eq!(counted_words(&quick), "no: not selected, it has 51 pieces");
         let sheet = Sheet::of(&[cell]);
         assert!(!sheet.rows[0].counted && sheet.accepted == [46, 46]);
         let codes: Vec<&str> = sheet.columns.iter().map(|column| column.code).collect();

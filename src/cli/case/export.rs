@@ -121,7 +121,7 @@ impl Frames {
     }
 }
 
-const COLUMNS: [&str; 20] = [
+const COLUMNS: [&str; 22] = [
     "no",
     "cell",
     "revision",
@@ -142,9 +142,11 @@ const COLUMNS: [&str; 20] = [
     "rings",
     "complete",
     "frame",
+    "unclear",
+    "counted",
 ];
 
-fn columns(number: &str, cell: &Cell, frame: String) -> [String; 20] {
+fn columns(number: &str, cell: &Cell, frame: String) -> [String; 22] {
     let optional = |value: Option<String>| value.unwrap_or_default();
     let stage = cell.captured.stage_um;
     let scored = cell.dicentric.as_ref().filter(|record| record.not_scored.is_none());
@@ -169,5 +171,7 @@ fn columns(number: &str, cell: &Cell, frame: String) -> [String; 20] {
         optional(scored.map(|d| d.counts.rings.to_string())),
         optional(scored.map(|d| d.complete.to_string())),
         frame,
+        optional(scored.map(|d| d.counts.unclear.to_string())),
+        scoring_sheet::counted_words(cell),
     ]
 }

@@ -101,24 +101,21 @@ impl CaseCommand {
     /// Does what was asked.
     pub fn run(self, global: &Global) -> Result<Exit, Failure> {
         let config = config::load(global, None)?.config;
-        if let Action::Layout { folder, language } = &self.action {
-            return report::write_layout(&config, folder, language);
-        }
-        let folder = state_folder(&config)?;
+        let folder = state_folder(&config);
         match self.action {
-            Action::List { json } => list(&StoreReader::open(&folder)?, json),
-            Action::Show { id, json } => show(&StoreReader::open(&folder)?, &id, json),
+            Action::Layout { folder, language } => report::write_layout(&config, &folder, &language),
+            Action::List { json } => list(&StoreReader::open(&folder?)?, json),
+            Action::Show { id, json } => show(&StoreReader::open(&folder?)?, &id, json),
             Action::Export { id, out } => {
                 let out = out.unwrap_or_else(|| PathBuf::from(encode_level(&id)));
-                export::export(&StoreReader::open(&folder)?, &config, &id, &out)
+                export::export(&StoreReader::open(&folder?)?, &config, &id, &out)
             }
-            Action::Report(args) => args.run(&config, &StoreReader::open(&folder)?),
-            Action::Layout { .. } => Ok(Exit::Done),
-            Action::Review(args) => args.run(&config, &folder),
-            Action::Subject(args) => args.run(&config, &folder),
-            Action::Close(Closing { id, by }) => write::set_closed(&config, &folder, &id, &by, true),
-            Action::Reopen(Closing { id, by }) => write::set_closed(&config, &folder, &id, &by, false),
-            Action::Erase { id, by } => write::erase(&config, &folder, &id, &by),
+            Action::Report(args) => args.run(&config, &StoreReader::open(&folder?)?),
+            Action::Review(args) => args.run(&config, &folder?),
+            Action::Subject(args) => args.run(&config, &folder?),
+            Action::Close(Closing { id, by }) => write::set_closed(&config, &folder?, &id, &by, true),
+            Action::Reopen(Closing { id, by }) => write::set_closed(&config, &folder?, &id, &by, false),
+            Action::Erase { id, by } => write::erase(&config, &folder?, &id, &by),
         }
     }
 }
@@ -163,7 +160,8 @@ fn result_words(case: &CaseRecord) -> String {
             return if dose.is_unscored() { "not scored" } else { "no dose yet" }.into();
         };
         let d = &found.dose_gy;
-        return format!("{:.2} Gy ({} to {})", d.value, gray(d.low), gray(d.high));
+        let holds = dose.mismatch.as_ref().map_or(String::new(), |why| format!("; does not hold: {why}"));
+        return format!("{:.2} Gy ({} to {}){holds}", d.value, gray(d.low), gray(d.high));
     }
     let state: Option<CaseState> = case.state.as_deref().and_then(|text| serde_json::from_str(text).ok());
     match state {
@@ -243,10 +241,17 @@ fn dose_words(dose: &CaseDose) -> String {
     if let Some(found) = &dose.estimate {
         let d = &found.dose_gy;
         lines.push(format!("dose {:.2} Gy ({} to {}), curve {}", d.value, gray(d.low), gray(d.high), found.curve.id));
+        lines.extend(dose.mismatch.as_ref().map(|why| format!("this dose does not hold: {why}")));
+        if dose.cells.quickscan > 0 {
+            lines.push("counted by QuickScan: cells complete by their look".into());
+        }
         if let Some(part) = &found.partial_body {
             let (dose, share) = (part.dose_gy.value, part.fraction.value * 100.0);
             lines.push(format!("if part of the body: {dose:.2} Gy to {share:.0} % of it"));
         }
+    }
+    if dose.cells.not_selected > 0 {
+        lines.push(format!("{} cells are left out by the selection of cells", dose.cells.not_selected));
     }
     if dose.cells.awaiting_review > 0 {
         let (waiting, id) = (dose.cells.awaiting_review, &dose.case);

@@ -7,7 +7,8 @@ use crate::store::{CaseRecord, StoreError, StoreReader};
 use clap::Args;
 use dosimetry::Subject;
 use dosimetry::{
-    Assay, CountRow, CountTable, Curve, DosimetryError, FitPoint, Remaining, Sample, Settings, whole_number,
+    Assay, CountRow, CountTable, CountedBy, Curve, DosimetryError, FitPoint, Mismatch, Remaining, Sample, Scoring,
+    Settings, whole_number,
 };
 use std::path::{Path, PathBuf};
 
@@ -38,32 +39,59 @@ pub struct Named {
     pub id: Option<String>,
     pub sample: Sample,
     pub subject: Subject,
-    /// The scorers that counted for a machine, of a stored case.
-    pub scorers: Vec<String>,
+    /// Who counted, of a stored case.
+    pub counted_by: CountedBy,
+    /// Counted by QuickScan, of a stored case.
+    pub quickscan: bool,
     /// What a person should know of the row.
     pub warnings: Vec<String>,
 }
 
 impl Named {
     fn anonymous(id: Option<String>, sample: Sample) -> Self {
-        Self { id, sample, subject: Subject::default(), scorers: Vec::new(), warnings: Vec::new() }
+        Self {
+            id,
+            sample,
+            subject: Subject::default(),
+            counted_by: CountedBy::default(),
+            quickscan: false,
+            warnings: Vec::new(),
+        }
+    }
+
+    /// Why a dose by this curve does not hold for the cells, by who counted them, as notes.
+    ///
+    /// # Errors
+    /// Where another scorer than the curve's counted, and where `--scoring` says of a machine's counts that they are not.
+    pub fn holds(&self, curve: &Curve, settings: &Settings) -> Result<Vec<String>, DosimetryError> {
+        if let Some(said) = settings.scoring.filter(|said| *said != Scoring::Automatic)
+            && self.counted_by.by_machine > 0
+        {
+            return Err(DosimetryError::NotApplicable(format!(
+                "invalid --scoring '{said}': a machine alone counted {} of its {} cells",
+                self.counted_by.by_machine, self.counted_by.cells
+            )));
+        }
+        let found = curve.mismatches(&self.counted_by);
+        match found.iter().find(|why| matches!(why, Mismatch::OtherScorer { .. })) {
+            Some(why) => {
+                let text = format!("{why}: take a curve of the same scorer instead of {}", curve.id());
+                Err(DosimetryError::NotApplicable(text))
+            }
+            None => Ok(found.iter().map(ToString::to_string).collect()),
+        }
     }
 
     /// The sample and the settings with what is known of the person: time since the exposure (where no option gives
-    /// it) and what an earlier exposure has left.
+    /// it) and what an earlier exposure has left; and with how complete cells were known.
+    ///
+    /// # Errors
+    /// Where time or an earlier dose cannot be reckoned with.
     pub fn of_person(&self, curve: &Curve, settings: &Settings) -> Result<(Sample, Settings), DosimetryError> {
-        if let (Some(of_curve), Some(other)) =
-            (&curve.about().scorer, self.scorers.iter().find(|s| Some(*s) != curve.about().scorer.as_ref()))
-        {
-            return Err(DosimetryError::NotApplicable(format!(
-                "curve {} was made with the scorer '{of_curve}', the cells were counted by '{other}': take a curve of the same \
-                 scorer",
-                curve.id()
-            )));
-        }
         let mut settings = settings.clone();
+        settings.quickscan |= self.quickscan;
         if settings.remaining == Remaining::default() {
-            settings.remaining = self.subject.remaining()?;
+            settings.remaining = self.subject.remaining(settings.fading)?;
         }
         let dicentrics = matches!(curve.assay(), Assay::Dicentrics | Assay::DicentricsAndRings);
         if self.subject.earlier_gy.is_some() && !dicentrics {
@@ -72,7 +100,7 @@ impl Named {
                 curve.assay()
             )));
         }
-        let sample = with_earlier(self.sample.clone(), curve, &self.subject)?;
+        let sample = with_earlier(self.sample.clone(), curve, &self.subject, settings.fading)?;
         Ok((sample, settings))
     }
 }
@@ -81,12 +109,8 @@ impl CountArgs {
     /// The samples; at least one.
     pub fn samples(&self, global: &Global) -> Result<Vec<Named>, Failure> {
         if let Some(id) = &self.case {
-            let Stored { sample, subject, scorers, .. } = stored(global, id)?;
-            let warnings = match scorers.is_empty() {
-                true => Vec::new(),
-                false => vec!["a machine counted cells: only a curve of the same scorer holds for them".to_owned()],
-            };
-            return Ok(vec![Named { subject, scorers, warnings, ..Named::anonymous(Some(id.clone()), sample) }]);
+            let Stored { sample, subject, counted_by, quickscan } = stored(global, id)?;
+            return Ok(vec![Named { subject, counted_by, quickscan, ..Named::anonymous(Some(id.clone()), sample) }]);
         }
         if let Some(path) = &self.csv {
             let named = |row: CountRow| Named { warnings: row.warnings, ..Named::anonymous(row.id, row.sample) };
@@ -141,10 +165,10 @@ pub struct Stored {
     pub sample: Sample,
     /// Who it is of.
     pub subject: Subject,
-    /// The scorers that counted for a machine, as a curve states them.
-    pub scorers: Vec<String>,
-    /// Whether a machine alone scored the counted cells.
-    pub by_machine: bool,
+    /// Who counted.
+    pub counted_by: CountedBy,
+    /// Whether they were counted by QuickScan.
+    pub quickscan: bool,
 }
 
 /// The counted cells of a stored case, and its subject data.
@@ -158,13 +182,14 @@ pub fn stored(global: &Global, id: &str) -> Result<Stored, Failure> {
             tally.add(&record);
         }
     }
-    let seen = tally.cells().seen;
-    let nothing = |_| {
-        let text = format!("case {id}: none of its {seen} scored cells counts (complete, in the first division)");
-        Failure::bad_data(text)
-    };
-    let (scorers, by_machine) = (tally.scorers(), tally.is_by_machine());
-    Ok(Stored { sample: tally.sample().map_err(nothing)?, subject, scorers, by_machine })
+    let (counted_by, cells) = (tally.counted_by(), tally.cells());
+    if cells.counted == 0 {
+        let text =
+            format!("case {id}: none of its {} scored cells counts (complete, in the first division)", cells.seen);
+        return Err(Failure::bad_data(text));
+    }
+    let sample = tally.sample().map_err(|error| Failure::from(error).about(format!("case {id}")))?;
+    Ok(Stored { sample, subject, counted_by, quickscan: cells.quickscan > 0 })
 }
 
 /// A count: text that is no number is wrong usage, a number that is no count is bad data.

@@ -9,7 +9,7 @@ use crate::cli::{
 };
 use clap::{Args, ValueEnum};
 use dosimetry::{
-    Assay, Bounded, CellSurvival, Control, Curve, Estimate, Gray, Level, Method, PartialBodyWhen, Protraction,
+    Assay, Bounded, CellSurvival, Control, Curve, Estimate, Fading, Gray, Level, Method, PartialBodyWhen, Protraction,
     Remaining, Sample, Scoring, Settings, Yield, estimate,
 };
 use serde::Serialize;
@@ -52,6 +52,12 @@ enum ScoringArg {
     Automatic,
 }
 
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum FadingArg {
+    HalfLife,
+    ByDelay,
+}
+
 /// Curve, method and circumstances of the exposure.
 #[derive(Debug, Args)]
 pub struct SettingsArgs {
@@ -74,6 +80,9 @@ pub struct SettingsArgs {
     /// How the sample was scored; a curve scored another way is refused.
     #[arg(long, value_enum)]
     scoring: Option<ScoringArg>,
+    /// The cells were counted by QuickScan: complete by their look, without the count of 46 centromeres. A curve of full scoring is refused.
+    #[arg(long)]
+    quickscan: bool,
     /// Hours that the irradiation took (acute without it).
     #[arg(hide_short_help = true, long, value_name = "HOURS", value_parser = parse::number, allow_hyphen_values = true)]
     irradiation_hours: Option<f64>,
@@ -98,6 +107,13 @@ pub struct SettingsArgs {
     /// Half-life of dicentrics in months.
     #[arg(hide_short_help = true, long, value_name = "MONTHS", value_parser = parse::number, default_value_t = Remaining::HALF_LIFE_MONTHS)]
     half_life_months: f64,
+    /// How dicentrics are lost: with the half-life, or by the delay, as in patients followed for 30 years (a plateau of 20 weeks, -43 % a
+    /// year for four years, then -14 % a year).
+    #[arg(hide_short_help = true, long, value_enum, default_value = "half-life")]
+    fading: FadingArg,
+    /// With --method merkle: limits of a count with u > 1.96 as the IAEA manual widens them (2011, eq. 9); they jump at that gate.
+    #[arg(hide_short_help = true, long, conflicts_with = "compatibility")]
+    overdispersed_limits: bool,
     /// Give a partial-body estimate even when u does not exceed 1.96.
     #[arg(long)]
     partial_body: bool,
@@ -140,8 +156,17 @@ impl SettingsArgs {
             (_, Some(n), Some(dt)) => Protraction::fractions(n, dt, self.repair_hours).map_err(bad_option)?,
             _ => Protraction::ACUTE,
         };
+        if self.overdispersed_limits && !matches!(self.method, MethodArg::Merkle) {
+            return Err(Failure::usage(
+                "--overdispersed-limits: a rule of Merkle's method, give --method merkle with it",
+            ));
+        }
+        let fading = match self.fading {
+            FadingArg::HalfLife => Fading::HalfLife(self.half_life_months),
+            FadingArg::ByDelay => Fading::ByDelay,
+        };
         let remaining = match self.months_since {
-            Some(months) => Remaining::after(months, self.half_life_months).map_err(bad_option)?,
+            Some(months) => fading.remaining(months).map_err(bad_option)?,
             None => Remaining::default(),
         };
         let control = match (self.control_cells, self.control_dicentrics, self.background) {
@@ -169,6 +194,9 @@ impl SettingsArgs {
                 ScoringArg::SemiAutomatic => Scoring::SemiAutomatic,
                 ScoringArg::Automatic => Scoring::Automatic,
             }),
+            fading,
+            quickscan: self.quickscan,
+            overdispersed_limits: self.overdispersed_limits,
             as_biodosetools: self.compatibility.is_some(),
             ..Settings::default()
         };
@@ -204,7 +232,8 @@ impl EstimateArgs {
             };
             let Named { sample: scored, subject, .. } = &sample;
             let painted = self.extras.with_genome(scored.clone(), subject.age, curve.assay()).map_err(named)?;
-            let warnings = sample.warnings.clone();
+            let mut warnings = sample.warnings.clone();
+            warnings.extend(sample.holds(&curve, &usual).map_err(bad_data).map_err(named)?);
             let sample = Named { sample: painted, ..sample };
             let (sample, settings) = sample.of_person(&curve, &usual).map_err(bad_data).map_err(named)?;
             let mut found = estimate(&sample, &curve, &settings).map_err(bad_data).map_err(named)?;

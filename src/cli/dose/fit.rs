@@ -1,6 +1,10 @@
 //! `metaphased dose fit`.
 
-use super::{bad_data, bad_option, counts, parse, show, write};
+use super::{
+    bad_data, bad_option,
+    counts::{self, Stored},
+    parse, show, write,
+};
 use crate::{
     cli::{
         Exit, Failure, Global,
@@ -80,6 +84,12 @@ pub struct Fit {
     /// How the cells were scored.
     #[arg(long, value_enum)]
     scoring: Option<ScoringArg>,
+    /// The scorer that counted the cells of the file, where a machine did, as doses state it (`scorers`). Cases name their own.
+    #[arg(long, value_name = "NAME", requires = "csv", conflicts_with = "case")]
+    scorer: Option<String>,
+    /// The cells were counted by QuickScan: complete by their look, without the count of 46 centromeres. The curve holds for such alone.
+    #[arg(long)]
+    quickscan: bool,
     /// Laboratory that made the points.
     #[arg(long, value_name = "WORDS")]
     laboratory: Option<String>,
@@ -132,10 +142,10 @@ impl Fit {
         if !(self.genome_factor > 0.0 && self.genome_factor <= 1.0) {
             return Err(Failure::usage("--genome-factor: give a share above 0 and at most 1"));
         }
-        let (points, scorer) = self.points(global)?;
+        let (points, scorer, quickscan) = self.points(global)?;
         let options = self.options();
         let found = fit(&points, &options).map_err(bad_data)?;
-        let curve = self.curve(&found, assay, &points, scorer)?;
+        let curve = self.curve(&found, assay, &points, (scorer, quickscan))?;
         let mut warnings = design_warnings(&points, options.model);
         warnings.extend(found.warnings.iter().cloned());
         if let Some(path) = &self.out {
@@ -163,38 +173,68 @@ impl Fit {
         Ok(Exit::Done)
     }
 
-    /// The scorer that counted all cells of the cases, where a machine did: id, whether a machine alone counted, and which.
-    fn scorer(&self, cases: &[(String, bool, Vec<String>)]) -> Result<Option<String>, Failure> {
-        let Some((first, _, scorers)) = cases.iter().find(|(_, _, scorers)| !scorers.is_empty()) else {
-            return Ok(None);
+    /// The scorer that counted all cells of the cases, where a machine did.
+    fn scorer(&self, cases: &[(String, Stored)]) -> Result<Option<String>, Failure> {
+        let Some((first, of_first)) = cases.iter().find(|(_, case)| case.counted_by.by_machine > 0) else {
+            return Ok(self.scorer.clone());
         };
-        for (id, by_machine, others) in cases {
-            if !by_machine || others != scorers || others.len() > 1 || self.csv.is_some() {
-                let how = if others.is_empty() { "people".to_owned() } else { format!("'{}'", others.join("' and '")) };
-                return Err(Failure::bad_data(format!(
-                    "the points were not all counted alike: case {first} by '{}', case {id} by {how}{}. A curve holds for one \
-                     scorer: fit those of one alone",
-                    scorers.join("' and '"),
-                    if self.csv.is_some() { ", a file by somebody else" } else { "" },
-                )));
+        let wrong = |what: &str| {
+            let scorers = of_first.counted_by.scorers.join("' and '");
+            Failure::bad_data(format!(
+                "the points were not all counted alike: case {first} by '{scorers}', {what}. A curve holds for one scorer: fit those of one \
+                 alone"
+            ))
+        };
+        for (id, Stored { counted_by, .. }) in cases {
+            let people = counted_by.cells - counted_by.by_machine;
+            if people > 0 && counted_by.by_machine > 0 {
+                return Err(wrong(&format!("case {id} in {people} of its {} cells by people", counted_by.cells)));
+            }
+            if people > 0 {
+                return Err(wrong(&format!("case {id} by people")));
+            }
+            if let [one, another, ..] = &counted_by.scorers[..] {
+                return Err(wrong(&format!("case {id} by '{one}' and '{another}'")));
+            }
+            if counted_by.scorers != of_first.counted_by.scorers {
+                return Err(wrong(&format!("case {id} by '{}'", counted_by.scorers.join("' and '"))));
             }
         }
-        Ok(scorers.first().cloned())
+        if self.csv.is_some() {
+            return Err(wrong("a file by somebody else"));
+        }
+        if let Some(said @ (ScoringArg::Manual | ScoringArg::SemiAutomatic)) = self.scoring {
+            let name = said.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
+            return Err(Failure::usage(format!(
+                "invalid --scoring '{name}': a machine alone counted the cells of case {first}, which is automatic"
+            )));
+        }
+        Ok(of_first.counted_by.scorers.first().cloned())
     }
 
-    /// Points of the file, then those of the stored cases, and the scorer that counted for these.
-    fn points(&self, global: &Global) -> Result<(Vec<FitPoint>, Option<String>), Failure> {
-        let mut by_machine = Vec::new();
+    /// Points of the file, then those of the stored cases; the scorer that counted for these, and whether by QuickScan.
+    fn points(&self, global: &Global) -> Result<(Vec<FitPoint>, Option<String>, bool), Failure> {
+        let mut cases = Vec::new();
         let mut points = self.csv.as_deref().map(counts::fit_points).transpose()?.unwrap_or_default();
         for text in &self.case {
             let wrong = || Failure::usage(format!("--case {text}: give a case and its dose, such as 7=0.5"));
             let (id, dose) = text.rsplit_once('=').ok_or_else(wrong)?;
             let dose = parse::gray(dose).map_err(|_| wrong())?;
             let stored = counts::stored(global, id)?;
-            by_machine.push((id.to_owned(), stored.by_machine, stored.scorers));
-            points.push(FitPoint { dose, sample: stored.sample });
+            points.push(FitPoint { dose, sample: stored.sample.clone() });
+            cases.push((id.to_owned(), stored));
         }
-        Ok((points, self.scorer(&by_machine)?))
+        let quick = self.quickscan || cases.iter().any(|(_, case)| case.quickscan);
+        if let Some((id, _)) = cases.iter().find(|(_, case)| quick && !case.quickscan) {
+            return Err(Failure::bad_data(format!(
+                "the points were not all counted alike: some by QuickScan, case {id} by centromeres. A curve holds for one mode: fit those \
+                 of one alone"
+            )));
+        }
+        if quick && !self.quickscan && self.csv.is_some() {
+            return Err(Failure::usage("a case was counted by QuickScan: give --quickscan where the file was, too"));
+        }
+        Ok((points, self.scorer(&cases)?, quick))
     }
 
     fn options(&self) -> FitOptions {
@@ -218,7 +258,7 @@ impl Fit {
         found: &dosimetry::Fit,
         assay: Assay,
         points: &[FitPoint],
-        scorer: Option<String>,
+        (scorer, quickscan): (Option<String>, bool),
     ) -> Result<Curve, Failure> {
         let doses = || points.iter().map(|p| p.dose.value());
         let low = doses().fold(f64::INFINITY, f64::min);
@@ -235,6 +275,8 @@ impl Fit {
                 })
                 .or(scorer.is_some().then_some(Scoring::Automatic)),
             scorer,
+            quickscan,
+            correction: None,
             laboratory: self.laboratory.clone(),
             source: format!("fitted by metaphased {} to {}", env!("CARGO_PKG_VERSION"), self.origin()),
             fit: Some(if found.variance_factor == 1.0 {

@@ -1,11 +1,13 @@
 //! `metaphased dose`: from counts of aberrations to absorbed dose.
 
+mod correct;
 mod counts;
 mod curve;
 mod curves;
 mod estimate;
 mod extras;
 mod fit;
+mod interlab;
 mod limits;
 mod plot;
 
@@ -25,6 +27,10 @@ pub struct Dose {
 enum DoseCommand {
     /// Fit a calibration curve to counts at known doses.
     Fit(fit::Fit),
+    /// The curve of another's counts as a scorer sees it that finds a known share of the dicentrics and calls a known number of others.
+    Correct(correct::Correct),
+    /// Compare several laboratories' results of the same samples: robust mean, z-scores, signals.
+    Interlab(interlab::InterlabArgs),
     /// Dose of a sample with its limits.
     Estimate(Box<estimate::EstimateArgs>),
     /// Decision threshold, detection limit and comparison with a control.
@@ -40,6 +46,8 @@ impl Dose {
     pub fn run(&self, global: &Global) -> Result<Exit, Failure> {
         match &self.command {
             DoseCommand::Fit(args) => args.run(global),
+            DoseCommand::Correct(args) => args.run(global),
+            DoseCommand::Interlab(args) => args.run(),
             DoseCommand::Estimate(args) => args.run(global),
             DoseCommand::Limits(args) => args.run(),
             DoseCommand::Plot(args) => args.run(global),
@@ -50,6 +58,11 @@ impl Dose {
 
 /// Data and curves that give no dose are bad data; a curve that is not there was not found.
 fn bad_data(error: DosimetryError) -> Failure {
+    error.into()
+}
+
+/// Results that cannot be compared are bad data.
+fn bad_data_of(error: dosimetry::InterlabError) -> Failure {
     error.into()
 }
 

@@ -48,8 +48,11 @@ impl Plot {
             if samples.len() != 1 {
                 return Err(Failure::bad_data("invalid input for a drawing: expected one sample, found several"));
             }
+            let notes = samples[0].holds(&curve, &settings).map_err(bad_data)?;
             let (sample, settings) = samples[0].of_person(&curve, &settings).map_err(bad_data)?;
-            Some(estimate(&sample, &curve, &settings).map_err(bad_data)?)
+            let mut found = estimate(&sample, &curve, &settings).map_err(bad_data)?;
+            found.warnings.extend(notes);
+            Some(found)
         } else {
             None
         };

@@ -100,6 +100,8 @@ impl Evaluate {
             precision: self.precision,
             stain: self.stain,
             karyotype: KaryotypeSettings::of(loaded.config.karyotype.sex, loaded.config.karyotype.sample),
+            scorer: loaded.config.dicentric.scorer(),
+            accepted_centromeres: loaded.config.dicentric.accepted_centromeres,
             edited: self.edited,
             cut: &self.cut,
             candidates: self.candidates.as_deref(),

@@ -168,6 +168,7 @@ const CASES: &[&str] = &[
     "age",
     "exposed",
     "sampled",
+    "does_not_hold",
 ];
 
 fn sheets(found: &Population) -> [Sheet; 4] {
@@ -198,6 +199,7 @@ fn sheets(found: &Population) -> [Sheet; 4] {
             Field::number(subject.age),
             day(subject.exposed),
             day(subject.sampled),
+            optional(&c.mismatch),
         ]
     };
     let months = found.months.iter().map(|m| {

@@ -122,6 +122,15 @@ fn yolo_corners<'a>(parts: impl Iterator<Item = &'a str>, size: (f64, f64)) -> R
 /// YOLO text: `class cx cy width height`, or `class x y x y x y ...` of a polygon, relative to the image.
 pub fn yolo(folder: &Path, cells: &CellTable, skipped: &mut Vec<Skipped>) -> Vec<Field> {
     let names = yolo_names(folder);
+    let found = yolo_rows(folder, &names, skipped);
+    // Bare numbers are no chromosome classes unless a list of names says what they mean.
+    let known = names.iter().any(|name| name.parse::<ChromosomeClass>().is_ok());
+    collect(found.into_iter().map(|(image, stem, boxes)| (Some(image), stem, boxes)).collect(), cells, skipped, known)
+}
+
+/// The rows of a YOLO set by their image: its path, its name, its boxes with the words of their classes, as written or as the list of
+/// names has them.
+fn yolo_rows(folder: &Path, names: &[String], skipped: &mut Vec<Skipped>) -> Vec<(PathBuf, String, Vec<RawBox>)> {
     let mut found = Vec::new();
     for (text_path, image) in yolo_pairs(folder) {
         let name = text_path.strip_prefix(folder).unwrap_or(&text_path).display().to_string();
@@ -156,11 +165,23 @@ pub fn yolo(folder: &Path, cells: &CellTable, skipped: &mut Vec<Skipped>) -> Vec
             })
             .collect();
         let stem = text_path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        found.push((Some(image), stem, boxes));
+        found.push((image, stem, boxes));
     }
-    // Bare numbers are no chromosome classes unless a list of names says what they mean.
-    let known = names.iter().any(|name| name.parse::<ChromosomeClass>().is_ok());
-    collect(found, cells, skipped, known)
+    found
+}
+
+/// The boxes of a YOLO set by their image, each with whether it holds a dicentric: one of the class that the set's list of names calls
+/// so, or of class 1 where there is no such list. What cannot be read is left out, as [`yolo`] lists it.
+pub fn yolo_dicentrics(folder: &Path) -> HashMap<PathBuf, Vec<(bool, BoundingBox)>> {
+    let names = yolo_names(folder);
+    let is_dicentric =
+        |class: &str| if names.is_empty() { class == "1" } else { class.eq_ignore_ascii_case("dicentric") };
+    let boxed = |raw: &RawBox| {
+        let [left, top, right, bottom] = raw.corners.map(|v| v as f32);
+        (is_dicentric(&raw.class), BoundingBox::from_corners(left, top, right, bottom))
+    };
+    let rows = yolo_rows(folder, &names, &mut Vec::new());
+    rows.into_iter().map(|(image, _, boxes)| (image, boxes.iter().map(boxed).collect())).collect()
 }
 
 fn fields(
@@ -237,26 +258,6 @@ fn neighbours(file: &Path) -> Vec<PathBuf> {
     places
 }
 
-/// The boxes of a YOLO set with the words of their classes, as written or as the set's list of names has them, by their image. What cannot
-/// be read is left out, as [`yolo`] lists it.
-pub fn yolo_words(folder: &Path) -> HashMap<PathBuf, Vec<(String, BoundingBox)>> {
-    let names = yolo_names(folder);
-    let read = |(text, image): (PathBuf, PathBuf)| {
-        let (width, height) = image_size(&image)?;
-        let text = fs::read_to_string(text).ok()?;
-        let row = |line: &str| {
-            let mut parts = line.split_whitespace();
-            let class = parts.next()?;
-            let [x, y, right, bottom] = yolo_corners(parts, (width as f64, height as f64)).ok()?.map(|v| v as f32);
-            let word = class.parse().ok().and_then(|n: usize| names.get(n).cloned()).unwrap_or(class.to_owned());
-            Some((word, BoundingBox::from_corners(x, y, right, bottom)))
-        };
-        let rows = text.lines().filter_map(row).collect();
-        Some((image, rows))
-    };
-    yolo_pairs(folder).filter_map(read).collect()
-}
-
 /// What the classes of a YOLO set are called, where a list says so.
 fn yolo_names(folder: &Path) -> Vec<String> {
     ["classes.txt", "labels/classes.txt", "obj.names"]
@@ -273,4 +274,29 @@ pub fn yolo_pairs(folder: &Path) -> impl Iterator<Item = (PathBuf, PathBuf)> + u
         let image = image_named(&neighbours(&text), &stem)?;
         Some((text, image))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn class_1_is_a_dicentric_only_where_no_list_names_the_classes() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).expect("written");
+        image::GrayImage::new(40, 20).save(folder.path().join("a.png")).expect("a picture");
+        write("a.txt", "0 0.5 0.5 0.2 0.2\n1 0.25 0.5 0.5 1\n");
+        let found = || yolo_dicentrics(folder.path()).into_values().next().expect("rows");
+        let kinds = || found().into_iter().map(|(dicentric, _)| dicentric).collect::<Vec<_>>();
+        assert_eq!(kinds(), [false, true]);
+        assert_eq!(found()[1].1, BoundingBox::from_corners(0.0, 0.0, 20.0, 20.0));
+        // The classes of a karyotyped set: "1" is the chromosome.
+        write("classes.txt", "X\n1\n");
+        assert_eq!(kinds(), [false, false]);
+        write("classes.txt", "Dicentric\nmonocentric\n");
+        assert_eq!(kinds(), [true, false]);
+        // A list that is too short names nothing, and class 1 means nothing then.
+        write("classes.txt", "chromosome\n");
+        assert_eq!(kinds(), [false, false]);
+    }
 }

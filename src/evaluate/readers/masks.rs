@@ -96,7 +96,7 @@ impl TruePicture {
     }
 
     /// The boxes of all its chromosomes as a network draws them.
-    fn framed(&self) -> Vec<BoundingBox> {
+    pub fn framed(&self) -> Vec<BoundingBox> {
         let tight: Vec<BoundingBox> = self.chromosomes().map(|c| c.bounds).collect();
         let mut diagonals: Vec<f32> = tight.iter().map(|b| b.width.hypot(b.height)).collect();
         diagonals.sort_unstable_by(f32::total_cmp);

@@ -45,7 +45,7 @@ function result({ state, dose }) {
   if (!dose.estimate) return isUnscored(dose) ? "not scored" : "no dose yet";
   const { value, low, high, level } = dose.estimate.dose_gy;
   const gray = (gy) => (gy === null ? "not bounded" : gy.toFixed(2));
-  return `${value.toFixed(2)} Gy (${percent(level)}: ${gray(low)} to ${gray(high)})`;
+  return `${value.toFixed(2)} Gy (${percent(level)}: ${gray(low)} to ${gray(high)})${dose.mismatch ? `; does not hold: ${dose.mismatch}` : ""}`;
 }
 
 function draw(cases) {

@@ -19,6 +19,8 @@ export function doseParts(dose, review) {
     isUnscored(dose)
       ? h("p", {}, `${plural(unscored(dose), "cell")} wait for a person or a scorer: none is counted yet.`)
       : h("p", {}, h("strong", {}, plural(dose.dicentrics, "dicentric")), ` in ${plural(dose.cells.counted, "counted cell")}: ${PROGRESS[dose.progress]}`),
+    dose.cells.quickscan > 0 && h("p", { class: "muted small" }, "QuickScan: cells complete by their look, centromeres not counted"),
+    dose.cells.not_selected > 0 && h("p", { class: "muted small" }, `${plural(dose.cells.not_selected, "cell")} left out by the selection of cells`),
     dose.cells.excluded > 0 && h("p", { class: "muted small" }, `${plural(dose.cells.excluded, "cell")} excluded`),
     dose.cells_needed.cells && h("p", { class: "muted small" }, `About ${count(dose.cells_needed.cells)} cells give ± ${dose.cells_needed.half_width_gy} Gy.`),
     dose.counts.length > 1 && histogram(dose.counts),
@@ -51,6 +53,7 @@ function estimate(found, dose) {
   const shown = method === "merkle" ? "About 95 % (Merkle)" : percent(level);
   return [
     h("p", { class: "headline" }, gray(value), preliminary(dose) && h("span", { class: "preliminary small" }, ` ${preliminary(dose)}`)),
+    dose.mismatch && h("p", {}, h("strong", {}, `This dose does not hold: ${dose.mismatch}.`)),
     h("p", {}, `${shown} interval ${gray(low)} to ${gray(high)}`),
     curve(found, dose.alarm_gy ?? null),
     h("p", { class: "muted small" }, `Curve ${found.curve.id}, ${found.curve.radiation}`),

@@ -20,7 +20,9 @@ export function scoreForm(cell, correct) {
   const inputs = new Map();
   const show = () => {
     for (const [name, input] of inputs) input.value = record()[name];
-    sum.replaceChildren(...words(record(), cell.dicentric.accepted_centromeres));
+    sum.replaceChildren(...(cell.dicentric.quickscan
+      ? ["QuickScan: score a cell that looks complete, and exclude one that does not; its centromeres are not counted"]
+      : words(record(), cell.dicentric.accepted_centromeres)));
     rest.disabled = record().unclear === 0;
   };
   const count = (counts) => {

@@ -19,13 +19,13 @@ pub fn count_pieces(chromosomes: &[Chromosome]) -> AberrationCounts {
     counts
 }
 
-/// The record with these counts in place of its own; what else it says stays.
+/// The record with these counts in place of its own; what else it says stays. One of QuickScan stays as complete as it looked.
 pub fn with_counts(record: &DicentricRecord, counts: AberrationCounts) -> DicentricRecord {
     let revised = counts.record(record.accepted_centromeres, record.first_division, record.scored_by);
     DicentricRecord {
         counts: revised.counts,
         centromeres: revised.centromeres,
-        complete: revised.complete,
+        complete: if record.quickscan { record.complete } else { revised.complete },
         ..record.clone()
     }
 }

@@ -16,14 +16,19 @@ pub enum NotCounted {
     SecondDivision,
     /// A piece is unclear, and no person has looked.
     Unclear,
+    /// The scorer's selection of cells leaves it out, or counts others of the case that look more like a whole cell.
+    NotSelected,
 }
 
-/// Whether a cell counts towards the dose. A person's word on unclear pieces is taken; a machine's is not.
+/// Whether a cell counts towards the dose. A person's word on unclear pieces is taken; a machine's is not. The selection of cells holds
+/// whoever has looked: a person who took a cell in because of its dicentrics would undo what the curve was selected by.
 pub fn counted(record: &DicentricRecord) -> Result<(), NotCounted> {
     if record.not_scored.is_some() {
         Err(NotCounted::NotScored)
     } else if record.first_division == Some(false) {
         Err(NotCounted::SecondDivision)
+    } else if record.not_selected.is_some() {
+        Err(NotCounted::NotSelected)
     } else if !record.complete {
         Err(NotCounted::Incomplete)
     } else if record.counts.unclear > 0 && record.scored_by == ScoredBy::Machine {
@@ -54,6 +59,11 @@ mod tests {
         let unsure = |by: ScoredBy| AberrationCounts { unclear: 1, ..whole.clone() }.record([46, 46], None, by);
         assert_eq!(counted(&unsure(ScoredBy::Machine)), Err(NotCounted::Unclear));
         assert_eq!(counted(&unsure(ScoredBy::Review)), Ok(()));
+        for by in [ScoredBy::Machine, ScoredBy::Review] {
+            let mut left_out = whole.clone().record([46, 46], None, by);
+            left_out.not_selected = Some("it has 51 pieces".into());
+            assert_eq!(counted(&left_out), Err(NotCounted::NotSelected));
+        }
         let mut unseen = record(None);
         unseen.not_scored = Some("no outlines".into());
         assert_eq!(counted(&unseen), Err(NotCounted::NotScored));

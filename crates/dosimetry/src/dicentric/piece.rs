@@ -3,7 +3,10 @@
 use domain::{AberrationCounts, PieceKind};
 use serde::{Deserialize, Serialize};
 
-use super::scorer_fit::{ACENTRIC, DICENTRIC};
+use super::{
+    scorer_fit::{ACENTRIC, DICENTRIC},
+    selection::SelectionRule,
+};
 
 /// Name and version of the scorer: a dose and a curve belong together only when the same scorer counted for both. To be
 /// raised with every change that moves a count, of code or of fitted numbers.
@@ -118,6 +121,39 @@ pub struct ScorerSettings {
     pub doubt: f32,
     /// The filters in force.
     pub filters: Vec<Filter>,
+    /// QuickScan: a cell counts as complete when it looks complete, by its number of pieces, instead of by 46 centromeres.
+    pub quickscan: bool,
+    /// Which cells are counted.
+    pub selection: SelectionRule,
+}
+
+/// Pieces of a cell that looks complete, unless a selection says otherwise: a few may be joined or doubled, or belong to aberrations.
+const LOOKS_COMPLETE: [u32; 2] = [42, 50];
+
+impl ScorerSettings {
+    /// Least and greatest number of pieces of a cell that looks complete.
+    pub fn complete_look(&self) -> [u32; 2] {
+        self.selection.pieces.unwrap_or(LOOKS_COMPLETE)
+    }
+
+    /// Which cells count, and what keeps pieces from being called, in words: a part of the scorer's name. `accepted` is the range of
+    /// centromeres of a complete cell.
+    pub fn selection_words(&self, accepted: [u32; 2]) -> String {
+        let [low, high] = if self.quickscan { self.complete_look() } else { accepted };
+        let complete = if self.quickscan {
+            format!("QuickScan of {low} to {high} pieces")
+        } else {
+            format!("{low} to {high} centromeres")
+        };
+        let off: Vec<String> = Filter::ALL
+            .into_iter()
+            .filter(|filter| !self.filters.contains(filter))
+            .map(|filter| format!("{filter:?}").to_lowercase())
+            .collect();
+        let without = if off.is_empty() { String::new() } else { format!(", without the filters {}", off.join(", ")) };
+        let selected = self.selection.words().map_or(String::new(), |words| format!(", {words}"));
+        format!("{complete}, none unclear from {}{without}{selected}", self.doubt)
+    }
 }
 
 /// Strictness unless the configuration says otherwise: see docs/reference/dose.md for the curve it was chosen from.
@@ -128,7 +164,13 @@ pub const USUAL_DOUBT: f32 = 0.3;
 
 impl Default for ScorerSettings {
     fn default() -> Self {
-        Self { strictness: USUAL_STRICTNESS, doubt: USUAL_DOUBT, filters: Filter::ALL.to_vec() }
+        Self {
+            strictness: USUAL_STRICTNESS,
+            doubt: USUAL_DOUBT,
+            filters: Filter::ALL.to_vec(),
+            quickscan: false,
+            selection: SelectionRule::default(),
+        }
     }
 }
 
@@ -274,10 +316,10 @@ pub fn score_pieces(pieces: &[Option<Judged>]) -> Vec<(PieceKind, f32)> {
             Some(j) => (PieceKind::Monocentric, (1.0 - j.dicentric) * (1.0 - j.acentric)),
         })
         .collect();
-    let centromeres: u32 = scored.iter().map(|(kind, _)| centromeres_of(*kind)).sum();
     let mut counts = AberrationCounts::default();
     scored.iter().for_each(|(kind, _)| counts.add(*kind));
-    let surplus = centromeres.saturating_sub(WHOLE);
+    // Most of what is unclear has one centromere.
+    let surplus = (counts.centromeres() + counts.unclear).saturating_sub(WHOLE);
     // More than a cell with these aberrations has: two cells, or objects that are none. No sum says which.
     let surplus = if surplus > counts.fragments_expected() + MOST_EXCESS { 0 } else { surplus as usize };
     let mut single: Vec<(usize, f32)> = scored
@@ -305,17 +347,6 @@ const MOST_EXCESS: u32 = 2;
 /// Probability from which a piece may be a fragment where the cell has one too many, and from which it is none else.
 const MAY_BE_ACENTRIC: f32 = 0.05;
 const IS_ACENTRIC: f32 = 0.7;
-
-fn centromeres_of(kind: PieceKind) -> u32 {
-    match kind {
-        PieceKind::Monocentric | PieceKind::Ring => 1,
-        PieceKind::Dicentric | PieceKind::TwoMonocentrics => 2,
-        PieceKind::Tricentric => 3,
-        // Most of what is unclear has one.
-        PieceKind::Unclear => 1,
-        PieceKind::Fragment => 0,
-    }
-}
 
 #[cfg(test)]
 mod tests {
@@ -364,6 +395,21 @@ mod tests {
     }
 
     #[test]
+    fn a_scorers_name_says_which_cells_it_counts() {
+        let usual = ScorerSettings::default();
+        assert_eq!(usual.selection_words([46, 46]), "46 to 46 centromeres, none unclear from 0.3");
+        let quick = ScorerSettings { quickscan: true, filters: vec![Filter::Touch], ..usual.clone() };
+        let words = quick.selection_words([46, 46]);
+        assert!(
+            words.starts_with("QuickScan of 42 to 50 pieces") && words.contains("without the filters crossing"),
+            "{words}"
+        );
+        let best = SelectionRule { best: Some(250), ..SelectionRule::default() };
+        let words = ScorerSettings { selection: best, ..usual }.selection_words([45, 46]);
+        assert_eq!(words, "45 to 46 centromeres, none unclear from 0.3, the best 250 of a case");
+    }
+
+    #[test]
     fn a_third_centromere_makes_a_tricentric() {
         let mut piece = dicentric();
         piece.sites.insert(1, site(0.5, 0.55, 0.35));
@@ -402,7 +448,12 @@ mod tests {
     #[test]
     fn each_filter_strikes_its_own_kind_of_false_dicentric_and_can_be_switched_off() {
         for (filter, piece) in hard_negatives() {
-            let settings = |filters: Vec<Filter>| ScorerSettings { strictness: 0.3, doubt: 0.3, filters };
+            let settings = |filters: Vec<Filter>| ScorerSettings {
+                strictness: 0.3,
+                doubt: 0.3,
+                filters,
+                ..ScorerSettings::default()
+            };
             let all = Judged::of(&piece, &settings(Filter::ALL.to_vec()));
             assert_eq!((all.called, &all.struck[..]), (1, &[filter][..]), "{filter:?} {all:?}");
             let without = Filter::ALL.into_iter().filter(|f| *f != filter).collect();

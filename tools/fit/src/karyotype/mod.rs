@@ -74,6 +74,8 @@ impl Karyotype {
             precision: None,
             stain: None,
             karyotype: KaryotypeSettings::default(),
+            scorer: Default::default(),
+            accepted_centromeres: [46; 2],
             edited: Some(self.edited),
             cut: &[],
             candidates: self.candidates.as_deref(),
