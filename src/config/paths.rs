@@ -39,9 +39,11 @@ pub fn anchor(config: &mut Config, layers: &Layers, folder: &Path, credentials: 
     put("inference.library", &mut config.inference.library);
     put("store.path", &mut config.store.path);
     put("report.folder", &mut config.report.folder);
-    for (key, file) in
-        [("mqtt.password_file", &mut config.mqtt.password_file), ("web.token_file", &mut config.web.token_file)]
-    {
+    for (key, file) in [
+        ("mqtt.password_file", &mut config.mqtt.password_file),
+        ("web.token_file", &mut config.web.token_file),
+        ("web.users_file", &mut config.web.users_file),
+    ] {
         if !(credentials && file.as_deref().is_some_and(is_bare)) {
             put(key, file);
         }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::{
-    Config, MemoryConfig, Mistake, Mode, Repeat, SourceConfig, SourceKind, StoreConfig, StreamAddress,
+    Config, MemoryConfig, Mistake, Mode, Repeat, SourceConfig, SourceKind, StoreConfig, StreamAddress, WebConfig,
     layers::Layers,
     names::{MAX_NAME, check_name},
 };
@@ -259,15 +259,46 @@ impl<'a> Sense<'a> {
                 "expected the address that a browser shows, such as \"https://scope.lab\" or \"https://lab.example/scope/\"",
             );
         }
+        self.people(&config.web);
         let Some(listen) = config.web.listen.as_deref().filter(|l| *l != "off") else { return };
         match listen.parse::<SocketAddr>() {
             Err(_) => self.wrong(&["web.listen"], format!("found \"{listen}\""), "expected address:port"),
-            Ok(address) if !address.ip().is_loopback() && config.web.token_file.is_none() => self.wrong(
-                &["web.listen", "web.token_file"],
-                format!("{address} can be reached from outside without a token"),
-                "add 'token_file = \"...\"', or listen on 127.0.0.1",
-            ),
+            Ok(address)
+                if !address.ip().is_loopback()
+                    && config.web.token_file.is_none()
+                    && config.web.users_file.is_none() =>
+            {
+                self.wrong(
+                    &["web.listen", "web.token_file"],
+                    format!("{address} can be reached from outside without a token"),
+                    "add 'token_file = \"...\"' or 'users_file = \"...\"', or listen on 127.0.0.1",
+                );
+            }
             Ok(_) => {}
+        }
+    }
+
+    fn people(&mut self, web: &WebConfig) {
+        if let Some(header) = &web.user_header {
+            let is_name = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+            if header.is_empty() || !header.bytes().all(is_name) {
+                let expected = "expected the name of a header, such as \"X-Remote-User\"";
+                self.wrong(&["web.user_header"], format!("found \"{header}\""), expected);
+            }
+            if web.users_file.is_none() || web.proxies.is_empty() {
+                self.wrong(
+                    &["web.user_header"],
+                    "it is given without web.users_file or without web.proxies",
+                    "expected the users with their roles, and the addresses of the proxies that are believed",
+                );
+            }
+        } else if !web.proxies.is_empty() {
+            let expected = "expected web.user_header beside it: without one no proxy is asked for a name";
+            self.wrong(&["web.proxies"], "it is given without web.user_header", expected);
+        }
+        for proxy in web.proxies.iter().filter(|proxy| proxy.parse::<std::net::IpAddr>().is_err()) {
+            let expected = "expected IP addresses, such as \"127.0.0.1\"";
+            self.wrong(&["web.proxies"], format!("found \"{proxy}\""), expected);
         }
     }
 

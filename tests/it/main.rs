@@ -41,5 +41,6 @@ mod survival;
 mod triage_frames;
 mod web;
 mod web_page;
+mod web_people;
 mod web_support;
 mod web_work;
