@@ -70,7 +70,7 @@ def parser() -> argparse.ArgumentParser:
     k.add_argument("--scale", type=float, default=0.7)
     k.add_argument("--quality", type=int, default=60)
     e = sub.add_parser("export", help="model folders from finished runs, thresholds frozen on validation")
-    e.add_argument("what", nargs="+", choices=["detector", "metaphase", "single", "anatomy"])
+    e.add_argument("what", nargs="+", choices=["detector", "metaphase", "single", "anatomy", "anatomy-solid"])
     e.add_argument("--models", type=Path, default=HERE.parents[2], help="where the model folders lie; default %(default)s")
     e.add_argument("--version", default="0.2.0")
     e.add_argument("--test", action="store_true", help="also measure the development test split (once, at the end)")

@@ -246,14 +246,14 @@ def peaks(heat: np.ndarray, mask: np.ndarray, least: float = 0.3, apart: float =
     return kept
 
 
-def counts(z: np.ndarray, heat: np.ndarray) -> np.ndarray:
+def counts(z: np.ndarray, heat: np.ndarray, least: float = 0.3, apart: float = APART) -> np.ndarray:
     """How many centromeres there are and how many are found, [n,2], of the examples where it is known."""
     out = []
     for i in range(len(z)):
         h = heat[i].astype(np.float32)
         if not np.isnan(h).any():
             true = int(((h >= cv2.dilate(h, np.ones((7, 7), np.uint8))) & (h > 0.5)).sum())
-            out.append((true, len(peaks(z[i, 1], z[i, 0]))))
+            out.append((true, len(peaks(z[i, 1], z[i, 0], least, apart))))
     return np.array(out).reshape(-1, 2)
 
 
