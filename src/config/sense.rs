@@ -66,8 +66,8 @@ impl<'a> Sense<'a> {
             ("rate_hz", source.rate_hz.is_some(), &[Folder, Simulator, Webcam, V4l2, Genicam]),
             ("device", source.device.is_some(), &[V4l2, Webcam, Genicam]),
             ("size", source.size.is_some(), &[Simulator, V4l2, Webcam, Genicam]),
-            ("format", source.format.is_some(), &[V4l2]),
-            ("controls", !source.controls.is_empty(), &[V4l2]),
+            ("format", source.format.is_some(), &[V4l2, Genicam]),
+            ("controls", !source.controls.is_empty(), &[V4l2, Genicam]),
             ("url", source.url.is_some(), &[Mjpeg]),
             ("spool", source.spool.is_some(), &[Push]),
             ("username", source.username.is_some(), &[Mjpeg]),
@@ -122,8 +122,15 @@ impl<'a> Sense<'a> {
         {
             self.wrong(&[&at("size")], format!("found {width} x {height}"), "expected 64 to 16384 pixels per side");
         }
-        if let Some(Err(error)) = source.format.as_deref().map(str::parse::<FourCc>) {
+        if let Some(Err(error)) = source.format.as_deref().filter(|_| kind == V4l2).map(str::parse::<FourCc>) {
             self.wrong(&[&at("format")], error, "see `metaphased cameras`");
+        }
+        for (control, _) in source.controls.iter().filter(|(_, value)| kind == V4l2 && value.whole().is_none()) {
+            self.wrong(
+                &[&at(&format!("controls.{control}"))],
+                "controls of Video4Linux are numbers",
+                "expected a whole number; `metaphased cameras` lists the entries of menus with theirs",
+            );
         }
         for (key, text) in [("case", &source.case), ("slide", &source.slide), ("colony", &source.colony)] {
             self.name(&at(key), text.as_deref());
@@ -131,7 +138,7 @@ impl<'a> Sense<'a> {
     }
 
     fn combinations(&mut self, name: &str, source: &SourceConfig, assay: Assay) {
-        use SourceKind::{Folder, Mjpeg, Push, V4l2, Webcam};
+        use SourceKind::{Folder, Genicam, Mjpeg, Push, V4l2, Webcam};
         let kind = source.kind;
         let at = |key: &str| format!("source.{name}.{key}");
         if kind == Folder && source.settle_ms.is_some() && source.repeat != Some(Repeat::Watch) {
@@ -141,7 +148,7 @@ impl<'a> Sense<'a> {
                 "remove it, or use repeat = \"watch\"",
             );
         }
-        if source.mode() == Mode::Lossless && matches!(kind, Webcam | Mjpeg | V4l2) {
+        if source.mode() == Mode::Lossless && matches!(kind, Webcam | Mjpeg | V4l2 | Genicam) {
             self.wrong(
                 &[&at("mode")],
                 format!("a source of kind \"{}\" cannot wait, so it cannot be lossless", kind.name()),

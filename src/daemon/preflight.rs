@@ -117,7 +117,9 @@ impl Preflight {
             if matches!(source.kind, SourceKind::Folder | SourceKind::Push) {
                 continue;
             }
-            if let Err(error) = sources::camera(&Arc::from(name.as_str()), source, loaded.config.assay) {
+            let picture_bytes = loaded.config.memory.picture_bytes();
+            let opened = sources::camera(&Arc::from(name.as_str()), source, loaded.config.assay, picture_bytes);
+            if let Err(error) = opened {
                 let key = if source.karyotype.is_some() { "karyotype" } else { "kind" };
                 self.found(loaded, &format!("source.{name}.{key}"), ErrorKind::Unavailable, error.to_string());
             }

@@ -22,6 +22,7 @@ mod editing;
 mod embedded_broker;
 mod engines;
 mod flat_field;
+mod genicam;
 mod golden_cells;
 mod imaging_properties;
 mod imaging_support;
