@@ -8,9 +8,11 @@ mod file_name;
 pub mod files;
 mod flat;
 mod folder;
+pub mod genicam;
 mod mjpeg;
 mod mosaic;
 mod push;
+mod reading;
 mod simulator;
 #[cfg(target_os = "linux")]
 pub mod v4l2;

@@ -108,11 +108,6 @@ impl PushQueue {
         self.state().waiting.len() as u64
     }
 
-    /// Whether a frame of this case waits.
-    pub fn holds_case(&self, case: &str) -> bool {
-        self.state().waiting.iter().any(|pushed| pushed.facts.case.as_deref() == Some(case))
-    }
-
     /// Case, slide and colony that frames from now on belong to.
     pub fn set_sample(&self, sample: SampleContext) {
         self.state().sample = sample;

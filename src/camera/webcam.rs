@@ -17,16 +17,13 @@ use nokhwa::{
 };
 
 use super::{
-    BadFrame, Buffers, Capture, Source, SourceError,
-    files::{FileError, ImageFile},
+    Buffers, Capture, Source, SourceError,
+    reading::{Unread, jpeg, raw, stalled_after},
 };
 use crate::station::RejectReason;
-use domain::frame::{Frame, FrameId, FrameInfo, PixelBuffer, Pixels};
-use imaging::{RawError, RawFrame, RawLayout};
+use domain::frame::{Frame, FrameFlags, FrameId, FrameInfo, PixelBuffer, Pixels};
+use imaging::{RawFrame, RawLayout};
 
-/// Without a frame for so long, or for so many of its intervals, the device counts as stalled.
-const STALLED_AFTER: Duration = Duration::from_millis(1500);
-const STALLED_INTERVALS: f64 = 4.0;
 /// Size asked for when none is configured.
 const DEFAULT_SIZE: [u32; 2] = [1920, 1080];
 /// Formats that are understood, the wanted one first.
@@ -45,6 +42,8 @@ pub struct WebcamSettings {
     pub rate_hz: Option<f64>,
     /// Pixel size in micrometres.
     pub um_per_px: Option<f64>,
+    /// Most memory that a JPEG picture may take while it is read, in bytes.
+    pub picture_bytes: u64,
 }
 
 /// A frame as the device gave it.
@@ -59,6 +58,7 @@ struct Raw {
 pub struct WebcamSource {
     name: Arc<str>,
     um_per_px: Option<f64>,
+    picture_bytes: u64,
     frames: Receiver<Result<Raw, String>>,
     stalled_after: Duration,
     last: Instant,
@@ -72,10 +72,10 @@ impl WebcamSource {
     /// When the system starts no thread; a missing camera is reported by the first [`Source::next`].
     pub fn open(settings: WebcamSettings) -> Result<Self, SourceError> {
         let (sender, frames) = bounded(1);
-        let (name, um_per_px) = (settings.name.clone(), settings.um_per_px);
-        let intervals = settings.rate_hz.map_or(Duration::ZERO, |hz| Duration::from_secs_f64(STALLED_INTERVALS / hz));
+        let (name, um_per_px, picture_bytes) = (settings.name.clone(), settings.um_per_px, settings.picture_bytes);
+        let stalled_after = stalled_after(settings.rate_hz.map(f64::recip));
         // A camera may take a while to open.
-        let last = Instant::now() + STALLED_AFTER;
+        let last = Instant::now() + stalled_after;
         thread::Builder::new()
             .name(format!("webcam-{name}"))
             .spawn(move || {
@@ -85,7 +85,7 @@ impl WebcamSource {
                 }
             })
             .map_err(|error| SourceError::Device(format!("cannot start the camera's thread: {error}")))?;
-        Ok(Self { name, um_per_px, frames, stalled_after: STALLED_AFTER.max(intervals), last, count: 0 })
+        Ok(Self { name, um_per_px, picture_bytes, frames, stalled_after, last, count: 0 })
     }
 }
 
@@ -135,30 +135,33 @@ impl Source for WebcamSource {
         self.last = Instant::now();
         self.count += 1;
         let id = FrameId(self.count);
-        let pixels = match convert(&raw, |bytes| buffers.take(bytes).ok()) {
-            Ok(pixels) => pixels,
-            Err(FileError::NoBuffer) => return Ok(Capture::NoBuffer),
-            Err(error) => {
-                return Ok(Capture::Bad(BadFrame::new(id, RejectReason::DeviceError, error.to_string())));
-            }
+        let (pixels, partial) = match convert(raw, self.picture_bytes, |bytes| buffers.take(bytes).ok()) {
+            Ok(read) => read,
+            Err(unread) => return Ok(unread.capture(id)),
         };
-        let info = FrameInfo { arrived: self.last, um_per_px: self.um_per_px, ..FrameInfo::new(self.name.clone(), id) };
+        let info = FrameInfo {
+            arrived: self.last,
+            um_per_px: self.um_per_px,
+            flags: FrameFlags { partial, ..FrameFlags::default() },
+            ..FrameInfo::new(self.name.clone(), id)
+        };
         Ok(Capture::Frame(Frame { info, pixels }))
     }
 }
 
-/// Grey pixels of a camera's frame: of YUV formats the luma alone.
-fn convert(raw: &Raw, take: impl FnOnce(usize) -> Option<PixelBuffer>) -> Result<Pixels, FileError> {
-    let layout = match raw.format {
+/// Grey pixels of a camera's frame, of YUV formats the luma alone, and whether rows of it are missing.
+fn convert(frame: Raw, most: u64, take: impl FnOnce(usize) -> Option<PixelBuffer>) -> Result<(Pixels, bool), Unread> {
+    let Raw { format, width, height, bytes } = frame;
+    let layout = match format {
         FrameFormat::GRAY | FrameFormat::NV12 => RawLayout::Grey8,
         FrameFormat::YUYV => RawLayout::LumaFirst,
-        FrameFormat::MJPEG => return Ok(ImageFile::from_bytes(raw.bytes.clone())?.read(0, take)?.pixels),
-        other => return Err(FileError::Unsupported(format!("frames of format {other:?} are not supported"))),
+        FrameFormat::MJPEG => return Ok((jpeg(bytes, most, take)?, false)),
+        other => {
+            let text = format!("frames of format {other:?} are not supported");
+            return Err(Unread::Bad(RejectReason::Unsupported, text));
+        }
     };
-    let frame = RawFrame { layout, width: raw.width, height: raw.height, stride: 0, bytes: &raw.bytes };
-    let broken = |error: RawError| FileError::Broken(error.to_string());
-    frame.check().map_err(broken)?;
-    frame.read(take(frame.buffer_bytes()).ok_or(FileError::NoBuffer)?).map_err(broken)
+    raw(RawFrame { layout, width, height, stride: 0, bytes: &bytes }, take)
 }
 
 /// A camera that is there, in words.
@@ -185,14 +188,13 @@ mod tests {
     #[test]
     fn of_yuyv_the_luma_stays() {
         let raw = Raw { format: FrameFormat::YUYV, width: 2, height: 1, bytes: vec![10, 128, 20, 128] };
-        let pixels = convert(&raw, unpooled).expect("it is whole");
+        let Ok((pixels, false)) = convert(raw, 0, unpooled) else { panic!("it is whole") };
         assert!(matches!(pixels.view(), PixelView::Mono8(&[10, 20])));
     }
 
     #[test]
-    fn a_short_frame_is_an_error() {
+    fn a_short_frame_is_partial() {
         let raw = Raw { format: FrameFormat::GRAY, width: 4, height: 4, bytes: vec![0; 7] };
-        let error = convert(&raw, unpooled).expect_err("rows are missing");
-        assert!(error.to_string().contains("need 16 bytes, 7 came"), "{error}");
+        assert!(matches!(convert(raw, 0, unpooled), Ok((_, true))), "rows are missing");
     }
 }

@@ -36,8 +36,10 @@ pub struct CaseLine {
     pub iscn: Option<String>,
     /// Its abnormal cell lines.
     pub findings: Vec<String>,
-    /// Cells without a karyotype, of a case that is karyotyped.
+    /// Cells without a karyotype, of a case that is karyotyped; repeats of a metaphase are left out, as in `judged`.
     pub not_assessable: Option<u64>,
+    /// Cells with a karyotype and those without one, of a case that is karyotyped.
+    pub judged: Option<u64>,
     /// Counted cells of the dicentric assay.
     pub counted: Option<u64>,
     /// Dicentrics in them.
@@ -83,6 +85,7 @@ impl CaseLine {
                 .map(|state| state.clones.iter().filter(|c| !c.normal).map(|c| c.iscn.clone()).collect())
                 .unwrap_or_default(),
             not_assessable: karyotyped.map(|state| u64::from(state.cells.not_assessable)),
+            judged: karyotyped.map(|state| u64::from(state.cells.assessable + state.cells.not_assessable)),
             counted: dose.as_ref().map(|dose| dose.cells.counted),
             dicentrics: dose.as_ref().map(|dose| dose.dicentrics),
             dose: found.map(|e| e.dose_gy.value),
@@ -102,12 +105,7 @@ impl CaseLine {
 
     /// What its chart counts: events and how many cells they are of; none where it counts nothing.
     fn events(&self) -> Option<(u64, u64)> {
-        match (self.dicentrics, self.counted, self.not_assessable) {
-            (Some(dicentrics), Some(counted), _) => Some((dicentrics, counted)),
-            (_, _, Some(missed)) => Some((missed, self.cells.saturating_sub(self.excluded))),
-            _ => None,
-        }
-        .filter(|(_, cells)| *cells > 0)
+        self.dicentrics.zip(self.counted).or(self.not_assessable.zip(self.judged)).filter(|(_, cells)| *cells > 0)
     }
 }
 
@@ -220,7 +218,7 @@ fn months(cases: &[&CaseLine]) -> Vec<Month> {
     }
     let month = |(month, cases): (&str, Vec<&CaseLine>)| {
         let sum = |pick: &dyn Fn(&CaseLine) -> u64| cases.iter().map(|case| pick(case)).sum::<u64>();
-        let karyotyped = sum(&|case| case.not_assessable.map_or(0, |_| case.cells.saturating_sub(case.excluded)));
+        let karyotyped = sum(&|case| case.judged.unwrap_or(0));
         Month {
             month: month.to_owned(),
             cases: cases.len() as u64,
@@ -336,5 +334,29 @@ mod tests {
         assert_eq!(found.outliers.len(), 1);
         assert_eq!((found.outliers[0].case.as_str(), found.outliers[0].of), ("K-1", "dispersion"));
         assert_eq!((found.months[0].cases, found.months[0].yield_), (1, Some(0.6)));
+    }
+
+    #[test]
+    fn repeats_of_a_metaphase_are_no_cells_that_could_have_been_assessed() {
+        // Ten cells, five of them repeats: two of the five metaphases are not assessable.
+        let state = serde_json::json!({
+            "schema": "case/1", "station": "lab-1", "case": "K-1", "slides": [], "iscn": null,
+            "cells": { "seen": 10, "repeats": 5, "assessable": 3, "normal": 3, "abnormal": 0, "not_assessable": 2, "reviewed": 0 },
+            "cells_target": 20, "cells_needed": 17, "extended": null, "clones": [], "chance_findings": [], "excludes": null,
+            "excluded": null, "review": [], "notice": "",
+        });
+        let record = CaseRecord {
+            id: "K-1".into(),
+            opened: "2026-10-05T08:00:00Z".into(),
+            closed: None,
+            subject: None,
+            state: Some(state.to_string()),
+            dose: None,
+            cells: 10,
+        };
+        let line = CaseLine::of("store", &record, false);
+        assert_eq!(line.events(), Some((2, 5)));
+        let found = Population::of(vec![line], "2026-10-01", "2026-10-31", None);
+        assert_eq!(found.months[0].not_assessable, Some(0.4));
     }
 }

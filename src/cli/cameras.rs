@@ -6,12 +6,56 @@ use super::{Exit, Failure, output};
 pub fn run() -> Result<Exit, Failure> {
     #[cfg(target_os = "linux")]
     video4linux()?;
+    genicam()?;
     #[cfg(feature = "webcam")]
     for camera in crate::camera::list_webcams().map_err(Failure::unavailable)? {
         output::print(&format!("webcam {camera}"))?;
     }
     output::print("simulator: the virtual slide, always there")?;
     Ok(Exit::Done)
+}
+
+fn genicam() -> Result<(), Failure> {
+    let found = match crate::camera::genicam::list() {
+        Ok(found) => found,
+        // What is not installed is no failure of this command.
+        Err(error) => {
+            eprintln!("{error}");
+            return Ok(());
+        }
+    };
+    if found.is_empty() {
+        eprintln!("no GenICam camera answers");
+    }
+    for camera in found {
+        match camera {
+            Ok(camera) => output::print(&offered(&camera))?,
+            Err((found, error)) => eprintln!("genicam {} ({} {}): {error}", found.id, found.vendor, found.model),
+        }
+    }
+    Ok(())
+}
+
+fn offered(camera: &crate::camera::genicam::Offer) -> String {
+    use std::fmt::Write as _;
+
+    let found = &camera.found;
+    let mut text = String::new();
+    // Writing to a String cannot fail.
+    let _ = writeln!(
+        text,
+        "genicam {}: {} {} ({}, {}, serial number {})",
+        found.id, found.vendor, found.model, found.protocol, found.address, found.serial
+    );
+    for (format, is_read) in &camera.formats {
+        let _ = writeln!(text, "  format {format}{}", if *is_read { "" } else { "; not read by metaphased" });
+    }
+    for feature in &camera.features {
+        let value = feature.value.as_ref().map(|value| format!(" = {value}")).unwrap_or_default();
+        let locked = if feature.is_locked { "; cannot be set now" } else { "" };
+        let _ = writeln!(text, "  control {}{value}: {}{locked}", feature.name, feature.takes);
+    }
+    text
 }
 
 #[cfg(target_os = "linux")]

@@ -273,10 +273,15 @@ fn used(findings: &mut Findings, config: &Config, library: &ModelLibrary, stain:
     }
 }
 
-#[cfg(target_os = "linux")]
 fn cameras(findings: &mut Findings, config: &Config) {
-    use crate::camera::v4l2::{list, look_at};
     findings.heading("Cameras");
+    video4linux(findings, config);
+    genicam(findings, config);
+}
+
+#[cfg(target_os = "linux")]
+fn video4linux(findings: &mut Findings, config: &Config) {
+    use crate::camera::v4l2::{list, named};
     let found = list();
     if found.is_empty() {
         findings.absent("no video device; folders, the simulator and pushed frames need none");
@@ -293,17 +298,29 @@ fn cameras(findings: &mut Findings, config: &Config) {
         }
     }
     for (name, source) in config.sources().iter().filter(|(_, s)| s.kind == SourceKind::V4l2) {
-        match look_at(source.device.as_deref()) {
-            Ok(camera) => findings.good(format!("source '{name}': {} ({})", camera.path.display(), camera.name)),
+        match named(source.device.as_deref()) {
+            Ok((path, camera)) => findings.good(format!("source '{name}': {} ({camera})", path.display())),
             Err(error) => findings.bad(format!("source '{name}': {error}")),
         }
     }
 }
 
 #[cfg(not(target_os = "linux"))]
-fn cameras(findings: &mut Findings, _: &Config) {
-    findings.heading("Cameras");
+fn video4linux(findings: &mut Findings, _: &Config) {
     findings.absent("Video4Linux: Linux's own; use kind \"webcam\"");
+}
+
+/// Cameras are looked for only where a source needs one: that takes a second.
+fn genicam(findings: &mut Findings, config: &Config) {
+    for (name, source) in config.sources().iter().filter(|(_, s)| s.kind == SourceKind::Genicam) {
+        match crate::camera::genicam::find(source.device.as_deref()) {
+            Ok(camera) => findings.good(format!(
+                "source '{name}': {} ({} {}, {})",
+                camera.id, camera.vendor, camera.model, camera.address
+            )),
+            Err(error) => findings.bad(format!("source '{name}': {error}")),
+        }
+    }
 }
 
 fn broker(findings: &mut Findings, config: &Config) {

@@ -99,7 +99,9 @@ impl FlatFieldCommand {
         if source.kind == SourceKind::Folder {
             return Err(Failure::usage(format!("source '{name}' is a folder: give its path instead")));
         }
-        let mut open = sources::camera(&name.into(), source, config.assay).map_err(Failure::unavailable)?;
+        let picture_bytes = config.memory.picture_bytes();
+        let open = sources::camera(&name.into(), source, config.assay, picture_bytes);
+        let mut open = open.map_err(Failure::unavailable)?;
         let mut camera = open().map_err(Failure::unavailable)?;
         let shutdown = Shutdown::default();
         let buffers = Buffers::new(FramePool::new(4), true, shutdown.receiver());
@@ -108,7 +110,7 @@ impl FlatFieldCommand {
         eprintln!("metaphased: taking {} frames of '{name}': move the stage over empty places", self.frames);
         while recorder.len() < usize::from(self.frames) {
             match camera.next(&buffers).map_err(Failure::unavailable)? {
-                Capture::Frame(frame) if Instant::now() >= due => {
+                Capture::Frame(frame) if Instant::now() >= due && frame.info.flags.fault().is_none() => {
                     recorder.add(&frame.pixels).map_err(Failure::bad_data)?;
                     due = Instant::now() + Duration::from_millis(self.every);
                 }

@@ -26,6 +26,7 @@ mod run;
 mod schema;
 mod simulate;
 mod status;
+mod user;
 mod views;
 mod words;
 
@@ -99,6 +100,8 @@ pub enum Command {
     Simulate(simulate::Simulate),
     /// Show the health of the running daemon.
     Status(status::StatusCommand),
+    /// Add, change, remove and list the people who may log in to the page.
+    User(user::UserCommand),
     /// List, show, export, review, close or erase the cases in the store.
     Case(case::CaseCommand),
     /// Report on many cases: a period, one store or several.
@@ -146,6 +149,7 @@ fn run(cli: Cli) -> Result<Exit, Failure> {
         Some(Command::Iscn(args)) => args.run(),
         Some(Command::Simulate(args)) => args.run(),
         Some(Command::Status(args)) => args.run(&cli.global),
+        Some(Command::User(args)) => args.run(&cli.global),
         Some(Command::Case(args)) => args.run(&cli.global),
         Some(Command::Report(args)) => args.run(&cli.global),
         Some(Command::Schema(args)) => args.run(),

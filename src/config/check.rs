@@ -118,9 +118,10 @@ impl Walk<'_> {
                     None => return schema,
                 }
             } else if let Some(any) = schema["anyOf"].as_array() {
-                match any.iter().find(|s| s["type"] != "null") {
-                    Some(next) => schema = next,
-                    None => return schema,
+                let mut some = any.iter().filter(|s| s["type"] != "null");
+                match (some.next(), some.next()) {
+                    (Some(next), None) => schema = next,
+                    _ => return schema,
                 }
             } else {
                 return schema;
@@ -132,6 +133,13 @@ impl Walk<'_> {
         let schema = &self.resolve(schema).clone();
         if let Some(names) = enumeration(schema) {
             return self.one_of(value, &names, path);
+        }
+        if schema["anyOf"].is_array() {
+            // The value of a control: what a camera makes of it is known when it is open.
+            if !(value.is_boolean() || value.is_number() || value.is_string()) {
+                self.wrong_type(value, "a number, text in quotes, true or false", path);
+            }
+            return;
         }
         let kind = match &schema["type"] {
             Value::String(kind) => kind.as_str(),
@@ -192,7 +200,7 @@ impl Walk<'_> {
             if let Some(property) = known.and_then(|k| k.get(key)) {
                 self.value(inner, property, &inner_path);
             } else if schema["additionalProperties"].is_object() {
-                if !valid_name(key) {
+                if path == "source" && !valid_name(key) {
                     self.problem(
                         &inner_path,
                         format!("invalid source name \"{key}\""),

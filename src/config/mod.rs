@@ -22,7 +22,7 @@ pub use layers::{ENVIRONMENT_PREFIX, Layers, Origin};
 pub use memory::MemoryConfig;
 pub use model::*;
 pub use names::{MAX_NAME, check_name, encode_level, slide_topic};
-pub use paths::credential;
+pub use paths::{credential, read_password};
 pub use print::print;
 pub use scoring::*;
 pub use source::*;

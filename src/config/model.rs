@@ -190,7 +190,7 @@ impl MqttConfig {
 }
 
 /// Live page and HTTP API.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct WebConfig {
     /// Address and port, or `off`; unset: 127.0.0.1:8080, or the next free port.
@@ -206,6 +206,18 @@ pub struct WebConfig {
     /// Address under which browsers reach the page through a reverse proxy, such as `https://scope.lab/` or `https://lab.example/scope/`; unset: there is no proxy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub public_url: Option<String>,
+    /// File of the people who may come in, written by `metaphased user`; unset: nobody is known by name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub users_file: Option<PathBuf>,
+    /// Hours after which a person logs in again.
+    #[schemars(range(min = 1, max = 720))]
+    pub session_hours: u32,
+    /// Header in which a proxy gives the name of the person whom it has let in; requires `users_file` and `proxies`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user_header: Option<String>,
+    /// IP addresses of the proxies that may do so.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub proxies: Vec<String>,
 }
 
 /// The address that a browser shows, taken apart.
@@ -217,6 +229,21 @@ pub struct PublicAddress {
     pub host: String,
     /// Its path, with a slash at both ends.
     pub path: String,
+}
+
+impl Default for WebConfig {
+    fn default() -> Self {
+        Self {
+            listen: None,
+            token_file: None,
+            hosts: Vec::new(),
+            public_url: None,
+            users_file: None,
+            session_hours: 12,
+            user_header: None,
+            proxies: Vec::new(),
+        }
+    }
 }
 
 impl WebConfig {

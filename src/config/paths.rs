@@ -1,7 +1,10 @@
 //! Relative paths: those of a file are meant from the file's folder, those of the environment and of flags from the
 //! working folder.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use super::{Config, Layers, Origin};
 
@@ -10,6 +13,15 @@ pub fn credential(file: &Path) -> PathBuf {
     let folder = std::env::var_os("CREDENTIALS_DIRECTORY").filter(|_| is_bare(file));
     let credential = folder.map(|folder| Path::new(&folder).join(file)).filter(|path| path.is_file());
     credential.unwrap_or_else(|| file.to_owned())
+}
+
+/// The password that a file holds.
+///
+/// # Errors
+/// What the disk said, and when it is no UTF-8: another password than the file's would only be refused.
+pub fn read_password(path: &Path) -> io::Result<String> {
+    // Editors end a file with a newline; no password does.
+    Ok(fs::read_to_string(path)?.trim_end_matches(['\r', '\n']).to_owned())
 }
 
 fn is_bare(file: &Path) -> bool {
@@ -39,9 +51,11 @@ pub fn anchor(config: &mut Config, layers: &Layers, folder: &Path, credentials: 
     put("inference.library", &mut config.inference.library);
     put("store.path", &mut config.store.path);
     put("report.folder", &mut config.report.folder);
-    for (key, file) in
-        [("mqtt.password_file", &mut config.mqtt.password_file), ("web.token_file", &mut config.web.token_file)]
-    {
+    for (key, file) in [
+        ("mqtt.password_file", &mut config.mqtt.password_file),
+        ("web.token_file", &mut config.web.token_file),
+        ("web.users_file", &mut config.web.users_file),
+    ] {
         if !(credentials && file.as_deref().is_some_and(is_bare)) {
             put(key, file);
         }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use super::{
-    Config, MemoryConfig, Mistake, Mode, Repeat, SourceConfig, SourceKind, StoreConfig, StreamAddress,
+    Config, MemoryConfig, Mistake, Mode, Repeat, SourceConfig, SourceKind, StoreConfig, StreamAddress, WebConfig,
     layers::Layers,
     names::{MAX_NAME, check_name},
 };
@@ -66,8 +66,8 @@ impl<'a> Sense<'a> {
             ("rate_hz", source.rate_hz.is_some(), &[Folder, Simulator, Webcam, V4l2, Genicam]),
             ("device", source.device.is_some(), &[V4l2, Webcam, Genicam]),
             ("size", source.size.is_some(), &[Simulator, V4l2, Webcam, Genicam]),
-            ("format", source.format.is_some(), &[V4l2]),
-            ("controls", !source.controls.is_empty(), &[V4l2]),
+            ("format", source.format.is_some(), &[V4l2, Genicam]),
+            ("controls", !source.controls.is_empty(), &[V4l2, Genicam]),
             ("url", source.url.is_some(), &[Mjpeg]),
             ("spool", source.spool.is_some(), &[Push]),
             ("username", source.username.is_some(), &[Mjpeg]),
@@ -122,8 +122,15 @@ impl<'a> Sense<'a> {
         {
             self.wrong(&[&at("size")], format!("found {width} x {height}"), "expected 64 to 16384 pixels per side");
         }
-        if let Some(Err(error)) = source.format.as_deref().map(str::parse::<FourCc>) {
+        if let Some(Err(error)) = source.format.as_deref().filter(|_| kind == V4l2).map(str::parse::<FourCc>) {
             self.wrong(&[&at("format")], error, "see `metaphased cameras`");
+        }
+        for (control, _) in source.controls.iter().filter(|(_, value)| kind == V4l2 && value.whole().is_none()) {
+            self.wrong(
+                &[&at(&format!("controls.{control}"))],
+                "controls of Video4Linux are numbers",
+                "expected a whole number; `metaphased cameras` lists the entries of menus with theirs",
+            );
         }
         for (key, text) in [("case", &source.case), ("slide", &source.slide), ("colony", &source.colony)] {
             self.name(&at(key), text.as_deref());
@@ -131,7 +138,7 @@ impl<'a> Sense<'a> {
     }
 
     fn combinations(&mut self, name: &str, source: &SourceConfig, assay: Assay) {
-        use SourceKind::{Folder, Mjpeg, Push, V4l2, Webcam};
+        use SourceKind::{Folder, Genicam, Mjpeg, Push, V4l2, Webcam};
         let kind = source.kind;
         let at = |key: &str| format!("source.{name}.{key}");
         if kind == Folder && source.settle_ms.is_some() && source.repeat != Some(Repeat::Watch) {
@@ -141,7 +148,7 @@ impl<'a> Sense<'a> {
                 "remove it, or use repeat = \"watch\"",
             );
         }
-        if source.mode() == Mode::Lossless && matches!(kind, Webcam | Mjpeg | V4l2) {
+        if source.mode() == Mode::Lossless && matches!(kind, Webcam | Mjpeg | V4l2 | Genicam) {
             self.wrong(
                 &[&at("mode")],
                 format!("a source of kind \"{}\" cannot wait, so it cannot be lossless", kind.name()),
@@ -259,15 +266,46 @@ impl<'a> Sense<'a> {
                 "expected the address that a browser shows, such as \"https://scope.lab\" or \"https://lab.example/scope/\"",
             );
         }
+        self.people(&config.web);
         let Some(listen) = config.web.listen.as_deref().filter(|l| *l != "off") else { return };
         match listen.parse::<SocketAddr>() {
             Err(_) => self.wrong(&["web.listen"], format!("found \"{listen}\""), "expected address:port"),
-            Ok(address) if !address.ip().is_loopback() && config.web.token_file.is_none() => self.wrong(
-                &["web.listen", "web.token_file"],
-                format!("{address} can be reached from outside without a token"),
-                "add 'token_file = \"...\"', or listen on 127.0.0.1",
-            ),
+            Ok(address)
+                if !address.ip().is_loopback()
+                    && config.web.token_file.is_none()
+                    && config.web.users_file.is_none() =>
+            {
+                self.wrong(
+                    &["web.listen", "web.token_file"],
+                    format!("{address} can be reached from outside without a token"),
+                    "add 'token_file = \"...\"' or 'users_file = \"...\"', or listen on 127.0.0.1",
+                );
+            }
             Ok(_) => {}
+        }
+    }
+
+    fn people(&mut self, web: &WebConfig) {
+        if let Some(header) = &web.user_header {
+            let is_name = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+            if header.is_empty() || !header.bytes().all(is_name) {
+                let expected = "expected the name of a header, such as \"X-Remote-User\"";
+                self.wrong(&["web.user_header"], format!("found \"{header}\""), expected);
+            }
+            if web.users_file.is_none() || web.proxies.is_empty() {
+                self.wrong(
+                    &["web.user_header"],
+                    "it is given without web.users_file or without web.proxies",
+                    "expected the users with their roles, and the addresses of the proxies that are believed",
+                );
+            }
+        } else if !web.proxies.is_empty() {
+            let expected = "expected web.user_header beside it: without one no proxy is asked for a name";
+            self.wrong(&["web.proxies"], "it is given without web.user_header", expected);
+        }
+        for proxy in web.proxies.iter().filter(|proxy| proxy.parse::<std::net::IpAddr>().is_err()) {
+            let expected = "expected IP addresses, such as \"127.0.0.1\"";
+            self.wrong(&["web.proxies"], format!("found \"{proxy}\""), expected);
         }
     }
 

@@ -135,6 +135,27 @@ impl StageAxes {
     }
 }
 
+/// The value of a camera's control.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum ControlValue {
+    /// On or off.
+    Switch(bool),
+    /// A whole number.
+    Whole(i64),
+    /// A number.
+    Number(f64),
+    /// An entry of a list, or words.
+    Text(String),
+}
+
+impl ControlValue {
+    /// The number, where it is a whole one.
+    pub fn whole(&self) -> Option<i64> {
+        if let Self::Whole(number) = self { Some(*number) } else { None }
+    }
+}
+
 /// One camera.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -181,18 +202,18 @@ pub struct SourceConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 10, max = 600_000))]
     pub settle_ms: Option<u64>,
-    /// Camera: device path, number, name or serial number, as `metaphased cameras` lists it; unset: the only camera (`webcam`: the first).
+    /// Camera: device path, number, name or serial number (`genicam`: id, serial number, address or model), as `metaphased cameras` lists it; unset: the only camera (`webcam`: the first).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<String>,
     /// Camera and simulator: width and height of a frame in pixels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<[u32; 2]>,
-    /// Video4Linux camera: format of its frames, such as `GREY`, `Y12` or `YUYV`; unset: the deepest grey that it has, else raw Bayer samples, else its luma.
+    /// Video4Linux and GenICam camera: format of its frames, such as `GREY`, `Y12` or `YUYV` (Video4Linux), `Mono8`, `Mono12p` or `BayerRG8` (GenICam); unset: the deepest grey that it has, else raw Bayer samples, else its luma.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub format: Option<String>,
-    /// Video4Linux camera: controls to set, by the names that `metaphased cameras` lists. Automatics are controls, too.
+    /// Video4Linux and GenICam camera: controls to set, by the names that `metaphased cameras` lists. Automatics are controls, too. Those of Video4Linux are whole numbers; features of GenICam (`ExposureTime`, `GainAuto`, `OffsetX`, `TriggerMode`) also numbers, words, true or false.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub controls: BTreeMap<String, i64>,
+    pub controls: BTreeMap<String, ControlValue>,
     /// Stream: its address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,

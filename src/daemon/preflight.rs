@@ -13,7 +13,7 @@ use crate::{
     mqtt::{self, SettingsError},
     pipeline::sources,
     records::{CaseBookError, CaseBookSettings},
-    web::{WebError, WebOptions},
+    web::{WebError, WebOptions, read_users},
 };
 use recognition::{
     ComposedRecognizer, Recognition,
@@ -63,8 +63,16 @@ impl Preflight {
     }
 
     fn page(&mut self, loaded: &Loaded) {
-        let Err(error) = WebOptions::from_config(&loaded.config.web) else { return };
-        let key = if matches!(error, WebError::Address(_)) { "web.listen" } else { "web.token_file" };
+        let read = WebOptions::from_config(&loaded.config.web).and_then(|options| {
+            let file = options.and_then(|options| options.people).map(|people| people.users_file);
+            Ok(file.map(|file| read_users(&file)).transpose()?)
+        });
+        let Err(error) = read else { return };
+        let key = match error {
+            WebError::Address(_) => "web.listen",
+            WebError::Users(_) => "web.users_file",
+            _ => "web.token_file",
+        };
         self.found(loaded, key, ErrorKind::Config, error.to_string());
     }
 
@@ -109,7 +117,9 @@ impl Preflight {
             if matches!(source.kind, SourceKind::Folder | SourceKind::Push) {
                 continue;
             }
-            if let Err(error) = sources::camera(&Arc::from(name.as_str()), source, loaded.config.assay) {
+            let picture_bytes = loaded.config.memory.picture_bytes();
+            let opened = sources::camera(&Arc::from(name.as_str()), source, loaded.config.assay, picture_bytes);
+            if let Err(error) = opened {
                 let key = if source.karyotype.is_some() { "karyotype" } else { "kind" };
                 self.found(loaded, &format!("source.{name}.{key}"), ErrorKind::Unavailable, error.to_string());
             }

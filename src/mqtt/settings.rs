@@ -150,11 +150,11 @@ fn password(config: &MqttConfig) -> Result<String, SettingsError> {
     let Some(path) = config.password_file.as_deref().map(crate::config::credential) else {
         return Ok(config.password.clone().unwrap_or_default());
     };
-    match fs::read_to_string(&path) {
-        // Editors end a file with a newline; no password does.
-        Ok(text) => Ok(text.trim_end_matches(['\r', '\n']).to_owned()),
-        Err(source) => Err(SettingsError::File { key: "mqtt.password_file", path, source }),
-    }
+    crate::config::read_password(&path).map_err(|source| SettingsError::File {
+        key: "mqtt.password_file",
+        path,
+        source,
+    })
 }
 
 /// Every file that the configuration names for the broker and that cannot be read.

@@ -34,11 +34,13 @@ impl SourceControl {
         Self { sources, health, store }
     }
 
-    /// Whether new cells of a source are added to this case.
+    /// Whether new cells of a source are added to this case: it is in force, or a frame that was pushed while it was has
+    /// no answer yet. Where the store cannot say, they may be.
     pub fn adds_to(&self, case: &str) -> bool {
+        let reader = self.store.reader();
         self.sources.iter().any(|source| {
             source.sample().case.as_deref() == Some(case)
-                || source.push.as_ref().is_some_and(|queue| queue.holds_case(case))
+                || source.push.is_some() && reader.awaits_answer(&source.name, case).unwrap_or(true)
         })
     }
 

@@ -1,7 +1,7 @@
 //! From a source's configuration to something that opens it.
 
 use std::{
-    path::PathBuf,
+    path::Path,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -12,16 +12,20 @@ use super::{job::SourceContext, stages::capture::OpenSource};
 use crate::{
     camera::{
         Attempts, Demosaiced, FlatFielded, FolderMemory, FolderSettings, FolderSource, Login, MjpegSettings,
-        MjpegSource, PushSettings, PushSource, Pushed, SimulatorSettings, SimulatorSource, SourceError,
+        MjpegSource, PushSettings, PushSource, Pushed, SimulatorSettings, SimulatorSource, Source, SourceError,
+        genicam::{GenicamSettings, GenicamSource},
         load_flat_field,
     },
     clock::SystemClock,
-    config::{Mode, Repeat, SourceConfig, SourceKind, credential},
+    config::{Mode, Repeat, SourceConfig, SourceKind, credential, read_password},
     mqtt::Rejected,
     station::{RejectReason, TriggerAnswer, TriggerFacts, TriggerState},
     store::{Answered, FrameCommit, Message, Store, StoreError, TriggerRow},
 };
-use domain::{Assay, frame::FileStamp};
+use domain::{
+    Assay,
+    frame::{Bayer, FileStamp},
+};
 use slide::{Exposure, SlideSettings};
 
 /// Frames per second of a simulated live camera without a configured rate.
@@ -42,7 +46,7 @@ pub fn opener(
     let mut open = match config.kind {
         SourceKind::Folder => unfiltered(config, folder(context, store.clone(), picture_bytes)),
         SourceKind::Push => unfiltered(config, pushed(context, store.clone(), picture_bytes)),
-        _ => camera(&context.name, config, assay)?,
+        _ => camera(&context.name, config, assay, picture_bytes)?,
     };
     if let Some(path) = &config.flat_field {
         let (flat, mut raw) = (Arc::new(load_flat_field(path)?), open);
@@ -53,8 +57,8 @@ pub fn opener(
 
 /// The source with the luminance of its raw samples, where it has a Bayer filter.
 fn unfiltered(config: &SourceConfig, mut open: OpenSource) -> OpenSource {
-    // A Video4Linux camera knows its filter once it is open.
-    let pattern = config.bayer.filter(|_| config.kind != SourceKind::V4l2);
+    // A camera of these kinds knows its filter once it is open.
+    let pattern = config.bayer.filter(|_| !matches!(config.kind, SourceKind::V4l2 | SourceKind::Genicam));
     let Some(pattern) = pattern else { return open };
     Box::new(move || Ok(Box::new(Demosaiced::new(open()?, pattern)) as _))
 }
@@ -182,15 +186,21 @@ fn interrupted(station: &str, row: TriggerRow) -> FrameCommit {
     }
 }
 
-/// How to open a source that needs no store: a camera or the simulator, as it is, without a flat field.
+/// How to open a source that needs no store: a camera or the simulator, as it is, without a flat field. Reading a picture
+/// that was compressed takes at most `picture_bytes` bytes of memory.
 ///
 /// # Errors
 /// When this build or this version cannot drive such a source.
-pub fn camera(name: &Arc<str>, config: &SourceConfig, assay: Assay) -> Result<OpenSource, SourceError> {
-    Ok(unfiltered(config, device(name, config, assay)?))
+pub fn camera(
+    name: &Arc<str>,
+    config: &SourceConfig,
+    assay: Assay,
+    picture_bytes: u64,
+) -> Result<OpenSource, SourceError> {
+    Ok(unfiltered(config, device(name, config, assay, picture_bytes)?))
 }
 
-fn device(name: &Arc<str>, config: &SourceConfig, assay: Assay) -> Result<OpenSource, SourceError> {
+fn device(name: &Arc<str>, config: &SourceConfig, assay: Assay, picture_bytes: u64) -> Result<OpenSource, SourceError> {
     let (name, config) = (name.clone(), config.clone());
     match config.kind {
         SourceKind::Simulator => {
@@ -225,39 +235,32 @@ fn device(name: &Arc<str>, config: &SourceConfig, assay: Assay) -> Result<OpenSo
                 Ok(Box::new(source) as _)
             }))
         }
-        SourceKind::Mjpeg => mjpeg(name, config),
-        SourceKind::V4l2 => v4l2(name, config),
-        SourceKind::Webcam => webcam(name, config),
-        kind => Err(SourceError::Unsupported(format!(
-            "source '{name}': kind \"{}\" is not built yet in this version; use simulator, folder, mjpeg, push, v4l2 or webcam",
-            kind.name()
-        ))),
+        SourceKind::Mjpeg => mjpeg(name, config, picture_bytes),
+        SourceKind::V4l2 => v4l2(name, config, picture_bytes),
+        SourceKind::Webcam => webcam(name, config, picture_bytes),
+        SourceKind::Genicam => genicam(name, config),
+        kind @ (SourceKind::Folder | SourceKind::Push) => {
+            Err(SourceError::Unsupported(format!("source '{name}': kind \"{}\" is no camera", kind.name())))
+        }
     }
 }
 
 /// Without a byte for so long a stream counts as stalled, unless configured.
 const STALLED_AFTER: Duration = Duration::from_secs(2);
-/// Most bytes of a picture of a stream.
-const STREAM_PICTURE: usize = 256 << 20;
 
-fn mjpeg(name: Arc<str>, config: SourceConfig) -> Result<OpenSource, SourceError> {
+fn mjpeg(name: Arc<str>, config: SourceConfig, picture_bytes: u64) -> Result<OpenSource, SourceError> {
     let wrong = |key: &str, why: String| SourceError::Unsupported(format!("source '{name}': {key}: {why}"));
-    let read = |key: &str, file: &Option<PathBuf>| match file {
-        None => Ok(None),
-        Some(file) => {
-            let path = credential(file);
-            let read = std::fs::read(&path);
-            read.map(Some).map_err(|error| wrong(key, format!("{} cannot be read: {error}", path.display())))
-        }
-    };
-    let password = read("password_file", &config.password_file)?;
-    let password = password.map(|bytes| String::from_utf8_lossy(&bytes).trim_end_matches(['\r', '\n']).to_owned());
+    let unread = |key: &str, path: &Path, error| wrong(key, format!("{} cannot be read: {error}", path.display()));
+    let password = config.password_file.as_deref().map(credential);
+    let password = password.map(|path| read_password(&path).map_err(|error| unread("password_file", &path, error)));
+    let authority = config.ca_file.as_deref().map(credential);
+    let authority = authority.map(|path| std::fs::read(&path).map_err(|error| unread("ca_file", &path, error)));
     let settings = MjpegSettings {
         address: config.url.as_deref().unwrap_or_default().parse().map_err(|why| wrong("url", why))?,
-        login: config.username.clone().zip(password).map(|(name, password)| Login { name, password }),
-        authority: read("ca_file", &config.ca_file)?,
+        login: config.username.clone().zip(password.transpose()?).map(|(name, password)| Login { name, password }),
+        authority: authority.transpose()?,
         patience: config.stall_ms.map_or(STALLED_AFTER, Duration::from_millis),
-        most: STREAM_PICTURE,
+        picture_bytes,
         um_per_px: config.um_per_px,
         name: name.clone(),
     };
@@ -265,7 +268,7 @@ fn mjpeg(name: Arc<str>, config: SourceConfig) -> Result<OpenSource, SourceError
 }
 
 #[cfg(target_os = "linux")]
-fn v4l2(name: Arc<str>, config: SourceConfig) -> Result<OpenSource, SourceError> {
+fn v4l2(name: Arc<str>, config: SourceConfig, picture_bytes: u64) -> Result<OpenSource, SourceError> {
     use crate::camera::v4l2::{V4l2Settings, V4l2Source};
     let wrong = |error| SourceError::Unsupported(format!("source '{name}': {error}"));
     let settings = V4l2Settings {
@@ -274,27 +277,54 @@ fn v4l2(name: Arc<str>, config: SourceConfig) -> Result<OpenSource, SourceError>
         format: config.format.as_deref().map(str::parse).transpose().map_err(wrong)?,
         size: config.size,
         rate_hz: config.rate_hz,
+        // What is no whole number was refused with the configuration.
+        controls: config.controls.into_iter().filter_map(|(name, value)| Some((name, value.whole()?))).collect(),
+        bayer: config.bayer,
+        um_per_px: config.um_per_px,
+        picture_bytes,
+    };
+    settings.check()?;
+    Ok(Box::new(move || {
+        let source = V4l2Source::open(settings.clone())?;
+        let pattern = source.bayer();
+        Ok(without_filter(Box::new(source), pattern))
+    }))
+}
+
+/// The source with the luminance of its raw samples, where they lie behind a filter.
+fn without_filter(source: Box<dyn Source>, pattern: Option<Bayer>) -> Box<dyn Source> {
+    match pattern {
+        Some(pattern) => Box::new(Demosaiced::new(source, pattern)),
+        None => source,
+    }
+}
+
+fn genicam(name: Arc<str>, config: SourceConfig) -> Result<OpenSource, SourceError> {
+    let settings = GenicamSettings {
+        name,
+        device: config.device,
+        format: config.format,
+        size: config.size,
+        rate_hz: config.rate_hz,
         controls: config.controls,
         bayer: config.bayer,
         um_per_px: config.um_per_px,
     };
     settings.check()?;
     Ok(Box::new(move || {
-        let source = V4l2Source::open(settings.clone())?;
-        Ok(match source.bayer() {
-            Some(pattern) => Box::new(Demosaiced::new(Box::new(source), pattern)) as _,
-            None => Box::new(source) as _,
-        })
+        let source = GenicamSource::open(settings.clone())?;
+        let pattern = source.bayer();
+        Ok(without_filter(Box::new(source), pattern))
     }))
 }
 
 #[cfg(not(target_os = "linux"))]
-fn v4l2(name: Arc<str>, _: SourceConfig) -> Result<OpenSource, SourceError> {
+fn v4l2(name: Arc<str>, _: SourceConfig, _: u64) -> Result<OpenSource, SourceError> {
     Err(SourceError::Unsupported(format!("source '{name}': Video4Linux is Linux's; use kind \"webcam\"")))
 }
 
 #[cfg(feature = "webcam")]
-fn webcam(name: Arc<str>, config: SourceConfig) -> Result<OpenSource, SourceError> {
+fn webcam(name: Arc<str>, config: SourceConfig, picture_bytes: u64) -> Result<OpenSource, SourceError> {
     Ok(Box::new(move || {
         let settings = crate::camera::WebcamSettings {
             name: name.clone(),
@@ -302,13 +332,14 @@ fn webcam(name: Arc<str>, config: SourceConfig) -> Result<OpenSource, SourceErro
             size: config.size,
             rate_hz: config.rate_hz,
             um_per_px: config.um_per_px,
+            picture_bytes,
         };
         Ok(Box::new(crate::camera::WebcamSource::open(settings)?) as _)
     }))
 }
 
 #[cfg(not(feature = "webcam"))]
-fn webcam(name: Arc<str>, _: SourceConfig) -> Result<OpenSource, SourceError> {
+fn webcam(name: Arc<str>, _: SourceConfig, _: u64) -> Result<OpenSource, SourceError> {
     Err(SourceError::Unsupported(format!(
         "source '{name}': this build drives no webcam; build it with --features webcam"
     )))

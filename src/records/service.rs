@@ -54,7 +54,7 @@ impl RecordService {
             RecordCommand::Subject { by, case, subject } => self.subject(by, case, *subject, time),
             RecordCommand::Close { by, case } => self.set_closed(by, case, Some(time), time),
             RecordCommand::Reopen { by, case } => self.set_closed(by, case, None, time),
-            RecordCommand::Erase { by, case } => self.erase(by, case),
+            RecordCommand::Erase { by, case } => self.erase(by, case, time),
         }
     }
 
@@ -187,11 +187,15 @@ impl RecordService {
         Ok(())
     }
 
-    fn erase(&self, by: &str, case: &str) -> Answer {
+    fn erase(&self, by: &str, case: &str, time: &str) -> Answer {
         let by = by.trim();
         let erased = self.store.erase_case(case, by).map_err(unavailable)?;
         self.cases.forget(case);
-        self.cases.slides().forget();
+        // What cannot be read now is caught up with at the next start; the documents are withdrawn already.
+        if let Err(error) = self.cases.slides().forget() {
+            tracing::warn!(%error, "the documents of slides that an erased case was on are made again at the next start");
+        }
+        self.publish_slides(time);
         Ok(json!({ "case": case, "cells": erased.cells, "images": erased.images }))
     }
 

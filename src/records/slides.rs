@@ -41,12 +41,17 @@ impl SlideBook {
         }
     }
 
-    /// Forgets what was read: a case was erased, and with it finds.
-    pub fn forget(&self) {
+    /// A case was erased, and with it finds and the documents that showed them: what was read is forgotten, and the
+    /// documents of the slides that have others are made again with the next [`Self::publish`].
+    ///
+    /// # Errors
+    /// What the store said.
+    pub fn forget(&self) -> Result<(), StoreError> {
         let mut changed = lock(&self.changed);
-        for slide in std::mem::take(&mut *lock(&self.maps)).into_keys() {
-            changed.entry(slide).or_default();
-        }
+        lock(&self.maps).clear();
+        changed.clear();
+        changed.extend(self.store.reader().slides_behind()?);
+        Ok(())
     }
 
     /// Stores the documents of the slides that changed; those that the store does not take are tried again with the next

@@ -9,6 +9,7 @@ use super::{
     commit::{put_cell, put_crops, put_follow, put_latest},
     retention::drain,
 };
+use crate::config::slide_topic;
 use domain::{Cell, hex};
 
 /// A case as the store keeps it.
@@ -64,6 +65,14 @@ pub struct Erased {
     pub cells: u64,
     /// Pictures of frames.
     pub images: u64,
+}
+
+/// Files of an erased case, which go once its rows are gone.
+struct Files {
+    /// Pictures of frames.
+    images: Vec<String>,
+    /// Pushed frames that have no answer yet.
+    spooled: Vec<String>,
 }
 
 /// Begins the name of the value of [`Store::documents_key`].
@@ -178,11 +187,12 @@ impl Store {
     /// [`StoreError::NoSuchCase`], otherwise what SQLite or the disk said.
     pub fn erase_case(&self, case: &str, by: &str) -> Result<Erased, StoreError> {
         const WHAT: &str = "erase a case";
-        let (erased, images) =
+        let (erased, Files { images, spooled }) =
             self.write(WHAT, Durability::Full, |transaction| self.erase_rows(transaction, case, by))?;
         for image in images {
             self.images().remove(&image)?;
         }
+        self.remove_spooled(&spooled);
         // Deleted content is zeroed in the pages that stay (secure_delete) and freed pages leave the file; the log's
         // copies go with the checkpoint.
         drain(&self.writer(), "PRAGMA incremental_vacuum").map_err(StoreError::sql(WHAT))?;
@@ -191,37 +201,41 @@ impl Store {
         Ok(erased)
     }
 
-    fn erase_rows(
-        &self,
-        transaction: &Transaction<'_>,
-        case: &str,
-        by: &str,
-    ) -> Result<(Erased, Vec<String>), StoreError> {
+    fn erase_rows(&self, transaction: &Transaction<'_>, case: &str, by: &str) -> Result<(Erased, Files), StoreError> {
         let sql = StoreError::sql("erase a case");
+        let texts = |statement: &str| -> Result<Vec<String>, StoreError> {
+            let read = |mut statement: rusqlite::Statement<'_>| {
+                statement.query_map([case], |row| row.get(0))?.collect::<rusqlite::Result<_>>()
+            };
+            transaction.prepare(statement).and_then(read).map_err(&sql)
+        };
         let found = transaction.execute("UPDATE cases SET erasing = 1 WHERE id = ?1", [case]).map_err(&sql)?;
         if found == 0 {
             return Err(StoreError::NoSuchCase(case.into()));
         }
         // A picture that shows a cell of another case, too, still shows this one: it goes.
-        let images: Vec<String> = transaction
-            .prepare("DELETE FROM images WHERE id IN (SELECT image FROM cells WHERE case_id = ?1) RETURNING path")
-            .and_then(|mut statement| statement.query_map([case], |row| row.get(0))?.collect())
-            .map_err(&sql)?;
+        let images =
+            texts("DELETE FROM images WHERE id IN (SELECT image FROM cells WHERE case_id = ?1) RETURNING path")?;
         let run = |statement: &str| transaction.execute(statement, [case]).map_err(&sql);
         let waiting = run("DELETE FROM outbox WHERE case_id = ?1")?;
         run("DELETE FROM set_aside WHERE case_id = ?1")?;
         run("DELETE FROM reviews WHERE case_id = ?1")?;
         transaction.execute("DELETE FROM meta WHERE key = ?1", [Self::alarm_key(case)]).map_err(&sql)?;
         forget_documents(transaction, Some(case))?;
-        run("DELETE FROM triggers WHERE case_id = ?1")?;
+        let spooled = texts("DELETE FROM triggers WHERE case_id = ?1 RETURNING coalesce(file, '')")?;
+        // The document of a slide with finds of this case shows them: it goes, and is made again of what stays.
+        let slides = texts("SELECT DISTINCT slide FROM spreads WHERE case_id = ?1")?;
         run("DELETE FROM spreads WHERE case_id = ?1")?;
+        for slide in &slides {
+            transaction.execute("DELETE FROM meta WHERE key = ?1", [Self::slide_key(slide)]).map_err(&sql)?;
+        }
         let cells = run("DELETE FROM cells WHERE case_id = ?1")?;
         run("DELETE FROM cases WHERE id = ?1")?;
         self.0.depth.fetch_sub(waiting as u64, std::sync::atomic::Ordering::Relaxed);
-        let topics: Vec<String> = transaction
-            .prepare("SELECT topic FROM latest WHERE case_id = ?1 AND payload IS NOT NULL")
-            .and_then(|mut statement| statement.query_map([case], |row| row.get(0))?.collect())
-            .map_err(&sql)?;
+        let mut topics = texts("SELECT topic FROM latest WHERE case_id = ?1 AND payload IS NOT NULL")?;
+        topics.extend(
+            slides.iter().map(|slide| slide_topic(slide)).filter(|topic| !topics.contains(topic)).collect::<Vec<_>>(),
+        );
         for topic in topics {
             put_latest(transaction, &Latest { topic, payload: None, case: None })?;
         }
@@ -232,7 +246,8 @@ impl Store {
                 params![by, hash, cells as i64, images.len() as i64],
             )
             .map_err(&sql)?;
-        Ok((Erased { cells: cells as u64, images: images.len() as u64 }, images))
+        let spooled = spooled.into_iter().filter(|file| !file.is_empty()).collect();
+        Ok((Erased { cells: cells as u64, images: images.len() as u64 }, Files { images, spooled }))
     }
 }
 

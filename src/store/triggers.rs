@@ -365,6 +365,16 @@ impl StoreReader {
         self.one("read a trigger", &format!("{COLUMNS} WHERE id = ?1"), [id], trigger_row)
     }
 
+    /// Whether a frame of this source that belongs to the case has no answer yet: its cells are still to come.
+    ///
+    /// # Errors
+    /// What SQLite said.
+    pub fn awaits_answer(&self, source: &str, case: &str) -> Result<bool, StoreError> {
+        let statement =
+            "SELECT EXISTS (SELECT 1 FROM triggers WHERE answered IS NULL AND source = ?1 AND case_id = ?2)";
+        Ok(self.one("look for frames without an answer", statement, [source, case], |row| row.get(0))? == Some(true))
+    }
+
     /// Triggers without an answer, oldest first.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::{
-    Json, Router,
+    Extension, Json, Router,
     extract::{Path, State},
     http::StatusCode,
     routing::post,
@@ -14,13 +14,16 @@ use serde_json::Value;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-use super::{App, problem::Problem};
+use super::{App, access::Caller, problem::Problem};
 use crate::station::{Command, RecordCommand, ReviewAction, SourceCommand};
 use domain::StagePosition;
 use dosimetry::Subject;
 
 /// How long the daemon may take to answer a command.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Commands that are kept under a name.
+const SIGNED: [&str; 2] = ["acknowledge", "review"];
 
 /// Body of `trigger`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -43,8 +46,9 @@ pub struct Trigger {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CellReview {
-    /// Who.
-    pub by: String,
+    /// Who; may be left out by a person who is logged in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
     /// Revision the person saw; a newer one in the store refuses the review.
     #[serde(default)]
     pub revision: Option<u32>,
@@ -56,8 +60,9 @@ pub struct CellReview {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CaseSubject {
-    /// Who.
-    pub by: String,
+    /// Who; may be left out by a person who is logged in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
     /// The data; none removes them.
     pub subject: Option<Subject>,
 }
@@ -66,8 +71,9 @@ pub struct CaseSubject {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CaseAction {
-    /// Who asks for it.
-    pub by: String,
+    /// Who asks for it; may be left out by a person who is logged in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
 }
 
 /// The routes.
@@ -92,12 +98,18 @@ pub async fn trigger(State(app): State<App>, Json(body): Json<Trigger>) -> Resul
 /// A command by its name, with the fields that MQTT's `command/<name>` takes.
 pub async fn command(
     State(app): State<App>,
+    Extension(caller): Extension<Caller>,
     Path(name): Path<String>,
     Json(body): Json<Value>,
 ) -> Result<Json<Value>, Problem> {
-    let Value::Object(fields) = body else {
+    let Value::Object(mut fields) = body else {
         return Err(Problem::bad_request("A command's body is a JSON object with its fields; {} when it has none."));
     };
+    // Of a known person the name is theirs; without one the command itself says what is missing.
+    if caller.user.is_some() && SIGNED.contains(&&*name) {
+        let given = fields.get("by").and_then(Value::as_str).map(str::to_owned);
+        fields.insert("by".into(), caller.signs(given)?.into());
+    }
     let command =
         Command::named(&name, fields).map_err(|error| Problem::bad_request(format!("command '{name}': {error}")))?;
     Ok(Json(send(&app, command).await?))
@@ -106,48 +118,55 @@ pub async fn command(
 /// A person corrects a cell.
 pub async fn review(
     State(app): State<App>,
+    Extension(caller): Extension<Caller>,
     Path(cell): Path<Uuid>,
     Json(body): Json<CellReview>,
 ) -> Result<Json<Value>, Problem> {
     let CellReview { by, revision, change } = body;
+    let by = caller.signs(by)?;
     Ok(Json(send(&app, RecordCommand::Review { by, cell, revision, change }).await?))
 }
 
 /// Subject data of a case, for its dose. They are never given out again over HTTP.
 pub async fn subject(
     State(app): State<App>,
+    Extension(caller): Extension<Caller>,
     Path(case): Path<String>,
     Json(body): Json<CaseSubject>,
 ) -> Result<Json<Value>, Problem> {
     let CaseSubject { by, subject } = body;
+    let by = caller.signs(by)?;
     Ok(Json(send(&app, RecordCommand::Subject { by, case, subject }).await?))
 }
 
 /// Closes a case: no further cell is added to it until it is reopened. Corrections of its cells stay possible.
 pub async fn close(
     State(app): State<App>,
+    Extension(caller): Extension<Caller>,
     Path(case): Path<String>,
     Json(body): Json<CaseAction>,
 ) -> Result<Json<Value>, Problem> {
-    Ok(Json(send(&app, RecordCommand::Close { by: body.by, case }).await?))
+    Ok(Json(send(&app, RecordCommand::Close { by: caller.signs(body.by)?, case }).await?))
 }
 
 /// Reopens a closed case.
 pub async fn reopen(
     State(app): State<App>,
+    Extension(caller): Extension<Caller>,
     Path(case): Path<String>,
     Json(body): Json<CaseAction>,
 ) -> Result<Json<Value>, Problem> {
-    Ok(Json(send(&app, RecordCommand::Reopen { by: body.by, case }).await?))
+    Ok(Json(send(&app, RecordCommand::Reopen { by: caller.signs(body.by)?, case }).await?))
 }
 
 /// Erases a case for good: cells, pictures, reviews, subject data.
 pub async fn erase(
     State(app): State<App>,
+    Extension(caller): Extension<Caller>,
     Path(case): Path<String>,
     Json(body): Json<CaseAction>,
 ) -> Result<Json<Value>, Problem> {
-    Ok(Json(send(&app, RecordCommand::Erase { by: body.by, case }).await?))
+    Ok(Json(send(&app, RecordCommand::Erase { by: caller.signs(body.by)?, case }).await?))
 }
 
 async fn send(app: &App, command: impl Into<Command>) -> Result<Value, Problem> {

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, convert::Infallible, time::Duration};
 
 use axum::{
-    Router,
+    Extension, Router,
     extract::{Query, State},
     response::{
         IntoResponse,
@@ -15,10 +15,13 @@ use serde::Deserialize;
 use tokio::sync::{broadcast::error::RecvError, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 
-use super::{App, Event, EventKind, Watch, problem::Problem, server::now};
+use super::{App, Event, EventKind, Watch, access::Caller, problem::Problem, server::now};
 
 /// Events on their way to one client; what does not fit waits in the hub and is skipped when too old.
 const UNDER_WAY: usize = 16;
+
+/// How often it is looked whether whoever listens is still logged in.
+const KNOWN_EVERY: Duration = Duration::from_secs(2);
 
 /// Query of `events`.
 #[derive(Debug, Deserialize)]
@@ -35,7 +38,11 @@ pub fn routes() -> Router<App> {
 
 /// What happens, as it happens: `state`, `stats`, `cell`, `case`, `dose`, `alarm`; for watched sources also `frame` and
 /// `boxes`. The current state and counters come first. A slow client misses events and goes on.
-pub async fn events(State(app): State<App>, Query(query): Query<Listen>) -> Result<impl IntoResponse, Problem> {
+pub async fn events(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Query(query): Query<Listen>,
+) -> Result<impl IntoResponse, Problem> {
     let hub = &app.parts.hub;
     let names: BTreeSet<String> =
         query.live.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect();
@@ -45,7 +52,7 @@ pub async fn events(State(app): State<App>, Query(query): Query<Listen>) -> Resu
         watches.push(watch);
     }
     let (sender, receiver) = mpsc::channel(UNDER_WAY);
-    tokio::spawn(forward(app.clone(), names, watches, sender));
+    tokio::spawn(forward(app.clone(), caller, names, watches, sender));
     let keep_alive = KeepAlive::new().interval(Duration::from_secs(15));
     // A proxy that gathers answers would hold events back.
     let unbuffered = [("x-accel-buffering", "no")];
@@ -54,8 +61,9 @@ pub async fn events(State(app): State<App>, Query(query): Query<Listen>) -> Resu
 
 type Line = Result<Sent, Infallible>;
 
-/// Hands events on until the client leaves or the daemon stops; the watches end with it.
-async fn forward(app: App, names: BTreeSet<String>, watches: Vec<Watch>, sender: mpsc::Sender<Line>) {
+/// Hands events on until the client leaves, is logged in no more, or the daemon stops; the watches end with it.
+async fn forward(app: App, caller: Caller, names: BTreeSet<String>, watches: Vec<Watch>, sender: mpsc::Sender<Line>) {
+    let mut looks = tokio::time::interval(KNOWN_EVERY);
     let mut events = app.parts.hub.listen();
     let mut stopping = app.stopping.clone();
     let first = [
@@ -73,6 +81,10 @@ async fn forward(app: App, names: BTreeSet<String>, watches: Vec<Watch>, sender:
             event = events.recv() => event,
             () = sender.closed() => break,
             _ = stopping.wait_for(|stop| *stop) => break,
+            _ = looks.tick() => match app.guard.still_knows(&caller) {
+                true => continue,
+                false => break,
+            },
         };
         match event {
             Ok(event) if wanted(&event, &names) => {

@@ -175,6 +175,8 @@ impl Collector for Picture {
         writer.single("metaphased_pictures_not_kept", pictures, counter(state.store.pictures_not_kept))?;
         let tokens = "Requests with a wrong token or cookie";
         writer.single("metaphased_wrong_tokens", tokens, counter(self.tries.count()))?;
+        let passwords = "Logins with a wrong name or password";
+        writer.single("metaphased_wrong_passwords", passwords, counter(self.tries.passwords()))?;
         let depth = ConstGauge::new(stats.outbox_depth as i64);
         writer.single("metaphased_outbox_depth", "Messages that wait for the broker", depth)?;
         let aside = ConstGauge::new(state.broker.set_aside as i64);

@@ -3,6 +3,7 @@
 //! [`bind`] takes the port before anything else starts, [`Bound::serve`] answers on the runtime it is called on.
 //! [`LiveHub`] is what the pipeline talks to. Everything else is one file per group of routes.
 
+mod access;
 mod cases;
 mod cells;
 mod commands;
@@ -20,11 +21,14 @@ mod probes;
 mod problem;
 mod push;
 mod server;
+mod sessions;
 mod sources;
 mod status;
 mod tries;
 mod triggers;
+mod users;
 
+pub use access::{Entrance, Role};
 pub use cells::CellPage;
 pub use guard::Names;
 pub use hints::{Hint, HintKind};
@@ -32,8 +36,10 @@ pub use live::{Event, EventKind, FrameNote, LiveBox, LiveBoxes, LiveFrame, LiveH
 pub use preview::FrameExposure;
 pub use problem::Problem;
 pub use push::PushInlet;
-pub use server::{Bound, DEFAULT_PORT, WebError, WebOptions, bind};
+pub use server::{Bound, DEFAULT_PORT, PeopleOptions, WebError, WebOptions, bind};
+pub use sessions::{SessionList, UserViews, Who};
 pub use status::Status;
+pub use users::{User, UserList, UsersError, check_user_name, hash_password, read_users, write_users};
 
 use std::{
     path::PathBuf,

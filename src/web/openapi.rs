@@ -6,7 +6,7 @@ use axum::{Router, http::header, response::IntoResponse, routing::get as route};
 use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value, json};
 
-use super::{App, CellPage, FrameNote, Problem, Status, cases, commands, sources};
+use super::{App, CellPage, FrameNote, Problem, SessionList, Status, UserViews, Who, cases, commands, sources};
 use crate::{case::SlideState, station::TriggerView};
 use domain::Cell;
 
@@ -33,6 +33,7 @@ pub fn document() -> Value {
         ("cells", cells_operations(g)),
         ("cases", cases_operations(g)),
         ("commands", commands_operations(g)),
+        ("people", people_operations(g)),
         ("probes", probes_operations()),
     ];
     // Referred to by every operation, and the data of an event.
@@ -53,11 +54,15 @@ pub fn document() -> Value {
             "license": { "name": env!("CARGO_PKG_LICENSE"), "identifier": env!("CARGO_PKG_LICENSE") },
             "description": "Microscope frames to findings about chromosomes. Research use only; not a diagnosis.",
         },
-        "security": [{}, { "token": [] }],
+        "security": [{}, { "token": [] }, { "session": [] }],
         "paths": paths,
         "components": {
             "securitySchemes": {
                 "token": { "type": "http", "scheme": "bearer", "description": "Needed beyond loopback." },
+                "session": {
+                    "type": "apiKey", "in": "cookie", "name": "metaphased-session",
+                    "description": "Of a person who logged in on the page; the role decides what is answered with 403.",
+                },
             },
             "schemas": generator.take_definitions(true),
         },
@@ -340,6 +345,22 @@ fn commands_operations(g: &mut SchemaGenerator) -> Vec<Operation> {
             .done(202, "Taken; the cell or the rejection carries the trigger")
             .problem(404, "No such source")
             .problem(409, "Not now"),
+    ]
+}
+
+fn people_operations(g: &mut SchemaGenerator) -> Vec<Operation> {
+    vec![
+        get("/api/v1/session", "session", "Who asks: name, role, and how they came in.")
+            .json::<Who>(g, "The one who asks"),
+        get("/api/v1/sessions", "sessions", "Who is logged in: one's own sessions, or all for who administers.")
+            .json::<SessionList>(g, "The sessions, the oldest first"),
+        post("/api/v1/sessions/{id}/end", "end_session", "Ends a session: one's own, or any for who administers.")
+            .path::<String>("id", "Id of the session")
+            .done(200, "It is over")
+            .problem(404, "No such session"),
+        get("/api/v1/users", "users", "The users with their roles; for who administers.")
+            .json::<UserViews>(g, "The users")
+            .problem(403, "Requires the role administer"),
     ]
 }
 

@@ -10,10 +10,12 @@ use axum::{
     routing::{get, post},
 };
 use serde::Deserialize;
+use serde_json::json;
 use uuid::Uuid;
 
 use super::{
     App,
+    access::Caller,
     guard::{Entry, Guard, Peer, WRONG_TOKEN_DELAY, too_many},
 };
 
@@ -47,6 +49,7 @@ const ASSETS: &[(&str, &str, &str)] = &[
     ("/assets/homologs.js", "text/javascript", include_str!("assets/homologs.js")),
     ("/assets/compare.js", "text/javascript", include_str!("assets/compare.js")),
     ("/assets/rejected.js", "text/javascript", include_str!("assets/rejected.js")),
+    ("/assets/people.js", "text/javascript", include_str!("assets/people.js")),
     ("/assets/sound.js", "text/javascript", include_str!("assets/sound.js")),
     ("/assets/style.css", "text/css", include_str!("assets/style.css")),
     ("/assets/icon.svg", "image/svg+xml", include_str!("assets/icon.svg")),
@@ -54,7 +57,9 @@ const ASSETS: &[(&str, &str, &str)] = &[
 
 /// The routes of the page.
 pub fn routes() -> Router<App> {
-    let mut router = Router::new().route("/", get(index)).route(LOGIN, post(login).get(leave));
+    let mut router =
+        Router::new().route("/", get(index)).route(LOGIN, post(login).get(leave)).route("/logout", post(logout));
+    router = router.route("/assets/who.js", get(who));
     for &(path, kind, text) in ASSETS {
         let headers = [(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, "no-cache")];
         router = router.route(path, get(move || async move { (headers, text) }));
@@ -62,16 +67,29 @@ pub fn routes() -> Router<App> {
     router
 }
 
+/// Who looks at the page, as a script: what may not be changed is not offered.
+async fn who(Extension(caller): Extension<Caller>) -> Response {
+    let Caller { user, role, entrance, .. } = caller;
+    let text = format!(
+        "export const {{ user, role, entrance }} = {};\n",
+        json!({ "user": user, "role": role, "entrance": entrance })
+    );
+    ([(header::CONTENT_TYPE, "text/javascript")], text).into_response()
+}
+
+/// What a browser sends to come in: the token, or a name and a password.
 #[derive(Deserialize)]
-struct Token {
+struct WayIn {
     token: Option<String>,
+    user: Option<String>,
+    password: Option<String>,
 }
 
 async fn index(
     State(guard): State<Arc<Guard>>,
     peer: Option<Extension<Peer>>,
     headers: HeaderMap,
-    Query(Token { token }): Query<Token>,
+    Query(WayIn { token, .. }): Query<WayIn>,
 ) -> Response {
     match token {
         // The token leaves the address bar at once.
@@ -84,9 +102,16 @@ async fn login(
     State(guard): State<Arc<Guard>>,
     peer: Option<Extension<Peer>>,
     headers: HeaderMap,
-    Form(Token { token }): Form<Token>,
+    Form(WayIn { token, user, password }): Form<WayIn>,
 ) -> Response {
-    enter(&guard, peer, &headers, token.unwrap_or_default().trim()).await
+    match (user, password) {
+        (Some(user), Some(password)) => {
+            let client = guard.client(peer.as_deref(), &headers);
+            let cookie = guard.log_in(client, &headers, &user, password).await;
+            entered(&guard, &headers, cookie.map(Some)).await
+        }
+        _ => enter(&guard, peer, &headers, token.unwrap_or_default().trim()).await,
+    }
 }
 
 /// The address of the form, asked for without one: a person who loads the answer to a wrong token again.
@@ -95,40 +120,72 @@ async fn leave() -> Redirect {
     Redirect::to("./")
 }
 
-async fn enter(guard: &Guard, peer: Option<Extension<Peer>>, headers: &HeaderMap, token: &str) -> Response {
-    let client = guard.client(peer.as_deref(), headers);
-    match guard.try_token(client, token) {
-        Entry::Right => {}
-        Entry::TooMany => return too_many(),
-        Entry::Wrong => {
-            tokio::time::sleep(WRONG_TOKEN_DELAY).await;
-            return login_form(Some("That is not the token."));
-        }
-    }
-    // Relative, so that it leads back through the path of a proxy.
+/// Ends the session.
+async fn logout(State(guard): State<Arc<Guard>>, Extension(caller): Extension<Caller>, headers: HeaderMap) -> Response {
     let mut answer = Redirect::to("./").into_response();
-    if let Some(cookie) = guard.cookie(headers) {
-        answer.headers_mut().insert(header::SET_COOKIE, cookie);
+    for cookie in guard.log_out(&caller, &headers) {
+        answer.headers_mut().append(header::SET_COOKIE, cookie);
     }
     answer
 }
 
-/// The form that asks for the token, with what was wrong before.
-pub fn login_form(wrong: Option<&str>) -> Response {
+async fn enter(guard: &Guard, peer: Option<Extension<Peer>>, headers: &HeaderMap, token: &str) -> Response {
+    let client = guard.client(peer.as_deref(), headers);
+    let cookie = match guard.try_token(client, token) {
+        Entry::Right => Ok(guard.cookie(headers)),
+        wrong => Err(wrong),
+    };
+    entered(guard, headers, cookie).await
+}
+
+/// The answer to a way in: to the page with the cookie, or the form again.
+async fn entered(guard: &Guard, headers: &HeaderMap, cookie: Result<Option<HeaderValue>, Entry>) -> Response {
+    match cookie {
+        Ok(cookie) => {
+            // Relative, so that it leads back through the path of a proxy.
+            let mut answer = Redirect::to("./").into_response();
+            if let Some(cookie) = cookie {
+                answer.headers_mut().insert(header::SET_COOKIE, cookie);
+            }
+            answer
+        }
+        Err(Entry::TooMany) => too_many(),
+        Err(_) => {
+            tokio::time::sleep(WRONG_TOKEN_DELAY).await;
+            login_form(guard, headers, true)
+        }
+    }
+}
+
+/// Look of the form.
+const LOGIN_STYLE: &str = ":root{color-scheme:light dark;font:18px/1.5 system-ui,sans-serif}\
+    body{max-width:24rem;margin:16vh auto;padding:0 1rem}form{display:grid;gap:.8rem}\
+    input,button{font:inherit;padding:.6rem .8rem;border-radius:.6rem;border:1px solid #857c96}\
+    button{background:#5a3e9b;color:#fff;border:0;font-weight:600}\
+    [role=alert]{border-left:.3rem solid #b0261d;padding-left:.7rem}";
+
+/// The form that asks for name and password, or for the token where nobody is known by name; `wrong`: again.
+pub fn login_form(guard: &Guard, _headers: &HeaderMap, wrong: bool) -> Response {
     let nonce = Uuid::now_v7().simple().to_string();
-    let wrong = wrong.map(|text| format!("<p role=\"alert\">{text}</p>")).unwrap_or_default();
+    let (words, fields, failed, button) = if guard.people().is_some() {
+        let fields = "<label for=\"user\">Name</label>\
+             <input id=\"user\" name=\"user\" autocomplete=\"username\" maxlength=\"200\" required autofocus>\
+             <label for=\"password\">Password</label>\
+             <input id=\"password\" name=\"password\" type=\"password\" autocomplete=\"current-password\" required>";
+        let failed = "This name and this password do not belong together.";
+        ("Log in to work on this microscope's cells.", fields, failed, "Log in")
+    } else {
+        let words = "This microscope's page needs the access token of its configuration (<code>web.token_file</code>).";
+        let fields = "<label for=\"token\">Token</label>\
+             <input id=\"token\" name=\"token\" type=\"password\" autocomplete=\"current-password\" required autofocus>";
+        (words, fields, "That is not the token.", "Open the page")
+    };
+    let wrong = if wrong { format!("<p role=\"alert\">{failed}</p>") } else { String::new() };
     let html = format!(
         "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>metaphased</title>\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
-         <style nonce=\"{nonce}\">:root{{color-scheme:light dark;font:18px/1.5 system-ui,sans-serif}}\
-         body{{max-width:24rem;margin:16vh auto;padding:0 1rem}}form{{display:grid;gap:.8rem}}\
-         input,button{{font:inherit;padding:.6rem .8rem;border-radius:.6rem;border:1px solid #857c96}}\
-         button{{background:#5a3e9b;color:#fff;border:0;font-weight:600}}</style></head>\
-         <body><h1>metaphased</h1><p>This microscope's page needs the access token of its configuration \
-         (<code>web.token_file</code>).</p>{wrong}<form method=\"post\" action=\"{}\">\
-         <label for=\"token\">Token</label>\
-         <input id=\"token\" name=\"token\" type=\"password\" autocomplete=\"current-password\" required autofocus>\
-         <button>Open the page</button></form></body></html>",
+         <style nonce=\"{nonce}\">{LOGIN_STYLE}</style></head><body><main><h1>metaphased</h1><p>{words}</p>{wrong}\
+         <form method=\"post\" action=\"{}\">{fields}<button>{button}</button></form></main></body></html>",
         LOGIN.trim_start_matches('/')
     );
     let policy = format!(

@@ -3,20 +3,21 @@
 use std::{
     future::Future,
     io,
-    net::{Ipv4Addr, SocketAddr, TcpListener},
+    net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
-use axum::{Router, middleware};
+use axum::{Router, http::HeaderName, middleware};
 use domain::{ErrorKind, HasKind};
 use jiff::Timestamp;
 use tokio::sync::watch;
 
 use super::{
     App, EventKind, WebParts, cases, cells, commands, connections, events, guard, iscn, metrics, openapi, page, probes,
-    problem, push, sources, status, triggers,
+    problem, push, sessions, sources, status, triggers,
+    users::{Users, UsersError},
 };
 use crate::{
     config::{PublicAddress, WebConfig},
@@ -60,9 +61,12 @@ pub enum WebError {
         /// Its length.
         found: usize,
     },
-    /// The server can be reached from outside and has no token.
-    #[error("{0} can be reached from outside: set web.token_file, or listen on 127.0.0.1")]
+    /// The server can be reached from outside and lets everybody in.
+    #[error("{0} can be reached from outside: set web.token_file or web.users_file, or listen on 127.0.0.1")]
     Open(SocketAddr),
+    /// The users cannot be read.
+    #[error(transparent)]
+    Users(#[from] UsersError),
     /// The configured port cannot be taken.
     #[error("the page cannot listen on {address} (web.listen): {source}; stop what uses it, or configure another port")]
     Taken {
@@ -82,7 +86,9 @@ pub enum WebError {
 impl HasKind for WebError {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::Address(_) | Self::Token { .. } | Self::ShortToken { .. } | Self::Open(_) => ErrorKind::Config,
+            Self::Address(_) | Self::Token { .. } | Self::ShortToken { .. } | Self::Open(_) | Self::Users(_) => {
+                ErrorKind::Config
+            }
             Self::Taken { .. } | Self::NonFree | Self::Socket(_) => ErrorKind::Unavailable,
         }
     }
@@ -101,6 +107,21 @@ pub struct WebOptions {
     pub public: Option<PublicAddress>,
     /// Most connections at once; none: 256.
     pub connections: Option<usize>,
+    /// The people who may come in, where they are known by name.
+    pub people: Option<PeopleOptions>,
+}
+
+/// Who may come in by name.
+#[derive(Debug, Clone)]
+pub struct PeopleOptions {
+    /// File of the users.
+    pub users_file: PathBuf,
+    /// How long a login lasts.
+    pub session: Duration,
+    /// Header in which a trusted proxy gives the name.
+    pub header: Option<HeaderName>,
+    /// Addresses of the proxies that are trusted.
+    pub proxies: Vec<IpAddr>,
 }
 
 impl WebOptions {
@@ -116,7 +137,21 @@ impl WebOptions {
         };
         let token = config.token_file.as_deref().map(read_token).transpose()?;
         let public = config.public_address().and_then(Result::ok);
-        Ok(Some(Self { listen, token, hosts: config.hosts.clone(), public, connections: None }))
+        let people = config.users_file.as_deref().map(|file| PeopleOptions {
+            users_file: crate::config::credential(file),
+            session: Duration::from_secs(3600 * u64::from(config.session_hours)),
+            // The configuration has been checked.
+            header: config.user_header.as_deref().and_then(|name| name.parse().ok()),
+            proxies: config.proxies.iter().filter_map(|address| address.parse().ok()).collect(),
+        });
+        Ok(Some(Self { listen, token, hosts: config.hosts.clone(), public, connections: None, people }))
+    }
+}
+
+impl PeopleOptions {
+    fn read(self) -> Result<guard::People, UsersError> {
+        let Self { users_file, session, header, proxies } = self;
+        Ok(guard::People::new(Users::open(users_file)?, session, header, proxies))
     }
 }
 
@@ -137,16 +172,19 @@ pub struct Bound {
     address: SocketAddr,
     options: WebOptions,
     names: guard::Names,
+    people: Option<guard::People>,
 }
 
 /// Takes the port, so that a taken one is known before anything else starts.
 ///
 /// # Errors
-/// [`WebError::Taken`] when the configured port is taken, [`WebError::Open`] without a token beyond loopback.
+/// [`WebError::Taken`] when the configured port is taken, [`WebError::Open`] without token and users beyond loopback,
+/// [`WebError::Users`] when the users cannot be read.
 pub fn bind(options: WebOptions) -> Result<Bound, WebError> {
+    let people = options.people.clone().map(PeopleOptions::read).transpose()?;
     let listener = match options.listen {
         Some(address) => {
-            if !address.ip().is_loopback() && options.token.is_none() {
+            if !address.ip().is_loopback() && options.token.is_none() && people.is_none() {
                 return Err(WebError::Open(address));
             }
             TcpListener::bind(address).map_err(|source| WebError::Taken { address, source })?
@@ -158,7 +196,7 @@ pub fn bind(options: WebOptions) -> Result<Bound, WebError> {
     listener.set_nonblocking(true)?;
     let address = listener.local_addr()?;
     let names = guard::Names::new(&options.hosts, options.public.clone());
-    Ok(Bound { listener, address, options, names })
+    Ok(Bound { listener, address, options, names, people })
 }
 
 impl Bound {
@@ -188,7 +226,8 @@ impl Bound {
     pub async fn serve(self, parts: WebParts, stop: impl Future<Output = ()> + Send) -> Result<(), WebError> {
         let listener = tokio::net::TcpListener::from_std(self.listener)?;
         let (stop_sender, stopping) = watch::channel(false);
-        let guard = Arc::new(guard::Guard::new(self.address, self.names, self.options.token.as_deref()));
+        let token = self.options.token.as_deref();
+        let guard = Arc::new(guard::Guard::new(self.address, self.names, token, self.people));
         let app = App {
             metrics: Arc::new(metrics::Metrics::new(parts.health.clone(), guard.tries())),
             guard,
@@ -230,6 +269,7 @@ fn router(app: App) -> Router {
                 .merge(iscn::routes())
                 .merge(commands::routes())
                 .merge(events::routes())
+                .merge(sessions::routes())
                 .merge(openapi::routes()),
         )
         .layer(middleware::from_fn(connections::in_time))

@@ -1,4 +1,4 @@
-//! Wrong tokens: counted, logged at most once a minute, and limited by where they come from. Pure but for the log.
+//! Wrong tokens and passwords: counted, logged at most once a minute, and limited by where they come from. Pure but for the log.
 
 use std::{
     collections::HashMap,
@@ -26,6 +26,7 @@ pub type Guess = [u8; 32];
 #[derive(Debug, Default)]
 pub struct Tries {
     wrong: AtomicU64,
+    passwords: AtomicU64,
     state: Mutex<State>,
 }
 
@@ -57,9 +58,19 @@ impl Tries {
         known.guesses > 0 || known.last == Some(*guess)
     }
 
-    /// Counts a wrong guess.
+    /// Counts a wrong token.
     pub fn wrong(&self, client: IpAddr, guess: &Guess, now: Instant) {
         self.wrong.fetch_add(1, Ordering::Relaxed);
+        self.note(client, guess, now);
+    }
+
+    /// Counts a wrong name or password.
+    pub fn wrong_password(&self, client: IpAddr, guess: &Guess, now: Instant) {
+        self.passwords.fetch_add(1, Ordering::Relaxed);
+        self.note(client, guess, now);
+    }
+
+    fn note(&self, client: IpAddr, guess: &Guess, now: Instant) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let state = &mut *state;
         if state.clients.len() >= ADDRESSES {
@@ -71,14 +82,19 @@ impl Tries {
         }
         state.unlogged += 1;
         if state.logged.is_none_or(|last| now.saturating_duration_since(last) >= LOG_EVERY) {
-            tracing::warn!(%client, since_the_last_line = state.unlogged, "wrong access tokens");
+            tracing::warn!(%client, since_the_last_line = state.unlogged, "wrong access tokens or passwords");
             (state.logged, state.unlogged) = (Some(now), 0);
         }
     }
 
-    /// Wrong guesses so far.
+    /// Wrong tokens so far.
     pub fn count(&self) -> u64 {
         self.wrong.load(Ordering::Relaxed)
+    }
+
+    /// Wrong names and passwords so far.
+    pub fn passwords(&self) -> u64 {
+        self.passwords.load(Ordering::Relaxed)
     }
 }
 

@@ -28,6 +28,17 @@ pub enum RawLayout {
     Packed14,
     /// Pixels of 10 bits one after the other, most significant bit first.
     Stream10,
+    /// Pixels of 10 bits one after the other, least significant bit first (GenICam's `10p`).
+    Lsb10,
+    /// The same with 12 bits (`12p`).
+    Lsb12,
+    /// The same with 14 bits (`14p`).
+    Lsb14,
+    /// Three bytes for two pixels of 10 bits: the upper eight bits of the first and the second outside, the lower two of
+    /// both between them, the first pixel's lowest (GigE Vision's `10Packed`).
+    Gige10,
+    /// The same with 12 bits, of which the lower four are between (`12Packed`).
+    Gige12,
     /// Four bytes for two pixels, luma in the first and third (YUYV, YVYU).
     LumaFirst,
     /// Four bytes for two pixels, luma in the second and fourth (UYVY, VYUY).
@@ -52,9 +63,9 @@ impl RawLayout {
     pub fn valid_bits(self) -> u8 {
         match self {
             Self::Grey16 { bits, .. } => bits,
-            Self::Packed10 | Self::Stream10 => 10,
-            Self::Packed12 => 12,
-            Self::Packed14 => 14,
+            Self::Packed10 | Self::Stream10 | Self::Lsb10 | Self::Gige10 => 10,
+            Self::Packed12 | Self::Lsb12 | Self::Gige12 => 12,
+            Self::Packed14 | Self::Lsb14 => 14,
             _ => 8,
         }
     }
@@ -65,9 +76,11 @@ impl RawLayout {
             Self::Grey8 => width,
             Self::Grey16 { .. } => width * 2,
             Self::Packed10 => width.div_ceil(4) * 5,
-            Self::Packed12 => width.div_ceil(2) * 3,
+            Self::Packed12 | Self::Gige10 | Self::Gige12 => width.div_ceil(2) * 3,
             Self::Packed14 => width.div_ceil(4) * 7,
-            Self::Stream10 => (width * 10).div_ceil(8),
+            Self::Stream10 | Self::Lsb10 => (width * 10).div_ceil(8),
+            Self::Lsb12 => (width * 12).div_ceil(8),
+            Self::Lsb14 => (width * 14).div_ceil(8),
             Self::LumaFirst | Self::LumaSecond => width.div_ceil(2) * 4,
             Self::Rgb8 | Self::Bgr8 => width * 3,
         }
@@ -156,24 +169,49 @@ impl RawFrame<'_> {
     /// # Errors
     /// When rows are missing, samples are beyond the format's bits, or the buffer has another size.
     pub fn read(&self, buffer: PixelBuffer) -> Result<Pixels, RawError> {
-        let (layout, width, height) = (self.layout, self.width, self.height);
         self.check()?;
+        self.fill(buffer)
+    }
+
+    /// The same for a frame of which a part may be missing: rows that did not come are 0.
+    ///
+    /// # Errors
+    /// When rows overlap, samples are beyond the format's bits, or the buffer has another size.
+    pub fn read_part(&self, buffer: PixelBuffer) -> Result<Pixels, RawError> {
+        match self.check() {
+            Ok(()) | Err(RawError::Short { .. }) => self.fill(buffer),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn fill(&self, buffer: PixelBuffer) -> Result<Pixels, RawError> {
+        let (layout, width, height) = (self.layout, self.width, self.height);
         let (row, stride) = (layout.row_bytes(width), self.stride());
         let bits = layout.valid_bits();
         let mut pixels = Pixels::new(buffer, layout.format(), width, height, bits)?;
         // Rows without a gap are one long row, where its end falls on a whole group of samples.
-        let whole = stride == row && row * 8 == bits_of(layout) * width;
+        let whole = stride == row && row * 8 == bits_of(layout) * width && self.bytes.len() >= row * height;
         let (width, stride) = if whole { (width * height, row * height) } else { (width, stride) };
+        let row = layout.row_bytes(width);
         // Taken after the picture's rows: behind the last one less than a row may follow.
-        let rows = self.bytes.chunks(stride).map(|chunk| &chunk[..layout.row_bytes(width)]);
+        let mut rows = self.bytes.chunks(stride).map_while(|chunk| chunk.get(..row));
         let mut above = 0;
         match pixels.view_mut() {
             domain::frame::PixelViewMut::Mono8(out) | domain::frame::PixelViewMut::Rgb8(out) => {
-                let wide = width * layout.format().bytes_per_pixel();
-                out.chunks_exact_mut(wide).zip(rows).for_each(|(out, row)| bytes(layout, row, out));
+                for out in out.chunks_exact_mut(width * layout.format().bytes_per_pixel()) {
+                    match rows.next() {
+                        Some(row) => bytes(layout, row, out),
+                        None => out.fill(0),
+                    }
+                }
             }
             domain::frame::PixelViewMut::Mono16(out) => {
-                out.chunks_exact_mut(width).zip(rows).for_each(|(out, row)| above |= words(layout, row, out));
+                for out in out.chunks_exact_mut(width) {
+                    match rows.next() {
+                        Some(row) => above |= words(layout, row, out),
+                        None => out.fill(0),
+                    }
+                }
             }
         }
         if bits < 16 && above >> bits != 0 {
@@ -187,9 +225,9 @@ impl RawFrame<'_> {
 fn bits_of(layout: RawLayout) -> usize {
     match layout {
         RawLayout::Grey8 => 8,
-        RawLayout::Packed10 | RawLayout::Stream10 => 10,
-        RawLayout::Packed12 => 12,
-        RawLayout::Packed14 => 14,
+        RawLayout::Packed10 | RawLayout::Stream10 | RawLayout::Lsb10 => 10,
+        RawLayout::Packed12 | RawLayout::Lsb12 | RawLayout::Gige10 | RawLayout::Gige12 => 12,
+        RawLayout::Packed14 | RawLayout::Lsb14 => 14,
         RawLayout::Grey16 { .. } | RawLayout::LumaFirst | RawLayout::LumaSecond => 16,
         RawLayout::Rgb8 | RawLayout::Bgr8 => 24,
     }
@@ -288,6 +326,56 @@ fn words(layout: RawLayout, row: &[u8], out: &mut [u16]) -> u16 {
                 )
             },
         ),
+        RawLayout::Lsb10 => groups(
+            row,
+            out,
+            #[inline(always)]
+            |from: &[u8; 5]| {
+                std::array::from_fn::<_, 4, _>(
+                    #[inline(always)]
+                    |i| (u16::from(from[i]) | u16::from(from[i + 1]) << 8) >> (2 * i) & 0x3ff,
+                )
+            },
+        ),
+        RawLayout::Lsb12 => groups(
+            row,
+            out,
+            #[inline(always)]
+            |from: &[u8; 3]| {
+                [u16::from(from[0]) | u16::from(from[1] & 15) << 8, u16::from(from[1] >> 4) | u16::from(from[2]) << 4]
+            },
+        ),
+        RawLayout::Lsb14 => groups(
+            row,
+            out,
+            #[inline(always)]
+            |from: &[u8; 7]| {
+                let all = u64::from_le_bytes([from[0], from[1], from[2], from[3], from[4], from[5], from[6], 0]);
+                std::array::from_fn::<_, 4, _>(
+                    #[inline(always)]
+                    |i| (all >> (14 * i)) as u16 & 0x3fff,
+                )
+            },
+        ),
+        RawLayout::Gige10 => groups(
+            row,
+            out,
+            #[inline(always)]
+            |from: &[u8; 3]| {
+                [
+                    u16::from(from[0]) << 2 | u16::from(from[1] & 3),
+                    u16::from(from[2]) << 2 | u16::from(from[1] >> 4 & 3),
+                ]
+            },
+        ),
+        RawLayout::Gige12 => groups(
+            row,
+            out,
+            #[inline(always)]
+            |from: &[u8; 3]| {
+                [u16::from(from[0]) << 4 | u16::from(from[1] & 15), u16::from(from[2]) << 4 | u16::from(from[1] >> 4)]
+            },
+        ),
         _ => pairwise(row, out, u16::from_le_bytes),
     }
 }
@@ -342,6 +430,17 @@ mod tests {
         assert!(matches!(pixels.view(), PixelView::Mono8([0, 1, 2, 3, 5, 6, 7, 8])));
     }
 
+    #[test]
+    fn of_a_frame_that_is_cut_off_the_rows_that_came_are_read() {
+        let bytes: Vec<u8> = (1..=11).collect();
+        for (stride, expected) in [(0, [1, 2, 3, 4, 5, 6, 7, 8, 0, 0, 0, 0]), (5, [1, 2, 3, 4, 6, 7, 8, 9, 0, 0, 0, 0])]
+        {
+            let frame = RawFrame { layout: RawLayout::Grey8, width: 4, height: 3, stride, bytes: &bytes };
+            let pixels = frame.read_part(PixelBuffer::unpooled(frame.buffer_bytes())).expect("two rows");
+            assert!(matches!(pixels.view(), PixelView::Mono8(found) if *found == expected), "{stride}");
+        }
+    }
+
     /// Two rows of the layout with `gap` bytes of 0xAA after each.
     fn read(layout: RawLayout, width: usize, rows: [&[u8]; 2], gap: usize) -> Result<Vec<u16>, RawError> {
         let mut bytes = Vec::new();
@@ -387,6 +486,26 @@ mod tests {
                 vec![1023, 1, 512, 341],
             ),
             (RawLayout::Stream10, 1, vec![0b1000_0000, 0b0100_0000], vec![513]),
+            // The same four, the lowest bit first.
+            (
+                RawLayout::Lsb10,
+                4,
+                vec![0b1111_1111, 0b0000_0111, 0b0000_0000, 0b0110_0000, 0b0101_0101],
+                vec![1023, 1, 512, 341],
+            ),
+            (RawLayout::Lsb10, 1, vec![0b0000_0001, 0b0000_0010], vec![513]),
+            (RawLayout::Lsb12, 2, vec![0x2a, 0x51, 0xff], vec![0x12a, 0xff5]),
+            (RawLayout::Lsb12, 3, vec![0x2a, 0x51, 0xff, 0xff, 0x0f], vec![0x12a, 0xff5, 0xfff]),
+            // 0x0001, 0x3fff, 0x2aaa, 0x1555: 56 bits 01010101010101 10101010101010 11111111111111 00000000000001.
+            (
+                RawLayout::Lsb14,
+                4,
+                vec![0x01, 0b1100_0000, 0xff, 0b1010_1111, 0b1010_1010, 0b0101_0110, 0b0101_0101],
+                vec![0x0001, 0x3fff, 0x2aaa, 0x1555],
+            ),
+            (RawLayout::Gige10, 2, vec![1, 0b0010_0011, 255], vec![7, 1022]),
+            (RawLayout::Gige12, 2, vec![0x12, 0x5a, 0xff], vec![0x12a, 0xff5]),
+            (RawLayout::Gige12, 3, vec![0x12, 0x5a, 0xff, 0xff, 0x0f, 0], vec![0x12a, 0xff5, 0xfff]),
             (RawLayout::LumaFirst, 4, vec![10, 1, 20, 2, 30, 3, 40, 4], vec![10, 20, 30, 40]),
             (RawLayout::LumaFirst, 3, vec![10, 1, 20, 2, 30, 3, 40, 4], vec![10, 20, 30]),
             (RawLayout::LumaSecond, 2, vec![1, 16, 2, 235], vec![16, 235]),

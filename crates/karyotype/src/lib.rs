@@ -5,6 +5,7 @@
 //! [`iscn`] writes and reads karyotypes.
 
 mod assign;
+mod band_fit;
 mod evidence;
 #[allow(clippy::approx_constant, reason = "fitted numbers that happen to lie near a constant")]
 mod fitted;

@@ -6,32 +6,48 @@
 //! (docs/reference/karyotype.md).
 
 use super::{
-    fitted::profiles::CLASS_PROFILES,
+    band_fit::{Account, Form, accounts},
     interpret::{is_withheld, report_candidates},
-    iscn::Arm,
 };
 use domain::{Cell, Chromosome, ChromosomeClass, ChromosomeEvidence, Damage, Status};
-use imaging::{ChromosomeProfile, PROFILE_SAMPLES, standardise};
+use imaging::{ChromosomeProfile, PROFILE_SAMPLES};
 
 /// A hole from this share of the chromosome's area on is a ring's.
 const MIN_RING_HOLE: f32 = 0.05;
-/// Deviations of length in units of its usual spread.
-const MAX_SHORT_DEVIATION: f32 = -4.0;
-const MIN_LONG_DEVIATION: f32 = 4.5;
-/// A length is odd only together with bands that fit the class less than this (correlation).
-const MAX_UNLIKE_FIT: f32 = 0.6;
-/// An isochromosome fits one arm and its mirror image so well, and so much better than the class as it should be.
-const MIN_MIRRORED_FIT: f32 = 0.75;
-const MIN_MIRRORED_ADVANTAGE: f32 = 0.1;
 /// An object without class that is shorter than this, in percent of the haploid autosome length (21 has 1.9).
 const MAX_FRAGMENT_LENGTH: f32 = 1.2;
 /// Surer than this of its class, or nothing is said of how it departs from it.
-const MIN_CLASS_SCORE: f32 = 0.8;
-/// Of an outline: a deletion is drawn more easily than it happens. Chosen on 83 normal validation cells, of which 2 have a
-/// candidate with it and 6 where all sure outlines (0.88) are judged.
-const MIN_OUTLINE_SCORE: f32 = 0.9;
+const MIN_CLASS_SCORE: f32 = 0.5;
+/// Of an outline: a deletion is drawn more easily than it happens.
+const MIN_OUTLINE_SCORE: f32 = 0.88;
 /// More bent ones are measured less well.
 pub const MAX_SCREENED_BEND: f32 = 0.12;
+/// A chromosome wider than this somewhere, in units of its median width, is folded, and its line too short.
+const MAX_BULGE: f32 = 1.35;
+/// What fits its class as it should be so well and is as long looks like nothing else.
+const USUAL_FIT: f32 = 0.8;
+const USUAL_DEVIATION: f32 = 2.0;
+/// What a change of another class than the assigned one costs, in nats: one of that class must be missing.
+const OTHER_CLASS: f32 = 1.0;
+
+/// What a change must show to become a candidate. Chosen on validation cells (docs/reference/karyotype.md).
+struct Bar {
+    form: Form,
+    /// Least correlation with the bands that the change foretells.
+    fit: f32,
+    /// How much better the change explains the chromosome than its class does, in nats.
+    nats: f32,
+}
+
+const BARS: [Bar; 3] = [
+    Bar { form: Form::Deletion, fit: 0.6, nats: 19.0 },
+    Bar { form: Form::Addition, fit: 0.7, nats: 7.5 },
+    Bar { form: Form::Isochromosome, fit: 0.6, nats: 4.5 },
+];
+/// A shortened chromosome is shorter than usual, a lengthened one longer, by this many spreads.
+const MIN_LENGTH_DEVIATION: f32 = 2.0;
+/// An isochromosome's bands fit one arm twice better than the class by this much.
+const MIN_MIRRORED_ADVANTAGE: f32 = 0.15;
 
 /// What a class looks like, learned on training cells of cil.
 pub(crate) struct ClassProfile {
@@ -43,28 +59,6 @@ pub(crate) struct ClassProfile {
     pub bands: [f32; PROFILE_SAMPLES],
 }
 
-impl ClassProfile {
-    /// One arm of the class and its mirror image: an isochromosome's bands.
-    fn mirrored(&self, class: ChromosomeClass, arm: Arm) -> [f32; PROFILE_SAMPLES] {
-        let constriction = super::morphology(class).centromere_index;
-        let at = |place: f32| {
-            let at = (place * PROFILE_SAMPLES as f32 - 0.5).clamp(0.0, (PROFILE_SAMPLES - 1) as f32);
-            let (low, share) = (at as usize, at.fract());
-            self.bands[low] * (1.0 - share) + self.bands[(low + 1).min(PROFILE_SAMPLES - 1)] * share
-        };
-        let mut bands: [f32; PROFILE_SAMPLES] = std::array::from_fn(|i| {
-            // 0 at the centromere in the middle, 1 at both ends.
-            let out = (2.0 * (i as f32 + 0.5) / PROFILE_SAMPLES as f32 - 1.0).abs();
-            match arm {
-                Arm::Long => at(constriction + (1.0 - constriction) * out),
-                Arm::Short => at(constriction * (1.0 - out)),
-            }
-        });
-        standardise(&mut bands);
-        bands
-    }
-}
-
 /// Looks at every chromosome of an interpreted, measured cell and marks candidates: `damage`, `evidence`, findings and the
 /// reason; the verdict stays.
 /// `shapes` go with `cell.chromosomes`. Marks of a person or of another stage stay.
@@ -73,12 +67,15 @@ pub fn screen_structure(cell: &mut Cell, shapes: &[Option<ChromosomeProfile>]) {
     if cell.chromosomes.iter().all(|c| c.class.is_none()) {
         return;
     }
+    let missing: Vec<ChromosomeClass> = ChromosomeClass::all()
+        .filter(|class| !class.is_sex() && cell.chromosomes.iter().filter(|c| c.class == Some(*class)).count() == 1)
+        .collect();
     for (chromosome, shape) in cell.chromosomes.iter_mut().zip(shapes) {
         let Some(shape) = shape else { continue };
         if chromosome.damage != Damage::None || is_withheld(chromosome) {
             continue;
         }
-        if let Some((damage, text)) = candidate(chromosome, shape) {
+        if let Some((damage, text)) = candidate(chromosome, shape, &missing) {
             chromosome.damage = damage;
             chromosome.evidence = Some(ChromosomeEvidence::Candidate(text));
         }
@@ -86,7 +83,11 @@ pub fn screen_structure(cell: &mut Cell, shapes: &[Option<ChromosomeProfile>]) {
     report_candidates(cell);
 }
 
-fn candidate(chromosome: &Chromosome, shape: &ChromosomeProfile) -> Option<(Damage, String)> {
+fn candidate(
+    chromosome: &Chromosome,
+    shape: &ChromosomeProfile,
+    missing: &[ChromosomeClass],
+) -> Option<(Damage, String)> {
     // Where an outline was drawn it decides: what is not sure of it says nothing of the chromosome.
     let whole = chromosome.outline.as_ref().map_or(shape.apart, |outline| outline.score >= MIN_OUTLINE_SCORE);
     if !whole || matches!(chromosome.status, Status::Crossing) {
@@ -95,7 +96,7 @@ fn candidate(chromosome: &Chromosome, shape: &ChromosomeProfile) -> Option<(Dama
     if shape.hole >= MIN_RING_HOLE {
         return Some((Damage::Ring, format!("ring: it encloses a hole of {:.0} % of its area", 100.0 * shape.hole)));
     }
-    if shape.bend > MAX_SCREENED_BEND || shape.hole > 0.01 {
+    if shape.bend > MAX_SCREENED_BEND || shape.hole > 0.01 || bulge(shape) > MAX_BULGE {
         return None;
     }
     let length = chromosome.relative_length?;
@@ -103,36 +104,72 @@ fn candidate(chromosome: &Chromosome, shape: &ChromosomeProfile) -> Option<(Dama
         let small = length < MAX_FRAGMENT_LENGTH && chromosome.class.is_none() && chromosome.objectness > 0.5;
         return small.then(|| (Damage::Fragment, format!("fragment or marker: {length:.1} % long, like no class")));
     };
-    let profile = CLASS_PROFILES.get(class.index())?;
-    let usual = profile.ratio * super::morphology(class).relative_length;
-    let off = (length / usual - 1.0) * profile.ratio / profile.spread;
-    let fits = correlation(&shape.bands, &profile.bands).max(correlation(&shape.flipped().bands, &profile.bands));
-    let bands = format!("its bands fit the class with {fits:.2}");
-    for arm in [Arm::Long, Arm::Short] {
-        let alike = correlation(&shape.bands, &profile.mirrored(class, arm));
-        if alike > MIN_MIRRORED_FIT && alike > fits + MIN_MIRRORED_ADVANTAGE {
-            let arm = arm.letter();
-            let text = format!("isochromosome of {class}{arm}: two arms like {class}{arm} ({alike:.2}), {bands}");
-            return Some((Damage::Other, text));
-        }
-    }
-    let measured = format!("{length:.1} % long where {usual:.1} are usual, {bands}");
-    if fits < MAX_UNLIKE_FIT && off < MAX_SHORT_DEVIATION {
-        return Some((Damage::Other, format!("deletion of {class}: {measured}")));
-    }
-    (fits < MAX_UNLIKE_FIT && off > MIN_LONG_DEVIATION)
-        .then(|| (Damage::Other, format!("additional material on {class}: {measured}")))
+    changed(shape, length, class, missing)
 }
 
-/// Correlation of two profiles that both have mean 0 and spread 1.
-fn correlation(a: &[f32; PROFILE_SAMPLES], b: &[f32; PROFILE_SAMPLES]) -> f32 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>() / PROFILE_SAMPLES as f32
+/// The widest place in units of the median width, the ends left out.
+fn bulge(shape: &ChromosomeProfile) -> f32 {
+    let mut widths: Vec<f32> =
+        shape.widths.windows(3).map(|w| w.iter().sum::<f32>() / 3.0).skip(2).take(PROFILE_SAMPLES - 6).collect();
+    widths.sort_by(f32::total_cmp);
+    widths.last().map_or(1.0, |widest| widest / widths[widths.len() / 2].max(1e-3))
+}
+
+/// The structural change that explains a chromosome far better than its class does.
+fn changed(
+    shape: &ChromosomeProfile,
+    length: f32,
+    class: ChromosomeClass,
+    missing: &[ChromosomeClass],
+) -> Option<(Damage, String)> {
+    let whole = *accounts(&shape.bands, length, class, false).first()?;
+    if whole.fit >= USUAL_FIT && whole.deviation.abs() < USUAL_DEVIATION {
+        return None;
+    }
+    let mut all = accounts(&shape.bands, length, class, true);
+    for other in missing.iter().filter(|other| **other != class) {
+        let accounts = accounts(&shape.bands, length, *other, true);
+        all.extend(accounts.into_iter().map(|a| Account { nats: a.nats - OTHER_CLASS, ..a }));
+    }
+    let (change, _) = all
+        .into_iter()
+        .filter_map(|a| {
+            let bar = BARS.iter().find(|bar| bar.form == a.form)?;
+            let better = a.nats - whole.nats;
+            (a.fit >= bar.fit && better >= bar.nats && shows(&a, &whole)).then_some((a, better - bar.nats))
+        })
+        .max_by(|a, b| a.1.total_cmp(&b.1))?;
+    Some((Damage::Other, described(&change, &whole, length)))
+}
+
+/// Whether a chromosome departs from its class as the change would have it.
+fn shows(change: &Account, whole: &Account) -> bool {
+    match change.form {
+        Form::Whole => false,
+        Form::Deletion => whole.deviation <= -MIN_LENGTH_DEVIATION,
+        Form::Addition => whole.deviation >= MIN_LENGTH_DEVIATION,
+        Form::Isochromosome => change.fit >= whole.fit + MIN_MIRRORED_ADVANTAGE,
+    }
+}
+
+fn described(change: &Account, whole: &Account, length: f32) -> String {
+    let (class, arm) = (change.class, change.arm.letter());
+    let what = match change.form {
+        Form::Deletion => {
+            format!("deletion of {class}{arm}: like {class} without {:.0} % of that arm", 100.0 * change.share)
+        }
+        Form::Addition => format!("additional material on {class}{arm}: like {class} in a part of its length"),
+        _ => format!("isochromosome of {class}{arm}: two arms like {class}{arm}"),
+    };
+    let fit = format!("bands fit with {:.2}, those of a whole {} with {:.2}", change.fit, whole.class, whole.fit);
+    format!("{what} ({fit}; {length:.1} % long where {:.1} are usual)", whole.usual)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{measure, morphology, tests_support::cell_with};
+    use crate::{band_fit::at, fitted::profiles::CLASS_PROFILES, measure, morphology, tests_support::cell_with};
+    use imaging::standardise;
 
     /// A chromosome as its class looks.
     fn typical(class: ChromosomeClass) -> ChromosomeProfile {
@@ -176,7 +213,13 @@ mod tests {
             // The long arm of a 7 twice.
             12 => {
                 let seven = ChromosomeClass::autosome(7).unwrap();
-                shape.bands = CLASS_PROFILES[seven.index()].mirrored(seven, Arm::Long);
+                let (usual, centromere) = (shape.bands, morphology(seven).centromere_index);
+                shape.bands = std::array::from_fn(|k| {
+                    let out = (2.0 * (k as f32 + 0.5) / PROFILE_SAMPLES as f32 - 1.0).abs();
+                    at(&usual, centromere + (1.0 - centromere) * out)
+                });
+                standardise(&mut shape.bands);
+                shape.length *= 2.0 * (1.0 - centromere);
             }
             // Half of a 5 alone.
             8 => {

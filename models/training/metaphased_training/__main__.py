@@ -34,7 +34,7 @@ def parser() -> argparse.ArgumentParser:
     for name in ("train", "train-all"):
         t = sub.add_parser(name, help="one network" if name == "train" else "all three networks in one time budget")
         if name == "train":
-            t.add_argument("what", choices=["detector", "metaphase", "single", "anatomy"])
+            t.add_argument("what", choices=["detector", "metaphase", "single", "anatomy", "anatomy-solid"])
             t.add_argument("--start", type=Path, help="weights to start from: a file of checkpoints/")
             t.add_argument("--rate", type=float, help="peak learning rate; about half of a fresh run's does for --start")
         t.add_argument("--minutes", type=float, required=True, help="wall-clock budget; the same command resumes")
@@ -50,6 +50,7 @@ def parser() -> argparse.ArgumentParser:
     m.add_argument("out", type=Path)
     m.add_argument("--split", default="validation", choices=["train", "validation", "test"])
     m.add_argument("--cells", type=int, default=24)
+    m.add_argument("--structural", action="store_true", help="instead: every normal cell with one chromosome shortened, lengthened, made an isochromosome, or cut and rejoined")
     b = sub.add_parser("slide-bands", help="write the table from which the virtual slide draws G-bands")
     b.add_argument("table", type=Path, nargs="?", default=HERE.parents[3] / "crates/slide/src/g_bands.txt", help="default %(default)s")
     b.add_argument("--simulated", type=Path, nargs="+", default=[], metavar="DIR", help="refine the table that is there with what `metaphased simulate` drew from it")
@@ -69,7 +70,7 @@ def parser() -> argparse.ArgumentParser:
     k.add_argument("--scale", type=float, default=0.7)
     k.add_argument("--quality", type=int, default=60)
     e = sub.add_parser("export", help="model folders from finished runs, thresholds frozen on validation")
-    e.add_argument("what", nargs="+", choices=["detector", "metaphase", "single", "anatomy"])
+    e.add_argument("what", nargs="+", choices=["detector", "metaphase", "single", "anatomy", "anatomy-solid"])
     e.add_argument("--models", type=Path, default=HERE.parents[2], help="where the model folders lie; default %(default)s")
     e.add_argument("--version", default="0.2.0")
     e.add_argument("--test", action="store_true", help="also measure the development test split (once, at the end)")
@@ -109,7 +110,10 @@ def main(argv=None):
     elif a.command == "outlines":
         print(json.dumps(recipes.outline_figures(a.data, a.cache, a.runs, a.split, a.cells, a.weights), indent=1))
     elif a.command == "compose":
-        recipes.compose(a.data, a.cache, a.out, a.split, a.cells)
+        if a.structural:
+            print(recipes.compose_structural(a.data, a.cache, a.out, a.split), "cells")
+        else:
+            recipes.compose(a.data, a.cache, a.out, a.split, a.cells)
     elif a.command == "slide-bands":
         banding.write(a.table, recipes.anatomy_paths(a.data, a.cache, "train")["cil-pieces"], a.simulated)
     elif a.command == "compare":

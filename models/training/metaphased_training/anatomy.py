@@ -18,6 +18,12 @@ from .run import Run, batches, seed_everything
 
 #: Which scenes examples come from, and how often.
 SHARES = dict(cil=0.48, ground=0.28, mfish=0.11, virtual=0.08, light=0.05)
+#: The same for the network of solid stains, whose scenes of cil and on plain ground lose their bands.
+SOLID = dict(giemsa=0.37, ground=0.33, virtual=0.2, cil=0.1)
+#: How often a chromosome is put together from parts: two centromeres, one, none.
+BUILT, BUILT_SOLID = 0.14, 0.6
+#: How often a chromosome is laid where nothing lies, in solid stains: most cells that are scored for dicentrics lie well spread.
+APART_SOLID = 0.6
 
 
 #: How steeply the probability of the short arm's half falls in the middle of a chromosome, a length.
@@ -54,7 +60,8 @@ def emphasised(library: Pieces, rows: np.ndarray) -> np.ndarray:
 class Source:
     """All that examples of one split are made from. `fields` and `libraries` by name; a library is (Pieces, indices)."""
 
-    def __init__(self, fields: dict, libraries: dict, shares: dict = SHARES):
+    def __init__(self, fields: dict, libraries: dict, shares: dict = SHARES, solid: bool = False):
+        self.solid = solid
         self.fields, self.libraries = fields, {k: (v, emphasised(v, rows)) for k, (v, rows) in libraries.items()}
         have = {k: v for k, v in shares.items() if len(fields.get(k, ())) or (k == "ground" and ("cil" in libraries or "pki3" in libraries)) or (k == "light" and "light" in libraries)}
         total = sum(have.values())
@@ -66,10 +73,8 @@ class Source:
         library, rows = self.libraries[name]
         one = lambda: near[rng.integers(len(near))] if near and rng.random() < 0.5 else library[rng.choice(rows)]
         p = one()
-        if rng.random() < 0.14:
-            built = self.built(rng, one)
-            if built is not None:
-                return built
+        if rng.random() < (BUILT_SOLID if self.solid else BUILT):
+            p = self.built(rng, one) or p
         return scenes.bowed(rng, p) if rng.random() < 0.35 else p
 
     def built(self, rng, one):
@@ -78,7 +83,9 @@ class Source:
             a, b = one(), one()
             if all(p.line is not None and np.isfinite(p.centromere) for p in (a, b)):
                 kind = rng.choice(["dicentric", "rejoined", "fragment"], p=[0.4, 0.4, 0.2])
-                return scenes.joined(rng, a, b, kind)
+                made = scenes.joined(rng, a, b, kind)
+                if made is not None:
+                    return made
         return None
 
     def scene(self, rng) -> scenes.Scene:
@@ -87,25 +94,25 @@ class Source:
         scale = rng.uniform(80, 108) if rng.random() < 0.5 else rng.uniform(45, 108)
         solid = False
         if kind in ("ground", "light"):
-            name = "light" if kind == "light" else str(rng.choice([k for k in ("cil", "pki3", "pki3") if k in self.libraries]))
+            name = "light" if kind == "light" else str(rng.choice([k for k in (("giemsa", "giemsa", "cil", "pki3") if self.solid else ("cil", "pki3", "pki3")) if k in self.libraries]))
             made = scenes.ground(rng, scale, kind == "light")
             many, near = int(rng.choice([1, 2, 4, 6, 8, 11])), None
-            solid = kind == "ground" and rng.random() < 0.12
+            solid = name != "giemsa" and kind == "ground" and (self.solid or rng.random() < 0.12)
         else:
             source = self.fields[kind][rng.integers(len(self.fields[kind]))]
             made = scenes.window(rng, source, scale)
-            name = dict(cil="cil", mfish="mfish", virtual="cil")[kind]
-            near = source.pieces if kind == "cil" else None
-            many = dict(cil=int(rng.integers(2, 9)), mfish=int(rng.integers(0, 3)), virtual=0)[kind]
-            solid = kind == "cil" and rng.random() < 0.15
-            if kind == "cil" and rng.random() < 0.15:
+            name = dict(cil="cil", mfish="mfish", virtual="cil", giemsa="giemsa")[kind]
+            near = source.pieces if kind in ("cil", "giemsa") else None
+            many = dict(cil=int(rng.integers(2, 9)), giemsa=int(rng.integers(2, 9)), mfish=int(rng.integers(0, 3)), virtual=0)[kind]
+            solid = kind == "cil" and (self.solid or rng.random() < 0.15)
+            if kind == "cil" and rng.random() < 0.15 and "pki3" in self.libraries:
                 name, near = "pki3", None
             if name not in self.libraries:
                 many = 0
         for _ in range(many):
             p = self.piece(rng, name, near)
             if p is not None:
-                scenes.lay(rng, made, p)
+                scenes.lay(rng, made, p, apart=self.solid and rng.random() < APART_SOLID)
         made.image = augment.optics(rng, made.image, solid)
         return made
 
@@ -239,15 +246,15 @@ def peaks(heat: np.ndarray, mask: np.ndarray, least: float = 0.3, apart: float =
     return kept
 
 
-def count_right(z: np.ndarray, heat: np.ndarray) -> np.ndarray:
-    """Whether as many centromeres are found as there are, where it is known (else NaN)."""
-    out = np.full(len(z), np.nan)
+def counts(z: np.ndarray, heat: np.ndarray, least: float = 0.3, apart: float = APART) -> np.ndarray:
+    """How many centromeres there are and how many are found, [n,2], of the examples where it is known."""
+    out = []
     for i in range(len(z)):
         h = heat[i].astype(np.float32)
         if not np.isnan(h).any():
             true = int(((h >= cv2.dilate(h, np.ones((7, 7), np.uint8))) & (h > 0.5)).sum())
-            out[i] = true == len(peaks(z[i, 1], z[i, 0]))
-    return out
+            out.append((true, len(peaks(z[i, 1], z[i, 0], least, apart))))
+    return np.array(out).reshape(-1, 2)
 
 
 def held_out(source: Source, many: int = 384, seed: int = 5):
@@ -263,9 +270,13 @@ def report(run: Run, net: Anatomy, held: dict):
     values = {}
     for name, batch in held.items():
         z = answers(averaged, *batch[:2])
-        iou, up, right = overlap(z, batch[2]), upward(z, batch[3]), count_right(z, batch[4])
+        iou, up, (true, found) = overlap(z, batch[2]), upward(z, batch[3]), counts(z, batch[4]).T
         values |= {f"{name}_iou": np.median(iou), f"{name}_p10": np.percentile(iou, 10)}
-        values |= {f"{name}_{k}": np.nanmean(v) for k, v in (("up", np.where(np.isnan(up), np.nan, up > 0)), ("count", right)) if np.isfinite(v).any()}
+        if np.isfinite(up).any():
+            values[f"{name}_up"] = np.nanmean(np.where(np.isnan(up), np.nan, up > 0))
+        for what, of, ok in (("count", true >= 0, true == found), ("two", true == 2, found >= 2), ("false_two", true < 2, found >= 2)):
+            if of.any():
+                values[f"{name}_{what}"] = ok[of].mean()
     run.record(**values)
     run.save()
 

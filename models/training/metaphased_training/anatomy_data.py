@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from . import anatomy, audit, cache, landmarks, outlines, pieces as pc, readers, scenes, splits
+from . import anatomy, audit, cache, giemsa, landmarks, outlines, pieces as pc, readers, scenes, splits
 from .classifier import median_diagonal
 
 #: Every how many training cells of cil are read: they hold more chromosomes than a training of an hour sees.
@@ -189,11 +189,20 @@ def source(paths: dict, data: Path, split: str, virtual: str = "", shares: dict 
     return anatomy.Source(fields, {k: (v, v.select(split)) for k, v in libraries.items()}, shares)
 
 
-def held_batches(paths: dict, data: Path, many: int = 320) -> dict:
-    """Validation examples by kind of scene."""
-    made = source(paths, data, "validation", "-held")
+def solid_source(paths: dict, data: Path, split: str, virtual: str = "", shares: dict = anatomy.SOLID) -> anatomy.Source:
+    """The same for the network of solid stains; a library of real solid-Giemsa chromosomes takes part that `giemsa.build` has made of `found-*.jsonl`."""
+    own, frames = giemsa.build(data, paths["virtual"].parent / "giemsa")
+    libraries = {k: pc.Pieces(paths[p]) for k, p in dict(cil="cil-pieces", pki3="pki3").items()} | dict(giemsa=own)
+    fields = dict(cil=anatomy.Fields(cache.Cache(paths["cil"]), libraries["cil"], split), giemsa=[f for f in frames if len(f.pieces) >= 3 and giemsa.split_of(f.group) == split],
+                  virtual=[f for p in sorted(paths["virtual"].glob(f"giemsa*{virtual}")) if p.is_dir() and p.name.endswith("-held") == bool(virtual) for f in virtual_fields(p)])
+    return anatomy.Source(fields, {k: (v, v.select(split)) for k, v in libraries.items()}, shares, solid=True)
+
+
+def held_batches(paths: dict, data: Path, many: int = 320, made_from=source) -> dict:
+    """Validation examples by kind of scene, of `source` or `solid_source`."""
+    made = made_from(paths, data, "validation", "-held")
     out = {}
     for n, name in enumerate(made.names):
-        one = anatomy.Source(made.fields, made.libraries, {name: 1.0})
+        one = anatomy.Source(made.fields, made.libraries, {name: 1.0}, made.solid)
         out[name] = anatomy.held_out(one, many, 5 + n)
     return out

@@ -298,6 +298,31 @@ def freeze(net, paths: dict, data: Path) -> dict:
     return choice
 
 
+def freeze_solid(net, paths: dict, held: dict) -> dict:
+    """Thresholds of the network of solid stains, chosen on held virtual slides and on the validation side's scenes (`held`, by kind): counts of centromeres
+    by which most examples of a scene that is not crowded have their right number, each kind as much as any other; the cut of the mask by the mean IoU on the virtual slides."""
+    seen = {k: (anatomy.answers(net, *b[:2]), b) for k, b in held.items()}
+    right = lambda least, apart: sum(np.mean(np.equal(*anatomy.counts(z, b[4], least, apart).T)) for z, b in seen.values())
+    grid = [(round(float(v), 2), a) for v in np.arange(0.2, 0.71, 0.05) for a in (3.0, 4.0, 5.0, 6.0, 8.0)]
+    least, apart = max(grid, key=lambda g: right(*g))
+    return dict(centromere=least, centromere_apart=apart, way_centromere=0.7, mask=best_cut(net, held_slides(paths)["giemsa"]), centromere_reach=anatomy.REACH)
+
+
+def solid_figures(net, paths: dict, held: dict, choice: dict) -> dict:
+    """Masks and centromeres on the validation side's scenes; how many dicentrics have a second centromere where as few of the others do; held virtual slides."""
+    out = {}
+    for name, b in held.items():
+        z = anatomy.answers(net, *b[:2])
+        iou = anatomy.overlap(z, b[2])
+        true, found = anatomy.counts(z, b[4], choice["centromere"], choice["centromere_apart"]).T
+        out |= {f"validation_{name}_iou": round(float(np.median(iou)), 4), f"validation_{name}_p10": round(float(np.percentile(iou, 10)), 4), f"validation_{name}_n": len(iou)}
+        out |= {f"validation_{name}_count": round(float((true == found).mean()), 4), f"validation_{name}_two": round(float((found[true == 2] == 2).mean()), 4), f"validation_{name}_two_n": int((true == 2).sum()),
+                f"validation_{name}_false_two": round(float((found[true < 2] > 1).mean()), 4)}
+    slides = held_slides(paths)["giemsa"]
+    rows = virtual_rows(net, slides, choice)
+    return out | landmark_figures(rows, "virtual")
+
+
 #: Cuts that are tried.
 CUTS = (0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7)
 

@@ -188,6 +188,7 @@ def licences(sets: list[str]) -> dict:
     return {k: v for k, v in dict(
         cil="CIL:54816, Tseng et al. 2023; none stated at the source used, CC BY 4.0 second hand",
         pki3="none stated", bioimlab="none stated; public for download by the authors' paper (2012)",
+        giemsa="adci: none stated; ddx11: MIT",
         mfish="ADIR: use and distribution free of charge with its notice").items() if k in sets}
 
 
@@ -237,13 +238,13 @@ def classifier(run: Path, folder: Path, stains: list[str], calibration: dict, fi
              calibration=calibration, trained=trained(c, notes), figures=figures)))
 
 
-def anatomy(run: Path, folder: Path, thresholds: dict, figures: dict, version: str, notes: dict):
-    """Writes the model folder of the network of outlines (without its card)."""
+def anatomy(run: Path, folder: Path, stains: list[str], thresholds: dict, figures: dict, version: str, notes: dict):
+    """Writes the model folder of a network of outlines (without its card)."""
     net, c = load(Anatomy, run)
     torch.manual_seed(0)
     inputs = dict(chromosome=torch.randn(5, 2, crops.SIZE, crops.SIZE))
     files = write_files(AnatomyExport(net), inputs, "anatomy", {"chromosome": {0: "n"}, "anatomy": {0: "n"}}, folder, dict(f32=2e-4, f16=0.06))
-    table = dict(tensor="chromosome", **{**COMMON, "channels": 2}, size=crops.SIZE, pad=cache.BACKGROUND, stains=["g-band", "giemsa", "dapi", "q-band"],
+    table = dict(tensor="chromosome", **{**COMMON, "channels": 2}, size=crops.SIZE, pad=cache.BACKGROUND, stains=stains,
                  crop=dict(**crops.FIELD, supersample=2), mask="box", view="field", background=dict(percentile=cache.BACKGROUND_PERCENTILE, level=cache.BACKGROUND))
     (folder / "model.toml").write_text(manifest(
         dict(task="anatomy", name=folder.name, version=version, description="Mask, centromeres and way up of the chromosome in a box of a metaphase"), files,

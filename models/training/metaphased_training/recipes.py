@@ -3,6 +3,7 @@
 import time
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from . import anatomy, anatomy_data, audit, cache, candidates, classifier, detector, pack, readers
@@ -83,6 +84,13 @@ def train_anatomy(data: Path, folder: Path, runs: Path, minutes: float, **more):
     return anatomy.train(anatomy_data.source(paths, data, "train"), anatomy_data.held_batches(paths, data), runs / "anatomy", minutes, full=True, **more)
 
 
+def train_anatomy_solid(data: Path, folder: Path, runs: Path, minutes: float, **more):
+    """The same for solid stains, with many dicentrics; best started from `anatomy`."""
+    paths = anatomy_data.build(data, folder)
+    held = anatomy_data.held_batches(paths, data, made_from=anatomy_data.solid_source)
+    return anatomy.train(anatomy_data.solid_source(paths, data, "train"), held, runs / "anatomy-solid", minutes, full=True, **more)
+
+
 def anatomy_paths(data: Path, folder: Path, split: str) -> dict[str, Path]:
     """Caches and libraries that hold a split's chromosomes."""
     paths = anatomy_data.build(data, folder)
@@ -107,7 +115,16 @@ def compose(data: Path, folder: Path, out: Path, split: str, cells: int):
     anatomy_figures.write_composed(fields, out, cells)
 
 
-TASKS = {"detector": (train_detector, 0.5), "metaphase": (train_metaphase, 0.35), "single": (train_single, 0.15), "anatomy": (train_anatomy, 0.0)}
+def compose_structural(data: Path, folder: Path, out: Path, split: str) -> int:
+    """Normal real cells of one split with one chromosome changed in structure, as a folder that `scripts/structural-rates` reads."""
+    from . import pieces, structural
+    paths = anatomy_paths(data, folder, split)
+    fits = np.load(folder / "anatomy" / "likeness.npz")
+    library = structural.with_landmarks(pieces.Pieces(paths["cil-pieces"]), fits["like"], fits["centre"])
+    return structural.write(structural.normal_fields(anatomy.Fields(cache.Cache(paths["cil"]), library, split), data), out)
+
+
+TASKS = {"detector": (train_detector, 0.5), "metaphase": (train_metaphase, 0.35), "single": (train_single, 0.15), "anatomy": (train_anatomy, 0.0), "anatomy-solid": (train_anatomy_solid, 0.0)}
 
 
 def train_all(data: Path, folder: Path, runs: Path, minutes: float, **more):

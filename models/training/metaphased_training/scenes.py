@@ -99,20 +99,6 @@ def turned(rng, scale: float, angle: float | None = None, stretch: float = 0.04)
     return np.array([[np.cos(a), -np.sin(a)], [np.sin(a), np.cos(a)]]) @ flip @ uneven * scale
 
 
-def bowed(rng, piece: Piece, strength: float = 0.09) -> Piece:
-    """The piece bent sideways."""
-    h, w = piece.mask.shape
-    bow, waves, phase = rng.normal(0, strength) * h, rng.choice([0.5, 1.0, 1.5]), rng.uniform(0, np.pi)
-    offset = lambda y: bow * (np.sin(np.pi * waves * y / h + phase) - np.sin(phase))
-    rows = offset(np.arange(h, dtype=np.float32))
-    low, high = int(np.floor(rows.min())), int(np.ceil(rows.max()))
-    grid_x = (np.arange(w + high - low, dtype=np.float32)[None] + low - rows[:, None]).astype(np.float32)
-    grid_y = np.repeat(np.arange(h, dtype=np.float32)[:, None], grid_x.shape[1], 1)
-    warp = lambda picture, fill: cv2.remap(picture, grid_x, grid_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=fill)
-    line = None if piece.line is None else piece.line + np.stack([offset(piece.line[:, 1]) - low, np.zeros(POINTS)], 1).astype(np.float32)
-    return Piece(warp(piece.clear, 255), warp(piece.mask, 0), piece.label, piece.median, line, piece.upright, piece.centromere, (0, 0))
-
-
 @dataclass
 class Joined:
     """A chromosome put together from parts; the way up of none is known."""
@@ -126,45 +112,76 @@ class Joined:
     label: int = -1
 
 
-def straight(piece: Piece, columns: int = 40) -> tuple[np.ndarray, np.ndarray, float]:
-    """Light and mask along the middle line, a row a pixel of length, and the pixels that a column is wide."""
+def bowed(rng, piece, strength: float = 0.09):
+    """The piece bent sideways."""
+    h, w = piece.mask.shape
+    bow, waves, phase = rng.normal(0, strength) * h, rng.choice([0.5, 1.0, 1.5]), rng.uniform(0, np.pi)
+    offset = lambda y: bow * (np.sin(np.pi * waves * y / h + phase) - np.sin(phase))
+    rows = offset(np.arange(h, dtype=np.float32))
+    low, high = int(np.floor(rows.min())), int(np.ceil(rows.max()))
+    grid_x = (np.arange(w + high - low, dtype=np.float32)[None] + low - rows[:, None]).astype(np.float32)
+    grid_y = np.repeat(np.arange(h, dtype=np.float32)[:, None], grid_x.shape[1], 1)
+    warp = lambda picture, fill: cv2.remap(picture, grid_x, grid_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=fill)
+    shifted = lambda p: p + np.stack([offset(p[:, 1]) - low, np.zeros(len(p))], 1).astype(np.float32)
+    line = None if piece.line is None else shifted(piece.line)
+    clear, mask = warp(piece.clear, 255), warp(piece.mask, 0)
+    if isinstance(piece, Joined):
+        return Joined(clear, mask, piece.median, line, shifted(piece.centromeres))
+    return Piece(clear, mask, piece.label, piece.median, line, piece.upright, piece.centromere, (0, 0))
+
+
+def straight(piece: Piece) -> tuple[np.ndarray, np.ndarray]:
+    """Light and mask along the middle line, a pixel each way as long as in the picture."""
     half = 1.1 * WIDTH * piece.median
-    rows = max(12, int(round(np.hypot(*np.diff(piece.line, axis=0).T).sum())))
-    return (outlines.straightened(piece.clear, piece.line, half, rows, columns, 255), outlines.straightened(piece.mask, piece.line, half, rows, columns, 0), 2 * half / columns)
+    rows, columns = max(12, int(round(np.hypot(*np.diff(piece.line, axis=0).T).sum()))), max(12, int(round(2 * half)))
+    return outlines.straightened(piece.clear, piece.line, half, rows, columns, 255), outlines.straightened(piece.mask, piece.line, half, rows, columns, 0)
+
+
+#: How far from a centromere a chromosome breaks at the least, and how wide it is there at the least, in its widths.
+BREAK, BROAD = 0.35, 0.75
+
+
+def broken(rng, piece: Piece, centric: bool):
+    """What a break beyond the centromere leaves of a chromosome, the tip first and the break last: light, mask, row of the centromere (None in the part
+    without it). None where neither arm is long enough."""
+    clear, mask = straight(piece)
+    spot = piece.centromere * len(mask)
+    if rng.random() < 0.5:
+        clear, mask, spot = clear[::-1], mask[::-1], len(mask) - 1 - spot
+    wide = (mask > 127).sum(1)
+    usual = float(np.median(wide))
+    rows = np.arange(len(mask))
+    places = np.flatnonzero((wide >= BROAD * usual) & (rows > spot + BREAK * usual) & (rows < len(mask) - (1 if centric else max(6, 0.5 * usual))))
+    if not len(places):
+        return None
+    at = int(rng.choice(places)) + 1
+    return (clear[:at], mask[:at], spot) if centric else (clear[at:][::-1], mask[at:][::-1], None)
 
 
 def joined(rng, first: Piece, second: Piece, kind: str) -> Joined | None:
-    """`dicentric`: two chromosomes end to end, each with its centromere; `rejoined`: one, its ends cut off and one set on the other end, with its centromere;
-    `fragment`: a part without. All straight, with seams."""
-    parts, spots, at = [], [], 0
-    want = {"dicentric": [(first, True), (second, True)], "rejoined": [(first, True), (second, False)], "fragment": [(first, False)]}[kind]
-    for piece, centric in want:
-        clear, mask, _ = straight(piece)
-        n, c = len(mask), piece.centromere * len(mask)
-        if centric:
-            low, high = (0, n) if rng.random() < 0.4 else (rng.uniform(0, 0.7) * c, n) if rng.random() < 0.5 else (0, c + (n - c) * rng.uniform(0.4, 1))
-        else:
-            side = (0, c - 0.1 * n) if rng.random() < 0.5 and c > 0.25 * n else (c + 0.1 * n, n)
-            reach = (side[1] - side[0]) * rng.uniform(0.5, 1)
-            low = rng.uniform(side[0], side[1] - reach)
-            high = low + reach
-        low, high = int(low), int(high)
-        if high - low < 8 or (mask[low:high] > 127).sum() < 60:
-            return None
-        part = clear[low:high], mask[low:high], (c - low if centric else None)
-        if rng.random() < 0.5:
-            part = part[0][::-1], part[1][::-1], None if part[2] is None else high - low - part[2]
-        parts.append(part)
+    """`dicentric`: two chromosomes broken and rejoined, each with its centromere; `rejoined`: one with its centromere and the broken end of another;
+    `fragment`: broken ends alone, one or two. All straight, with seams, their ends as real chromosomes end."""
+    want = {"dicentric": (True, True), "rejoined": (True, False), "fragment": (False, False) if rng.random() < 0.5 else (False,)}[kind]
+    parts = [broken(rng, p, centric) for p, centric in zip((first, second), want)]
+    if any(p is None for p in parts):
+        return None
     if len(parts) == 2:
-        parts[1] = fitted(parts[0], parts[1])
+        columns = max(p[1].shape[1] for p in parts)
+        parts = [centred(p, columns) for p in parts]
+        lower = toned(parts[0], parts[1])
+        parts[1] = fitted(parts[0], (lower[0][::-1], lower[1][::-1], None if lower[2] is None else len(lower[1]) - 1 - lower[2]))
+    spots, at = [], 0
     for _, mask, spot in parts:
         if spot is not None:
             spots.append(at + spot)
         at += len(mask)
     pad = lambda v, fill: np.pad(np.concatenate(v), 5, constant_values=fill)
     clear, mask = pad([p[0] for p in parts], 255), pad([p[1] for p in parts], 0)
-    mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, outlines.disc(4))  # cut ends become round
-    clear = np.where(cv2.GaussianBlur(mask, (0, 0), 1.0) > 60, clear, 255).astype(np.uint8)
+    mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, outlines.disc(1))
+    if len(parts) == 2:
+        seam = slice(len(parts[0][1]) + 2, len(parts[0][1]) + 8)
+        clear[seam] = cv2.GaussianBlur(clear, (1, 5), 1.0)[seam]
+    clear = np.where(cv2.GaussianBlur(mask, (0, 0), 1.0) > 40, clear, 255).astype(np.uint8)
     middle = (mask.shape[1] - 1) / 2
     line = np.stack([np.full(POINTS, middle), np.linspace(5, len(mask) - 6, POINTS)], 1).astype(np.float32)
     places = np.array([[middle, s + 5] for s in spots], np.float32).reshape(-1, 2)
@@ -172,6 +189,23 @@ def joined(rng, first: Piece, second: Piece, kind: str) -> Joined | None:
     if whole is None or whole.sum() < max(60, 0.97 * (mask > 127).sum()):
         return None
     return Joined(clear, np.where(whole, mask, 0).astype(np.uint8), first.median, line, places)
+
+
+def centred(part, columns: int):
+    """The part with as many columns, and its break in the middle of them."""
+    clear, mask, spot = part
+    own = np.flatnonzero((mask[-3:] > 127).any(0))
+    shift = (columns - 1) / 2 - ((own[0] + own[-1]) / 2 if len(own) else (mask.shape[1] - 1) / 2)
+    m = np.array([[1, 0, shift], [0, 1, 0]], np.float32)
+    size = (columns, len(mask))
+    return cv2.warpAffine(np.ascontiguousarray(clear), m, size, borderValue=255), cv2.warpAffine(np.ascontiguousarray(mask), m, size, borderValue=0), spot
+
+
+def toned(upper, lower):
+    """The lower part as dark as the upper one, so that no step in tone betrays the seam."""
+    dark = [float((255 - c[m > 127].astype(np.float32)).mean()) for c, m, _ in (upper, lower)]
+    grow = np.clip(dark[0] / max(dark[1], 1), 0.5, 2)
+    return np.clip(255 - (255 - lower[0].astype(np.float32)) * grow, 0, 255).astype(np.uint8), lower[1], lower[2]
 
 
 def fitted(upper, lower):
@@ -288,10 +322,9 @@ def placed(rng, scene: Scene, piece, kind: float) -> Target:
 
 def over(rng, scene: Scene, clear: np.ndarray, to: np.ndarray, bounds: np.ndarray, tone: float):
     """Adds a piece's absorbance, or its light, to the picture."""
-    side = scene.image.shape[0]
     pad = 6
     x0, y0 = np.maximum(np.floor(bounds[:2]).astype(int) - pad, 0)
-    x1, y1 = np.minimum(np.ceil(bounds[2:]).astype(int) + pad, side)
+    x1, y1 = np.minimum(np.ceil(bounds[2:]).astype(int) + pad, scene.image.shape[::-1])
     scale = np.sqrt(abs(np.linalg.det(to[:, :2])))
     if scale < 0.75:
         clear = cv2.GaussianBlur(clear, (0, 0), 0.45 / scale)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from metaphased_training import anatomy, anatomy_data as ad, anatomy_figures as af, cache, classifier, crops, export, landmarks, nets, outlines, pieces as pc, readers, release, scenes
+from metaphased_training import anatomy, anatomy_data as ad, anatomy_figures as af, cache, classifier, crops, export, landmarks, nets, outlines, pieces as pc, readers, release, scenes, structural
 from metaphased_training.run import Run, read_small, save_small
 
 WIDTH = 18
@@ -287,3 +287,50 @@ def test_a_centromere_says_which_arm_is_short_and_a_stain_has_its_own_cut():
     fields = [scenes.Field(None, 1.0, None, [], group=g) for g in "aaaaaab"]
     assert [f.group for f in af.few_of_each(fields)] == ["a", "a", "a", "b"] and af.best_cut(None, []) is None
     assert af.cut_of(dict(mask=0.5, mask_of=dict(dapi=0.4)), "dapi") == 0.4 and af.cut_of(dict(mask=0.5), "dapi") == 0.5
+
+
+@pytest.mark.parametrize("kind", structural.KINDS)
+def test_a_changed_arm_is_as_long_as_the_change_makes_it(kind):
+    rng, whole, lengths = np.random.default_rng(3), piece(120), []
+    for _ in range(30):
+        made = structural.changed(rng, whole, piece(100), kind)
+        if made is None:
+            continue
+        rows = (made.mask > 127).any(1).sum()
+        usual = (scenes.straight(whole)[1] > 127).any(1).sum()
+        arm = (whole.centromere if made.arm == "p" else 1 - whole.centromere) * usual
+        foretold = dict(deletion=usual - made.share * arm, addition=usual + made.share * arm, isochromosome=2 * arm, sham=usual)[kind]
+        assert abs(rows - foretold) < 0.08 * usual, (made.arm, made.share, rows, foretold)
+        lengths.append(rows)
+    assert len(lengths) > 3
+
+
+def test_an_edited_cell_differs_only_where_its_truth_says(tmp_path):
+    field = scenes.Field(np.full((400, 400), 220, np.uint8), 100.0, np.zeros((0, 4), np.float32), [], group="g")
+    for k in range(2):
+        own, at = piece(100 - 10 * k), (40 + 180 * k, 100)
+        h, w = own.mask.shape
+        field.pixels[at[1] : at[1] + h, at[0] : at[0] + w] = np.minimum(220 * (own.clear / 255.0), 220)
+        own.corner = at
+        field.pieces.append(own)
+    assert structural.write([("cell.png", field)], tmp_path, 4) >= 3
+    for line in (tmp_path / "truth.jsonl").read_text().splitlines():
+        row = json.loads(line)
+        known = row["cells"][0]["chromosomes"][0]
+        changed = np.abs(readers.read_grey(tmp_path / row["image"]).astype(int) - field.pixels) > 12
+        ys, xs = np.nonzero(changed)
+        near = min(field.pieces, key=lambda p: abs(p.corner[0] + p.mask.shape[1] / 2 - known["box"][0] - known["box"][2] / 2))
+        reach = 12 + max(near.mask.shape + (known["box"][3], known["box"][2])) / 2
+        assert known["kind"] == "sham" or len(xs)
+        assert not len(xs) or abs(xs - near.corner[0] - near.mask.shape[1] / 2).max() < reach + near.mask.shape[1]
+
+
+def test_parts_keep_their_centromere_and_end_at_a_broad_place():
+    rng = np.random.default_rng(1)
+    for centric in (True, False):
+        clear, mask, spot = scenes.broken(rng, piece(120), centric)
+        wide = (mask > 127).sum(1)
+        assert (spot is not None) == centric and wide[-1] >= scenes.BROAD * np.median(wide) * 0.9
+    both = scenes.joined(rng, piece(120), piece(110), "dicentric")
+    bent = scenes.bowed(rng, both)
+    assert bent.centromeres.shape == (2, 2) and bent.mask[tuple(np.rint(bent.centromeres[0][::-1]).astype(int))] > 127

@@ -207,14 +207,22 @@ impl ImageFile {
     /// # Errors
     /// When they are no image.
     pub fn from_bytes(bytes: Vec<u8>) -> Result<Self, FileError> {
+        Self::from_bytes_within(bytes, PICTURE_BYTES)
+    }
+
+    /// The same with another limit for the memory that one picture may take while it is read, in bytes.
+    ///
+    /// # Errors
+    /// As [`Self::from_bytes`].
+    pub fn from_bytes_within(bytes: Vec<u8>, most: u64) -> Result<Self, FileError> {
         let kind = if is_tiff(&bytes) {
-            let tiff = tiff::TiffFile::new(Box::new(Cursor::new(bytes)), None, |_| None, PICTURE_BYTES)?;
+            let tiff = tiff::TiffFile::new(Box::new(Cursor::new(bytes)), None, |_| None, most)?;
             Kind::Tiff(Box::new(tiff))
         } else {
             let format = raster::format_of(&bytes)?;
             Kind::Raster(Some(raster::Raster::new(bytes, format)))
         };
-        Ok(Self { kind, most: PICTURE_BYTES })
+        Ok(Self { kind, most })
     }
 
     /// How many pictures it holds.

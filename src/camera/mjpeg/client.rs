@@ -205,6 +205,12 @@ impl Head {
         let mut line = || {
             let mut text = Vec::new();
             limited.read_until(b'\n', &mut text)?;
+            if text.is_empty() && limited.limit() == 0 {
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    format!("the answer has a head of more than {LONGEST_HEAD} bytes"),
+                ));
+            }
             if text.is_empty() {
                 return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the server has hung up"));
             }

@@ -26,14 +26,16 @@ use self::{
     parts::{Part, Parts, boundary},
 };
 use super::{
-    BadFrame, Buffers, Capture, Missed, Source, SourceError,
-    files::{FileError, ImageFile},
+    Buffers, Capture, Missed, Source, SourceError,
+    reading::{STALE_AFTER, jpeg},
 };
-use crate::{config::StreamAddress, station::RejectReason};
+use crate::config::StreamAddress;
 use domain::frame::{DeviceClock, DeviceTime, Frame, FrameId, FrameInfo};
 
 /// How long one call waits for a picture.
 const WAIT: Duration = Duration::from_millis(200);
+/// Most bytes of a picture, whatever memory there is.
+const LARGEST: usize = 256 << 20;
 
 /// What a stream's source needs to know.
 #[derive(Debug, Clone)]
@@ -48,8 +50,8 @@ pub struct MjpegSettings {
     pub authority: Option<Vec<u8>>,
     /// Without a byte for so long the server counts as stalled.
     pub patience: Duration,
-    /// Most bytes of a picture.
-    pub most: usize,
+    /// Most memory that a picture may take while it is read, in bytes.
+    pub picture_bytes: u64,
     /// Pixel size in micrometres.
     pub um_per_px: Option<f64>,
 }
@@ -75,6 +77,8 @@ pub struct MjpegSource {
     pictures: Receiver<Result<Picture, String>>,
     shared: Arc<Shared>,
     socket: TcpStream,
+    /// Last call for a picture.
+    asked: Instant,
     count: u64,
 }
 
@@ -84,7 +88,7 @@ impl MjpegSource {
     /// # Errors
     /// When it cannot be had, with what to do.
     pub fn open(settings: MjpegSettings) -> Result<Self, SourceError> {
-        let MjpegSettings { address, login, authority, patience, most, .. } = settings.clone();
+        let MjpegSettings { address, login, authority, patience, picture_bytes, .. } = settings.clone();
         let place = address.to_string();
         let reach = Reach { address, login, authority, patience };
         let answer = reach.ask().map_err(SourceError::NotFound)?;
@@ -95,6 +99,7 @@ impl MjpegSource {
             ))
         })?;
         let (shared, socket) = (Arc::new(Shared::default()), answer.socket);
+        let most = usize::try_from(picture_bytes).unwrap_or(usize::MAX).min(LARGEST);
         let mut parts = Parts::new(answer.body, boundary, most);
         let (sender, pictures) = bounded(1);
         let (newest, reading) = (pictures.clone(), shared.clone());
@@ -108,7 +113,7 @@ impl MjpegSource {
                 let _ = sender.send(Err(format!("{place}: {}", words(&error, patience))));
             })
             .map_err(|error| SourceError::Device(format!("cannot start the stream's thread: {error}")))?;
-        Ok(Self { settings, pictures, shared, socket, count: 0 })
+        Ok(Self { settings, pictures, shared, socket, asked: Instant::now(), count: 0 })
     }
 }
 
@@ -154,6 +159,15 @@ fn read<R: io::Read>(
 
 impl Source for MjpegSource {
     fn next(&mut self, buffers: &Buffers) -> Result<Capture, SourceError> {
+        let away = self.asked.elapsed();
+        self.asked = Instant::now();
+        if away > STALE_AFTER {
+            // Pictures of a pause are of nobody's field, and not late: nobody asked for them.
+            if let Ok(Err(error)) = self.pictures.try_recv() {
+                return Err(SourceError::Device(error));
+            }
+            self.shared.late.store(0, Relaxed);
+        }
         let late = self.shared.late.load(Relaxed);
         if late > 0 {
             self.shared.late.fetch_sub(1, Relaxed);
@@ -163,11 +177,9 @@ impl Source for MjpegSource {
         let picture = received.map_err(SourceError::Device)?;
         self.count += 1;
         let id = FrameId(self.count);
-        let decoded = ImageFile::from_bytes(picture.bytes).and_then(|mut file| file.read(0, |n| buffers.take(n).ok()));
-        let pixels = match decoded {
-            Ok(page) => page.pixels,
-            Err(FileError::NoBuffer) => return Ok(Capture::NoBuffer),
-            Err(error) => return Ok(Capture::Bad(BadFrame::new(id, RejectReason::DeviceError, error.to_string()))),
+        let pixels = match jpeg(picture.bytes, self.settings.picture_bytes, |bytes| buffers.take(bytes).ok()) {
+            Ok(pixels) => pixels,
+            Err(unread) => return Ok(unread.capture(id)),
         };
         let info = FrameInfo {
             arrived: picture.arrived,

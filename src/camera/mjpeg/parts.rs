@@ -114,16 +114,21 @@ impl<R: Read> Parts<R> {
         find(&self.buffer, &self.delimiter, from)
     }
 
-    /// Takes everything up to the next part's head; true when there was something else before it.
-    fn skip_to_part(&mut self) -> io::Result<bool> {
+    /// Reads until the next part's head has begun, and gives where.
+    fn up_to_delimiter(&mut self) -> io::Result<usize> {
         let mut seen = 0;
-        let at = loop {
+        loop {
             if let Some(at) = self.find(seen) {
-                break at;
+                return Ok(at);
             }
             seen = (self.buffer.len() + 1).saturating_sub(self.delimiter.len());
             self.more()?;
-        };
+        }
+    }
+
+    /// Takes everything up to the next part's head; true when there was something else before it.
+    fn skip_to_part(&mut self) -> io::Result<bool> {
+        let at = self.up_to_delimiter()?;
         let skipped = self.buffer[..at].iter().any(|byte| !byte.is_ascii_whitespace());
         self.buffer.drain(..at + self.delimiter.len());
         while self.buffer.len() < 2 {
@@ -167,14 +172,7 @@ impl<R: Read> Parts<R> {
 
     /// Where a picture ends that does not say how long it is: before the next part.
     fn up_to_next(&mut self) -> io::Result<Option<usize>> {
-        let mut seen = 0;
-        let at = loop {
-            if let Some(at) = self.find(seen) {
-                break at;
-            }
-            seen = (self.buffer.len() + 1).saturating_sub(self.delimiter.len());
-            self.more()?;
-        };
+        let at = self.up_to_delimiter()?;
         if ends_as_jpeg(&self.buffer[..at]) {
             return Ok(Some(at));
         }

@@ -57,7 +57,7 @@ fn settings(url: &str) -> MjpegSettings {
         login: None,
         authority: None,
         patience: Duration::from_millis(400),
-        most: 1 << 20,
+        picture_bytes: 1 << 20,
         um_per_px: Some(0.1),
     }
 }
@@ -146,12 +146,36 @@ fn of_a_stream_that_is_faster_than_the_pipeline_the_newest_picture_is_taken() {
 }
 
 #[test]
+fn pictures_of_a_pause_are_neither_late_nor_handed_on() {
+    let (url, _heads) = server(|_, stream| {
+        let mut bytes = [HEAD.as_bytes(), b"\r\n"].concat();
+        (0..5).for_each(|_| bytes.extend(part(&jpeg(40))));
+        stream.write_all(&bytes).expect("it listens");
+        // Longer than pictures stay fresh: the clock of the source is the machine's.
+        thread::sleep(STALE_AFTER + Duration::from_millis(400));
+        stream.write_all(&part(&jpeg(200))).expect("it listens");
+        thread::sleep(Duration::from_millis(300));
+    });
+    let patience = Duration::from_secs(3);
+    let mut source = MjpegSource::open(MjpegSettings { patience, ..settings(&url) }).expect("a stream");
+    thread::sleep(STALE_AFTER + Duration::from_millis(200));
+    let mut late = 0;
+    let (levels, _) = Eyes::new().until_lost(&mut source, &mut late);
+    assert!(matches!(levels[..], [fresh] if fresh.abs_diff(200) < 4), "{levels:?}");
+    assert_eq!(late, 0, "nobody asked for them");
+}
+
+#[test]
 fn what_is_no_stream_is_refused_with_what_would_be_right() {
+    let endless = format!("HTTP/1.1 200 OK\r\n{}", "X-Y: 0123456789\r\n".repeat(6000));
     for (answer, words) in [
         ("HTTP/1.1 401 No\r\nWWW-Authenticate: Basic\r\n\r\n", "'password_file'"),
         ("HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n", "expected multipart/x-mixed-replace"),
+        (&*endless, "a head of more than 65536 bytes"),
     ] {
-        let (url, _heads) = server(move |_, stream| stream.write_all(answer.as_bytes()).expect("it listens"));
+        let answer = answer.to_owned();
+        // It may hang up before all of a head is sent.
+        let (url, _heads) = server(move |_, stream| drop(stream.write_all(answer.as_bytes())));
         let error = MjpegSource::open(settings(&url)).err().expect("no stream").to_string();
         assert!(error.contains(words), "{error}");
     }

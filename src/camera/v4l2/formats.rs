@@ -1,17 +1,9 @@
 //! Which formats of Video4Linux are read, and how.
 
+use super::super::reading::Reading;
 use domain::frame::Bayer;
 use imaging::RawLayout;
 use metaphased_v4l2::FourCc;
-
-/// How frames of a format are read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Reading {
-    /// As they lie in memory.
-    Raw(RawLayout, Option<Bayer>),
-    /// A JPEG picture each.
-    Jpeg,
-}
 
 /// How frames of `code` are read; none when they are not.
 pub(super) fn reading(code: FourCc) -> Option<Reading> {
@@ -29,10 +21,10 @@ pub(super) fn reading(code: FourCc) -> Option<Reading> {
         b"Y12P" => Packed12,
         b"Y14P" => Packed14,
         b"Y10B" => Stream10,
-        b"YUYV" | b"YVYU" => LumaFirst,
-        b"UYVY" | b"VYUY" => LumaSecond,
+        b"YUYV" | b"YVYU" => return Some(Reading::Luma(LumaFirst)),
+        b"UYVY" | b"VYUY" => return Some(Reading::Luma(LumaSecond)),
         // Their first plane is luma at every pixel.
-        b"NV12" | b"NV21" | b"NV16" | b"NV61" | b"YU12" | b"YV12" | b"422P" => Grey8,
+        b"NV12" | b"NV21" | b"NV16" | b"NV61" | b"YU12" | b"YV12" | b"422P" => return Some(Reading::Luma(Grey8)),
         b"RGB3" => Rgb8,
         b"BGR3" => Bgr8,
         b"MJPG" | b"JPEG" => return Some(Reading::Jpeg),
@@ -63,22 +55,6 @@ fn bayer(code: &[u8; 4]) -> Option<Reading> {
     })
 }
 
-/// How much a format is wanted where none is configured; more is better. Grey before colour, as grey is what is
-/// measured; the deepest first; what was compressed with loss last.
-pub(super) fn rank(reading: Reading) -> u32 {
-    match reading {
-        Reading::Raw(RawLayout::LumaFirst | RawLayout::LumaSecond, _) => 60,
-        Reading::Raw(RawLayout::Rgb8 | RawLayout::Bgr8, _) => 40,
-        Reading::Raw(layout, pattern) => {
-            let is_packed = !matches!(layout, RawLayout::Grey8 | RawLayout::Grey16 { .. });
-            let big_endian = matches!(layout, RawLayout::Grey16 { big_endian: true, .. });
-            let depth = u32::from(layout.valid_bits()) * 4 - u32::from(is_packed || big_endian);
-            if pattern.is_none() { 200 + depth } else { 100 + depth }
-        }
-        Reading::Jpeg => 20,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -103,8 +79,9 @@ mod tests {
 
     #[test]
     fn deep_grey_comes_first_and_jpeg_last() {
-        let order = ["Y16", "Y16-BE", "Y12", "Y12P", "Y10", "GREY", "RG16", "RGGB", "YUYV", "RGB3", "MJPG"];
-        let ranks: Vec<u32> = order.iter().map(|name| rank(of(name))).collect();
+        let order = ["Y16", "Y16-BE", "Y12", "Y12P", "Y10", "GREY", "RG16", "RGGB", "NV12", "RGB3", "MJPG"];
+        let ranks: Vec<u32> = order.iter().map(|name| of(name).rank()).collect();
         assert!(ranks.windows(2).all(|pair| pair[0] > pair[1]), "{ranks:?}");
+        assert_eq!(of("NV12").rank(), of("YUYV").rank(), "luma is luma, however it lies");
     }
 }

@@ -65,13 +65,13 @@ pub fn list() -> Vec<Result<Camera, (Node, SourceError)>> {
         .collect()
 }
 
-/// The camera that a source's `device` names.
+/// File and name of the camera that a source's `device` names.
 ///
 /// # Errors
 /// As opening it.
-pub fn look_at(wanted: Option<&str>) -> Result<Camera, SourceError> {
+pub fn named(wanted: Option<&str>) -> Result<(PathBuf, String), SourceError> {
     let device = find(wanted)?;
-    camera(&device, None).map_err(|error| in_words(error, &device.path().display().to_string()))
+    Ok((device.path().to_owned(), device.card().to_owned()))
 }
 
 fn camera(device: &Device, serial: Option<String>) -> Result<Camera, Error> {

@@ -8,7 +8,7 @@ mod find;
 mod formats;
 mod listing;
 
-pub use listing::{Camera, CameraFormat, FormatSize, list, look_at};
+pub use listing::{Camera, CameraFormat, FormatSize, list, named};
 
 use std::{
     collections::BTreeMap,
@@ -20,26 +20,20 @@ use jiff::Timestamp;
 
 use self::{
     find::{find, in_words},
-    formats::{Reading, rank, reading},
+    formats::reading,
 };
 use super::{
-    BadFrame, Buffers, Capture, MeasuredDepth, Missed, Raised, Source, SourceError,
-    files::{FileError, ImageFile},
+    Buffers, Capture, MeasuredDepth, Missed, Raised, Source, SourceError,
+    reading::{Reading, STALE_AFTER, jpeg, raw, stalled_after},
 };
-use crate::station::RejectReason;
-use domain::frame::{Bayer, DeviceClock, DeviceTime, Frame, FrameId, FrameInfo, Pixels, SequenceGaps};
-use imaging::{RawError, RawFrame, RawLayout};
+use domain::frame::{Bayer, DeviceClock, DeviceTime, Frame, FrameFlags, FrameId, FrameInfo, SequenceGaps};
+use imaging::RawFrame;
 use metaphased_v4l2::{ControlKind, Device, FourCc, PictureFormat, Sizes, Stream};
 
 /// Buffers of the driver: one that is read, one that is filled, and two for a moment in which we are late.
 const BUFFERS: u32 = 4;
 /// Longest wait for a frame in one call.
 const WAIT: Duration = Duration::from_millis(200);
-/// Without a frame for so long, or for so many of its intervals, a camera counts as stalled.
-const STALLED_AFTER: Duration = Duration::from_millis(1500);
-const STALLED_INTERVALS: f64 = 4.0;
-/// When frames were not asked for so long, those that wait are too old.
-const STALE_AFTER: Duration = Duration::from_secs(1);
 
 /// What a source over Video4Linux needs to know.
 #[derive(Debug, Clone)]
@@ -60,6 +54,8 @@ pub struct V4l2Settings {
     pub bayer: Option<Bayer>,
     /// Pixel size in micrometres.
     pub um_per_px: Option<f64>,
+    /// Most memory that a JPEG picture may take while it is read, in bytes.
+    pub picture_bytes: u64,
 }
 
 impl V4l2Settings {
@@ -135,8 +131,7 @@ impl Connection {
             controls_in_words(&device, &settings.controls)
         );
         let stream = Stream::start(device, BUFFERS).map_err(words)?;
-        let intervals = rate.map_or(Duration::ZERO, |hz| Duration::from_secs_f64(STALLED_INTERVALS / hz));
-        Ok(Self { stream, path, taken, format, reading, stalled_after: STALLED_AFTER.max(intervals) })
+        Ok(Self { stream, path, taken, format, reading, stalled_after: stalled_after(rate.map(f64::recip)) })
     }
 }
 
@@ -157,10 +152,7 @@ impl V4l2Source {
 
     /// The filter that frames lie behind, which is for whoever takes them to undo.
     pub fn bayer(&self) -> Option<Bayer> {
-        match self.connection.as_ref()?.reading {
-            Reading::Raw(_, pattern) => self.settings.bayer.or(pattern),
-            Reading::Jpeg => None,
-        }
+        self.connection.as_ref()?.reading.filter(self.settings.bayer)
     }
 
     /// A while without a frame: the stream is restarted and, every second time, the camera opened again.
@@ -202,23 +194,27 @@ impl Source for V4l2Source {
         self.count += 1;
         self.missing += self.gaps.missing_before(filled.sequence);
         let id = FrameId(self.count);
-        if filled.is_faulty {
-            return Ok(bad(id, RejectReason::DeviceError, "the driver marked the frame as faulty".into()));
-        }
-        if filled.newer_is_ready() {
+        if !filled.is_faulty && filled.newer_is_ready() {
             return Ok(Capture::Superseded);
         }
         let take = |bytes| buffers.take(bytes).ok();
-        let pixels = match connection.reading {
-            Reading::Raw(layout, _) => raw(layout, &connection.format, filled.bytes(), take),
-            Reading::Jpeg => jpeg(filled.bytes(), take),
+        let read = match connection.reading {
+            Reading::Raw(layout, _) | Reading::Luma(layout) => {
+                let PictureFormat { width, height, stride, .. } = connection.format;
+                let [width, height, stride] = [width, height, stride].map(|n| n as usize);
+                raw(RawFrame { layout, width, height, stride, bytes: filled.bytes() }, take)
+            }
+            Reading::Jpeg => {
+                jpeg(filled.bytes().to_vec(), self.settings.picture_bytes, take).map(|pixels| (pixels, false))
+            }
         };
-        let mut pixels = match pixels {
-            Ok(pixels) => pixels,
-            Err(Unread::NoBuffer) => return Ok(Capture::NoBuffer),
-            Err(Unread::Bad(reason, text)) => return Ok(bad(id, reason, text)),
+        let (mut pixels, partial) = match read {
+            Ok(read) => read,
+            Err(unread) => return Ok(unread.capture(id)),
         };
-        if matches!(connection.reading, Reading::Raw(RawLayout::Grey16 { bits: 16, .. }, _))
+        let flags = FrameFlags { error: filled.is_faulty, partial, ..FrameFlags::default() };
+        if connection.reading.is_of_unknown_depth()
+            && flags == FrameFlags::default()
             && let Some(Raised { from, to }) = self.depth.measure(&mut pixels)
         {
             tracing::warn!(
@@ -236,6 +232,7 @@ impl Source for V4l2Source {
             arrived: self.last,
             time: filled.age.and_then(|age| now.checked_sub(age).ok()).unwrap_or(now),
             um_per_px: self.settings.um_per_px,
+            flags,
             ..FrameInfo::new(self.settings.name.clone(), id)
         };
         Ok(Capture::Frame(Frame { info, pixels }))
@@ -260,40 +257,6 @@ impl Source for V4l2Source {
     }
 }
 
-fn bad(id: FrameId, reason: RejectReason, text: String) -> Capture {
-    Capture::Bad(BadFrame::new(id, reason, text))
-}
-
-/// Why a buffer of the driver is no frame.
-enum Unread {
-    NoBuffer,
-    Bad(RejectReason, String),
-}
-
-fn raw(
-    layout: RawLayout,
-    format: &PictureFormat,
-    bytes: &[u8],
-    take: impl FnOnce(usize) -> Option<domain::frame::PixelBuffer>,
-) -> Result<Pixels, Unread> {
-    let (width, height, stride) = (format.width as usize, format.height as usize, format.stride as usize);
-    let frame = RawFrame { layout, width, height, stride, bytes };
-    let bad = |error: RawError| Unread::Bad(RejectReason::DeviceError, error.to_string());
-    // What is cut off must not cost a buffer of the pool, nor be counted as a lack of one.
-    frame.check().map_err(bad)?;
-    let buffer = take(frame.buffer_bytes()).ok_or(Unread::NoBuffer)?;
-    frame.read(buffer).map_err(bad)
-}
-
-fn jpeg(bytes: &[u8], take: impl FnOnce(usize) -> Option<domain::frame::PixelBuffer>) -> Result<Pixels, Unread> {
-    let read = ImageFile::from_bytes(bytes.to_vec()).and_then(|mut file| file.read(0, take));
-    match read {
-        Ok(page) => Ok(page.pixels),
-        Err(FileError::NoBuffer) => Err(Unread::NoBuffer),
-        Err(error) => Err(Unread::Bad(error.reason(), error.to_string())),
-    }
-}
-
 /// The configured format, or the best of those that the camera offers.
 fn choose_format(device: &Device, settings: &V4l2Settings) -> Result<(FourCc, Reading), SourceError> {
     let path = device.path().display().to_string();
@@ -314,14 +277,12 @@ fn choose_format(device: &Device, settings: &V4l2Settings) -> Result<(FourCc, Re
             .filter_map(|format| Some((format.code, reading(format.code)?)))
             // Of equals the first that the driver lists.
             .rev()
-            .max_by_key(|(_, reading)| rank(*reading)),
+            .max_by_key(|(_, reading)| reading.rank()),
     };
     let Some((code, reading)) = found else {
         return Err(SourceError::Device(format!("{path} offers no format that is read: {}", list())));
     };
-    let is_raw = matches!(reading, Reading::Raw(RawLayout::Grey8 | RawLayout::Grey16 { .. } | RawLayout::Packed10, _))
-        || matches!(reading, Reading::Raw(RawLayout::Packed12 | RawLayout::Packed14 | RawLayout::Stream10, _));
-    if settings.bayer.is_some() && !is_raw {
+    if settings.bayer.is_some() && !reading.is_of_sensor() {
         return Err(SourceError::Device(format!(
             "`bayer` is set, but frames of format {code} are not raw samples: leave `bayer` out or choose a grey format"
         )));

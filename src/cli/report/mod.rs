@@ -3,7 +3,7 @@
 mod xlsx;
 
 use std::{
-    io::Write,
+    collections::BTreeSet,
     path::{Path, PathBuf},
 };
 
@@ -11,7 +11,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use jiff::{Timestamp, civil::Date};
 use minijinja::context;
 
-use super::{Exit, Failure, Global, config, run::state_folder};
+use super::{Exit, Failure, Global, config, output::print, run::state_folder};
 use crate::{
     case::{
         population::{CaseLine, Population},
@@ -92,7 +92,13 @@ impl PopulationArgs {
         }
         let stores = if self.store.is_empty() { vec![state_folder(config)?] } else { self.store.clone() };
         let mut lines = Vec::new();
+        let mut read = BTreeSet::new();
         for folder in &stores {
+            // The same store by another path is the same store: its cases count once.
+            if !read.insert(folder.canonicalize().unwrap_or_else(|_| folder.clone())) {
+                eprintln!("{} was given before: it is read once", folder.display());
+                continue;
+            }
             let name = folder.display().to_string();
             let cases = StoreReader::open(folder)?.cases()?;
             // Subject data go out only where the configuration lets them out.
@@ -100,17 +106,22 @@ impl PopulationArgs {
         }
         let (from, to) = (self.from.to_string(), self.to.to_string());
         let found = Population::of(lines, &from, &to, self.control.as_deref());
-        let bytes = match self.format {
+        let file =
+            |path: &Path, bytes: &[u8]| std::fs::write(path, bytes).map_err(|error| Failure::writing(path, error));
+        let text = match self.format {
             Format::Csv => csv_of(&found)?,
-            Format::Html => html_of(config, &found)?.into_bytes(),
-            Format::Xlsx if self.out.is_none() => return Err(Failure::usage("a workbook is no text: give --out FILE")),
-            Format::Xlsx => xlsx::workbook(&sheets(&found)),
+            Format::Html => html_of(config, &found)?,
+            Format::Xlsx => {
+                let path =
+                    self.out.as_deref().ok_or_else(|| Failure::usage("a workbook is no text: give --out FILE"))?;
+                file(path, &xlsx::workbook(&sheets(&found)))?;
+                String::new()
+            }
         };
         match &self.out {
-            Some(path) => std::fs::write(path, bytes).map_err(|error| Failure::writing(path, error))?,
-            None => {
-                std::io::stdout().write_all(&bytes).map_err(|error| Failure::writing(Path::new("the output"), error))?
-            }
+            Some(_) if self.format == Format::Xlsx => {}
+            Some(path) => file(path, text.as_bytes())?,
+            None => print(&text)?,
         }
         eprintln!("{} cases, {} outliers", found.cases.len(), found.outliers.len());
         Ok(Exit::Done)
@@ -249,7 +260,7 @@ fn sheets(found: &Population) -> [Sheet; 4] {
     ]
 }
 
-fn csv_of(found: &Population) -> Result<Vec<u8>, Failure> {
+fn csv_of(found: &Population) -> Result<String, Failure> {
     let [cases, ..] = sheets(found);
     let failed = |error: csv::Error| Failure::new(Exit::Internal, error);
     let mut table = csv::Writer::from_writer(Vec::new());
@@ -262,7 +273,8 @@ fn csv_of(found: &Population) -> Result<Vec<u8>, Failure> {
         });
         table.write_record(fields).map_err(failed)?;
     }
-    table.into_inner().map_err(|error| Failure::new(Exit::Internal, error))
+    let bytes = table.into_inner().map_err(|error| Failure::new(Exit::Internal, error))?;
+    String::from_utf8(bytes).map_err(|error| Failure::new(Exit::Internal, error))
 }
 
 fn html_of(config: &Config, found: &Population) -> Result<String, Failure> {
@@ -273,8 +285,8 @@ fn html_of(config: &Config, found: &Population) -> Result<String, Failure> {
     Ok(layout.write(
         "population.html",
         context! {
-            nonce => (), population => found, charts, with_subject, station => config.station,
-            version => env!("CARGO_PKG_VERSION"), printed => Timestamp::now().to_string(),
+            population => found, charts, with_subject, station => config.station,
+            printed => Timestamp::now().to_string(),
         },
     )?)
 }

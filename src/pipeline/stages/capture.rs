@@ -14,7 +14,7 @@ use crate::{
     },
     station::{DropReason, Level, RejectReason},
 };
-use domain::frame::{Frame, FrameFlags, FrameId};
+use domain::frame::{Frame, FrameId};
 
 /// Opens a source; called again after each failure.
 pub type OpenSource = Box<dyn FnMut() -> Result<Box<dyn Source>, SourceError> + Send>;
@@ -149,10 +149,9 @@ impl CaptureStage {
     }
 
     fn accept(&self, mut frame: Frame) {
-        let FrameFlags { error, partial, .. } = frame.info.flags;
-        if error || partial {
-            let text = if partial { "a part of the picture is missing" } else { "the device calls this frame faulty" };
-            return self.reject(BadFrame::of(frame, RejectReason::DeviceError, text.into()));
+        if let Some(fault) = frame.info.flags.fault() {
+            // A request waits for the next one.
+            return self.reject(BadFrame::of(frame, RejectReason::DeviceError, fault.into()));
         }
         let requested = self.source.take_request();
         let is_requested = requested.is_some();

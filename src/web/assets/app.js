@@ -1,6 +1,6 @@
 // The live page: connects to the daemon's events and hands them to the parts of the page.
 
-import { api, byId, count, h, nameField, plural } from "./dom.js";
+import { api, byId, count, h, mayReview, nameField, plural } from "./dom.js";
 import * as live from "./live.js";
 import * as cells from "./cells.js";
 import * as detail from "./detail.js";
@@ -8,12 +8,14 @@ import * as kase from "./case.js";
 import { open as browse } from "./browse.js";
 import { ring } from "./sound.js";
 import "./rejected.js";
+import "./people.js";
 
 const MARKS = { ok: "●", degraded: "▲", failed: "■" };
 
 let stream = null;
 let source = null;
 let lost = false;
+let over = false; // the session
 let state = null;
 let alarm = null;
 let newest = null; // cell
@@ -48,7 +50,9 @@ function troubles({ sources, stages, engine, store, broker }) {
 }
 
 function drawNotices() {
-  const notices = lost
+  const notices = over
+    ? [["failed", ["The session is over. What is not saved is kept in this browser. ", h("a", { href: "./" }, "Log in again")]]]
+    : lost
     ? [["failed", "The connection to metaphased is lost. The page shows what it last knew and tries again every few seconds. "
       + "If this lasts: is the daemon still running?"]]
     : state ? troubles(state) : [];
@@ -77,7 +81,7 @@ function alarmNotice() {
     acknowledged: ` of case ${alarm.case} acknowledged${who}. It lasts until the dose falls below its level.`,
   }[alarm.state];
   const element = notice(raised ? "failed" : "degraded", h("strong", {}, "Alarm"), text);
-  if (raised) element.append(h("form", { class: "inline", onsubmit: acknowledge }, nameField({ class: "small" }), h("button", { type: "submit" }, "Acknowledge")));
+  if (raised && mayReview) element.append(h("form", { class: "inline", onsubmit: acknowledge }, nameField({ class: "small" }), h("button", { type: "submit" }, "Acknowledge")));
   return element;
 }
 
@@ -172,8 +176,9 @@ function connect() {
   stream.onopen = () => refresh().catch(() => {});
   stream.onerror = () => {
     setLost(true);
+    askWhetherOver();
     // The browser gives up for good on some errors (a restart behind a proxy): then connect again.
-    if (stream.readyState === EventSource.CLOSED) setTimeout(connect, 3000);
+    if (stream.readyState === EventSource.CLOSED && !over) setTimeout(() => over || connect(), 3000);
   };
   const on = (kind, act) => stream.addEventListener(kind, (event) => act(JSON.parse(event.data)));
   on("state", onState);
@@ -187,6 +192,15 @@ function connect() {
   on("case", kase.onCase);
   on("dose", kase.onDose);
   on("alarm", onAlarm);
+}
+
+/** A stream that ends may mean that the person is logged in no more. */
+async function askWhetherOver() {
+  const { status } = await fetch("api/v1/session").catch(() => ({}));
+  if (status !== 401 || over) return;
+  over = true;
+  stream.close();
+  drawNotices();
 }
 
 function setLost(now) {
@@ -224,6 +238,7 @@ addEventListener("keydown", (event) => {
   if (id) byId(id).click();
 });
 
+byId("case-change").hidden = !mayReview;
 drawHealth();
 refresh().catch((error) => {
   if (error.status === 401) location.reload();

@@ -1,6 +1,6 @@
 // The case: cells done and still needed, findings so far; or the dose with its interval on the curve. Closing it.
 
-import { api, byId, count, h, namedForm, nameField, plural, reportUrl } from "./dom.js";
+import { api, byId, count, h, mayReview, namedForm, nameField, plural, reportUrl } from "./dom.js";
 import { doseParts } from "./dose.js";
 import { breakable, page } from "./cells.js";
 import { open as openCases, onResume } from "./cases.js";
@@ -45,7 +45,7 @@ function begin(id) {
   byId("case-title").textContent = current === null ? "Case" : `Case ${current}`;
   byId("case-body").replaceChildren(...(current === null
     ? [h("p", { class: "muted" }, "No case is open: new cells belong to none.")]
-    : [h("div", { class: "case-now" }), closeForm(), h("p", { class: "small" }, h("a", { href: reportUrl(current), target: "_blank" }, "Report"))]));
+    : [h("div", { class: "case-now" }), ...(mayReview ? [closeForm()] : []), h("p", { class: "small" }, h("a", { href: reportUrl(current), target: "_blank" }, "Report"))]));
 }
 
 /** A `case/1` document came. */
@@ -67,7 +67,7 @@ function draw(state, dose) {
   }
   const parts = [dose && doseParts(dose, () => openGallery(current)), state && cellParts(state)].filter(Boolean).flat();
   const now = byId("case-body").querySelector(".case-now");
-  if (dose && !byId("case-body").querySelector(".subject-data")) now.after(subjectForm());
+  if (dose && mayReview && !byId("case-body").querySelector(".subject-data")) now.after(subjectForm());
   const notes = now.querySelector(".warnings")?.open;
   now.replaceChildren(...(parts.length > 0 ? parts.filter(Boolean) : [h("p", { class: "muted" }, "No cells yet.")]));
   if (notes !== undefined && now.querySelector(".warnings")) now.querySelector(".warnings").open = notes;

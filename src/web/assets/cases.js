@@ -1,6 +1,6 @@
 // The list of cases: what each gave, how far it is reviewed; search, filter, close and reopen.
 
-import { api, byId, closesOutside, dialogBar, h, nameField, percent, reportUrl, segments } from "./dom.js";
+import { api, byId, closesOutside, dialogBar, h, mayReview, nameField, percent, reportUrl, segments, signature } from "./dom.js";
 import { open as browse } from "./browse.js";
 import { compare } from "./compare.js";
 import { isUnscored } from "./dose.js";
@@ -82,7 +82,7 @@ function draw(cases) {
     both.disabled = chosen.size !== 2;
   });
   dialog.replaceChildren(dialogBar(dialog, "Cases"),
-    h("div", { class: "head" }, h("label", {}, "Search ", search), choose, both, nameField(), state),
+    h("div", { class: "head" }, h("label", {}, "Search ", search), choose, both, mayReview && nameField(), state),
     h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Cases" }, h("table", { class: "list" },
       h("thead", {}, h("tr", {}, ["Case", "Result", "Cells", "Reviewed", "Opened", "State", "Actions", "Compare"].map((text) => h("th", { scope: "col" }, text)))),
       body)));
@@ -92,9 +92,9 @@ function row(c, state) {
   const [done, all] = reviewed(c);
   const act = (text, work) => h("button", { type: "button", class: "quiet", "aria-label": `${text}: case ${c.case}`, onclick: async () => {
     const by = dialog.querySelector("[name=by]");
-    if (!by.reportValidity()) return;
+    if (by && !by.reportValidity()) return;
     try {
-      await work(by.value);
+      await work(signature());
       await open();
     } catch (error) {
       state.textContent = error.message;
@@ -108,9 +108,9 @@ function row(c, state) {
     h("td", {}, c.closed ? `closed ${day(c.closed)}` : "open"),
     h("td", {}, h("span", { class: "actions" },
       h("a", { href: reportUrl(c.case), target: "_blank", "aria-label": `Report of case ${c.case}` }, "Report"),
-      c.closed
+      mayReview && (c.closed
         ? act("Reopen", (by) => api(`${path}/reopen`, { by }))
-        : [act("Close", (by) => api(`${path}/close`, { by })), act("Continue", () => resume(c.case))])),
+        : [act("Close", (by) => api(`${path}/close`, { by })), act("Continue", () => resume(c.case))]))),
     h("td", {}, h("input", { type: "checkbox", "data-compare": c.case, "aria-label": `Compare case ${c.case}`, checked: chosen.has(c.case) })));
 }
 

@@ -1,6 +1,6 @@
 // One cell in detail: picture with boxes, karyogram, scores, corrections, verdict.
 
-import { api, byId, cellUrl, closesOutside, dialogBar, h, kept, nameField, s, segments } from "./dom.js";
+import { api, byId, cellUrl, closesOutside, dialogBar, h, kept, mayReview, nameField, s, segments, signature } from "./dom.js";
 import { drawBoxes } from "./live.js";
 import { karyogram, pictures, pieces, written } from "./karyogram.js";
 import { beside, headline, markDraft, reasonLine, simulationLine, verdictLine } from "./cells.js";
@@ -105,7 +105,7 @@ function draw() {
       h("section", { "aria-label": "Karyogram" },
         h("div", { id: "chromosomes" }), orientation(),
         h("div", { id: "inspector" }),
-        finishForm(cell, correct),
+        mayReview && finishForm(cell, correct),
         changes(cell, correct))),
     h("details", { class: "all" }, h("summary", {}, `All ${cell.chromosomes.length} boxes`), table(cell)),
     h("div", { id: "pending" }));
@@ -131,7 +131,7 @@ function orientation() {
   return h("div", { class: "below" },
     !cell.dicentric && segments("Chromosomes", { upright: "As on the slide", straight: "Straightened" }, straight ? "straight" : "upright", choose),
     h("p", { class: "muted small" },
-      cell.dicentric ? "Select a piece for its measures and its damage." : "Drag a chromosome to another place, or select it and then the place. By keyboard: Alt with an arrow moves it, M goes to its class, Delete takes it out, brackets turn it, U puts it upside down, F mirrors it, S parts it.",
+      !mayReview ? "Select a chromosome for its measures." : cell.dicentric ? "Select a piece for its measures and its damage." : "Drag a chromosome to another place, or select it and then the place. By keyboard: Alt with an arrow moves it, M goes to its class, Delete takes it out, brackets turn it, U puts it upside down, F mirrors it, S parts it.",
       " ", file),
     !cell.dicentric && cell.case && h("button", { type: "button", class: "quiet", onclick: () => homologs(cell) }, "Homologs over the case"));
 }
@@ -160,7 +160,7 @@ function picture() {
   draw.stage = { svg, view: () => view, bar: h("div", {}) };
   // Letters keep their size on the screen, whatever the size of the picture.
   new ResizeObserver(() => draw.overlay()).observe(svg);
-  return [stage, draw.stage.bar, !cell.dicentric && h("div", { class: "tools below" }, h("button", { type: "button", class: "quiet", onclick: () => tools.outline(null) }, "Add a chromosome")), closer(svg, image, view, (next) => {
+  return [stage, draw.stage.bar, mayReview && !cell.dicentric && h("div", { class: "tools below" }, h("button", { type: "button", class: "quiet", onclick: () => tools.outline(null) }, "Add a chromosome")), closer(svg, image, view, (next) => {
     view = next;
     draw.overlay();
   })];
@@ -222,12 +222,14 @@ function drawKaryogram() {
     turn: (index, degrees) => turn(cell, byIndex(index), degrees, correct),
     flip: (index) => flip(cell, byIndex(index), correct),
     cut: (index) => {
+      if (!mayReview) return;
       pick(index, true);
       tools.cut(byIndex(index));
     }, picked: () => picked,
     isMoved: (c) => drafts.isChanged(cell, { action: "class", index: c.index }),
     move: (index, name) => correct({ action: "class", index, class: name }),
     list: (index) => {
+      if (!mayReview) return;
       pick(index, true);
       dialog.querySelector(".correct select").focus();
     },
@@ -254,6 +256,7 @@ function drawInspector() {
 
 /** A correction by a person: it waits in the draft. */
 function correct(change) {
+  if (!mayReview) return;
   const atList = document.activeElement?.closest(".inspector [data-focus]")?.dataset.focus;
   drafts.correct(cell, change);
   if (change.index !== undefined) picked = change.index;
@@ -274,6 +277,7 @@ function follow() {
 }
 
 function stepBack(step) {
+  if (!mayReview) return;
   if (!step(cell)) return;
   follow();
   byId("finish").replaceWith(finishForm(cell, correct));
@@ -286,7 +290,7 @@ async function save(event, changes) {
   const of = cell;
   // The cells beside it are those of now: the saved one may leave the list that is gone through.
   const onwards = event.submitter?.dataset.then && (await sides).older;
-  const by = kept.get("by", "");
+  const by = signature();
   problem = "";
   try {
     let { revision } = of;
@@ -312,6 +316,10 @@ async function save(event, changes) {
 
 /** What waits, and what can be done with it. */
 function drawPending() {
+  if (!mayReview) {
+    byId("pending").replaceChildren(h("p", { class: "pending muted" }, "Your role is to look: nothing can be changed here."));
+    return;
+  }
   const list = drafts.waiting(cell);
   const { back, forth } = drafts.steps(cell);
   const lost = drafts.lost(cell);

@@ -1,5 +1,12 @@
 // Small helpers: elements, numbers, times, requests.
 
+import { role, user } from "./who.js";
+
+/** Whether the person may change something. */
+export const mayReview = role !== "view";
+/** Whether the person sees users and the sessions of others. */
+export const mayAdminister = role === "administer";
+
 /** The element with this id. */
 export const byId = (id) => document.getElementById(id);
 
@@ -91,8 +98,13 @@ function keepName(field) {
   for (const other of document.querySelectorAll("input[name=by]")) if (other !== field) other.value = field.value;
 }
 
-/** A field for the person's name, which every change carries. It is kept while it is typed, so no form asks twice. */
+/** The name that a change carries: none of a person whom the daemon knows. */
+export const signature = () => (user === null ? kept.get("by", "") : undefined);
+
+/** A field for the person's name, which every change carries; of a person whom the daemon knows, just the name. It is kept while it is
+ *  typed, so no form asks twice. */
 export function nameField(attributes = {}) {
+  if (user !== null) return h("p", { ...attributes, class: `signed ${attributes.class ?? ""}` }, "as ", h("strong", {}, user));
   return h("label", attributes, "Your name ", h("input", { name: "by", "data-focus": "by", maxlength: 64, required: true, autocomplete: "name",
     value: kept.get("by", ""), oninput: (event) => keepName(event.target) }));
 }

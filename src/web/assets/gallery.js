@@ -1,6 +1,6 @@
 // The called dicentrics of a case: a person accepts or rejects each, and the dose is updated.
 
-import { api, byId, cellUrl, closesOutside, dialogBar, h, nameField, percent, plural, segments } from "./dom.js";
+import { api, byId, cellUrl, closesOutside, dialogBar, h, mayReview, nameField, percent, plural, segments, signature } from "./dom.js";
 
 const dialog = byId("gallery");
 const PAGE = 500;
@@ -45,8 +45,8 @@ function draw(cells) {
   const all = cells.flatMap((cell) => boxes(cell).map((c) => [cell, c]));
   const waiting = () => all.filter(([cell, c]) => !isJudged(cell, c));
   const shown = whole ? all : waiting();
-  const label = nameField();
-  const by = label.querySelector("input");
+  const label = mayReview && nameField();
+  const by = label && label.querySelector("input");
   const choice = segments("Which dicentrics", { waiting: "", all: `All ${all.length}` }, whole ? "all" : "waiting", (chosen) => {
     whole = chosen === "all";
     draw(cells);
@@ -87,9 +87,9 @@ function item(cell, c, by, reviewed) {
     for (const button of element.querySelectorAll("[data-choice]")) button.disabled = rejected;
   };
   const decide = async (change, word) => {
-    if (!by.reportValidity()) return;
+    if (by && !by.reportValidity()) return;
     try {
-      const answer = await api(`cells/${cell.cell}/review`, { by: by.value, revision: cell.revision, change: { index: c.index, ...change } });
+      const answer = await api(`cells/${cell.cell}/review`, { by: signature(), revision: cell.revision, change: { index: c.index, ...change } });
       // Several chromosomes of one cell share its revision.
       cell.revision = answer.revision;
       cell.dicentric.reviewed = [...judgedIn(cell), c.index];
@@ -102,13 +102,14 @@ function item(cell, c, by, reviewed) {
   };
   const reject = (seen) => h("button", { type: "button", class: "quiet", "data-choice": seen,
     onclick: () => decide({ action: "reject_dicentric", seen }, `Rejected: ${SEEN[seen].toLowerCase()}`) }, SEEN[seen]);
-  element.append(
+  element.append(...[
     h("img", { src: cellUrl(cell, `chromosomes/${c.index}.png`), loading: "lazy", alt: `Chromosome ${c.index} of the cell taken ${cell.captured.time}` }),
     state,
-    h("button", { type: "button", class: "wide", "data-choice": "dicentric", onclick: () => decide({ action: "damage", damage: "dicentric" }, "Accepted") }, "Dicentric"),
-    h("div", { class: "reject", role: "group", "aria-label": "Not a dicentric" }, Object.keys(SEEN).map(reject)),
+    mayReview && h("button", { type: "button", class: "wide", "data-choice": "dicentric", onclick: () => decide({ action: "damage", damage: "dicentric" }, "Accepted") }, "Dicentric"),
+    mayReview && h("div", { class: "reject", role: "group", "aria-label": "Not a dicentric" }, Object.keys(SEEN).map(reject)),
     h("a", { class: "small", href: `#cell/${cell.cell}`, onclick: () => dialog.close() },
-      `Cell with ${plural(cell.dicentric.dicentrics, "dicentric")}, ${cell.dicentric.complete ? "complete" : "not complete"}`));
+      `Cell with ${plural(cell.dicentric.dicentrics, "dicentric")}, ${cell.dicentric.complete ? "complete" : "not complete"}`),
+  ].filter(Boolean));
   show(isJudged(cell, c) ? judged() : c.evidence ?? `${percent(c.score)} sure`, isJudged(cell, c));
   return element;
 }

@@ -1,6 +1,6 @@
 // Who changed what of a cell, and the way back to how it was.
 
-import { api, h } from "./dom.js";
+import { api, h, mayReview } from "./dom.js";
 
 /** The changes of a cell, loaded when they are asked for; `correct` takes the way back. */
 export function changes(cell, correct) {
@@ -20,7 +20,7 @@ export function changes(cell, correct) {
 }
 
 function entry(cell, { revision, by, time, change }, correct) {
-  const goes = revision !== null && revision < cell.revision;
+  const goes = mayReview && revision !== null && revision < cell.revision;
   return h("li", {}, h("span", {}, change), by && h("span", { class: "muted" }, ` ${by}, ${new Date(time).toLocaleString()}`),
     goes && h("button", { type: "button", class: "quiet", "aria-label": `Back to revision ${revision}`, onclick: () => correct({ action: "revert", revision }) }, "Back to this"));
 }

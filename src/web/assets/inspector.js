@@ -1,6 +1,6 @@
 // The chosen chromosome of a cell: its picture, its scores, its class and damage to correct, and how it lies.
 
-import { CLASSES, cellUrl, h, percent } from "./dom.js";
+import { CLASSES, cellUrl, h, mayReview, percent } from "./dom.js";
 import * as drafts from "./draft.js";
 
 const DAMAGE = ["none", "break", "gap", "exchange", "dicentric", "ring", "fragment", "other"];
@@ -20,12 +20,12 @@ export function inspector(cell, c, correct, draw) {
       h("h3", {}, `Box ${c.index}: `, now === null ? "no class" : `chromosome ${now}`),
       c.alternatives.length > 0 && h("ul", { class: "alternatives", "aria-label": "Scores" }, c.alternatives.slice(0, 4).map(score)),
       h("dl", { class: "facts small" }, measures(c).map(([key, value]) => [h("dt", {}, key), h("dd", {}, value)]))),
-    h("div", { class: "correct" },
+    mayReview && h("div", { class: "correct" },
       !cell.dicentric && h("label", {}, "Class", h("select", { "data-focus": "class", onchange: byClass },
         option("", "none", now ?? ""), CLASSES.map((name) => option(name, name, now)))),
       h("label", {}, "Damage", h("select", { "data-focus": "damage", onchange: byDamage }, DAMAGE.map((name) => option(name, name, damage)))),
       h("label", {}, "Lies", h("select", { "data-focus": "status", onchange: byStatus }, Object.entries(STATUS).map(([key, text]) => option(key, text, status))))),
-    !cell.dicentric && h("div", { class: "lay", role: "group", "aria-label": `Turn and redraw box ${c.index}` },
+    mayReview && !cell.dicentric && h("div", { class: "lay", role: "group", "aria-label": `Turn and redraw box ${c.index}` },
       LAY.map(([text, key, act]) => tool(text, `Key ${key}`, () => act(cell, c, correct))),
       tool("Part", "Key S. A line parts a clump", () => draw.cut(c)),
       tool("Redraw", "With a brush", () => draw.outline(c)),

@@ -214,6 +214,17 @@ pub struct FrameFlags {
     pub reread: bool,
 }
 
+impl FrameFlags {
+    /// What is wrong with the frame, which nothing may be measured on then.
+    pub fn fault(self) -> Option<&'static str> {
+        match self {
+            Self { error: true, .. } => Some("the device marked the frame as faulty"),
+            Self { partial: true, .. } => Some("a part of the picture is missing: it was cut off or lost on the way"),
+            _ => None,
+        }
+    }
+}
+
 /// What is known about a frame besides its pixels.
 #[derive(Debug, Clone)]
 pub struct FrameInfo {
