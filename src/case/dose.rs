@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::alarm::AlarmState;
-use domain::{DicentricRecord, NOTICE, ScoredBy};
+use domain::{Coded, DicentricRecord, NOTICE, Said, ScoredBy};
 use dosimetry::Subject;
 use dosimetry::dicentric::{NotCounted, counted};
 use dosimetry::{Curve, DosimetryError, Estimate, Gray, Response, Sample, Scoring, Settings, estimate};
@@ -89,14 +89,15 @@ const ENOUGH_DICENTRICS: u64 = 30;
 const EARLY_MONTHS: f64 = 12.0;
 
 /// What to know of the correction for the time since the exposure.
-fn early_flag(subject: &Subject) -> Option<String> {
+fn early_flag(subject: &Subject) -> Option<Said> {
     let months = subject.months_since().filter(|months| *months > 0.0)?;
     (months < EARLY_MONTHS).then(|| {
-        format!(
-            "the dose is corrected for the time since the exposure with a half-time of {} months, which is meant for delays of \
-             years: within the first year patients kept a plateau of some 20 weeks",
-            dosimetry::Remaining::HALF_LIFE_MONTHS
-        )
+        let half = dosimetry::Remaining::HALF_LIFE_MONTHS;
+        let text = format!(
+            "the dose is corrected for the time since the exposure with a half-time of {half} months, which is meant for delays of \
+             years: within the first year patients kept a plateau of some 20 weeks"
+        );
+        Said::new("flag_early", text).with("months", half)
     })
 }
 
@@ -222,41 +223,42 @@ impl DoseTally {
     }
 
     /// What a person should know of a machine's counts beside this curve.
-    fn scorer_flags(&self, curve: &Curve) -> Vec<String> {
+    fn scorer_flags(&self, curve: &Curve) -> Vec<Said> {
         if self.by_machine == 0 {
             return Vec::new();
         }
         let about = curve.about();
         let mut flags = Vec::new();
         if about.scoring == Some(Scoring::Manual) {
-            flags.push(
-                "a machine scored cells, the curve was made by people: a machine finds fewer dicentrics, so the dose \
-                 is likely too low until each is reviewed"
-                    .into(),
-            );
+            let text = "a machine scored cells, the curve was made by people: a machine finds fewer dicentrics, so the dose \
+                 is likely too low until each is reviewed";
+            flags.push(Said::new("flag_curve_by_people", text));
         } else if let Some(of_curve) = &about.scorer {
             let others: Vec<&str> = self.scorers.keys().map(|s| &**s).filter(|scorer| scorer != of_curve).collect();
             if !others.is_empty() {
                 let others = others.join("; and ");
-                flags.push(format!(
+                let text = format!(
                     "no dose by this curve holds for these cells: it was made with the scorer '{of_curve}', the cells \
                      were scored by '{others}'"
-                ));
+                );
+                flags.push(Said::new("flag_other_scorer", text).with("of_curve", of_curve).with("others", others));
             }
         } else {
-            flags.push(
-                "the curve does not say which scorer counted for it: a machine's counts need a curve of their own"
-                    .into(),
-            );
+            let text =
+                "the curve does not say which scorer counted for it: a machine's counts need a curve of their own";
+            flags.push(Said::new("flag_scorer_unknown", text));
         }
         if self.scorers.len() > 1 {
-            flags.push(format!("{} different scorers counted the cells of this case", self.scorers.len()));
+            let number = self.scorers.len();
+            let text = format!("{number} different scorers counted the cells of this case");
+            flags.push(Said::new("flag_scorers", text).with("number", number));
         }
         if self.by_machine < self.cells.counted {
-            flags.push(format!(
-                "a machine scored {} of the {} counted cells, people the others: they find different shares of the dicentrics",
-                self.by_machine, self.cells.counted
-            ));
+            let (part, counted) = (self.by_machine, self.cells.counted);
+            let text = format!(
+                "a machine scored {part} of the {counted} counted cells, people the others: they find different shares of the dicentrics"
+            );
+            flags.push(Said::new("flag_mixed", text).with("part", part).with("counted", counted));
         }
         flags
     }
@@ -280,16 +282,17 @@ impl DoseTally {
         let mut flags = Vec::new();
         let mut found = None;
         if self.cells.counted == 0 {
-            flags.push("no counted cells yet: no dose".into());
+            flags.push(Said::new("flag_no_cells", "no counted cells yet: no dose"));
         } else {
             match self.sample().and_then(|sample| of_subject(sample, settings, subject)) {
                 Ok(estimate) => found = Some(estimate),
-                Err(error) => flags.push(format!("no dose: {error}")),
+                Err(error) => flags.push(Said::new("flag_no_dose", format!("no dose: {error}")).with("reason", error)),
             }
         }
         if !subject.is_empty() && !settings.publish_subject {
             found = found.map(without_subject);
-            flags.push("the dose uses subject data of the case, which are not published".into());
+            let text = "the dose uses subject data of the case, which are not published";
+            flags.push(Said::new("flag_subject", text));
         }
         flags.extend(self.scorer_flags(&settings.curve));
         flags.extend(early_flag(subject));
@@ -299,9 +302,13 @@ impl DoseTally {
             _ => Progress::Started,
         };
         if progress == Progress::Started {
-            flags.push(format!("fewer than {} cells: too early to sort by dose", settings.triage_cells));
+            let cells = settings.triage_cells;
+            let text = format!("fewer than {cells} cells: too early to sort by dose");
+            flags.push(Said::new("flag_few", text).with("cells", cells));
         }
         let cells_needed = found.as_ref().and_then(|e| cells_needed(e, settings));
+        let flag_codes = flags.iter().cloned().map(Said::coded).collect();
+        let flags = flags.into_iter().map(|said| said.text).collect();
         CaseDose {
             schema: CaseDose::SCHEMA.into(),
             station: station.into(),
@@ -320,6 +327,7 @@ impl DoseTally {
             alarm,
             alarm_gy: None,
             flags,
+            flag_codes,
             notice: NOTICE.into(),
         }
     }
@@ -376,6 +384,9 @@ pub struct CaseDose {
     pub alarm_gy: Option<f64>,
     /// What a person should know beyond the estimate's warnings.
     pub flags: Vec<String>,
+    /// The codes of these words, in the same order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub flag_codes: Vec<Coded>,
     /// Research use only.
     pub notice: String,
 }
