@@ -232,7 +232,10 @@ impl StoreReader {
             filter(" AND case_id = ?#", Box::new(case.clone()));
         }
         if let Some(verdict) = query.verdict {
-            filter(" AND verdict = ?#", Box::new(verdict.name()));
+            // Of a ranked store the order comes from its index: all cells of a verdict would have to be read and sorted.
+            let ranked = query.rank.is_some() && query.case.is_none();
+            let clause = if ranked { " AND +verdict = ?#" } else { " AND verdict = ?#" };
+            filter(clause, Box::new(verdict.name()));
         }
         if let Some(source) = &query.source {
             filter(" AND source = ?#", Box::new(source.clone()));
