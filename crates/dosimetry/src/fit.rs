@@ -134,33 +134,15 @@ pub fn fit(points: &[FitPoint], options: &FitOptions) -> Result<Fit, DosimetryEr
     }
     let problem = Problem::new(points, options.genome_factor, parameters);
 
-    let mut free = vec![true; parameters];
-    let mut solution = problem.maximise(&free);
-    if options.constrained {
-        // At most one bound is set or freed a round, so a few rounds settle it.
-        for _ in 0..4 * parameters {
-            let worst = solution.as_ref().ok().and_then(|b| {
-                (0..parameters).filter(|&j| free[j] && b[j] < 0.0).min_by(|&i, &j| b[i].total_cmp(&b[j]))
-            });
-            match worst {
-                Some(j) => free[j] = false,
-                None => {
-                    let inward = solution.as_ref().ok().and_then(|b| problem.bound_to_free(b, &free));
-                    match (inward, solution.is_err()) {
-                        (Some(j), _) => free[j] = true,
-                        // The free optimum lies where a point would have a negative yield: begin from a straight
-                        // line through 0, which always has one.
-                        (None, true) if free.iter().all(|f| *f) => {
-                            free = (0..parameters).map(|j| j == 1).collect();
-                        }
-                        _ => break,
-                    }
-                }
-            }
-            solution = problem.maximise(&free);
-        }
-    }
-    let b = solution?;
+    let all = vec![true; parameters];
+    let (b, free) = match problem.maximise(&all) {
+        solution if !options.constrained => (solution?, all),
+        Ok(b) if b.iter().all(|v| *v >= 0.0) => (b, all),
+        solution => match problem.best_within_bounds(parameters) {
+            Some(best) => best,
+            None => (solution?, all),
+        },
+    };
     problem.report(&b, &free, options)
 }
 
@@ -280,14 +262,16 @@ impl Problem {
         )
     }
 
-    /// A coefficient at 0 whose likelihood would grow if it were let go.
-    fn bound_to_free(&self, b: &DVector<f64>, free: &[bool]) -> Option<usize> {
-        let mu = self.means(b);
-        let residual = DVector::from_fn(mu.len(), |i, _| self.counts[i] / mu[i].max(1e-12) - 1.0);
-        let gradient = self.design.transpose() * residual;
-        (0..free.len())
-            .filter(|&j| !free[j] && gradient[j] > 1e-6 * self.design.column(j).sum())
-            .max_by(|&i, &j| gradient[i].total_cmp(&gradient[j]))
+    /// The best coefficients of 0 or more, and which of them are free: the best of the optima over each set of free coefficients. Those
+    /// that the optimum does not hold at 0 are one of the sets, and with three coefficients there are six beside all of them.
+    fn best_within_bounds(&self, parameters: usize) -> Option<(DVector<f64>, Vec<bool>)> {
+        let some =
+            (1..(1_u32 << parameters) - 1).map(|set| (0..parameters).map(|j| set >> j & 1 == 1).collect::<Vec<bool>>());
+        some.filter_map(|free| Some((self.maximise(&free).ok()?, free)))
+            .filter(|(b, _)| b.iter().all(|v| *v >= 0.0))
+            .filter_map(|(b, free)| Some((self.objective(&self.means(&b))?, (b, free))))
+            .max_by(|one, other| one.0.total_cmp(&other.0))
+            .map(|(_, best)| best)
     }
 
     fn report(&self, b: &DVector<f64>, free: &[bool], options: &FitOptions) -> Result<Fit, DosimetryError> {
@@ -431,6 +415,33 @@ mod tests {
         assert_eq!(fit(&none, &FitOptions::default()), Err(DosimetryError::Singular));
         let milligray = points(&[(0.0, 500, 0), (1000.0, 500, 40), (2000.0, 500, 100)]);
         assert!(matches!(fit(&milligray, &FitOptions::default()), Err(DosimetryError::BadPoint { .. })));
+    }
+
+    #[test]
+    fn a_curve_without_dicentrics_at_low_doses_is_fitted() {
+        // A scorer without false calls: the optimum lies where background and slope are 0.
+        let points: Vec<FitPoint> = [
+            (0.0, 103, 0),
+            (0.1, 108, 0),
+            (0.25, 118, 0),
+            (0.5, 108, 1),
+            (0.75, 105, 2),
+            (1.0, 110, 6),
+            (2.0, 113, 17),
+            (3.0, 111, 42),
+            (4.0, 93, 55),
+            (5.0, 80, 95),
+        ]
+        .into_iter()
+        .map(|(dose, cells, x)| FitPoint {
+            dose: Gray::clamped(dose),
+            sample: Sample::from_totals(cells, x).expect("counts"),
+        })
+        .collect();
+        let found = fit(&points, &FitOptions::default()).expect("a curve");
+        let [c, alpha, beta] = found.coefficients;
+        assert!(c == 0.0 && (0.0..0.01).contains(&alpha) && (0.035..0.046).contains(&beta), "{found:?}");
+        assert!(found.at_bound[0] && found.errors[2] > 0.0, "{found:?}");
     }
 
     #[test]
