@@ -70,7 +70,7 @@ impl Corrections {
         let mut sum = Self::default();
         for cell in cells.iter().filter(|cell| is_counted(cell)) {
             let Some(machine) = of_machine.get(&cell.cell) else { continue };
-            let corrections = between(machine, cell) as u32;
+            let corrections = corrections_between(machine, cell) as u32;
             sum.cells += 1;
             sum.corrections += corrections;
             sum.untouched += u32::from(corrections == 0);
@@ -85,7 +85,7 @@ fn is_counted(cell: &Cell) -> bool {
 }
 
 /// Fewest corrections that lead from one record of a cell to another; a box without a class is no chromosome.
-fn between(machine: &Cell, person: &Cell) -> usize {
+pub fn corrections_between(machine: &Cell, person: &Cell) -> usize {
     let classed = |cell: &Cell| -> (Vec<BoundingBox>, Vec<_>) {
         cell.chromosomes.iter().filter_map(|c| Some((c.bounds, c.class?))).unzip()
     };

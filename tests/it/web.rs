@@ -270,6 +270,10 @@ fn corrections_of_a_case_are_counted_from_the_machines_records() {
         assert_eq!(answer.status, 200, "{}", answer.text());
     }
     let found = json!({ "cells": 2, "corrections": 1, "untouched": 1, "mean": 0.5 });
+    let metrics = get(&server, "/metrics").text();
+    for line in ["metaphased_cells_reviewed_total 2", "metaphased_corrections_total 1"] {
+        assert!(metrics.lines().any(|found| found == line), "{line}: {metrics}");
+    }
     assert_eq!(get(&server, "/api/v1/cases/K-1/corrections").json(), found);
     assert!(
         get(&server, "/api/v1/cases/K-1/report.html")

@@ -44,10 +44,10 @@ function sessionTable(sessions) {
   };
   const row = (x) => h("tr", {},
     h("th", { scope: "row" }, x.user, x.current && h("span", { class: "muted" }, t("people.this"))),
-    h("td", {}, when(x.since)), h("td", {}, when(x.until)), h("td", {}, x.address), h("td", { class: "agent" }, x.agent),
-    h("td", {}, h("button", { type: "button", class: "quiet", "data-session": x.session, "aria-label": t("people.end_of", { name: x.user, address: x.address }), onclick: () => end(x) }, t("people.end"))));
+    h("td", {}, h("button", { type: "button", class: "quiet", "data-session": x.session, "aria-label": t("people.end_of", { name: x.user, address: x.address }), onclick: () => end(x) }, t("people.end"))),
+    h("td", {}, when(x.since)), h("td", {}, when(x.until)), h("td", {}, x.address), h("td", { class: "agent" }, x.agent));
   return [h("h3", {}, t("people.sessions")), state, scrolls(t("people.sessions"), h("table", { class: "list" },
-    head(["name", "since", "until", "from", "browser", "action"]), h("tbody", {}, sessions.map(row))))];
+    head(["name", "action", "since", "until", "from", "browser"]), h("tbody", {}, sessions.map(row))))];
 }
 
 function userTable(users) {
