@@ -1,6 +1,6 @@
 //! The alarm of a case: raised when the lower limit of the dose passes a level, cleared when it has fallen well below.
 
-use domain::NOTICE;
+use domain::{NOTICE, Said};
 use dosimetry::Gray;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -67,6 +67,9 @@ pub struct AlarmMessage {
     pub time: String,
     /// Why, in words.
     pub reason: String,
+    /// The code of these words: `alarm_lower_limit`, `alarm_no_dose` or `alarm_acknowledged`; the values are `lower_limit_gy`, `level_gy` and `by`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason_code: Option<String>,
     /// Research use only.
     pub notice: String,
 }
@@ -141,8 +144,10 @@ impl Alarm {
             same => same,
         };
         let before = std::mem::replace(&mut self.state, next);
-        let words = |low: f64| format!("the lower limit of the dose is {low:.2} Gy, the level {level} Gy");
-        let reason = lower_limit.map_or("the case has no dose any more".into(), words);
+        let words = |low: f64| {
+            Said::new("alarm_lower_limit", format!("the lower limit of the dose is {low:.2} Gy, the level {level} Gy"))
+        };
+        let reason = lower_limit.map_or(Said::new("alarm_no_dose", "the case has no dose any more"), words);
         let event = match (before, next) {
             (AlarmState::Clear | AlarmState::Held, AlarmState::Raised) => AlarmEvent::Raised,
             (AlarmState::Raised | AlarmState::Acknowledged, AlarmState::Clear) => AlarmEvent::Cleared,
@@ -172,7 +177,7 @@ impl Alarm {
             AlarmState::Raised => {
                 self.state = AlarmState::Acknowledged;
                 self.by = Some(by.into());
-                let reason = format!("acknowledged by {by}");
+                let reason = Said::new("alarm_acknowledged", format!("acknowledged by {by}"));
                 let place = (station, case);
                 Ok(message(place, AlarmEvent::Acknowledged, settings, lower_limit, Some(by), time, reason))
             }
@@ -187,7 +192,7 @@ fn message(
     lower_limit_gy: Option<f64>,
     by: Option<&str>,
     time: &str,
-    reason: String,
+    reason: Said,
 ) -> AlarmMessage {
     AlarmMessage {
         schema: AlarmMessage::SCHEMA.into(),
@@ -198,7 +203,8 @@ fn message(
         lower_limit_gy,
         by: by.map(str::to_owned),
         time: time.into(),
-        reason,
+        reason: reason.text,
+        reason_code: Some(reason.code.into()),
         notice: NOTICE.into(),
     }
 }

@@ -3,10 +3,10 @@
 use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 use super::alarm::AlarmState;
-use domain::{DicentricRecord, NOTICE, ScoredBy};
+use domain::{Coded, DicentricRecord, NOTICE, Said, ScoredBy};
 use dosimetry::Subject;
 use dosimetry::dicentric::{NotCounted, counted};
-use dosimetry::{CountedBy, Curve, DosimetryError, Estimate, Fading, Gray, Response, Sample, Settings, estimate};
+use dosimetry::{CountedBy, Curve, DosimetryError, Estimate, Fading, Gray, Mismatch, Response, Sample, Settings, estimate};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -95,16 +95,31 @@ const ENOUGH_DICENTRICS: u64 = 30;
 const EARLY_MONTHS: f64 = 12.0;
 
 /// What to know of the correction for the time since the exposure.
-fn early_flag(subject: &Subject, fading: Fading) -> Option<String> {
+fn early_flag(subject: &Subject, fading: Fading) -> Option<Said> {
     let Fading::HalfLife(half_life) = fading else { return None };
     let months = subject.months_since().filter(|months| *months > 0.0)?;
     (months < EARLY_MONTHS).then(|| {
-        format!(
-            "the dose is corrected for the time since the exposure with a half-time of {} months, which is meant for delays of \
-             years: within the first year patients kept a plateau of some 20 weeks",
-            half_life
-        )
+        let text = format!(
+            "the dose is corrected for the time since the exposure with a half-time of {half_life} months, which is meant for delays of \
+             years: within the first year patients kept a plateau of some 20 weeks"
+        );
+        Said::new("flag_early", text).with("months", half_life)
     })
+}
+
+/// Why a dose does not hold for who counted, with its code.
+fn said_of(mismatch: &Mismatch) -> Said {
+    let text = mismatch.to_string();
+    match mismatch {
+        Mismatch::OtherScorer { of_curve, others } => {
+            Said::new("flag_other_scorer", text).with("of_curve", of_curve).with("others", others.join("; "))
+        }
+        Mismatch::ByPeople { of_curve, cells, of } => {
+            Said::new("flag_by_people", text).with("of_curve", of_curve).with("cells", cells).with("of", of)
+        }
+        Mismatch::ByMachine => Said::new("flag_curve_by_people", text),
+        Mismatch::Unsaid => Said::new("flag_scorer_unknown", text),
+    }
 }
 
 fn is_zero(number: &u64) -> bool {
@@ -239,22 +254,26 @@ impl Sums {
     }
 
     /// What a person should know of a machine's counts, beside whether the curve holds for them.
-    fn machine_flags(&self) -> Vec<String> {
+    fn machine_flags(&self) -> Vec<Said> {
         let mut flags = Vec::new();
         if self.scorers.len() > 1 {
-            flags.push(format!("{} different scorers counted the cells of this case", self.scorers.len()));
+            let number = self.scorers.len();
+            let text = format!("{number} different scorers counted the cells of this case");
+            flags.push(Said::new("flag_scorers", text).with("number", number));
         }
         if self.by_machine > 0 && self.by_machine < self.cells.counted {
-            flags.push(format!(
-                "a machine scored {} of the {} counted cells, people the others: they find different shares of the dicentrics",
-                self.by_machine, self.cells.counted
-            ));
+            let (part, counted) = (self.by_machine, self.cells.counted);
+            let text = format!(
+                "a machine scored {part} of the {counted} counted cells, people the others: they find different shares of the dicentrics"
+            );
+            flags.push(Said::new("flag_mixed", text).with("part", part).with("counted", counted));
         }
         if self.division_unknown > 0 {
-            flags.push(format!(
-                "a machine does not recognise cells in their second division: {} of the counted cells may be such",
-                self.division_unknown
-            ));
+            let cells = self.division_unknown;
+            let text = format!(
+                "a machine does not recognise cells in their second division: {cells} of the counted cells may be such"
+            );
+            flags.push(Said::new("flag_division", text).with("cells", cells));
         }
         flags
     }
@@ -359,20 +378,21 @@ impl DoseTally {
         let mut flags = Vec::new();
         let mut found = None;
         if sums.cells.counted == 0 {
-            flags.push("no counted cells yet: no dose".into());
+            flags.push(Said::new("flag_no_cells", "no counted cells yet: no dose"));
         } else {
             match sums.sample().and_then(|sample| of_subject(sample, settings, subject, quickscan)) {
                 Ok(estimate) => found = Some(estimate),
-                Err(error) => flags.push(format!("no dose: {error}")),
+                Err(error) => flags.push(Said::new("flag_no_dose", format!("no dose: {error}")).with("reason", error)),
             }
         }
         if !subject.is_empty() && !settings.publish_subject {
             found = found.map(without_subject);
-            flags.push("the dose uses subject data of the case, which are not published".into());
+            let text = "the dose uses subject data of the case, which are not published";
+            flags.push(Said::new("flag_subject", text));
         }
         let counted_by = sums.counted_by();
         let mismatches = settings.curve.mismatches(&counted_by);
-        flags.extend(mismatches.iter().map(ToString::to_string));
+        flags.extend(mismatches.iter().map(said_of));
         flags.extend(sums.machine_flags());
         flags.extend(early_flag(subject, settings.settings.fading));
         let progress = match (sums.cells.counted, dicentrics) {
@@ -381,9 +401,13 @@ impl DoseTally {
             _ => Progress::Started,
         };
         if progress == Progress::Started {
-            flags.push(format!("fewer than {} cells: too early to sort by dose", settings.triage_cells));
+            let cells = settings.triage_cells;
+            let text = format!("fewer than {cells} cells: too early to sort by dose");
+            flags.push(Said::new("flag_few", text).with("cells", cells));
         }
         let cells_needed = found.as_ref().and_then(|e| cells_needed(e, settings));
+        let flag_codes = flags.iter().cloned().map(Said::coded).collect();
+        let flags = flags.into_iter().map(|said| said.text).collect();
         CaseDose {
             schema: CaseDose::SCHEMA.into(),
             station: station.into(),
@@ -403,6 +427,7 @@ impl DoseTally {
             alarm,
             alarm_gy: None,
             flags,
+            flag_codes,
             notice: NOTICE.into(),
         }
     }
@@ -463,6 +488,9 @@ pub struct CaseDose {
     pub alarm_gy: Option<f64>,
     /// What a person should know beyond the estimate's warnings.
     pub flags: Vec<String>,
+    /// The codes of these words, in the same order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub flag_codes: Vec<Coded>,
     /// Research use only.
     pub notice: String,
 }

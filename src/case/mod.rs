@@ -2,6 +2,7 @@
 
 mod alarm;
 mod clones;
+mod corrections;
 mod dose;
 mod facts;
 pub mod population;
@@ -11,6 +12,7 @@ mod slide;
 mod state;
 
 pub use alarm::{AcknowledgeError, Alarm, AlarmEvent, AlarmMessage, AlarmSettings, AlarmState, Basis};
+pub use corrections::{Corrections, SAME_BOX, corrections_between, fewest_corrections};
 pub use dose::{CaseDose, CellsNeeded, DoseCells, DoseSettings, DoseTally, Progress, Scored, with_earlier};
 pub use facts::CellFacts;
 pub use repeats::Repeats;

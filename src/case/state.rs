@@ -12,7 +12,7 @@ use super::{
     clones::{self, Chance, Counted},
     repeats::repeats,
 };
-use domain::{Cell, FindingKind, NOTICE, Sample, Verdict};
+use domain::{Cell, Coded, FindingKind, NOTICE, Said, SaidValues, Sample, Verdict};
 use karyotype::syndrome;
 
 /// How a case is counted.
@@ -100,6 +100,12 @@ pub struct ReviewRequest {
     pub cell: Uuid,
     /// Why, in words.
     pub reason: String,
+    /// The code of these words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason_code: Option<String>,
+    /// The values in these words.
+    #[serde(default, skip_serializing_if = "SaidValues::is_empty")]
+    pub reason_values: SaidValues,
 }
 
 /// The mosaicism that the normal cells exclude.
@@ -132,6 +138,9 @@ pub struct CaseState {
     pub cells_needed: u32,
     /// Why more than usual are aimed at.
     pub extended: Option<String>,
+    /// The code of these words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub extended_code: Option<Coded>,
     /// Cell lines, in the order of the consensus.
     pub clones: Vec<CaseClone>,
     /// Findings of too few cells to count.
@@ -234,7 +243,8 @@ impl CaseState {
             },
             cells_target: target,
             cells_needed: target.saturating_sub(independent),
-            extended,
+            extended: extended.as_ref().map(|said| said.text.clone()),
+            extended_code: extended.map(Said::coded),
             clones,
             excludes: excluded.map(|e| {
                 format!(
@@ -269,7 +279,7 @@ pub fn mosaicism_excluded(cells: u32, confidence: f64) -> Excluded {
 }
 
 /// Cells (colonies) aimed at, and why more than usual.
-fn target(usual: u32, scored: u32, chances: &[Chance], mosaic: bool) -> (u32, Option<String>) {
+fn target(usual: u32, scored: u32, chances: &[Chance], mosaic: bool) -> (u32, Option<Said>) {
     // One cell with a gain or a structural change, or two with the same loss, may be the first of a clone; a single
     // loss mostly is not.
     let open: Vec<&Chance> = chances.iter().filter(|c| c.one_colony || c.members.len() + 1 == c.needed).collect();
@@ -280,14 +290,17 @@ fn target(usual: u32, scored: u32, chances: &[Chance], mosaic: bool) -> (u32, Op
         }) || open.iter().any(|c| c.text.chars().all(|ch| matches!(ch, 'X' | 'Y')));
         let step = if scored >= EXTENDED[0] && weighty { EXTENDED[1] } else { EXTENDED[0] };
         let why = match chance.members.len() {
-            _ if chance.one_colony => format!("one colony has {}: a second would make it a clone", chance.text),
-            1 => format!("one cell has {}: one more would make it a clone", chance.text),
-            _ => format!("two cells have {}: one more would make it a clone", chance.text),
+            _ if chance.one_colony => {
+                Said::new("extended_colony", format!("one colony has {}: a second would make it a clone", chance.text))
+            }
+            1 => Said::new("extended_one", format!("one cell has {}: one more would make it a clone", chance.text)),
+            _ => Said::new("extended_two", format!("two cells have {}: one more would make it a clone", chance.text)),
         };
-        return (usual.max(step), Some(why));
+        return (usual.max(step), Some(why.with("finding", &chance.text)));
     }
     if mosaic {
-        return (usual.max(EXTENDED[0]), Some("several cell lines: more cells show their proportions".into()));
+        let why = Said::new("extended_lines", "several cell lines: more cells show their proportions");
+        return (usual.max(EXTENDED[0]), Some(why));
     }
     (usual, None)
 }
@@ -295,20 +308,24 @@ fn target(usual: u32, scored: u32, chances: &[Chance], mosaic: bool) -> (u32, Op
 fn review_queue(cells: &[&CellFacts], chances: &[Chance]) -> Vec<ReviewRequest> {
     let mut queue: Vec<(u32, ReviewRequest)> = Vec::new();
     for cell in cells.iter().filter(|c| !c.reviewed) {
-        let mut ask = |urgency: u32, reason: String| queue.push((urgency, ReviewRequest { cell: cell.cell, reason }));
+        let mut ask = |urgency: u32, Said { text: reason, code, values: reason_values }: Said| {
+            let reason_code = Some(code.to_owned());
+            queue.push((urgency, ReviewRequest { cell: cell.cell, reason, reason_code, reason_values }));
+        };
         let karyotype = &cell.karyotype;
         if let Some(chance) = chances.iter().find(|c| c.members.contains(&cell.cell)) {
             let shown = chance.members.len();
             let kind = if chance.loss { "as a loss" } else { "as a gain or structural change" };
             let text = &chance.text;
-            ask(
-                0,
-                if chance.one_colony {
-                    format!("shows {text}, which {kind} needs a second colony to count: {shown} cells of one so far")
-                } else {
-                    format!("shows {text}, which {kind} needs {} cells to count: {shown} so far", chance.needed)
-                },
-            );
+            let said = if chance.one_colony {
+                let words = "needs a second colony to count";
+                Said::new("chance_colony", format!("shows {text}, which {kind} {words}: {shown} cells of one so far"))
+            } else {
+                let needed = chance.needed;
+                let words = format!("shows {text}, which {kind} needs {needed} cells to count: {shown} so far");
+                Said::new("chance", words).with("needed", needed)
+            };
+            ask(0, said.with("finding", text).with("shown", shown));
             continue;
         }
         // Structural candidates are named for a person to look at, however weak; the others decide how sure a cell is.
@@ -319,15 +336,20 @@ fn review_queue(cells: &[&CellFacts], chances: &[Chance]) -> Vec<ReviewRequest> 
         let weakest = findings.iter().map(|f| f.posterior).fold(1.0, f32::min);
         match karyotype.verdict {
             Verdict::Abnormal if weakest < CONFIDENT_POSTERIOR => {
-                ask(1, format!("a finding is not sure ({:.0} %)", 100.0 * weakest));
+                let share = format!("{:.0}", 100.0 * weakest);
+                ask(1, Said::new("finding_unsure", format!("a finding is not sure ({share} %)")).with("share", share));
             }
-            Verdict::NotAssessable if (42..=50).contains(&cell.detected) => ask(2, karyotype.reason.clone()),
-            Verdict::Normal if karyotype.posterior.is_some_and(|p| p < CONFIDENT_POSTERIOR) => ask(
-                3,
-                format!("called normal, but not surely ({:.0} %)", 100.0 * karyotype.posterior.unwrap_or_default()),
-            ),
+            Verdict::NotAssessable if (42..=50).contains(&cell.detected) => {
+                ask(2, Said::new("not_assessable", karyotype.reason.clone()));
+            }
+            Verdict::Normal if karyotype.posterior.is_some_and(|p| p < CONFIDENT_POSTERIOR) => {
+                let share = format!("{:.0}", 100.0 * karyotype.posterior.unwrap_or_default());
+                let text = format!("called normal, but not surely ({share} %)");
+                ask(3, Said::new("normal_unsure", text).with("share", share));
+            }
             Verdict::Normal | Verdict::Abnormal if !candidates.is_empty() => {
-                ask(2, format!("a candidate to look at: {}", candidates[0].text));
+                let text = &candidates[0].text;
+                ask(2, Said::new("candidate", format!("a candidate to look at: {text}")).with("finding", text));
             }
             _ => {}
         }

@@ -206,6 +206,9 @@ pub struct WebConfig {
     /// Address under which browsers reach the page through a reverse proxy, such as `https://scope.lab/` or `https://lab.example/scope/`; unset: there is no proxy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub public_url: Option<String>,
+    /// Language of the page, such as `en` or `de`; unset: the browser's, where the page speaks it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub language: Option<String>,
     /// File of the people who may come in, written by `metaphased user`; unset: nobody is known by name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub users_file: Option<PathBuf>,
@@ -238,6 +241,7 @@ impl Default for WebConfig {
             token_file: None,
             hosts: Vec::new(),
             public_url: None,
+            language: None,
             users_file: None,
             session_hours: 12,
             user_header: None,

@@ -9,7 +9,7 @@ use crate::{
     camera::load_flat_field,
     case::report::Layout,
     config::{Config, Examined, Loaded, Mistake, SourceKind, in_order},
-    laboratory::Laboratory,
+    laboratory::{Laboratory, PageWords},
     mqtt::{self, SettingsError},
     pipeline::sources,
     records::{CaseBookError, CaseBookSettings},
@@ -47,6 +47,7 @@ impl Preflight {
             let words = words.strip_prefix(key).map_or(&*words, |rest| rest.trim_start_matches(": "));
             preflight.found(loaded, key, ErrorKind::Config, format!("{words}{source}"));
         }
+        preflight.language(loaded);
         preflight.report(loaded);
         preflight.dose(loaded);
         preflight.sources(loaded);
@@ -74,6 +75,18 @@ impl Preflight {
             _ => "web.token_file",
         };
         self.found(loaded, key, ErrorKind::Config, error.to_string());
+    }
+
+    fn language(&mut self, loaded: &Loaded) {
+        let Some(wanted) = &loaded.config.web.language else { return };
+        let Ok(own) = Laboratory::read(loaded.config.report.folder.as_deref()) else { return };
+        let known = PageWords::choose(&own, []).languages;
+        if !known.contains_key(wanted) {
+            let known: Vec<String> = known.into_keys().collect();
+            let text =
+                format!("found \"{wanted}\"; expected {}, or a laboratory with every word of it", known.join(", "));
+            self.found(loaded, "web.language", ErrorKind::Config, text);
+        }
     }
 
     fn report(&mut self, loaded: &Loaded) {

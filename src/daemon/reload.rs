@@ -24,8 +24,15 @@ const LIVE: [&str; 9] = [
     "web",
 ];
 /// Keys below those of `LIVE` that require a restart all the same.
-const FIXED: [&str; 6] =
-    ["web.listen", "web.token_file", "web.users_file", "web.session_hours", "web.user_header", "web.proxies"];
+const FIXED: [&str; 7] = [
+    "web.listen",
+    "web.language",
+    "web.token_file",
+    "web.users_file",
+    "web.session_hours",
+    "web.user_header",
+    "web.proxies",
+];
 
 /// How the configuration is read again, and the log whose level may change.
 pub struct Reloading<'a> {

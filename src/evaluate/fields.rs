@@ -7,18 +7,20 @@ use serde_json::json;
 use domain::{BoundingBox, ChromosomeClass};
 use recognition::{ComposedRecognizer, Recognition, Recognizer, Region, argmax, choose, select_detections, suppress};
 
+use crate::case::{SAME_BOX, fewest_corrections};
+
 use super::{
     EvaluateError, Report, Setup,
     dataset::{Field, Skipped, has_doubled_box},
     frame_of,
-    metrics::{Answer, AveragePrecision, Bootstrap, Confusion, Figure, corrections, match_greedily, match_perfectly},
+    metrics::{Answer, AveragePrecision, Bootstrap, Confusion, Figure, match_greedily, match_perfectly},
     report::{Figures, class_names},
 };
 
 /// Lowest score that counts for the average precision.
 const MIN_SCORE: f32 = 0.001;
 /// Overlap from which a box is found.
-const MATCH_IOU: f32 = 0.5;
+const MATCH_IOU: f32 = SAME_BOX;
 
 /// A box that goes into the average precision.
 struct Scored {
@@ -260,7 +262,7 @@ fn is_all_right(outcome: &Outcome<'_>) -> bool {
 fn corrections_of(outcome: &Outcome<'_>) -> usize {
     let truth = &outcome.field.truth;
     let same = |f: usize, t: usize| truth[t].class.is_none() || outcome.selected[f].assigned == truth[t].class;
-    corrections(&selected_bounds(outcome), &truth_bounds(outcome), MATCH_IOU, same)
+    fewest_corrections(&selected_bounds(outcome), &truth_bounds(outcome), MATCH_IOU, same)
 }
 
 /// How many corrections a cell needs, and how many cells need one, two or more (those that need none are `cells_right`).

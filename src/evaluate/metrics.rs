@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 
-use pathfinding::prelude::{Matrix, kuhn_munkres};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
@@ -254,33 +253,6 @@ pub fn match_perfectly(
     Some(result)
 }
 
-/// Fewest corrections a person makes until a cell is right: a box added, a box deleted, a class changed, one each. A found
-/// box serves a true one from an overlap of `least` on, and `same` says whether it has its class then.
-///
-/// Leaving a pair apart costs two corrections, joining it one or none, so this is an assignment of greatest weight.
-pub fn corrections(
-    found: &[BoundingBox],
-    truth: &[BoundingBox],
-    least: f32,
-    same: impl Fn(usize, usize) -> bool,
-) -> usize {
-    if found.is_empty() || truth.is_empty() {
-        return found.len() + truth.len();
-    }
-    let gain = |f: usize, t: usize| match found[f].iou(&truth[t]) >= least {
-        true if same(f, t) => 2,
-        true => 1,
-        false => 0,
-    };
-    // The assignment wants no more rows than columns.
-    let saved = if found.len() <= truth.len() {
-        kuhn_munkres(&Matrix::from_fn(found.len(), truth.len(), |(f, t)| gain(f, t))).0
-    } else {
-        kuhn_munkres(&Matrix::from_fn(truth.len(), found.len(), |(t, f)| gain(f, t))).0
-    };
-    found.len() + truth.len() - saved as usize
-}
-
 /// Precision, recall and F1 of one class.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ClassFigures {
@@ -445,21 +417,6 @@ mod tests {
         assert_eq!(match_perfectly(&found, &truth, 0.5, |_, _| false), Some(vec![0, 1]));
         assert_eq!(match_perfectly(&found[..1], &truth, 0.5, |_, _| false), None);
         assert_eq!(match_perfectly(&[square(0.0), square(50.0)], &truth, 0.5, |_, _| false), None);
-    }
-
-    #[test]
-    fn corrections_are_the_fewest_that_make_a_cell_right() {
-        let truth = [square(0.0), square(3.0), square(100.0)];
-        let any = |_: usize, _: usize| true;
-        assert_eq!(corrections(&truth, &truth, 0.5, any), 0);
-        assert_eq!(corrections(&truth[..2], &truth, 0.5, any), 1, "one to add");
-        assert_eq!(corrections(&truth, &truth[..1], 0.5, any), 2, "two to delete");
-        assert_eq!(corrections(&[], &truth, 0.5, any), 3);
-        assert_eq!(corrections(&[square(50.0)], &truth, 0.5, any), 4, "one to delete, three to add");
-        // Both found boxes overlap both of the first two true ones; the classes are right the other way round.
-        let found = [square(1.0), square(2.0), square(100.0)];
-        assert_eq!(corrections(&found, &truth, 0.5, |f, t| f == 1 - t.min(1) || (f, t) == (2, 2)), 0);
-        assert_eq!(corrections(&found, &truth, 0.5, |f, _| f != 1), 1, "one class to change");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use domain::{
     AberrationCounts, BoundingBox, Cell, Chromosome, Counts, Damage, DicentricRecord, Doubt, Karyotype, PieceKind,
-    Ranked, ScoredBy, ScoredPiece, ScorerUsed, TrueCell,
+    Ranked, Said, ScoredBy, ScoredPiece, ScorerUsed, TrueCell,
 };
 use dosimetry::dicentric::{Judged, SCORER, count_pieces, score_pieces};
 
@@ -34,11 +34,13 @@ pub(super) fn score(
     settings: &InterpretationSettings,
 ) {
     let detected = cell.chromosomes.len() as u32;
-    let mut reason = "the dicentric assay names no classes".to_owned();
-    if cell.doubts.contains(&Doubt::CutByFrame) {
-        reason.push_str("; the frame's edge cuts this cell, so that chromosomes may lie outside");
-    }
-    cell.karyotype = Karyotype { reason, ..Karyotype::default() };
+    const NO_CLASSES: &str = "the dicentric assay names no classes";
+    cell.karyotype = Karyotype::unknown(if cell.doubts.contains(&Doubt::CutByFrame) {
+        let cut = "the frame's edge cuts this cell, so that chromosomes may lie outside";
+        Said::new("no_classes_and_cut", format!("{NO_CLASSES}; {cut}"))
+    } else {
+        Said::new("no_classes", NO_CLASSES)
+    });
     let accepted = settings.accepted_centromeres;
     let truth = truth_of(truth, &cell.region);
     let mut record = match truth.and_then(|truth| truth.dicentric.as_ref()) {

@@ -17,7 +17,7 @@ pub use selection::{SelectedBoxes, short_arm};
 use uuid::Uuid;
 
 use domain::{
-    Assay, BoundingBox, Captured, Cell, Chromosome, Doubt, Outline, SexDisclosure, Simulated,
+    Assay, BoundingBox, Captured, Cell, Chromosome, Doubt, Outline, Said, SexDisclosure, Simulated,
     frame::{Frame, Pixels},
 };
 use dosimetry::dicentric::{Judged, Piece, ScorerSettings, group_distance};
@@ -130,7 +130,8 @@ fn karyotyped(cell: &mut Cell, frame: &Frame, recognised: &Recognised, settings:
     measure::orient(cell, &shapes, &outlines::landmarks(cell, &selected.short_arms));
     screen_structure(cell, &shapes);
     if cell.models.is_empty() {
-        cell.karyotype.reason = "no model was found: chromosomes are segmented and counted, not classified".into();
+        let text = "no model was found: chromosomes are segmented and counted, not classified";
+        cell.karyotype.explain(Said::new("no_model", text));
     }
 }
 

@@ -1,10 +1,12 @@
 //! What a laboratory sets in its reports, from a folder of its own: name, address, logo, language, the form of dates,
-//! words and templates. Read when a report is made, so that a change needs no build and no restart.
+//! words and templates. Read when a report is made, so that a change needs no build and no restart. The words of the page
+//! are in the same catalogue.
 
 use std::{
     collections::BTreeMap,
     io,
     path::{Path, PathBuf},
+    sync::LazyLock,
 };
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
@@ -18,6 +20,10 @@ pub const SETTINGS: &str = "laboratory.toml";
 const ZONES: &str = "/usr/share/zoneinfo";
 /// Languages with words of their own, and these.
 const LANGUAGES: [(&str, &str); 2] = [("en", include_str!("texts/en.toml")), ("de", include_str!("texts/de.toml"))];
+/// How the codes of the page's words begin.
+const OF_PAGE: &str = "ui.";
+/// Code of a language's own name.
+const LANGUAGE_NAME: &str = "language";
 /// Media types of a logo, by the ending of its file.
 const LOGOS: [(&str, &str); 4] =
     [("svg", "image/svg+xml"), ("png", "image/png"), ("jpg", "image/jpeg"), ("jpeg", "image/jpeg")];
@@ -149,7 +155,9 @@ impl Laboratory {
         }
         let mut texts = built_in.unwrap_or_default();
         texts.extend(settings.texts);
-        let missing: Vec<&str> = known.keys().filter(|key| !texts.contains_key(*key)).map(String::as_str).collect();
+        // A laboratory may have its own language in reports alone.
+        let needed = known.keys().filter(|key| !key.starts_with(OF_PAGE));
+        let missing: Vec<&str> = needed.filter(|key| !texts.contains_key(*key)).map(String::as_str).collect();
         if !missing.is_empty() {
             let expected = format!("en or de, or every word in [texts]; missing: {}", missing.join(", "));
             return Err(wrong("language", &language, expected));
@@ -196,6 +204,39 @@ impl Laboratory {
     pub fn number(&self, value: f64, places: usize) -> String {
         format!("{value:.places$}").replace('.', &self.texts["form.decimal"])
     }
+}
+
+/// The words of the page in one language.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PageWords {
+    /// Its tag.
+    pub language: String,
+    /// All languages that the page speaks, by their tags, each by its own name.
+    pub languages: BTreeMap<String, String>,
+    /// The words by their codes.
+    pub words: BTreeMap<String, String>,
+}
+
+impl PageWords {
+    /// In the first of the `wanted` languages that the page speaks, else in English. A laboratory overrides words of its
+    /// language, and adds its own language where it has every word of the page.
+    pub fn choose<'w>(own: &Laboratory, wanted: impl IntoIterator<Item = &'w str>) -> Self {
+        static BUILT_IN: LazyLock<BTreeMap<&str, BTreeMap<String, String>>> =
+            LazyLock::new(|| LANGUAGES.iter().map(|(tag, text)| (*tag, of_page(&words(text)))).collect());
+        let mut all = BUILT_IN.clone();
+        let of_laboratory = of_page(&own.texts);
+        if BUILT_IN["en"].keys().all(|code| of_laboratory.contains_key(code)) {
+            all.insert(&own.language, of_laboratory);
+        }
+        let languages = all.iter().map(|(tag, words)| ((*tag).to_owned(), words[LANGUAGE_NAME].clone())).collect();
+        let language = wanted.into_iter().find(|tag| all.contains_key(tag)).unwrap_or("en");
+        Self { language: language.to_owned(), languages, words: all.remove(language).unwrap_or_default() }
+    }
+}
+
+fn of_page(texts: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let own = |(code, text): (&String, &String)| Some((code.strip_prefix(OF_PAGE)?.to_owned(), text.clone()));
+    texts.iter().filter_map(own).collect()
 }
 
 /// The words of a catalogue.
@@ -272,7 +313,34 @@ mod tests {
             let other = words(text);
             assert!(english.keys().eq(other.keys()), "{language}");
             assert!(other.values().all(|text| !text.trim().is_empty() || text == " "), "{language}");
+            // Each sentence has the same values, whatever their order.
+            for (code, text) in &other {
+                assert_eq!(values(text), values(&english[code]), "{language}: {code}");
+            }
         }
+    }
+
+    /// The names in braces of a word of the page.
+    fn values(text: &str) -> std::collections::BTreeSet<&str> {
+        text.split('{').skip(1).filter_map(|rest| Some(rest.split_once('}')?.0)).collect()
+    }
+
+    #[test]
+    fn a_laboratory_overrides_words_of_the_page_and_adds_a_language_that_is_whole() {
+        let own = read("language = \"de\"\n[texts]\n\"ui.close\" = \"Zu\"").expect("it is right");
+        assert_eq!(PageWords::choose(&own, ["de"]).words["close"], "Zu");
+        assert_eq!(PageWords::choose(&own, ["xx", "en"]).words["close"], "Close");
+        let english = words(LANGUAGES[0].1);
+        let texts = |page: bool| {
+            let lines = english.keys().filter(|code| page || !code.starts_with(OF_PAGE));
+            let word = |code: &String| if code.starts_with("form.") { english[code].clone() } else { "x".to_owned() };
+            lines.map(|code| format!("\"{code}\" = \"{}\"\n", word(code))).collect::<String>()
+        };
+        let half = read(&format!("language = \"xx\"\n[texts]\n{}", texts(false))).expect("reports need no page");
+        assert!(!PageWords::choose(&half, ["xx"]).languages.contains_key("xx"));
+        let whole = read(&format!("language = \"xx\"\n[texts]\n{}", texts(true))).expect("it is right");
+        let chosen = PageWords::choose(&whole, ["xx"]);
+        assert_eq!((chosen.language.as_str(), chosen.languages.len()), ("xx", 3));
     }
 
     #[test]

@@ -46,16 +46,29 @@ impl SourceControl {
 
     /// Carries out a command. `reply` is called once; with a trigger, when triage has seen its frame.
     pub fn execute(&self, command: &SourceCommand, reply: Reply) {
-        let SourceCommand::Trigger { source, trigger, field, stage_um } = command else {
-            return reply(self.execute_now(command));
-        };
-        let facts = TriggerFacts { field: field.clone(), stage_um: *stage_um, ..TriggerFacts::default() };
-        let begun = command.check().and_then(|()| self.begin_trigger(source.as_deref(), trigger, &facts));
-        match begun {
+        if let Err(error) = command.check() {
+            return reply(Err(error));
+        }
+        match command {
+            SourceCommand::Start { source } => reply(self.set_paused(source.as_deref(), false)),
+            SourceCommand::Stop { source } => reply(self.set_paused(source.as_deref(), true)),
+            SourceCommand::Snapshot { source } => reply(self.snapshot(source.as_deref())),
+            SourceCommand::Case { case, slide, colony } => {
+                reply(self.set_sample([case.as_deref(), slide.as_deref(), colony.as_deref()]));
+            }
+            SourceCommand::Trigger { source, trigger, field, stage_um } => {
+                let facts = TriggerFacts { field: field.clone(), stage_um: *stage_um, ..TriggerFacts::default() };
+                self.trigger(source.as_deref(), trigger, &facts, reply);
+            }
+        }
+    }
+
+    fn trigger(&self, source: Option<&str>, trigger: &str, facts: &TriggerFacts, reply: Reply) {
+        match self.begin_trigger(source, trigger, facts) {
             Ok(Begun::New(source)) => {
                 let request = FrameRequest {
-                    trigger: Some(trigger.clone()),
-                    stage_um: *stage_um,
+                    trigger: Some(trigger.to_owned()),
+                    stage_um: facts.stage_um,
                     skip: SKIPPED,
                     reply: Some(TriggerReply::new(reply)),
                     asked: Some(Instant::now()),
@@ -138,19 +151,6 @@ impl SourceControl {
         };
         self.store.begin_trigger(&row, None).map_err(unavailable)?;
         Ok(Begun::New(source))
-    }
-
-    fn execute_now(&self, command: &SourceCommand) -> Answer {
-        command.check()?;
-        match command {
-            SourceCommand::Start { source } => self.set_paused(source.as_deref(), false),
-            SourceCommand::Stop { source } => self.set_paused(source.as_deref(), true),
-            SourceCommand::Snapshot { source } => self.snapshot(source.as_deref()),
-            SourceCommand::Trigger { .. } => Err(CommandError::Refused("a trigger is answered later".into())),
-            SourceCommand::Case { case, slide, colony } => {
-                self.set_sample([case.as_deref(), slide.as_deref(), colony.as_deref()])
-            }
-        }
     }
 
     fn named(&self, name: Option<&str>) -> Result<Vec<&SourceContext>, CommandError> {

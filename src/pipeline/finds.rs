@@ -13,6 +13,12 @@ use domain::{BoundingBox, Quality, StagePosition};
 /// What is left of the score of a spread that the edge of the frame cuts.
 const CUT_SCORE: f32 = 0.25;
 
+/// How good a spread is to work on, 0 to 1: none of metaphase, focus and spread makes up for another.
+pub fn score(quality: Quality, cut: bool) -> f32 {
+    let whole = if cut { CUT_SCORE } else { 1.0 };
+    whole * quality.metaphase * (0.2 + quality.focus) * (0.2 + quality.spread) / 1.44
+}
+
 /// A spread of the frame at its place on the stage; none where the frame's stage position or pixel size is not known.
 pub fn find(job: &Job, bounds: &BoundingBox, quality: Quality, cut: bool, cells: Vec<Uuid>) -> Option<SeenSpread> {
     let info = &job.frame.info;
@@ -22,11 +28,10 @@ pub fn find(job: &Job, bounds: &BoundingBox, quality: Quality, cut: bool, cells:
     let axes = job.context.config.stage_axes.unwrap_or_default();
     let [x, y] = axes.on_stage([0, 1].map(|axis| (middle[axis] - size[axis] / 2.0) * um_per_px));
     let [width, height] = axes.on_stage([bounds.width, bounds.height].map(|side| f64::from(side) * um_per_px));
-    let whole = if cut { CUT_SCORE } else { 1.0 };
     let found = FoundSpread {
         stage_um: StagePosition { x: stage.x + x, y: stage.y + y, z: stage.z },
         size_um: [width.abs(), height.abs()],
-        score: whole * quality.metaphase * (0.2 + quality.focus) * (0.2 + quality.spread) / 1.44,
+        score: score(quality, cut),
         quality,
         cut,
         source: info.source.to_string(),

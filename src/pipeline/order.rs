@@ -26,7 +26,7 @@ pub struct Order {
     early: Mutex<Early>,
     output: EdgeSender<Outcome>,
     hub: Option<LiveHub>,
-    /// Wakes who waits for a free place.
+    /// Wakes who waits for a free place, to look again.
     advanced: Sender<()>,
     most: u64,
 }
@@ -36,7 +36,7 @@ type Early = BTreeMap<u64, Option<Outcome>>;
 
 impl Order {
     /// Hands outcomes to `output`, and shows their cells at the same time. `workers` work on frames; `advanced` receives
-    /// when a place is free again.
+    /// when a frame has ended, whether or not it or one behind it could go on: who waits for a place looks again.
     pub fn new(output: EdgeSender<Outcome>, hub: Option<LiveHub>, workers: usize, advanced: Sender<()>) -> Arc<Self> {
         Arc::new(Self {
             taken: AtomicU64::new(0),

@@ -5,10 +5,12 @@ mod casebook;
 mod review;
 mod scores;
 mod service;
+mod settings;
 mod slides;
 
-pub use casebook::{Acknowledged, CaseBook, CaseBookError, CaseBookSettings, CaseChange};
+pub use casebook::{Acknowledged, CaseBook, CaseChange};
 pub use review::{ReviewContext, Reviewed, reviewed};
 pub use scores::{ClassScorer, ClassScores, Scored};
 pub use service::RecordService;
+pub use settings::{CaseBookError, CaseBookSettings};
 pub use slides::SlideBook;

@@ -7,7 +7,7 @@ use crate::{
 };
 use domain::{
     Cell, Chromosome, ChromosomeClass, Comment, Damage, DicentricRecord, Exclusion, Karyotype, PieceKind, Rejected,
-    Review, ScoredBy, ScoredPiece, Stance, Status, Verdict, frame::Pixels,
+    Review, Said, ScoredBy, ScoredPiece, Stance, Status, Verdict, frame::Pixels,
 };
 use dosimetry::dicentric::{correct_piece, kind_of, seen_as};
 use karyotype::{KaryotypeSettings, iscn, recount};
@@ -120,7 +120,7 @@ pub fn reviewed(cell: &Cell, change: &ReviewAction, context: &ReviewContext<'_>)
         }
         ReviewAction::Verdict { verdict } => {
             let before = std::mem::replace(&mut next.karyotype.verdict, *verdict);
-            next.karyotype.reason = format!("set by {by}");
+            next.karyotype.explain(Said::new("set_by", format!("set by {by}")).with("by", by));
             format!("verdict {} instead of {}", word(verdict), word(&before))
         }
         ReviewAction::Dicentric { record } => {
@@ -277,11 +277,11 @@ fn count_again(cell: &mut Cell, settings: &KaryotypeSettings) {
     recount(cell, settings);
     let waiting = cell.chromosomes.iter().filter(|c| edit::awaits_class(c)).count();
     if waiting > 0 {
-        let reason = match waiting {
+        let text = match waiting {
             1 => "one redrawn chromosome has no class yet".into(),
             n => format!("{n} redrawn chromosomes have no class yet"),
         };
-        cell.karyotype = Karyotype { reason, ..Karyotype::default() };
+        cell.karyotype = Karyotype::unknown(Said::new("redrawn", text).with("count", waiting));
         cell.counts.normal += std::mem::take(&mut cell.counts.abnormal);
     }
 }
@@ -308,7 +308,7 @@ fn write_karyotype(cell: &mut Cell, by: &str, text: &str) -> Result<String, Comm
     let before = cell.karyotype.iscn.replace(text.to_owned()).unwrap_or_else(|| "none".into());
     cell.karyotype.posterior = None;
     cell.karyotype.verdict = if normal { Verdict::Normal } else { Verdict::Abnormal };
-    cell.karyotype.reason = format!("karyotype written by {}", by);
+    cell.karyotype.explain(Said::new("written_by", format!("karyotype written by {by}")).with("by", by));
     Ok(format!("karyotype {text} instead of {before}"))
 }
 

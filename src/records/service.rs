@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::{CaseBook, CaseChange, ClassScorer, ReviewContext, Reviewed, reviewed};
 use crate::{
+    case::corrections_between,
     interpretation::{kept, pictures},
     station::{Answer, CommandError, RecordCommand, ReviewAction},
     store::{Crop, FrameCommit, Message, ReviewRecord, Store, StoreError},
@@ -96,6 +97,10 @@ impl RecordService {
         let messages = Message::cell(&new, None, false).into_iter().collect();
         let follow = FrameCommit { messages, ..FrameCommit::default() };
         self.store.review_redrawn(&record, &new, &crops, &follow).map_err(unavailable)?;
+        if new.dicentric.is_none() {
+            let is_first = old.review.is_none() && new.review.is_some();
+            self.hub.count_review(is_first, corrections_between(&old, &new) as u64);
+        }
         self.cases.put(&new);
         self.hub.publish(EventKind::Cell, &new);
         self.publish_cases(time);

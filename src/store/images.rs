@@ -52,7 +52,11 @@ impl ImageFolder {
         let target = self.0.join(&path);
         let folder = self.0.join(&day);
         let waiting = self.0.join(format!("{name}.{extension}.part"));
-        fs::create_dir_all(&folder).map_err(StoreError::io("create", &folder))?;
+        if !folder.is_dir() {
+            // The first picture of a day. Its folder's name must be on the disk before a picture's in it counts for anything.
+            let create = || fs::create_dir_all(&folder).and_then(|()| File::open(&self.0)?.sync_all());
+            create().map_err(StoreError::io("create", &folder))?;
+        }
         let write = || {
             let mut file = File::create(&waiting)?;
             file.write_all(encoded)?;

@@ -46,13 +46,13 @@ pub struct CellQuery {
     pub newest_first: bool,
     /// Only those in whose karyotype, file or id this text is found, letters large or small.
     pub search: Option<String>,
-    /// By rank instead of time, for cells of a case; `after` is then the number of those before.
+    /// By rank instead of time; `after` is then the number of those before.
     pub rank: Option<Rank>,
     /// At most so many.
     pub limit: usize,
 }
 
-/// What cells are ranked by. Their records are read for it: for the cells of a case, not for a whole store.
+/// What cells are ranked by. Of a whole store an index has the order (migration 5, in just these words).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rank {
     /// The best pictures first: focus, metaphase and spread together.
@@ -232,7 +232,10 @@ impl StoreReader {
             filter(" AND case_id = ?#", Box::new(case.clone()));
         }
         if let Some(verdict) = query.verdict {
-            filter(" AND verdict = ?#", Box::new(verdict.name()));
+            // Of a ranked store the order comes from its index: all cells of a verdict would have to be read and sorted.
+            let ranked = query.rank.is_some() && query.case.is_none();
+            let clause = if ranked { " AND +verdict = ?#" } else { " AND verdict = ?#" };
+            filter(clause, Box::new(verdict.name()));
         }
         if let Some(source) = &query.source {
             filter(" AND source = ?#", Box::new(source.clone()));

@@ -13,9 +13,12 @@ use serde_json::Value;
 
 use super::{App, blocking, problem::Problem, server::now};
 use crate::{
-    case::report::{Gathered, Layout, Report},
+    case::{
+        Corrections,
+        report::{Gathered, Layout, Report},
+    },
     laboratory::Laboratory,
-    store::CaseRecord,
+    store::{CaseRecord, CellRow, StoreReader},
 };
 
 /// A case as the store keeps it.
@@ -78,6 +81,7 @@ pub fn routes() -> Router<App> {
     Router::new()
         .route("/cases", get(cases))
         .route("/cases/{id}", get(case))
+        .route("/cases/{id}/corrections", get(corrections))
         .route("/cases/{id}/report.html", get(case_report))
 }
 
@@ -130,6 +134,19 @@ pub async fn case(State(app): State<App>, Path(id): Path<String>) -> Result<Json
         view.acknowledged = last.map(|review| Acknowledged { by: review.by, time: review.time });
     }
     Ok(Json(view))
+}
+
+/// What people corrected in the cells of a case, between the machine's records and theirs.
+pub async fn corrections(State(app): State<App>, Path(id): Path<String>) -> Result<Json<Corrections>, Problem> {
+    let name = id.clone();
+    let read = move |store: &StoreReader| {
+        if store.case(&name)?.is_none() {
+            return Ok(None);
+        }
+        let cells = store.cells_of_case(&name)?.iter().map(CellRow::cell).collect::<Result<Vec<_>, _>>()?;
+        Ok(Some(Corrections::of(&cells, &store.reviews_of_case(&name)?)))
+    };
+    Ok(Json(app.read(read).await?.ok_or_else(|| no_such_case(&id))?))
 }
 
 /// The case as a page to read and print, in the layout of the laboratory.

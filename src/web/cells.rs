@@ -93,9 +93,6 @@ pub async fn cells(State(app): State<App>, Query(query): Query<Listed>) -> Resul
         return Err(Problem::bad_request(format!("limit is {limit}; expected 1 to {LARGEST_PAGE}.")));
     }
     let rank = query.order.rank();
-    if rank.is_some() && query.case.is_none() {
-        return Err(Problem::bad_request("order is quality or doubt without a case; expected case=ID beside it."));
-    }
     if rank.is_some() && query.after.as_deref().is_some_and(|after| after.parse::<u32>().is_err()) {
         return Err(Problem::bad_request(
             "after is not the 'next' of a page; expected that, since order is quality or doubt.",

@@ -21,6 +21,7 @@ use super::{
     page,
     problem::Problem,
     sessions::Sessions,
+    speech::Speech,
     tries::Tries,
     users::{self, User, Users},
 };
@@ -87,6 +88,8 @@ pub struct Guard {
     secret: Option<Secret>,
     /// The people who may come in; none without a users' file.
     people: Option<People>,
+    /// In which language it speaks.
+    speech: Speech,
     tries: Arc<Tries>,
 }
 
@@ -170,7 +173,18 @@ impl Guard {
     /// For a server at `address`, asked for by `names` besides the address itself and localhost.
     pub fn new(address: SocketAddr, names: Names, token: Option<&str>, people: Option<People>) -> Self {
         let secret = token.map(|token| Secret { token: digest(&[token]), cookie: hex(digest(&["cookie", token])) });
-        Self { address, names, secret, people, tries: Arc::default() }
+        Self { address, names, secret, people, speech: Speech::default(), tries: Arc::default() }
+    }
+
+    /// The same with the words of another language or laboratory.
+    #[must_use]
+    pub fn speaking(self, speech: Speech) -> Self {
+        Self { speech, ..self }
+    }
+
+    /// In which language it speaks.
+    pub fn speech(&self) -> &Speech {
+        &self.speech
     }
 
     /// The people who may come in; none without a users' file.
@@ -421,7 +435,7 @@ async fn admit(guard: &Guard, request: &Parts) -> Result<Caller, Box<Response>> 
         Found::Nobody => {}
     }
     if path == "/" {
-        return Err(Box::new(page::login_form(guard, headers, false)));
+        return Err(Box::new(page::login_form(guard, headers, false).await));
     }
     let text = match (&guard.people, &guard.secret) {
         (None, _) => {
@@ -477,7 +491,7 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
-fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+pub(super) fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     headers
         .get_all(header::COOKIE)
         .iter()

@@ -23,6 +23,11 @@ pub enum HintKind {
 pub struct Hint {
     /// What it is about.
     pub kind: HintKind,
+    /// The code of the words: `saturated`, `dark`, `faint` or `soft`.
+    pub code: String,
+    /// The share of the picture, or of its range, that stands in the words; 0 to 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub share: Option<f32>,
     /// What is seen and what to do, in words.
     pub text: String,
 }
@@ -35,7 +40,8 @@ const SOFT: f32 = 0.35;
 /// range and no saturated chromosome.
 pub fn hints(quality: &Quality, exposure: &FrameExposure, bright_field: bool) -> Vec<Hint> {
     let mut hints = Vec::new();
-    let mut hint = |kind, text: String| hints.push(Hint { kind, text });
+    let mut hint =
+        |kind, code: &str, share, text: String| hints.push(Hint { kind, code: code.to_owned(), share, text });
     let percent = |share: f32| (share * 100.0).round().max(1.0);
     // A glass-white background costs nothing as long as it is only just at the top; dark-field white is a chromosome.
     let allowed = if bright_field { 0.05 } else { 0.001 };
@@ -44,19 +50,19 @@ pub fn hints(quality: &Quality, exposure: &FrameExposure, bright_field: bool) ->
             "Too bright: {} % of the picture is pure white. Less light or exposure.",
             percent(exposure.saturated)
         );
-        hint(HintKind::Saturation, text);
+        hint(HintKind::Saturation, "saturated", Some(exposure.saturated), text);
     } else if bright_field && exposure.median < 0.4 {
         let text =
             format!("Dark: the background is at {} % of the range. More light or exposure.", percent(exposure.median));
-        hint(HintKind::Exposure, text);
+        hint(HintKind::Exposure, "dark", Some(exposure.median), text);
     } else if !bright_field && exposure.high < 0.15 {
         let text =
             format!("Faint: the brightest parts reach {} % of the range. Longer exposure.", percent(exposure.high));
-        hint(HintKind::Exposure, text);
+        hint(HintKind::Exposure, "faint", Some(exposure.high), text);
     }
     // An empty field has nothing to focus on.
     if quality.focus < SOFT && quality.metaphase >= 0.5 {
-        hint(HintKind::Focus, "Soft: turn the fine focus.".to_owned());
+        hint(HintKind::Focus, "soft", None, "Soft: turn the fine focus.".to_owned());
     }
     hints
 }

@@ -102,6 +102,8 @@ struct Inner {
     events: broadcast::Sender<Event>,
     /// Cells that may be published at once, and when that was counted, in seconds since the start.
     cells: Mutex<(f64, f64)>,
+    /// Cells that a person has looked at for the first time, and what people corrected.
+    reviewed: [AtomicU64; 2],
 }
 
 #[derive(Debug)]
@@ -148,7 +150,20 @@ impl LiveHub {
             .collect();
         let (events, _) = broadcast::channel(EVENTS_KEPT);
         let cells = Mutex::new((CELLS_PER_SECOND, 0.0));
-        Self { inner: Arc::new(Inner { started: Instant::now(), channels, events, cells }) }
+        let reviewed = Default::default();
+        Self { inner: Arc::new(Inner { started: Instant::now(), channels, events, cells, reviewed }) }
+    }
+
+    /// Counts a review: whether it is the first of its cell, and how many corrections it made.
+    pub fn count_review(&self, is_first: bool, corrections: u64) {
+        let [cells, made] = &self.inner.reviewed;
+        cells.fetch_add(u64::from(is_first), Relaxed);
+        made.fetch_add(corrections, Relaxed);
+    }
+
+    /// Cells that a person has looked at for the first time since the start, and corrections that people made.
+    pub fn reviewed(&self) -> [u64; 2] {
+        [0, 1].map(|i| self.inner.reviewed[i].load(Relaxed))
     }
 
     /// Whether anyone watches `source`.

@@ -20,7 +20,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::{App, problem::Problem, tries::Tries};
+use super::{App, LiveHub, problem::Problem, tries::Tries};
 use crate::station::{FrameCounts, Health, Level};
 
 /// The registry behind the route.
@@ -28,9 +28,9 @@ pub struct Metrics(Mutex<Registry>);
 
 impl Metrics {
     /// Metrics of this daemon.
-    pub fn new(health: Health, tries: Arc<Tries>) -> Self {
+    pub fn new(health: Health, hub: LiveHub, tries: Arc<Tries>) -> Self {
         let mut registry = Registry::default();
-        registry.register_collector(Box::new(Picture { health, tries }));
+        registry.register_collector(Box::new(Picture { health, hub, tries }));
         Self(Mutex::new(registry))
     }
 
@@ -92,6 +92,7 @@ fn plain(text: &str) -> String {
 #[derive(Debug)]
 struct Picture {
     health: Health,
+    hub: LiveHub,
     tries: Arc<Tries>,
 }
 
@@ -173,6 +174,11 @@ impl Collector for Picture {
         writer.single("metaphased_messages_resent", resent, counter(stats.resent))?;
         let pictures = "Pictures of frames that could not be written";
         writer.single("metaphased_pictures_not_kept", pictures, counter(state.store.pictures_not_kept))?;
+        let [reviewed, corrections] = self.hub.reviewed();
+        let help = "Karyotyped cells that a person has looked at, since the start";
+        writer.single("metaphased_cells_reviewed", help, counter(reviewed))?;
+        let help = "Boxes that people added and deleted, and classes that they changed, since the start";
+        writer.single("metaphased_corrections", help, counter(corrections))?;
         let tokens = "Requests with a wrong token or cookie";
         writer.single("metaphased_wrong_tokens", tokens, counter(self.tries.count()))?;
         let passwords = "Logins with a wrong name or password";
@@ -233,7 +239,7 @@ mod tests {
         ledger.accept().stored();
         ledger.accept().merged();
         ledger.accept().rejected(RejectReason::NoMetaphase);
-        let text = Metrics::new(health, Arc::default()).text().expect("text");
+        let text = Metrics::new(health, LiveHub::new([]), Arc::default()).text().expect("text");
         for line in [
             "metaphased_frames_accepted_total{source=\"scope\"} 4",
             "metaphased_frames_stored_total{source=\"scope\"} 1",

@@ -23,6 +23,7 @@ mod push;
 mod server;
 mod sessions;
 mod sources;
+mod speech;
 mod status;
 mod tries;
 mod triggers;

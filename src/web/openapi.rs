@@ -7,7 +7,10 @@ use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value, json};
 
 use super::{App, CellPage, FrameNote, Problem, SessionList, Status, UserViews, Who, cases, commands, sources};
-use crate::{case::SlideState, station::TriggerView};
+use crate::{
+    case::{Corrections, SlideState},
+    station::TriggerView,
+};
 use domain::Cell;
 
 /// The route.
@@ -234,7 +237,7 @@ fn cells_operations(g: &mut SchemaGenerator) -> Vec<Operation> {
             .query::<String>("after", "`next` of the page before, or, in the order of time, the UUID of a cell")
             .query::<usize>("limit", "1 to 500; 50 when left out")
             .query::<String>("search", "Only with this text in karyotype, file or id")
-            .query::<String>("order", "`newest` first (default), `oldest` first; beside a case `quality` (best pictures first) or `doubt` (first what a person should look at)")
+            .query::<String>("order", "`newest` first (default), `oldest` first, `quality` (best pictures first) or `doubt` (first what a person should look at)")
             .json::<CellPage>(g, "A page")
             .problem(400, "Wrong query"),
         get("/api/v1/cells/{id}", "cell", "One cell: the `cell` message at its latest revision.")
@@ -283,6 +286,10 @@ fn cases_operations(g: &mut SchemaGenerator) -> Vec<Operation> {
         get("/api/v1/cases/{id}", "case", "One case.")
             .path::<String>("id", "Id of the case, percent-encoded")
             .json::<cases::CaseView>(g, "The case")
+            .problem(404, "No such case"),
+        get("/api/v1/cases/{id}/corrections", "case_corrections", "What people corrected in the cells of a case: the fewest boxes added and deleted and classes changed between the machine's records and theirs.")
+            .path::<String>("id", "Id of the case, percent-encoded")
+            .json::<Corrections>(g, "The corrections")
             .problem(404, "No such case"),
         get("/api/v1/cases/{id}/report.html", "case_report", "The case as a page to read and print.")
             .path::<String>("id", "Id of the case, percent-encoded")

@@ -17,6 +17,7 @@ use super::{
     App,
     access::Caller,
     guard::{Entry, Guard, Peer, WRONG_TOKEN_DELAY, too_many},
+    speech,
 };
 
 /// Where the form of the way in is sent.
@@ -49,6 +50,9 @@ const ASSETS: &[(&str, &str, &str)] = &[
     ("/assets/homologs.js", "text/javascript", include_str!("assets/homologs.js")),
     ("/assets/compare.js", "text/javascript", include_str!("assets/compare.js")),
     ("/assets/rejected.js", "text/javascript", include_str!("assets/rejected.js")),
+    ("/assets/elements.js", "text/javascript", include_str!("assets/elements.js")),
+    ("/assets/words.js", "text/javascript", include_str!("assets/words.js")),
+    ("/assets/reasons.js", "text/javascript", include_str!("assets/reasons.js")),
     ("/assets/people.js", "text/javascript", include_str!("assets/people.js")),
     ("/assets/sound.js", "text/javascript", include_str!("assets/sound.js")),
     ("/assets/style.css", "text/css", include_str!("assets/style.css")),
@@ -59,12 +63,18 @@ const ASSETS: &[(&str, &str, &str)] = &[
 pub fn routes() -> Router<App> {
     let mut router =
         Router::new().route("/", get(index)).route(LOGIN, post(login).get(leave)).route("/logout", post(logout));
-    router = router.route("/assets/who.js", get(who));
+    router = router.route("/assets/who.js", get(who)).route("/assets/texts.js", get(texts));
     for &(path, kind, text) in ASSETS {
         let headers = [(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, "no-cache")];
         router = router.route(path, get(move || async move { (headers, text) }));
     }
     router
+}
+
+/// The words of the page, as a script.
+async fn texts(State(guard): State<Arc<Guard>>, headers: HeaderMap) -> Response {
+    let text = speech::script(&guard.speech().words(&headers).await);
+    ([(header::CONTENT_TYPE, "text/javascript")], text).into_response()
 }
 
 /// Who looks at the page, as a script: what may not be changed is not offered.
@@ -94,7 +104,7 @@ async fn index(
     match token {
         // The token leaves the address bar at once.
         Some(token) => enter(&guard, peer, &headers, &token).await,
-        None => Html(INDEX).into_response(),
+        None => Html(speech::fill(INDEX, &guard.speech().words(&headers).await)).into_response(),
     }
 }
 
@@ -152,10 +162,22 @@ async fn entered(guard: &Guard, headers: &HeaderMap, cookie: Result<Option<Heade
         Err(Entry::TooMany) => too_many(),
         Err(_) => {
             tokio::time::sleep(WRONG_TOKEN_DELAY).await;
-            login_form(guard, headers, true)
+            login_form(guard, headers, true).await
         }
     }
 }
+
+const LOGIN_BY_NAME: &str = "<p>{{login.about}}</p><failed><form method=\"post\" action=\"login\">\
+    <label for=\"user\">{{login.name}}</label>\
+    <input id=\"user\" name=\"user\" autocomplete=\"username\" maxlength=\"200\" required autofocus>\
+    <label for=\"password\">{{login.password}}</label>\
+    <input id=\"password\" name=\"password\" type=\"password\" autocomplete=\"current-password\" required>\
+    <button>{{login.button}}</button></form>";
+
+const LOGIN_BY_TOKEN: &str = "<p>{{login.token.about}}</p><failed><form method=\"post\" action=\"login\">\
+    <label for=\"token\">{{login.token}}</label>\
+    <input id=\"token\" name=\"token\" type=\"password\" autocomplete=\"current-password\" required autofocus>\
+    <button>{{login.token.button}}</button></form>";
 
 /// Look of the form.
 const LOGIN_STYLE: &str = ":root{color-scheme:light dark;font:18px/1.5 system-ui,sans-serif}\
@@ -165,29 +187,19 @@ const LOGIN_STYLE: &str = ":root{color-scheme:light dark;font:18px/1.5 system-ui
     [role=alert]{border-left:.3rem solid #b0261d;padding-left:.7rem}";
 
 /// The form that asks for name and password, or for the token where nobody is known by name; `wrong`: again.
-pub fn login_form(guard: &Guard, _headers: &HeaderMap, wrong: bool) -> Response {
+pub async fn login_form(guard: &Guard, headers: &HeaderMap, wrong: bool) -> Response {
     let nonce = Uuid::now_v7().simple().to_string();
-    let (words, fields, failed, button) = if guard.people().is_some() {
-        let fields = "<label for=\"user\">Name</label>\
-             <input id=\"user\" name=\"user\" autocomplete=\"username\" maxlength=\"200\" required autofocus>\
-             <label for=\"password\">Password</label>\
-             <input id=\"password\" name=\"password\" type=\"password\" autocomplete=\"current-password\" required>";
-        let failed = "This name and this password do not belong together.";
-        ("Log in to work on this microscope's cells.", fields, failed, "Log in")
-    } else {
-        let words = "This microscope's page needs the access token of its configuration (<code>web.token_file</code>).";
-        let fields = "<label for=\"token\">Token</label>\
-             <input id=\"token\" name=\"token\" type=\"password\" autocomplete=\"current-password\" required autofocus>";
-        (words, fields, "That is not the token.", "Open the page")
+    let (form, failed) = match guard.people() {
+        Some(_) => (LOGIN_BY_NAME, "<p role=\"alert\">{{login.wrong}}</p>"),
+        None => (LOGIN_BY_TOKEN, "<p role=\"alert\">{{login.token.wrong}}</p>"),
     };
-    let wrong = if wrong { format!("<p role=\"alert\">{failed}</p>") } else { String::new() };
+    let form = form.replace("<failed>", if wrong { failed } else { "" });
     let html = format!(
-        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>metaphased</title>\
+        "<!doctype html><html lang=\"{{{{language}}}}\"><head><meta charset=\"utf-8\"><title>metaphased</title>\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
-         <style nonce=\"{nonce}\">{LOGIN_STYLE}</style></head><body><main><h1>metaphased</h1><p>{words}</p>{wrong}\
-         <form method=\"post\" action=\"{}\">{fields}<button>{button}</button></form></main></body></html>",
-        LOGIN.trim_start_matches('/')
+         <style nonce=\"{nonce}\">{LOGIN_STYLE}</style></head><body><main><h1>metaphased</h1>{form}</main></body></html>"
     );
+    let html = speech::fill(&html, &guard.speech().words(headers).await);
     let policy = format!(
         "default-src 'none'; style-src 'nonce-{nonce}'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     );

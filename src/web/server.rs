@@ -16,7 +16,9 @@ use tokio::sync::watch;
 
 use super::{
     App, EventKind, WebParts, cases, cells, commands, connections, events, guard, iscn, metrics, openapi, page, probes,
-    problem, push, sessions, sources, status, triggers,
+    problem, push, sessions, sources,
+    speech::Speech,
+    status, triggers,
     users::{Users, UsersError},
 };
 use crate::{
@@ -107,6 +109,8 @@ pub struct WebOptions {
     pub public: Option<PublicAddress>,
     /// Most connections at once; none: 256.
     pub connections: Option<usize>,
+    /// Language of the page; none: the browser's.
+    pub language: Option<String>,
     /// The people who may come in, where they are known by name.
     pub people: Option<PeopleOptions>,
 }
@@ -144,7 +148,15 @@ impl WebOptions {
             header: config.user_header.as_deref().and_then(|name| name.parse().ok()),
             proxies: config.proxies.iter().filter_map(|address| address.parse().ok()).collect(),
         });
-        Ok(Some(Self { listen, token, hosts: config.hosts.clone(), public, connections: None, people }))
+        Ok(Some(Self {
+            listen,
+            token,
+            hosts: config.hosts.clone(),
+            public,
+            connections: None,
+            language: config.language.clone(),
+            people,
+        }))
     }
 }
 
@@ -227,9 +239,11 @@ impl Bound {
         let listener = tokio::net::TcpListener::from_std(self.listener)?;
         let (stop_sender, stopping) = watch::channel(false);
         let token = self.options.token.as_deref();
-        let guard = Arc::new(guard::Guard::new(self.address, self.names, token, self.people));
+        let speech = Speech { laboratory: parts.laboratory.clone(), language: self.options.language.clone() };
+        let guard = guard::Guard::new(self.address, self.names, token, self.people).speaking(speech);
+        let guard = Arc::new(guard);
         let app = App {
-            metrics: Arc::new(metrics::Metrics::new(parts.health.clone(), guard.tries())),
+            metrics: Arc::new(metrics::Metrics::new(parts.health.clone(), parts.hub.clone(), guard.tries())),
             guard,
             stats: Arc::new(Mutex::new(parts.health.stats(now(), Duration::ZERO))),
             stopping: stopping.clone(),

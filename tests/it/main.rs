@@ -44,4 +44,5 @@ mod web;
 mod web_page;
 mod web_people;
 mod web_support;
+mod web_words;
 mod web_work;

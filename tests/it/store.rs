@@ -10,10 +10,17 @@ use std::{
 };
 
 use domain::{Cell, Verdict, frame::FileStamp};
-use metaphased::store::{
-    CellCommit, CellQuery, Crop, DATABASE, FileMark, FileOutcome, FrameCommit, Latest, Message, ReviewRecord, Store,
-    StoreError, StoreOptions, StoreReader,
+use metaphased::{
+    config::Config,
+    records::{CaseBook, CaseBookSettings, RecordService},
+    station::RecordCommand,
+    store::{
+        CellCommit, CellQuery, Crop, DATABASE, FileMark, FileOutcome, FrameCommit, Latest, Message, ReviewRecord,
+        SpreadRow, Store, StoreError, StoreOptions, StoreReader, TriggerRow,
+    },
+    web::LiveHub,
 };
+use serde_json::json;
 use testing::sample_cell;
 
 fn message(cell: &Cell) -> Message {
@@ -375,6 +382,70 @@ fn an_erased_case_leaves_no_byte_behind() {
     let bytes = std::fs::read(folder.path().join(DATABASE)).unwrap();
     assert!(!bytes.windows(secret.len()).any(|window| window == secret.as_bytes()), "{secret} is still in the file");
     assert!(!bytes.windows(8).any(|window| window == b"\"age\":34"), "subject data are still in the file");
+}
+
+/// A find on a slide.
+fn spread(slide: &str, case: &str, x: f64) -> SpreadRow {
+    let found = json!({
+        "stage_um": { "x": x, "y": 0.0 }, "size_um": [50.0, 50.0], "score": 0.5,
+        "quality": { "focus": 0.5, "metaphase": 0.5, "spread": 0.5 }, "cut": false, "source": "stage", "frame": 1,
+        "trigger": format!("event of {case}"), "time": "2026-11-22T10:00:00Z",
+    });
+    SpreadRow { slide: slide.into(), case: Some(case.into()), source: "stage".into(), document: found.to_string() }
+}
+
+fn records(store: &Store) -> RecordService {
+    let settings = CaseBookSettings::from_config(&Config::default()).unwrap();
+    RecordService {
+        store: store.clone(),
+        cases: CaseBook::new(settings, store.clone()),
+        karyotype: karyotype::KaryotypeSettings::default(),
+        scorer: None,
+        hub: LiveHub::new([]),
+    }
+}
+
+#[test]
+fn an_erased_case_leaves_the_documents_of_its_slides_and_its_waiting_frames() {
+    const NOW: &str = "2026-11-22T10:00:00Z";
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let mut cells: Vec<FrameCommit> =
+        ["K-17", "K-18"].iter().zip(1..).map(|(case, number)| frame(number, Some(case), Verdict::Normal)).collect();
+    // The last find of the common slide is another case's, under which its document is kept.
+    cells[0].spreads = vec![spread("both 1", "K-17", 0.0), spread("alone", "K-17", 0.0)];
+    cells[1].spreads = vec![spread("both 1", "K-18", 900.0)];
+    store.commit(&cells).unwrap();
+    records(&store).catch_up(NOW).unwrap();
+    let latest = |topic: &str| store.reader().latest(topic).unwrap();
+    assert!(latest("slide/both%201").unwrap().contains("event of K-17") && latest("slide/alone").is_some());
+
+    let mut pushed = store.spool().create().unwrap();
+    std::io::Write::write_all(&mut pushed.file, b"a frame").unwrap();
+    let path = pushed.path();
+    let trigger = TriggerRow {
+        id: "t".into(),
+        source: "stage".into(),
+        case: Some("K-17".into()),
+        facts: "{}".into(),
+        ..TriggerRow::default()
+    };
+    store.begin_trigger(&trigger, Some(pushed)).unwrap();
+    let awaits = |source: &str, case: &str| store.reader().awaits_answer(source, case).unwrap();
+    assert_eq!([awaits("stage", "K-17"), awaits("stage", "K-18"), awaits("scope", "K-17")], [true, false, false]);
+
+    // As after a restart: nothing of the slides has been read.
+    let erase = RecordCommand::Erase { by: "kb".into(), case: "K-17".into() };
+    records(&store).execute(&erase, NOW).unwrap();
+    assert!(!path.exists(), "its frame is still in the spool");
+    assert!(!awaits("stage", "K-17"));
+    let kept = latest("slide/both%201").unwrap();
+    assert!(!kept.contains("event of K-17") && kept.contains("event of K-18"), "{kept}");
+    assert_eq!(latest("slide/alone"), None, "it is withdrawn");
+    assert_eq!(store.reader().meta(&Store::slide_key("alone")).unwrap(), None);
+    assert!(store.reader().slides_behind().unwrap().is_empty());
+    let rows = store.reader().latest_after(0, 99).unwrap();
+    assert!(rows.iter().all(|row| !row.payload.as_deref().unwrap_or_default().contains("event of K-17")));
 }
 
 #[test]

@@ -221,6 +221,68 @@ fn pages_of_cells_come_newest_first_and_miss_none() {
 }
 
 #[test]
+fn cells_are_ranked_over_the_whole_store_page_by_page() {
+    let server = PageServer::start();
+    for (number, (case, focus, posterior)) in
+        [("a", 0.2, 0.9), ("b", 0.9, 0.5), ("a", 0.5, 0.7), ("b", 0.7, 0.99)].into_iter().enumerate()
+    {
+        let mut cell = plain_cell(number as u64, Some(case));
+        (cell.quality.focus, cell.karyotype.posterior) = (focus, Some(posterior));
+        let cell = metaphased::store::CellCommit { cell, crops: vec![], thumbnail: None, image: None };
+        let commit = metaphased::store::FrameCommit { cells: vec![cell], ..Default::default() };
+        server.store.commit(&[commit]).unwrap();
+    }
+    let ranked = |order: &str| {
+        let (mut found, mut after) = (Vec::new(), String::new());
+        loop {
+            let page = get(&server, &format!("/api/v1/cells?order={order}&limit=3{after}")).json();
+            found.extend(
+                page["cells"].as_array().unwrap().iter().map(|cell| cell["quality"]["focus"].as_f64().unwrap()),
+            );
+            match page["next"].as_str() {
+                Some(next) => after = format!("&after={next}"),
+                None => return found.iter().map(|focus| (focus * 10.0).round() as u32).collect::<Vec<_>>(),
+            }
+        }
+    };
+    assert_eq!(ranked("quality"), [9, 7, 5, 2]);
+    assert_eq!(ranked("doubt"), [9, 5, 2, 7]);
+    assert_eq!(ranked("doubt&case=a"), [5, 2]);
+}
+
+#[test]
+fn corrections_of_a_case_are_counted_from_the_machines_records() {
+    let server = PageServer::start();
+    commit_plain(&server, 1..3, Some("K-1"));
+    assert_eq!(get(&server, "/api/v1/cases/K-9/corrections").status, 404);
+    let untouched = json!({ "cells": 0, "corrections": 0, "untouched": 0, "mean": null });
+    assert_eq!(get(&server, "/api/v1/cases/K-1/corrections").json(), untouched);
+    let cells = get(&server, "/api/v1/cells?case=K-1&order=oldest").json()["cells"].clone();
+    let [first, second] = [0, 1].map(|at| format!("/api/v1/cells/{}/review", cells[at]["cell"].as_str().unwrap()));
+    let other =
+        cells[0]["chromosomes"].as_array().unwrap().iter().find(|c| c["class"] != cells[0]["chromosomes"][0]["class"]);
+    let change =
+        json!({ "action": "class", "index": cells[0]["chromosomes"][0]["index"], "class": other.unwrap()["class"] });
+    for (path, change) in
+        [(&first, change), (&first, json!({ "action": "confirm" })), (&second, json!({ "action": "confirm" }))]
+    {
+        let answer = post(&server, path, &json!({ "by": "K. Berg", "change": change }));
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    }
+    let found = json!({ "cells": 2, "corrections": 1, "untouched": 1, "mean": 0.5 });
+    let metrics = get(&server, "/metrics").text();
+    for line in ["metaphased_cells_reviewed_total 2", "metaphased_corrections_total 1"] {
+        assert!(metrics.lines().any(|found| found == line), "{line}: {metrics}");
+    }
+    assert_eq!(get(&server, "/api/v1/cases/K-1/corrections").json(), found);
+    assert!(
+        get(&server, "/api/v1/cases/K-1/report.html")
+            .text()
+            .contains("boxes added and deleted, classes changed): 1 (0.50")
+    );
+}
+
+#[test]
 fn a_cell_has_its_pictures() {
     let server = PageServer::start();
     let field = drawing::field(3, &["21".parse().unwrap()], Verdict::Abnormal);

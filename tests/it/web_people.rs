@@ -430,3 +430,54 @@ fn an_administrator_ends_a_session_and_its_page_says_so() {
     browser.click(".notice a");
     browser.wait("document.getElementById('password')");
 }
+
+#[test]
+fn the_login_and_the_people_break_no_rule_of_axe_core() {
+    let Some(axe) = crate::web_work::axe() else { return };
+    let name = "the_login_and_the_people_break_no_rule_of_axe_core";
+    let Some(browser) = Browser::open(name, (1400, 1000)) else { return };
+    let (server, _folder) = started();
+    server.commit(&drawing::field(1, &[], Verdict::Normal));
+    let look = |view: &str, tone: &str, width: u32| {
+        browser.wait("document.getAnimations().every((a) => a.playState !== 'running')");
+        browser.run(&axe);
+        let found = browser.run_async(
+            "axe.run().then((r) => done(r.violations.map((v) =>
+               `${v.id}: ${v.nodes.map((n) => n.target.join(' ')).join(', ')}`)))",
+        );
+        if let Some(folder) = std::env::var_os("METAPHASED_PICTURES") {
+            std::fs::write(Path::new(&folder).join(format!("{view}-{width}-{tone}.png")), browser.screenshot())
+                .unwrap();
+        }
+        assert_eq!(found, json!([]), "{view}, {width} wide, {tone}");
+    };
+    for (tone, dark) in [("light", false), ("dark", true)] {
+        browser.dark(dark);
+        for (width, height) in [(1366, 768), (390, 844)] {
+            browser.view(width, height);
+            browser.go("about:blank");
+            browser.go(&server.url());
+            browser.wait("document.getElementById('password')");
+            look("login", tone, width);
+            type_login(&browser, "A. Chef", "not the password");
+            browser.wait("document.querySelector('[role=alert]')");
+            look("login-wrong", tone, width);
+            type_login(&browser, "A. Chef", "keeps the house in order");
+            browser.wait("document.querySelectorAll('#strip li').length === 1");
+            look("known", tone, width);
+            browser.click("#people-open");
+            browser.wait("document.querySelectorAll('#people table').length === 2");
+            look("people", tone, width);
+            browser.click("#people .bar [aria-label=Close]");
+            browser.click("#log-out");
+            browser.wait("document.getElementById('password')");
+        }
+    }
+    // What a viewer sees of a cell.
+    type_login(&browser, "V. Weiss", "only looks at cells");
+    browser.wait("document.querySelectorAll('#strip li').length === 1");
+    browser.view(1366, 768);
+    browser.click("#strip button");
+    browser.wait("document.querySelectorAll('#detail[open] .karyogram img').length === 46");
+    look("viewer", "dark", 1366);
+}

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::ChromosomeClass;
+use crate::{ChromosomeClass, Said, SaidValues};
 
 /// The verdict over one cell.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -87,8 +87,30 @@ pub struct Karyotype {
     pub verdict: Verdict,
     /// Why, in words.
     pub reason: String,
+    /// The code of these words; none where no code says the same, as before this field was there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason_code: Option<String>,
+    /// The values in these words.
+    #[serde(default, skip_serializing_if = "SaidValues::is_empty")]
+    pub reason_values: SaidValues,
     /// What was found.
     pub findings: Vec<Finding>,
+}
+
+impl Karyotype {
+    /// Nothing can be said, for this reason.
+    pub fn unknown(reason: Said) -> Self {
+        let mut karyotype = Self::default();
+        karyotype.explain(reason);
+        karyotype
+    }
+
+    /// Enters why the verdict is what it is.
+    pub fn explain(&mut self, reason: Said) {
+        self.reason = reason.text;
+        self.reason_code = Some(reason.code.to_owned());
+        self.reason_values = reason.values;
+    }
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ mod geometry;
 mod hex;
 mod karyotype;
 mod outline;
+mod said;
 mod words;
 
 pub use capture::{Captured, Quality};
@@ -33,4 +34,5 @@ pub use geometry::{BoundingBox, StagePosition};
 pub use hex::hex;
 pub use karyotype::{Finding, FindingKind, Karyotype, Verdict};
 pub use outline::{Centromere, FoundBy, Leftover, Outline, Point, SURE_OUTLINE, to_tenths};
+pub use said::{Coded, Said, SaidValues};
 pub use words::{Assay, Sample, SexDisclosure, Stain};

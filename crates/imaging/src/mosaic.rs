@@ -8,11 +8,20 @@
 use super::{plane::ImagingError, simd::vectorised};
 use domain::frame::{Bayer, PixelViewMut, Pixels};
 
-/// Turns raw samples behind a Bayer filter into luminance; keeps a copy of the picture between frames.
+/// Turns raw samples behind a Bayer filter into luminance; keeps some rows of memory between frames.
 #[derive(Debug, Default)]
 pub struct Demosaic {
-    bytes: Vec<u8>,
-    words: Vec<u16>,
+    bytes: Scratch<u8>,
+    words: Scratch<u16>,
+}
+
+/// What is kept of one depth.
+#[derive(Debug, Default)]
+struct Scratch<T: Sample> {
+    /// The raw rows from two above to two below the one that is computed, padded; row `y` at place `y % 5`.
+    rows: Vec<T::Wide>,
+    /// 1 and -1 in turn: a sign that is loaded costs less than one that is chosen by the number of the column.
+    signs: Vec<T::Wide>,
 }
 
 impl Demosaic {
@@ -38,6 +47,8 @@ impl Demosaic {
 /// A sample of 8 or 16 bits, and the narrowest whole numbers that hold its filters: more of them fit into a vector.
 trait Sample: Copy + Default {
     type Wide: Copy
+        + Default
+        + std::fmt::Debug
         + From<i8>
         + std::ops::Add<Output = Self::Wide>
         + std::ops::Sub<Output = Self::Wide>
@@ -81,49 +92,65 @@ impl Sample for u16 {
 /// Pixels beyond each edge that the filters look at.
 const REACH: usize = 2;
 
-fn whole<T: Sample>(samples: &mut [T], copy: &mut Vec<T>, width: usize, white: T::Wide, pattern: Bayer) {
+fn whole<T: Sample>(samples: &mut [T], scratch: &mut Scratch<T>, width: usize, white: T::Wide, pattern: Bayer) {
+    const ROWS: usize = 2 * REACH + 1;
     // Rows with two pixels more on each side: mirrored, so that every pixel keeps its colour.
     let (height, wide) = (samples.len() / width, width + 2 * REACH);
-    copy.resize(wide * height, T::default());
-    for (row, padded) in samples.chunks_exact(width).zip(copy.chunks_exact_mut(wide)) {
-        padded[REACH..REACH + width].copy_from_slice(row);
-        (padded[0], padded[1]) = (row[2], row[1]);
-        (padded[wide - 2], padded[wide - 1]) = (row[width - 2], row[width - 3]);
+    let Scratch { rows, signs } = scratch;
+    rows.resize(ROWS * wide, T::Wide::default());
+    if signs.len() <= width {
+        let of = |x: usize| T::Wide::from(if x.is_multiple_of(2) { 1 } else { -1 });
+        *signs = (0..=width).map(of).collect();
     }
-    let mirrored = |y: isize| {
-        let last = height as isize - 1;
-        let within = if y > last { 2 * last - y } else { y.abs() };
-        &copy[within as usize * wide..][..wide]
-    };
+    let last = height as isize - 1;
     vectorised(
         #[inline(always)]
         || {
-            for (y, out) in samples.chunks_exact_mut(width).enumerate() {
-                let rows: [&[T]; 5] = std::array::from_fn(|k| mirrored(y as isize + k as isize - REACH as isize));
+            let mut known = 0;
+            for y in 0..height {
+                while known < height.min(y + REACH + 1) {
+                    pad(&samples[known * width..][..width], &mut rows[known % ROWS * wide..][..wide]);
+                    known += 1;
+                }
+                let around = std::array::from_fn(|k| {
+                    let at = y as isize + k as isize - REACH as isize;
+                    let within = if at > last { 2 * last - at } else { at.abs() };
+                    &rows[within as usize % ROWS * wide..][..wide]
+                });
                 let green_first = pattern.green_first() == (y % 2 == 0);
-                row(rows, out, white, green_first);
+                row(around, &signs[usize::from(!green_first)..], &mut samples[y * width..][..width], white);
             }
         },
     );
 }
 
-/// One row; `rows` are those from two above to two below, padded.
 #[inline(always)]
-fn row<T: Sample>(rows: [&[T]; 5], out: &mut [T], white: T::Wide, green_first: bool) {
+fn pad<T: Sample>(row: &[T], padded: &mut [T::Wide]) {
+    let (width, wide) = (row.len(), padded.len());
+    for (to, sample) in padded[REACH..].iter_mut().zip(row) {
+        *to = sample.wide();
+    }
+    (padded[0], padded[1]) = (row[2].wide(), row[1].wide());
+    (padded[wide - 2], padded[wide - 1]) = (row[width - 2].wide(), row[width - 3].wide());
+}
+
+/// One row; `rows` are those from two above to two below, padded. The sign is 1 behind green.
+#[inline(always)]
+fn row<T: Sample>(rows: [&[T::Wide]; 5], signs: &[T::Wide], out: &mut [T], white: T::Wide) {
     let n = out.len();
     let [above2, above, own, below, below2] = rows.map(|r| &r[..n + 2 * REACH]);
+    let signs = &signs[..n];
     let k = |number: i8| T::Wide::from(number);
     for x in 0..n {
-        let at = |r: &[T], k: usize| r[x + k].wide();
-        let beside = at(above, 2) + at(own, 1) + at(own, 3) + at(below, 2);
-        let corners = at(above, 1) + at(above, 3) + at(below, 1) + at(below, 3);
-        let far = at(above2, 2) + at(own, 0) + at(own, 4) + at(below2, 2);
-        let middle = at(own, 2);
+        let beside = above[x + 2] + own[x + 1] + own[x + 3] + below[x + 2];
+        let corners = above[x + 1] + above[x + 3] + below[x + 1] + below[x + 3];
+        let far = above2[x + 2] + own[x] + own[x + 4] + below2[x + 2];
+        let middle = own[x + 2];
         // In 64ths, a quarter, a half and a quarter of Malvar's three filters: behind green
         // 52 middle + 8 beside - 4 corners - far, elsewhere 44 middle + 8 beside + 4 corners - 7 far.
         let mean = k(48) * middle + k(8) * beside - k(4) * far;
         let difference = k(4) * (middle - corners) + k(3) * far;
-        let value = if (x % 2 == 0) == green_first { mean + difference } else { mean - difference };
+        let value = mean + signs[x] * difference;
         out[x] = T::of(((value + k(32)) >> 6).clamp(k(0), white));
     }
 }

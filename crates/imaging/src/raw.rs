@@ -255,29 +255,39 @@ fn every_second<const WHICH: usize>(row: &[u8], out: &mut [u8]) {
     );
 }
 
-/// Red and blue exchanged, four pixels at a time in three words: an exchange byte by byte is not vectorised.
+/// Red and blue exchanged.
 fn swapped(row: &[u8], out: &mut [u8]) {
-    vectorised(
-        #[inline(always)]
-        || {
-            let (from, from_rest) = row.as_chunks::<12>();
-            let (to, to_rest) = out.as_chunks_mut::<12>();
-            for (from, to) in from.iter().zip(to.iter_mut()) {
-                let word = |i: usize| u32::from_le_bytes([from[i], from[i + 1], from[i + 2], from[i + 3]]);
-                // B0 G0 R0 B1, G1 R1 B2 G2, R2 B3 G3 R3, the first in the lowest byte.
-                let (a, b, c) = (word(0), word(4), word(8));
-                let first = (a >> 16 & 0xff) | (a & 0xff00) | (a & 0xff) << 16 | (b << 16 & 0xff00_0000);
-                let second = (b & 0xff00_00ff) | (a >> 24) << 8 | (c & 0xff) << 16;
-                let third = (b >> 16 & 0xff) | (c >> 24) << 8 | (c & 0xff_0000) | (c & 0xff00) << 16;
-                to[..4].copy_from_slice(&first.to_le_bytes());
-                to[4..8].copy_from_slice(&second.to_le_bytes());
-                to[8..].copy_from_slice(&third.to_le_bytes());
-            }
-            for (from, to) in from_rest.as_chunks::<3>().0.iter().zip(to_rest.as_chunks_mut::<3>().0) {
-                *to = [from[2], from[1], from[0]];
-            }
-        },
-    );
+    #[cfg(target_arch = "x86_64")]
+    if let Some(simd) = pulp::x86::V3::try_new() {
+        return simd.vectorize(
+            #[inline(always)]
+            || swapped_by_shuffle(simd, row, out),
+        );
+    }
+    one_by_one(row, out);
+}
+
+#[inline(always)]
+fn one_by_one(row: &[u8], out: &mut [u8]) {
+    for (from, to) in row.as_chunks::<3>().0.iter().zip(out.as_chunks_mut::<3>().0) {
+        *to = [from[2], from[1], from[0]];
+    }
+}
+
+/// Five pixels at a time, in a vector of 16 bytes whose last byte the next one writes again. The compiler finds no shuffle in
+/// an exchange byte by byte.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn swapped_by_shuffle(simd: pulp::x86::V3, row: &[u8], out: &mut [u8]) {
+    const BYTES: usize = 15;
+    const ORDER: [u8; 16] = [2, 1, 0, 5, 4, 3, 8, 7, 6, 11, 10, 9, 14, 13, 12, 15];
+    let order = pulp::cast(ORDER);
+    let (mut from, mut to) = (row, out);
+    while let (Some(five), Some(swapped)) = (from.first_chunk::<16>(), to.first_chunk_mut::<16>()) {
+        *swapped = pulp::cast(simd.ssse3._mm_shuffle_epi8(pulp::cast(*five), order));
+        (from, to) = (&from[BYTES..], &mut to[BYTES..]);
+    }
+    one_by_one(from, to);
 }
 
 /// A row of 16-bit samples; returns all bits that are set in any of them.

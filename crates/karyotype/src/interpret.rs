@@ -2,7 +2,7 @@
 
 use domain::{
     Cell, Chromosome, ChromosomeClass, ChromosomeEvidence, Counts, Damage, Doubt, Finding, FindingKind, Karyotype,
-    Sample, ScoredClass, SexDisclosure, Verdict,
+    Said, Sample, ScoredClass, SexDisclosure, Verdict,
 };
 
 use super::{
@@ -29,10 +29,13 @@ pub fn interpret(cell: &mut Cell, evidence: &[Evidence], unselected: &Unselected
     if evidence.len() != cell.chromosomes.len() || evidence.is_empty() {
         let found = cell.chromosomes.len();
         let reason = match found {
-            0 => "no chromosome was found".to_owned(),
-            n => format!("no class evidence: {n} objects were found, but no classifier has looked at them"),
+            0 => Said::new("no_chromosome", "no chromosome was found"),
+            n => {
+                let text = format!("no class evidence: {n} objects were found, but no classifier has looked at them");
+                Said::new("no_classifier", text).with("found", n)
+            }
         };
-        cell.karyotype = Karyotype { reason, ..Karyotype::default() };
+        cell.karyotype = Karyotype::unknown(reason);
         cell.counts = Counts { detected: found as u32, unclear: found as u32, ..Counts::default() };
         return;
     }
@@ -112,7 +115,8 @@ fn complete(cell: &mut Cell, assignment: &Assignment, settings: &KaryotypeSettin
     }
     findings.retain(|f| is_sure(f, settings) || in_karyotype(f, assignment));
     let iscn = (verdict != Verdict::NotAssessable).then(|| written(assignment, &findings, &structural, settings));
-    cell.karyotype = Karyotype { iscn, posterior: Some(assignment.posterior), verdict, reason, findings };
+    let posterior = Some(assignment.posterior);
+    cell.karyotype = Karyotype { iscn, posterior, verdict, findings, ..Karyotype::unknown(reason) };
     if settings.sex == SexDisclosure::Undisclosed {
         withhold_sex(cell);
     }
@@ -142,11 +146,12 @@ fn doubt(cell: &mut Cell, cut: bool) {
 /// Why nothing can be said of a cell at the edge of its frame; none where the edge matters nothing. A cell that the edge
 /// cuts is not whole. One that only reaches it may be: what was found counts, a fusion included, and what was not may lie
 /// outside.
-fn beyond_the_frame(cell: &Cell, findings: &[Finding], settings: &KaryotypeSettings) -> Option<String> {
+fn beyond_the_frame(cell: &Cell, findings: &[Finding], settings: &KaryotypeSettings) -> Option<Said> {
     let edge = cell.frame_edge?;
     if edge.is_cut() {
         let cut = if edge.cut == 1 { "a chromosome".to_owned() } else { format!("{} chromosomes", edge.cut) };
-        return Some(format!("cut by the frame: its edge runs through {cut}, and others may lie outside"));
+        let text = format!("cut by the frame: its edge runs through {cut}, and others may lie outside");
+        return Some(Said::new("cut_by_frame", text).with("cut", edge.cut));
     }
     let lost: Vec<&str> = findings
         .iter()
@@ -154,10 +159,9 @@ fn beyond_the_frame(cell: &Cell, findings: &[Finding], settings: &KaryotypeSetti
         .map(|f| f.text.as_str())
         .collect();
     (edge.is_reached() && !lost.is_empty()).then(|| {
-        format!(
-            "cut by the frame, perhaps: the spread reaches its edge, so this may lie beyond it: {}",
-            lost.join("; ")
-        )
+        let lost = lost.join("; ");
+        let text = format!("cut by the frame, perhaps: the spread reaches its edge, so this may lie beyond it: {lost}");
+        Said::new("perhaps_cut_by_frame", text)
     })
 }
 
@@ -331,22 +335,17 @@ fn damage(chromosomes: &[Chromosome], candidates: bool) -> Vec<Finding> {
 }
 
 /// The verdict and why.
-fn judge(
-    cell: &Cell,
-    assignment: &Assignment,
-    findings: &[Finding],
-    settings: &KaryotypeSettings,
-) -> (Verdict, String) {
-    let not_assessable = |reason: String| (Verdict::NotAssessable, reason);
+fn judge(cell: &Cell, assignment: &Assignment, findings: &[Finding], settings: &KaryotypeSettings) -> (Verdict, Said) {
+    let not_assessable = |reason: Said| (Verdict::NotAssessable, reason);
     let found: u32 = assignment.found.iter().map(|n| u32::from(*n)).sum();
     let expected: u32 = assignment.copy_numbers.iter().map(|n| u32::from(*n)).sum();
     if (found as usize) < MIN_CHROMOSOMES {
-        return not_assessable(format!("only {found} chromosomes were found: part of a cell"));
+        let text = format!("only {found} chromosomes were found: part of a cell");
+        return not_assessable(Said::new("part_of_cell", text).with("found", found));
     }
     if is_haploid(assignment, settings) {
-        return not_assessable(format!(
-            "only {found} chromosomes were found: part of a cell, for a haploid one does not live"
-        ));
+        let text = format!("only {found} chromosomes were found: part of a cell, for a haploid one does not live");
+        return not_assessable(Said::new("haploid", text).with("found", found));
     }
     let losses: u32 = findings
         .iter()
@@ -354,9 +353,8 @@ fn judge(
         .map(|f| f.iscn.as_ref().map_or(1, |i| i.split(',').count() as u32))
         .sum();
     if losses + assignment.missing() >= INCOMPLETE {
-        return not_assessable(format!(
-            "incomplete: {found} chromosomes found, several classes lack one; chance losses are likely"
-        ));
+        let text = format!("incomplete: {found} chromosomes found, several classes lack one; chance losses are likely");
+        return not_assessable(Said::new("incomplete", text).with("found", found));
     }
     let strong: Vec<&Finding> = findings.iter().filter(|f| is_sure(f, settings)).collect();
     let only_losses = strong.iter().all(|f| f.kind == FindingKind::Loss);
@@ -365,22 +363,26 @@ fn judge(
             .filter(|c| assignment.found[c.index()] < assignment.copy_numbers[c.index()])
             .map(|c| if c.is_sex() && settings.sex == SexDisclosure::Undisclosed { "sex chromosome" } else { c.name() })
             .collect();
-        return not_assessable(format!(
-            "{found} of {expected} chromosomes found; probably not seen rather than lost: {}",
-            absent.join(", ")
-        ));
+        let absent = absent.join(", ");
+        let text = format!("{found} of {expected} chromosomes found; probably not seen rather than lost: {absent}");
+        let said = Said::new("not_seen", text).with("found", found).with("expected", expected);
+        return not_assessable(said.with("classes", absent));
     }
     if !strong.is_empty() {
         let texts: Vec<&str> = strong.iter().map(|f| f.text.as_str()).collect();
-        return (Verdict::Abnormal, texts.join("; "));
+        return (Verdict::Abnormal, Said::new("findings", texts.join("; ")));
     }
     if let Some(weak) = findings.iter().max_by(|a, b| a.posterior.total_cmp(&b.posterior))
         && f64::from(weak.posterior) > 1.0 - settings.normal_posterior
     {
-        return not_assessable(format!("{} is possible but not sure ({:.0} %)", weak.text, 100.0 * weak.posterior));
+        let share = format!("{:.0}", 100.0 * weak.posterior);
+        let text = format!("{} is possible but not sure ({share} %)", weak.text);
+        return not_assessable(Said::new("possible", text).with("finding", &weak.text).with("share", share));
     }
     if f64::from(assignment.normal) < settings.normal_posterior {
-        return not_assessable(format!("no confident karyotype (normal: {:.0} %)", 100.0 * assignment.normal));
+        let share = format!("{:.0}", 100.0 * assignment.normal);
+        let text = format!("no confident karyotype (normal: {share} %)");
+        return not_assessable(Said::new("unsure", text).with("share", share));
     }
     let unclear = cell.chromosomes.iter().filter(|c| c.class.is_none()).count();
     let beside = match unclear {
@@ -388,7 +390,8 @@ fn judge(
         1 => "; one object beside them is no chromosome".into(),
         n => format!("; {n} other objects are not chromosomes"),
     };
-    (Verdict::Normal, format!("{found} chromosomes, nothing unusual in number{beside}"))
+    let text = format!("{found} chromosomes, nothing unusual in number{beside}");
+    (Verdict::Normal, Said::new("usual", text).with("found", found).with("beside", unclear))
 }
 
 /// The karyotype in ISCN form.

@@ -60,6 +60,7 @@ pub fn sample_cell(number: u64, case: Option<&str>, verdict: Verdict) -> Cell {
             verdict,
             reason: "every class twice".into(),
             findings: Vec::new(),
+            ..Karyotype::default()
         },
         models: [("classifier".to_owned(), "bands@0123456789ab".to_owned())].into(),
         timing_ms: [("detect".to_owned(), 7.5)].into(),

@@ -1,4 +1,9 @@
-use std::{ffi::OsStr, os::unix::ffi::OsStrExt, time::SystemTime};
+use std::{
+    ffi::OsStr,
+    fs,
+    os::unix::ffi::OsStrExt,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use super::*;
 use crate::{camera::files, clock::ManualClock, shutdown::Shutdown};

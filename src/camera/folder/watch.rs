@@ -17,7 +17,7 @@ use rustix::{
     io::Errno,
 };
 
-use super::{is_skipped, looks::Notice};
+use super::{listing::is_skipped, looks::Notice};
 
 /// Types of local file systems (`statfs`), all of whose changes go through this kernel. Others may change from
 /// elsewhere: network shares, FUSE, folders of a virtual machine's host.

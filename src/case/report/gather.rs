@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use uuid::Uuid;
 
 use crate::{
-    case::CaseState,
+    case::{CaseState, Corrections},
     store::{CaseRecord, CellRow, ReviewRecord, StoreError, StoreReader},
 };
 use domain::Cell;
@@ -43,6 +43,11 @@ impl Gathered {
             gathered.pictures.insert(id, store.crops(id)?);
         }
         Ok(Some(gathered))
+    }
+
+    /// What people corrected in its cells.
+    pub fn corrections(&self) -> Corrections {
+        Corrections::of(&self.cells, &self.reviews)
     }
 
     /// The document of the karyotyped cells.

@@ -156,6 +156,7 @@ impl Report<'_> {
             signatures => lab.signatures.clone().unwrap_or_else(of_kind),
             drawing => self.drawing().map(Value::from_safe_string),
             subject => self.subject.filter(|subject| !subject.is_empty()),
+            corrections => Some(self.gathered.corrections()).filter(|found| found.cells > 0),
             state, dose => dose, cells => rows, excluded, reviews, models,
             ..dose.as_ref().map(dose::context).unwrap_or_default()
         };

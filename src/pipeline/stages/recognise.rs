@@ -6,7 +6,7 @@ mod intake;
 
 use std::{
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering::SeqCst},
     },
     time::Duration,
@@ -59,8 +59,16 @@ pub struct LaneEngine {
     made: Mutex<Maker>,
     /// Counts fallbacks: recognizers of before are made again.
     generation: AtomicU64,
-    /// Those that are not at work: at most one for each worker.
-    ready: Mutex<Vec<Engine>>,
+    idle: Mutex<Idle>,
+    /// Receives when an engine is at work no more.
+    returned: Condvar,
+}
+
+struct Idle {
+    /// Engines that are not at work: at most one for each worker.
+    engines: Vec<Engine>,
+    /// No engine could be made beside those there are (a device may have no memory for one): workers wait for them.
+    none_further: bool,
 }
 
 struct Maker {
@@ -83,7 +91,8 @@ impl LaneEngine {
             source,
             made: Mutex::new(Maker { make, fall_back }),
             generation: AtomicU64::new(0),
-            ready: Mutex::new(vec![with_all]),
+            idle: Mutex::new(Idle { engines: vec![with_all], none_further: false }),
+            returned: Condvar::new(),
         }
     }
 
@@ -91,15 +100,29 @@ impl LaneEngine {
         self.made.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn ready(&self) -> MutexGuard<'_, Vec<Engine>> {
-        self.ready.lock().unwrap_or_else(PoisonError::into_inner)
+    fn idle(&self) -> MutexGuard<'_, Idle> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// An engine: the one with all threads where it is not at work, else one with a share, made where none is left.
+    /// An engine: the one with all threads where it is not at work, else one with a share, made where none is left and one
+    /// can be made.
     fn take(&self) -> Engine {
-        let mut ready = self.ready();
-        let best = ready.iter().position(|engine| engine.share == Share::All).or(ready.len().checked_sub(1));
-        best.map_or_else(|| Engine::unmade(Share::Worker), |place| ready.swap_remove(place))
+        let mut idle = self.idle();
+        loop {
+            let engines = &mut idle.engines;
+            let best = engines.iter().position(|engine| engine.share == Share::All).or(engines.len().checked_sub(1));
+            match best {
+                Some(place) => return engines.swap_remove(place),
+                None if !idle.none_further => return Engine::unmade(Share::Worker),
+                // Each is put back when its frame has ended, whatever became of it.
+                None => idle = self.returned.wait(idle).unwrap_or_else(PoisonError::into_inner),
+            }
+        }
+    }
+
+    fn put_back(&self, engine: Engine) {
+        self.idle().engines.push(engine);
+        self.returned.notify_one();
     }
 
     /// A recognizer with that share, and its generation.
@@ -138,7 +161,7 @@ pub struct Recognise {
 }
 
 impl Recognise {
-    /// Of these sources. `advanced` receives when a source whose places were all taken has a free one.
+    /// Of these sources. `advanced` receives when a frame of one of them has ended, so that a place may be free.
     pub fn new(lanes: Vec<Lane>, advanced: crossbeam_channel::Receiver<()>) -> Arc<Self> {
         let (inputs, engines) = lanes.into_iter().map(|lane| (lane.input, lane.engine)).unzip();
         Arc::new(Self { intake: Intake::new(inputs, advanced), engines })
@@ -169,7 +192,7 @@ impl RecogniseStage {
             held = self.send_ahead(lane, &mut engine);
             let recognised = self.process(lane, job, &mut engine);
             // Back before the frame goes on: another one that comes then finds it.
-            of_lane.ready().push(engine);
+            of_lane.put_back(engine);
             if let Some(recognised) = recognised
                 && let Sent::Abandoned((job, _)) = self.output.send(recognised, Mode::Lossless)
             {
@@ -185,8 +208,8 @@ impl RecogniseStage {
         if next.lane == lane {
             recognizer.prefetch(&next.job.frame);
         } else {
-            let mut others = self.shared.engines[next.lane].ready();
-            if let Some(recognizer) = others.first_mut().and_then(|other| other.recognizer.as_mut()) {
+            let mut others = self.shared.engines[next.lane].idle();
+            if let Some(recognizer) = others.engines.first_mut().and_then(|other| other.recognizer.as_mut()) {
                 recognizer.prefetch(&next.job.frame);
             }
         }
@@ -212,6 +235,16 @@ impl RecogniseStage {
                 Ok(Ok(recognised)) => {
                     job.recognised = recognised;
                     return Some((job, engine.provenance.clone()));
+                }
+                Ok(Err(error)) if engine.share == Share::Worker && engine.recognizer.is_none() => {
+                    // It was one more: those there are work, and the frame waits for one of them.
+                    let of_lane = &self.shared.engines[lane];
+                    tracing::warn!(
+                        source = %of_lane.source, %error,
+                        "no engine can be made beside those at work: until the next start frames wait for them"
+                    );
+                    of_lane.idle().none_further = true;
+                    *engine = of_lane.take();
                 }
                 Ok(Err(error)) => {
                     failures += 1;

@@ -1,7 +1,7 @@
 //! A file that was written again: its cells are those of before, at their next revision. Pure.
 
 use crate::store::{CellCommit, FrameCommit, Message};
-use domain::{Cell, Verdict};
+use domain::{Cell, Said, Verdict};
 
 /// Gives the cells of `frame` the ids of the `earlier` cells of the same file, and writes their messages again. Cells
 /// are paired by where they lie. An earlier cell without a partner is withdrawn: not assessable, with the reason.
@@ -42,7 +42,8 @@ fn withdrawn(mut cell: Cell) -> Cell {
     cell.karyotype.verdict = Verdict::NotAssessable;
     cell.karyotype.iscn = None;
     cell.karyotype.findings.clear();
-    cell.karyotype.reason = "its file was written again and shows this cell no more".into();
+    let text = "its file was written again and shows this cell no more";
+    cell.karyotype.explain(Said::new("withdrawn", text));
     cell.dicentric = None;
     cell.review = None;
     cell

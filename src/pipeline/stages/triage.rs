@@ -22,9 +22,6 @@ use crate::{
 use domain::{Quality, frame::Frame};
 use recognition::{Region, Regions};
 
-/// What is left of the score of a frame whose edge cuts the spread.
-const CUT_SCORE: f32 = 0.25;
-
 /// The result of triage for a frame.
 #[derive(Debug, Clone, Default)]
 pub struct Assessment {
@@ -148,12 +145,11 @@ impl TriageStage {
                 let pixels = &job.frame.pixels;
                 let quality = job.quality;
                 // Of the frames of one cell the one that holds all of it is the best, if it can be used.
-                let whole =
-                    if job.regions.first().is_some_and(|region| region.edge.is_cut()) { CUT_SCORE } else { 1.0 };
+                let cut = job.regions.first().is_some_and(|region| region.edge.is_cut());
                 let features = SceneFeatures {
                     signature: Signature::of(pixels.view(), pixels.width(), pixels.height()),
                     stage_um: job.frame.info.stage_um,
-                    score: whole * quality.metaphase * (0.2 + quality.focus) * (0.2 + quality.spread),
+                    score: finds::score(quality, cut),
                 };
                 scenes.offer(job, features, now, |choice| pass(&self.output, choice, now));
                 // Only now is the scene of the frame known: boxes of another must not lie on it.

@@ -1,14 +1,15 @@
 // The live page: connects to the daemon's events and hands them to the parts of the page.
 
-import { api, byId, count, h, mayReview, nameField, plural } from "./dom.js";
+import { api, byId, h, mayReview, nameField } from "./dom.js";
 import * as live from "./live.js";
 import * as cells from "./cells.js";
 import * as detail from "./detail.js";
 import * as kase from "./case.js";
 import { open as browse } from "./browse.js";
-import { ring } from "./sound.js";
+import { isSilent, ring } from "./sound.js";
 import "./rejected.js";
 import "./people.js";
+import { count, fixed, known, number, said, t, tn, when } from "./words.js";
 
 const MARKS = { ok: "●", degraded: "▲", failed: "■" };
 
@@ -28,22 +29,22 @@ function drawHealth() {
     h("li", { class: `chip ${level}`, title }, h("span", { class: "mark", "aria-hidden": "true" }, MARKS[level] ?? "○"),
       h("span", { class: "name" }, name), h("span", { class: "word" }, word));
   if (lost || !state) {
-    byId("health").replaceChildren(chip("failed", "Daemon", lost ? "not reached" : "connecting"));
+    byId("health").replaceChildren(chip("failed", t("app.daemon"), t(lost ? "app.not_reached" : "app.connecting")));
     return;
   }
   const { sources, engine, broker, store } = state;
-  const link = !broker.url ? "off" : broker.connected ? "connected" : "not connected";
+  const link = t(!broker.url ? "app.off" : broker.connected ? "app.connected" : "app.not_connected");
   byId("health").replaceChildren(
-    ...Object.entries(sources).map(([name, x]) => chip(x.level, name, x.activity || x.level, x.reason)),
-    chip(engine.level, "Engine", engine.name || engine.level, engine.reason || engine.library),
-    chip(broker.level, "Broker", link, broker.reason || broker.url),
-    chip(store.level, "Store", store.level === "ok" ? "ok" : store.level, store.reason));
+    ...Object.entries(sources).map(([name, x]) => chip(x.level, name, known(`activity.${x.activity || x.level}`, x.activity), x.reason)),
+    chip(engine.level, t("app.engine"), engine.name || t(`activity.${engine.level}`), engine.reason || engine.library),
+    chip(broker.level, t("app.broker"), link, broker.reason || broker.url),
+    chip(store.level, t("app.store"), t(`activity.${store.level}`), store.reason));
 }
 
 /** What is wrong, part by part: [level, words]. */
 function troubles({ sources, stages, engine, store, broker }) {
-  const named = (kind, parts) => Object.entries(parts).map(([name, part]) => [`${kind} ${name}`, part]);
-  const parts = [...named("source", sources), ...named("stage", stages), ["engine", engine], ["store", store], ["broker", broker]];
+  const named = (kind, parts) => Object.entries(parts).map(([name, part]) => [t(`app.part.${kind}`, { name }), part]);
+  const parts = [...named("source", sources), ...named("stage", stages), [t("app.part.engine"), engine], [t("app.part.store"), store], [t("app.part.broker"), broker]];
   return parts.filter(([, part]) => part.level !== "ok")
     .map(([name, part]) => [part.level, part.reason ? `${name}: ${part.reason}` : name])
     .sort(([a], [b]) => (b === "failed") - (a === "failed"));
@@ -51,10 +52,9 @@ function troubles({ sources, stages, engine, store, broker }) {
 
 function drawNotices() {
   const notices = over
-    ? [["failed", ["The session is over. What is not saved is kept in this browser. ", h("a", { href: "./" }, "Log in again")]]]
+    ? [["failed", [t("app.over"), " ", h("a", { href: "./" }, t("app.again"))]]]
     : lost
-    ? [["failed", "The connection to metaphased is lost. The page shows what it last knew and tries again every few seconds. "
-      + "If this lasts: is the daemon still running?"]]
+    ? [["failed", t("app.lost")]]
     : state ? troubles(state) : [];
   const list = notices.map(([level, text]) => notice(level, text));
   if (alarm && !lost) list.unshift(alarmNotice());
@@ -74,14 +74,13 @@ const notice = (level, ...text) => h("div", { class: `notice ${level}` },
 
 function alarmNotice() {
   const raised = alarm.state === "raised";
-  const who = alarm.by ? ` by ${alarm.by} on ${new Date(alarm.time).toLocaleString()}` : "";
-  const text = {
-    raised: ` in case ${alarm.case}: ${alarm.reason}`,
-    held: ` of case ${alarm.case} is held until a person has looked at the called dicentrics: ${alarm.reason}`,
-    acknowledged: ` of case ${alarm.case} acknowledged${who}. It lasts until the dose falls below its level.`,
-  }[alarm.state];
-  const element = notice(raised ? "failed" : "degraded", h("strong", {}, "Alarm"), text);
-  if (raised && mayReview) element.append(h("form", { class: "inline", onsubmit: acknowledge }, nameField({ class: "small" }), h("button", { type: "submit" }, "Acknowledge")));
+  const who = alarm.by ? t("app.alarm.by", { name: alarm.by, time: when(alarm.time) }) : "";
+  const low = alarm.lower_limit_gy;
+  const reason = said(alarm.reason_code, { low: low == null ? "" : fixed(low, 2), level: alarm.level_gy == null ? "" : number(alarm.level_gy) }, alarm.reason);
+  const text = t(`app.alarm.${alarm.state}`, { case: alarm.case, reason, who });
+  const element = notice(raised ? "failed" : "degraded", h("strong", {}, t("app.alarm")), text);
+  if (raised && isSilent()) element.querySelector(".text").append(h("span", { class: "small" }, ` ${t("sound.waits")}.`));
+  if (raised && mayReview) element.append(h("form", { class: "inline", onsubmit: acknowledge }, nameField({ class: "small" }), h("button", { type: "submit" }, t("app.acknowledge"))));
   return element;
 }
 
@@ -90,7 +89,7 @@ function drawTitle() {
   const name = [station, "metaphased"].filter(Boolean).join(" · ");
   const raised = alarm?.state === "raised" && !lost;
   ring(raised);
-  document.title = lost ? `✕ Not reached · ${name}` : raised ? `⚠ Alarm in case ${alarm.case} · ${name}` : name;
+  document.title = lost ? `✕ ${t("app.title.lost")} · ${name}` : raised ? `⚠ ${t("app.title.alarm", { case: alarm.case })} · ${name}` : name;
 }
 
 async function acknowledge(event) {
@@ -139,19 +138,19 @@ function onStats(stats) {
   const rate = Object.values(stats.sources).reduce((a, x) => a + x.frames_per_s, 0);
   const dropped = Object.values(stats.sources).reduce((a, x) => a + sum(x.dropped), 0);
   byId("rates").textContent = [
-    `${rate.toFixed(1)} frames/s`, `${stats.cells_per_min.toFixed(1)} cells/min`, `${plural(stats.cells_stored, "cell")} stored`,
-    `${count(stats.cells_published)} published`, stats.outbox_depth > 0 && `${count(stats.outbox_depth)} waiting for the broker`,
-    `${plural(dropped, "frame")} dropped`,
+    t("app.rate.frames", { n: fixed(rate, 1) }), t("app.rate.cells", { n: fixed(stats.cells_per_min, 1) }), t("app.stored", { cells: tn("count.cell", stats.cells_stored) }),
+    t("app.published", { n: count(stats.cells_published) }), stats.outbox_depth > 0 && t("app.waiting", { n: count(stats.outbox_depth) }),
+    t("app.dropped", { frames: tn("count.frame", dropped) }),
   ].filter(Boolean).join(" · ");
   const rows = (table, head, list) => byId(table).replaceChildren(byId(table).caption,
-    h("thead", {}, h("tr", {}, head.map((x) => h("th", { scope: "col" }, x)))),
+    h("thead", {}, h("tr", {}, head.map((x) => h("th", { scope: "col" }, t(`app.head.${x}`))))),
     h("tbody", {}, list.map(([name, ...values]) => h("tr", {}, h("th", { scope: "row" }, name), values.map((x) => h("td", {}, x))))));
-  const reasons = (record) => Object.entries(record ?? {}).map(([why, n]) => `${count(n)} ${why.replaceAll("_", " ")}`).join(", ") || "0";
-  rows("source-table", ["Source", "Frames/s", "Accepted", "Stored", "Merged", "In flight", "Rejected", "Dropped"],
-    Object.entries(stats.sources).map(([name, x]) => [name, x.frames_per_s.toFixed(1), count(x.accepted), count(x.stored),
+  const reasons = (record) => Object.entries(record ?? {}).map(([why, n]) => `${count(n)} ${known(`why.${why}`, why.replaceAll("_", " "))}`).join(", ") || "0";
+  rows("source-table", ["source", "frames_s", "accepted", "stored", "merged", "in_flight", "rejected", "dropped"],
+    Object.entries(stats.sources).map(([name, x]) => [name, fixed(x.frames_per_s, 1), count(x.accepted), count(x.stored),
       count(x.merged), count(x.in_flight), reasons(x.rejected), reasons(x.dropped)]));
-  rows("stage-table", ["Stage", "Done", "Mean", "Waiting"],
-    Object.entries(stats.stages).map(([name, x]) => [name, count(x.done), `${x.mean_ms.toFixed(1)} ms`, count(x.waiting)]));
+  rows("stage-table", ["stage", "done", "mean", "waiting"],
+    Object.entries(stats.stages).map(([name, x]) => [name, count(x.done), `${fixed(x.mean_ms, 1)} ms`, count(x.waiting)]));
 }
 
 // Sources: one is watched at a time; the daemon prepares pictures only for that one.
@@ -215,7 +214,7 @@ async function refresh() {
   const status = await api("status");
   setLost(false);
   const { birth } = status;
-  byId("station").textContent = [birth.station, birth.assay === "dicentric" ? "dicentric assay" : "karyotype"].join(" · ");
+  byId("station").textContent = [birth.station, t(birth.assay === "dicentric" ? "app.assay.dicentric" : "app.assay.karyotype")].join(" · ");
   // A radiation station is read for its dose first.
   document.body.classList.toggle("dicentric", birth.assay === "dicentric");
   station = birth.station;

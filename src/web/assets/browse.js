@@ -1,12 +1,12 @@
 // All cells, page by page: as tiles, or at their places on the slide.
 
-import { byId, closesOutside, dialogBar, h, plural, segments } from "./dom.js";
+import { byId, closesOutside, dialogBar, h, segments } from "./dom.js";
 import { VERDICT_CHOICES, openCell, page, tile, walksByArrows } from "./cells.js";
 import { slideMap } from "./map.js";
+import { t, tn } from "./words.js";
 
 const PAGE = 60;
-const TIMES = { newest: "newest first", oldest: "oldest first" };
-const RANKS = { doubt: "doubtful first", quality: "best pictures first" };
+const ORDERS = ["newest", "oldest", "doubt", "quality"];
 const dialog = byId("browse");
 
 /** Shows all cells, or those of a case. */
@@ -17,7 +17,7 @@ export function open(id = null) {
   let asMap = false;
   const list = h("div", { class: "listed" });
   const state = h("p", { class: "muted small", role: "status" });
-  const more = h("button", { type: "button", class: "quiet wide", onclick: () => add() }, "Show more");
+  const more = h("button", { type: "button", class: "quiet wide", onclick: () => add() }, t("more"));
   const draw = () => {
     const tiles = h("ol", { class: "tiles" }, cells.map((cell) => tile(cell, query)));
     walksByArrows(tiles);
@@ -31,7 +31,7 @@ export function open(id = null) {
     cells.push(...answer.cells);
     draw();
     more.hidden = answer.next === null;
-    state.textContent = answer.error?.message ?? `${plural(cells.length, "cell")} shown${answer.next === null ? ", that is all" : ""}`;
+    state.textContent = answer.error?.message ?? t(answer.next === null ? "browse.all_shown" : "browse.shown", { cells: tn("count.cell", cells.length) });
   };
   const begin = (wanted) => {
     query = wanted;
@@ -39,16 +39,16 @@ export function open(id = null) {
     cells = [];
     add();
   };
-  const byVerdict = segments("Filter by verdict", VERDICT_CHOICES, "", (verdict) => {
+  const byVerdict = segments(t("browse.verdict"), VERDICT_CHOICES, "", (verdict) => {
     const { verdict: _, ...rest } = query;
     begin(verdict ? { ...rest, verdict } : rest);
   });
   const order = h("select", { onchange: (event) => {
     const { order: _, ...rest } = query;
     begin(event.target.value === "newest" ? rest : { ...rest, order: event.target.value });
-  } }, Object.entries(id === null ? TIMES : { ...TIMES, ...RANKS }).map(([value, text]) => h("option", { value }, text)));
+  } }, ORDERS.map((value) => h("option", { value }, t(`browse.${value}`))));
   let timer = null;
-  const search = h("input", { type: "search", placeholder: "karyotype, file or id", autocomplete: "off", oninput: (event) => {
+  const search = h("input", { type: "search", placeholder: t("browse.search"), autocomplete: "off", oninput: (event) => {
     clearTimeout(timer);
     timer = setTimeout(() => {
       const { search: _, ...rest } = query;
@@ -56,12 +56,12 @@ export function open(id = null) {
       begin(text ? { ...rest, search: text } : rest);
     }, 200);
   } });
-  const way = segments("Show as", { tiles: "Tiles", map: "Slide map" }, "tiles", (chosen) => {
+  const way = segments(t("browse.show_as"), { tiles: t("browse.tiles"), map: t("browse.map") }, "tiles", (chosen) => {
     asMap = chosen === "map";
     draw();
   });
-  dialog.replaceChildren(dialogBar(dialog, id === null ? "All cells" : `Cells of case ${id}`),
-    h("div", { class: "head" }, h("div", { class: "by-verdict" }, byVerdict), h("label", {}, "Order ", order), h("label", {}, "Search ", search), way, state), list, more);
+  dialog.replaceChildren(dialogBar(dialog, id === null ? t("browse.title") : t("browse.of_case", { case: id })),
+    h("div", { class: "head" }, h("div", { class: "by-verdict" }, byVerdict), h("label", {}, t("browse.order"), " ", order), h("label", {}, t("search"), " ", search), way, state), list, more);
   begin(query);
   dialog.showModal();
 }

@@ -1,10 +1,12 @@
 // The case: cells done and still needed, findings so far; or the dose with its interval on the curve. Closing it.
 
-import { api, byId, count, h, mayReview, namedForm, nameField, plural, reportUrl } from "./dom.js";
+import { api, byId, h, mayReview, namedForm, nameField, percent, reportUrl } from "./dom.js";
 import { doseParts } from "./dose.js";
 import { breakable, page } from "./cells.js";
 import { open as openCases, onResume } from "./cases.js";
 import { open as openGallery } from "./gallery.js";
+import { askedWords } from "./reasons.js";
+import { count, fixed, said, t, tn, tt } from "./words.js";
 
 let current; // id of the case that is open, null for none; undefined before that is known
 let shown = { state: null, dose: null };
@@ -42,10 +44,10 @@ function begin(id) {
   acknowledged = null;
   byId("case-name").value = current ?? "";
   byId("case-end").hidden = current === null;
-  byId("case-title").textContent = current === null ? "Case" : `Case ${current}`;
+  byId("case-title").textContent = current === null ? t("case.title") : t("case.title_of", { case: current });
   byId("case-body").replaceChildren(...(current === null
-    ? [h("p", { class: "muted" }, "No case is open: new cells belong to none.")]
-    : [h("div", { class: "case-now" }), ...(mayReview ? [closeForm()] : []), h("p", { class: "small" }, h("a", { href: reportUrl(current), target: "_blank" }, "Report"))]));
+    ? [h("p", { class: "muted" }, t("case.no_case"))]
+    : [h("div", { class: "case-now" }), ...(mayReview ? [closeForm()] : []), h("p", { class: "small" }, h("a", { href: reportUrl(current), target: "_blank" }, t("case.report")))]));
 }
 
 /** A `case/1` document came. */
@@ -62,14 +64,14 @@ function draw(state, dose) {
   shown = { state, dose };
   if (dose) {
     const low = dose.estimate?.dose_gy.low;
-    const reason = low === null || low === undefined ? "" : `the lower limit of the dose is ${low.toFixed(2)} Gy.`;
+    const reason = low === null || low === undefined ? "" : t("said.lower_limit", { low: fixed(low, 2) });
     alarmChanged({ case: current, state: dose.alarm, reason, ...(dose.alarm === "acknowledged" ? acknowledged : {}) });
   }
   const parts = [dose && doseParts(dose, () => openGallery(current)), state && cellParts(state)].filter(Boolean).flat();
   const now = byId("case-body").querySelector(".case-now");
   if (dose && mayReview && !byId("case-body").querySelector(".subject-data")) now.after(subjectForm());
   const notes = now.querySelector(".warnings")?.open;
-  now.replaceChildren(...(parts.length > 0 ? parts.filter(Boolean) : [h("p", { class: "muted" }, "No cells yet.")]));
+  now.replaceChildren(...(parts.length > 0 ? parts.filter(Boolean) : [h("p", { class: "muted" }, t("case.no_cells"))]));
   if (notes !== undefined && now.querySelector(".warnings")) now.querySelector(".warnings").open = notes;
 }
 
@@ -85,33 +87,33 @@ function subjectForm() {
     try {
       await api(`cases/${encodeURIComponent(id)}/subject`, { by, subject: Object.keys(data).length > 0 ? data : null });
       event.target.reset();
-      status.textContent = "Saved. The dose is updated.";
+      status.textContent = t("case.saved");
     } catch (error) {
       status.textContent = error.message;
     }
   };
   return h("details", { class: "subject-data" },
-    h("summary", { class: "small" }, "Subject data"),
+    h("summary", { class: "small" }, t("case.subject")),
     h("form", { class: "subject", onsubmit: save },
-      h("p", { class: "muted small" }, "Used for the dose, stored on this machine, not shown again. Saving replaces earlier values."),
-      field("exposed", "Exposed", { type: "date" }), field("sampled", "Blood drawn", { type: "date" }),
-      field("age", "Age, years", { type: "number", min: 0, max: 120, step: "any" }),
-      field("earlier_gy", "Earlier dose, Gy", { type: "number", min: 0, step: "any" }), field("earlier_exposed", "Earlier exposure", { type: "date" }),
+      h("p", { class: "muted small" }, t("case.subject.about")),
+      field("exposed", t("case.exposed"), { type: "date" }), field("sampled", t("case.sampled"), { type: "date" }),
+      field("age", t("case.age"), { type: "number", min: 0, max: 120, step: "any" }),
+      field("earlier_gy", t("case.earlier"), { type: "number", min: 0, step: "any" }), field("earlier_exposed", t("case.earlier_exposed"), { type: "date" }),
       nameField({ class: "small" }),
-      h("button", { type: "submit", class: "quiet" }, "Save"), status));
+      h("button", { type: "submit", class: "quiet" }, t("case.save")), status));
 }
 
 /** Ends the open case and closes it: no further cell is added. */
 function closeForm() {
   const id = current;
   return h("details", { class: "close-case" },
-    h("summary", { class: "small" }, "Close case"),
-    h("p", { class: "muted small" }, "A closed case takes no further cells until it is reopened. Its cells can still be corrected."),
-    namedForm("Close case", async ({ by }) => {
+    h("summary", { class: "small" }, t("case.close")),
+    h("p", { class: "muted small" }, t("case.close.about")),
+    namedForm(t("case.close"), async ({ by }) => {
       await api("commands/case", { case: null, slide: null });
       await api(`cases/${encodeURIComponent(id)}/close`, { by });
       await use(null);
-      byId("case-body").prepend(h("p", { role: "status" }, `Case ${id} is closed.`));
+      byId("case-body").prepend(h("p", { role: "status" }, t("case.closed", { case: id })));
     }));
 }
 
@@ -119,7 +121,7 @@ function closeForm() {
 async function offerReopening(id) {
   const { closed } = await api(`cases/${encodeURIComponent(id)}`).catch(() => ({}));
   if (!closed) return;
-  byId("case-problem").after(namedForm("Reopen", async ({ by }, form) => {
+  byId("case-problem").after(namedForm(t("case.reopen"), async ({ by }, form) => {
     await api(`cases/${encodeURIComponent(id)}/reopen`, { by });
     await begun(id);
     form.remove();
@@ -127,25 +129,25 @@ async function offerReopening(id) {
 }
 
 function cellParts(state) {
-  const [done, unit] = state.cells.colonies == null ? [state.cells.assessable, ["cell"]] : [state.cells.colonies, ["colony", "colonies"]];
-  const words = state.cells_needed > 0 ? `${count(state.cells_needed)} more needed` : "enough";
-  const look = state.review.slice(0, 3).map((r) => h("li", {}, h("a", { href: `#cell/${r.cell}` }, "Look at this cell"), `: ${r.reason}`));
+  const [done, unit] = state.cells.colonies == null ? [state.cells.assessable, "count.cell"] : [state.cells.colonies, "count.colony"];
+  const words = state.cells_needed > 0 ? t("case.more_needed", { n: count(state.cells_needed) }) : t("case.enough");
+  const look = state.review.slice(0, 3).map((r) => h("li", {}, h("a", { href: `#cell/${r.cell}` }, t("case.look")), `: ${askedWords(r)}`));
   return [
-    state.iscn && h("p", { class: "headline" }, breakable(state.iscn), state.cells_needed > 0 && h("span", { class: "muted small" }, " so far")),
-    state.simulated && h("p", { class: "muted small" }, "A simulation: these cells were drawn."),
-    h("p", {}, h("strong", {}, plural(done, ...unit)), ` of ${count(state.cells_target)}, ${words}`),
-    h("progress", { max: state.cells_target || 1, value: Math.min(done, state.cells_target), "aria-label": `${done} of ${state.cells_target}` }),
-    state.cells.cut_by_frame > 0 && h("p", { class: "muted small" }, `${plural(state.cells.cut_by_frame, "cell")} cut by the frame: not counted`),
-    state.extended && h("p", { class: "muted small" }, state.extended),
-    h("p", { class: "muted small" }, [`${state.cells.reviewed} of ${state.cells.seen} reviewed`, state.cells.excluded > 0 && `${plural(state.cells.excluded, "cell")} excluded`].filter(Boolean).join(", ")),
+    state.iscn && h("p", { class: "headline" }, breakable(state.iscn), state.cells_needed > 0 && h("span", { class: "muted small" }, t("case.so_far"))),
+    state.simulated && h("p", { class: "muted small" }, t("case.simulated")),
+    h("p", {}, tt("case.of", { cells: h("strong", {}, tn(unit, done)), target: count(state.cells_target), words })),
+    h("progress", { max: state.cells_target || 1, value: Math.min(done, state.cells_target), "aria-label": t("case.n_of", { n: done, all: state.cells_target }) }),
+    state.cells.cut_by_frame > 0 && h("p", { class: "muted small" }, t("case.cut", { cells: tn("count.cell", state.cells.cut_by_frame) })),
+    state.extended && h("p", { class: "muted small" }, said(state.extended_code?.code, state.extended_code?.values, state.extended)),
+    h("p", { class: "muted small" }, [t("case.reviewed", { n: state.cells.reviewed, all: state.cells.seen }), state.cells.excluded > 0 && t("case.excluded", { cells: tn("count.cell", state.cells.excluded) })].filter(Boolean).join(", ")),
     h("ul", { class: "findings" },
       state.clones.filter((clone) => !clone.normal).map((clone) =>
-        h("li", {}, h("strong", {}, clone.iscn), ` in ${plural(clone.cells, "cell")}`,
+        h("li", {}, h("strong", {}, clone.iscn), t("case.in", { cells: tn("count.cell", clone.cells) }),
           clone.syndromes?.length > 0 && h("span", { class: "muted" }, ` · ${clone.syndromes.join(", ")}`))),
-      state.chance_findings.map((f) => h("li", { class: "muted" }, `${f.iscn} in ${plural(f.cells.length, "cell")}; a clone requires ${f.one_colony ? "a second colony" : f.needed}`)),
+      state.chance_findings.map((f) => h("li", { class: "muted" }, t("case.chance", { iscn: f.iscn, cells: tn("count.cell", f.cells.length), needed: f.one_colony ? t("case.second_colony") : f.needed }))),
       look),
-    state.review.length > look.length && h("p", { class: "muted small" }, `${plural(state.review.length - look.length, "more cell")} to look at`),
-    state.excludes && h("p", { class: "muted small" }, state.excludes),
+    state.review.length > look.length && h("p", { class: "muted small" }, t("case.to_look", { cells: tn("count.more_cell", state.review.length - look.length) })),
+    state.excludes && h("p", { class: "muted small" }, t("case.excludes", { cells: tn(unit === "count.cell" ? "count.cell_normal" : "count.colony_normal", done), share: percent(Math.ceil(100 * state.excluded.share) / 100), level: percent(state.excluded.confidence) })),
   ];
 }
 

@@ -3,14 +3,15 @@
 import { api, byId, closesOutside, dialogBar, h, mayReview, nameField, percent, reportUrl, segments, signature } from "./dom.js";
 import { open as browse } from "./browse.js";
 import { compare } from "./compare.js";
-import { isUnscored } from "./dose.js";
+import { isUnscored, mismatchWords } from "./dose.js";
+import { day, fixed, t } from "./words.js";
 
 const dialog = byId("cases");
 const FILTERS = {
-  all: ["All", () => true],
-  open: ["Open", (c) => !c.closed],
-  closed: ["Closed", (c) => Boolean(c.closed)],
-  unreviewed: ["To review", (c) => reviewed(c)[0] < reviewed(c)[1]],
+  all: [t("all"), () => true],
+  open: [t("cases.filter.open"), (c) => !c.closed],
+  closed: [t("cases.filter.closed"), (c) => Boolean(c.closed)],
+  unreviewed: [t("cases.filter.unreviewed"), (c) => reviewed(c)[0] < reviewed(c)[1]],
 };
 
 let filter = "all";
@@ -25,12 +26,12 @@ export function onResume(act) {
 
 /** Shows the list. */
 export async function open() {
-  dialog.replaceChildren(dialogBar(dialog, "Cases"), h("p", { class: "muted" }, "Loading …"));
+  dialog.replaceChildren(dialogBar(dialog, t("cases.title")), h("p", { class: "muted" }, t("loading")));
   if (!dialog.open) dialog.showModal();
   try {
     draw((await api("cases?lean=true")).cases);
   } catch (error) {
-    dialog.replaceChildren(dialogBar(dialog, "Cases"), h("p", { class: "problem", role: "alert" }, error.message));
+    dialog.replaceChildren(dialogBar(dialog, t("cases.title")), h("p", { class: "problem", role: "alert" }, error.message));
   }
 }
 
@@ -41,11 +42,13 @@ function reviewed({ state, dose, stored_cells: all }) {
 }
 
 function result({ state, dose }) {
-  if (!dose) return state?.iscn ?? "no karyotype yet";
-  if (!dose.estimate) return isUnscored(dose) ? "not scored" : "no dose yet";
+  if (!dose) return state?.iscn ?? t("cases.no_karyotype");
+  if (!dose.estimate) return t(isUnscored(dose) ? "cases.not_scored" : "cases.no_dose");
   const { value, low, high, level } = dose.estimate.dose_gy;
-  const gray = (gy) => (gy === null ? "not bounded" : gy.toFixed(2));
-  return `${value.toFixed(2)} Gy (${percent(level)}: ${gray(low)} to ${gray(high)})${dose.mismatch ? `; does not hold: ${dose.mismatch}` : ""}`;
+  const gray = (gy) => (gy === null ? t("unbounded") : fixed(gy, 2));
+  const words = t("cases.dose", { value: fixed(value, 2), level: percent(level), low: gray(low), high: gray(high) });
+  const mismatch = mismatchWords(dose);
+  return mismatch ? t("cases.dose.mismatch", { dose: words, mismatch }) : words;
 }
 
 function draw(cases) {
@@ -54,19 +57,19 @@ function draw(cases) {
   const fill = () => {
     const found = cases.filter((c) => FILTERS[filter][1](c) && `${c.case} ${result(c)}`.toLowerCase().includes(wanted));
     body.replaceChildren(...found.map((c) => row(c, state)));
-    state.textContent = found.length === cases.length ? `${cases.length} in all` : `${found.length} of ${cases.length}`;
+    state.textContent = found.length === cases.length ? t("cases.in_all", { n: cases.length }) : t("case.n_of", { n: found.length, all: cases.length });
   };
-  const search = h("input", { type: "search", value: wanted, placeholder: "name or result", autocomplete: "off", oninput: (event) => {
+  const search = h("input", { type: "search", value: wanted, placeholder: t("cases.search"), autocomplete: "off", oninput: (event) => {
     wanted = event.target.value.trim().toLowerCase();
     fill();
   } });
   const words = Object.fromEntries(Object.entries(FILTERS).map(([key, [text]]) => [key, text]));
-  const choose = segments("Filter cases", words, filter, (chosen) => {
+  const choose = segments(t("cases.filter"), words, filter, (chosen) => {
     filter = chosen;
     fill();
   });
   fill();
-  const both = h("button", { type: "button", class: "quiet", disabled: chosen.size !== 2, onclick: () => compare([...chosen]) }, "Compare two");
+  const both = h("button", { type: "button", class: "quiet", disabled: chosen.size !== 2, onclick: () => compare([...chosen]) }, t("cases.compare"));
   body.addEventListener("change", (event) => {
     const box = event.target.closest("[data-compare]");
     if (!box) return;
@@ -81,16 +84,16 @@ function draw(cases) {
     }
     both.disabled = chosen.size !== 2;
   });
-  dialog.replaceChildren(dialogBar(dialog, "Cases"),
-    h("div", { class: "head" }, h("label", {}, "Search ", search), choose, both, mayReview && nameField(), state),
-    h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Cases" }, h("table", { class: "list" },
-      h("thead", {}, h("tr", {}, ["Case", "Result", "Cells", "Reviewed", "Opened", "State", "Actions", "Compare"].map((text) => h("th", { scope: "col" }, text)))),
+  dialog.replaceChildren(dialogBar(dialog, t("cases.title")),
+    h("div", { class: "head" }, h("label", {}, t("search"), " ", search), choose, both, mayReview && nameField(), state),
+    h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": t("cases.title") }, h("table", { class: "list" },
+      h("thead", {}, h("tr", {}, ["case", "result", "cells", "reviewed", "opened", "state", "actions", "compare"].map((name) => h("th", { scope: "col" }, t(`cases.head.${name}`))))),
       body)));
 }
 
 function row(c, state) {
   const [done, all] = reviewed(c);
-  const act = (text, work) => h("button", { type: "button", class: "quiet", "aria-label": `${text}: case ${c.case}`, onclick: async () => {
+  const act = (text, work) => h("button", { type: "button", class: "quiet", "aria-label": t("cases.act", { action: text, case: c.case }), onclick: async () => {
     const by = dialog.querySelector("[name=by]");
     if (by && !by.reportValidity()) return;
     try {
@@ -101,17 +104,16 @@ function row(c, state) {
     }
   } }, text);
   const path = `cases/${encodeURIComponent(c.case)}`;
-  const day = (time) => new Date(time).toLocaleDateString([], { dateStyle: "medium" });
   return h("tr", {},
     h("th", { scope: "row" }, h("button", { type: "button", class: "link", onclick: () => browse(c.case) }, c.case)),
-    h("td", {}, result(c)), h("td", {}, c.stored_cells), h("td", {}, `${done} of ${all}`), h("td", {}, day(c.opened)),
-    h("td", {}, c.closed ? `closed ${day(c.closed)}` : "open"),
+    h("td", {}, result(c)), h("td", {}, c.stored_cells), h("td", {}, t("case.n_of", { n: done, all })), h("td", {}, day(c.opened)),
+    h("td", {}, c.closed ? t("cases.closed", { day: day(c.closed) }) : t("cases.open")),
     h("td", {}, h("span", { class: "actions" },
-      h("a", { href: reportUrl(c.case), target: "_blank", "aria-label": `Report of case ${c.case}` }, "Report"),
+      h("a", { href: reportUrl(c.case), target: "_blank", "aria-label": t("cases.report_of", { case: c.case }) }, t("case.report")),
       mayReview && (c.closed
-        ? act("Reopen", (by) => api(`${path}/reopen`, { by }))
-        : [act("Close", (by) => api(`${path}/close`, { by })), act("Continue", () => resume(c.case))]))),
-    h("td", {}, h("input", { type: "checkbox", "data-compare": c.case, "aria-label": `Compare case ${c.case}`, checked: chosen.has(c.case) })));
+        ? act(t("cases.reopen"), (by) => api(`${path}/reopen`, { by }))
+        : [act(t("cases.close"), (by) => api(`${path}/close`, { by })), act(t("cases.continue"), () => resume(c.case))]))),
+    h("td", {}, h("input", { type: "checkbox", "data-compare": c.case, "aria-label": t("cases.compare_one", { case: c.case }), checked: chosen.has(c.case) })));
 }
 
 closesOutside(dialog);

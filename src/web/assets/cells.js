@@ -1,7 +1,9 @@
 // The last cell, the strip of the last cells, and the cells beside one.
 
-import { VERDICTS, ago, api, byId, cellUrl, count, h, percent, plural, segments, verdictMark } from "./dom.js";
+import { VERDICTS, ago, api, byId, cellUrl, h, percent, segments, verdictMark } from "./dom.js";
 import { isDrafted } from "./draft.js";
+import { reasonWords } from "./reasons.js";
+import { count, t, tn } from "./words.js";
 
 const SHOWN = 40;
 const strip = byId("strip");
@@ -88,46 +90,46 @@ const isAllUnclear = (d) => d.scored_by === "machine" && d.monocentrics === 0 &&
 /** The headline of a cell: its karyotype, or its dicentrics. */
 export function headline(cell) {
   const d = cell.dicentric;
-  if (d && isUnscored(cell)) return "Not scored";
-  if (d) return plural(d.dicentrics + d.tricentrics + (d.higher?.length ?? 0), "dicentric");
-  return cell.karyotype.iscn ?? plural(cell.counts.detected, "chromosome");
+  if (d && isUnscored(cell)) return t("cells.not_scored");
+  if (d) return tn("count.dicentric", d.dicentrics + d.tricentrics + (d.higher?.length ?? 0));
+  return cell.karyotype.iscn ?? tn("count.chromosome", cell.counts.detected);
 }
 
 /** The headline where there is little space. */
-const shortHeadline = (cell) => (cell.dicentric || cell.karyotype.iscn ? headline(cell) : `${count(cell.counts.detected)} found`);
+const shortHeadline = (cell) => (cell.dicentric || cell.karyotype.iscn ? headline(cell) : t("cells.found", { n: count(cell.counts.detected) }));
 
 /** The counts of a cell in words. */
 export function countWords(cell) {
   const { detected, damaged, unclear } = cell.counts;
   const d = cell.dicentric;
-  if (d && isUnscored(cell)) return `${plural(detected, "piece")} found, none counted yet`;
+  if (d && isUnscored(cell)) return t("cells.pieces", { pieces: tn("count.piece", detected) });
   const words = d
-    ? [plural(d.centromeres, "centromere"), d.rings && plural(d.rings, "ring"), d.fragments && plural(d.fragments, "fragment"), d.complete ? "complete" : "not complete"]
-    : [plural(detected, "chromosome"), damaged && `${count(damaged)} damaged`, unclear && `${count(unclear)} unclear`];
+    ? [tn("count.centromere", d.centromeres), d.rings && tn("count.ring", d.rings), d.fragments && tn("count.fragment", d.fragments), t(d.complete ? "cells.complete" : "cells.not_complete")]
+    : [tn("count.chromosome", detected), damaged && t("cells.damaged", { n: count(damaged) }), unclear && t("cells.unclear", { n: count(unclear) })];
   return words.filter(Boolean).join(" · ");
 }
 
 /** The verdict over a cell in words; in the dicentric assay, what the cell counts as. */
 export function verdictLine(cell) {
   const { karyotype, dicentric: d } = cell;
-  if (cell.excluded) return h("p", { class: "verdict excluded" }, h("span", { class: "mark", "aria-hidden": "true" }, "⊘"), "Excluded");
+  if (cell.excluded) return h("p", { class: "verdict excluded" }, h("span", { class: "mark", "aria-hidden": "true" }, "⊘"), t("cells.excluded"));
   if (d) {
-    const word = isUnscored(cell) ? "Waits for a person" : d.complete ? "Complete cell" : "Not complete: not counted";
+    const word = t(isUnscored(cell) ? "cells.waits" : d.complete ? "cells.whole" : "cells.part");
     return h("p", { class: "verdict not_assessable" }, word);
   }
   return h("p", { class: `verdict ${karyotype.verdict}` }, verdictMark(karyotype.verdict), VERDICTS[karyotype.verdict].word, sure(karyotype),
-    cell.review && h("span", { class: "muted small" }, `verified by ${cell.review.by}`));
+    cell.review && h("span", { class: "muted small" }, t("cells.verified", { name: cell.review.by })));
 }
 
 /** Why the cell counts as it does, in words; nothing where that is said already. */
 export function reasonLine(cell) {
   if (cell.excluded) return h("p", { class: "reason" }, `${cell.excluded.reason} (${cell.excluded.by})`);
-  return cell.dicentric ? null : h("p", { class: "reason" }, cell.karyotype.reason);
+  return cell.dicentric ? null : h("p", { class: "reason" }, reasonWords(cell));
 }
 
 /** What was drawn, of a simulated cell. */
 export function simulationLine(cell) {
-  return cell.simulated && h("p", { class: "muted small simulated" }, "A simulation", cell.simulated.karyotype && `: drawn as ${cell.simulated.karyotype}`);
+  return cell.simulated && h("p", { class: "muted small simulated" }, t("cells.simulation"), cell.simulated.karyotype && t("cells.drawn", { karyotype: cell.simulated.karyotype }));
 }
 
 function setNewest(cell) {
@@ -140,7 +142,7 @@ function setNewest(cell) {
     reasonLine(cell),
     large && h("p", { class: "muted small" }, countWords(cell)),
     simulationLine(cell),
-    h("button", { type: "button", class: "wide", onclick: () => open(cell.cell) }, "Open this cell"),
+    h("button", { type: "button", class: "wide", onclick: () => open(cell.cell) }, t("cells.open")),
   ].filter(Boolean));
   tick();
   newestChanged(cell);
@@ -148,7 +150,7 @@ function setNewest(cell) {
 
 /** How sure a verdict is; nothing where none was given. */
 function sure({ posterior, verdict }) {
-  return posterior !== null && verdict !== "not_assessable" && h("span", { class: "muted small" }, `${percent(posterior)} sure`);
+  return posterior !== null && verdict !== "not_assessable" && h("span", { class: "muted small" }, t("cells.sure", { share: percent(posterior) }));
 }
 
 /** A long karyotype breaks between its cell lines, and within one only after a comma. */
@@ -158,9 +160,9 @@ export function breakable(text) {
 
 /** What a person did to a cell, in a word. */
 function stateWord(cell) {
-  if (isDrafted(cell.cell)) return "not saved";
-  if (cell.excluded) return "excluded";
-  return cell.review ? "reviewed" : "";
+  if (isDrafted(cell.cell)) return t("cells.state.not_saved");
+  if (cell.excluded) return t("cells.state.excluded");
+  return cell.review ? t("cells.state.reviewed") : "";
 }
 
 /** A cell as a tile that opens it, among those of a query. */
@@ -179,7 +181,7 @@ function drawStrip() {
   strip.replaceChildren(...cells.map((cell) => tile(cell)));
   if (focused) strip.querySelector(`[data-cell="${focused}"] button`)?.focus({ preventScroll: true });
   if (cells.length === 0) {
-    const what = query.verdict ? `No cell here is “${VERDICTS[query.verdict].word.toLowerCase()}”.` : "No cells yet.";
+    const what = query.verdict ? t("cells.none_here", { verdict: VERDICTS[query.verdict].word.toLowerCase() }) : t("cells.none");
     strip.replaceChildren(h("li", { class: "empty muted" }, what));
   }
 }
@@ -201,10 +203,10 @@ export function walksByArrows(list) {
 }
 
 /** The words of the filter by verdict. */
-export const VERDICT_CHOICES = { "": "All", ...Object.fromEntries(Object.entries(VERDICTS).map(([key, { word }]) => [key, word])) };
+export const VERDICT_CHOICES = { "": t("all"), ...Object.fromEntries(Object.entries(VERDICTS).map(([key, { word }]) => [key, word])) };
 
 walksByArrows(strip);
-byId("filter").append(segments("Filter cells", VERDICT_CHOICES, "", (verdict) => {
+byId("filter").append(segments(t("cells.filter"), VERDICT_CHOICES, "", (verdict) => {
   query = verdict ? { verdict } : {};
   load().catch(() => {});
 }));

@@ -12,6 +12,7 @@ import { homologs } from "./homologs.js";
 import { finishForm } from "./finish.js";
 import { closer } from "./zoom.js";
 import * as drafts from "./draft.js";
+import { t, tn } from "./words.js";
 
 const dialog = byId("detail");
 let cell = null;
@@ -32,7 +33,7 @@ export async function open(id, of = query) {
   try {
     use(await api(`cells/${encodeURIComponent(id)}`));
   } catch (error) {
-    dialog.replaceChildren(dialogBar(dialog, "Cell"), h("p", { class: "problem", role: "alert" }, error.message));
+    dialog.replaceChildren(dialogBar(dialog, t("detail.cell")), h("p", { class: "problem", role: "alert" }, error.message));
   }
   if (!dialog.open) dialog.showModal();
 }
@@ -79,11 +80,11 @@ const isFlagged = (c) => concerned().has(c.index) || damageOf(c) !== "none";
 
 function bar() {
   const step = (side, text, label) => h("button", { type: "button", class: "quiet", "data-focus": side, "aria-label": label, onclick: () => go(side) }, text);
-  const steps = [step("newer", "‹", "Newer cell"), step("older", "›", "Older cell")];
+  const steps = [step("newer", "‹", t("detail.newer")), step("older", "›", t("detail.older"))];
   sides.then((found) => {
     for (const button of steps) button.disabled = !found[button.dataset.focus];
   });
-  return dialogBar(dialog, headline(cell), h("span", { id: "placed", class: "placed" }), h("nav", { "aria-label": "Cells" }, steps));
+  return dialogBar(dialog, headline(cell), h("span", { id: "placed", class: "placed" }), h("nav", { "aria-label": t("detail.cells") }, steps));
 }
 
 /** Opens the cell on one side. Steps that come faster than cells are made one after the other. */
@@ -100,14 +101,14 @@ function draw() {
   dialog.replaceChildren(
     bar(),
     h("div", { class: "columns" },
-      h("section", { class: "seen", "aria-label": "Cell" }, verdictLine(cell), reasonLine(cell), simulationLine(cell),
+      h("section", { class: "seen", "aria-label": t("detail.cell") }, verdictLine(cell), reasonLine(cell), simulationLine(cell),
         findings(cell), picture(), facts(cell)),
-      h("section", { "aria-label": "Karyogram" },
+      h("section", { "aria-label": t("detail.karyogram") },
         h("div", { id: "chromosomes" }), orientation(),
         h("div", { id: "inspector" }),
         mayReview && finishForm(cell, correct),
         changes(cell, correct))),
-    h("details", { class: "all" }, h("summary", {}, `All ${cell.chromosomes.length} boxes`), table(cell)),
+    h("details", { class: "all" }, h("summary", {}, t("detail.all_boxes", { boxes: tn("count.box", cell.chromosomes.length) })), table(cell)),
     h("div", { id: "pending" }));
   drawKaryogram();
   drawInspector();
@@ -117,7 +118,7 @@ function draw() {
 }
 
 function orientation() {
-  const file = h("a", {}, "Save as SVG");
+  const file = h("a", {}, t("detail.save_svg"));
   const aim = () => {
     file.href = `${cellUrl(cell, "karyogram.svg")}${straight ? "&straight=true" : ""}`;
     file.download = `karyogram-${straight ? "straight-" : ""}${cell.cell}.svg`;
@@ -129,11 +130,11 @@ function orientation() {
   };
   aim();
   return h("div", { class: "below" },
-    !cell.dicentric && segments("Chromosomes", { upright: "As on the slide", straight: "Straightened" }, straight ? "straight" : "upright", choose),
+    !cell.dicentric && segments(t("detail.chromosomes"), { upright: t("detail.upright"), straight: t("detail.straight") }, straight ? "straight" : "upright", choose),
     h("p", { class: "muted small" },
-      !mayReview ? "Select a chromosome for its measures." : cell.dicentric ? "Select a piece for its measures and its damage." : "Drag a chromosome to another place, or select it and then the place. By keyboard: Alt with an arrow moves it, M goes to its class, Delete takes it out, brackets turn it, U puts it upside down, F mirrors it, S parts it.",
+      t(!mayReview ? "detail.help.view" : cell.dicentric ? "detail.help.pieces" : "detail.help"),
       " ", file),
-    !cell.dicentric && cell.case && h("button", { type: "button", class: "quiet", onclick: () => homologs(cell) }, "Homologs over the case"));
+    !cell.dicentric && cell.case && h("button", { type: "button", class: "quiet", onclick: () => homologs(cell) }, t("detail.homologs")));
 }
 
 /** The part of the frame that image.png shows: the cell's region. */
@@ -147,7 +148,7 @@ function picture() {
   const boxes = s("g");
   const [width, height] = cell.captured.size;
   const image = s("image", { href: cellUrl(cell, "image.png"), width, height });
-  const svg = s("svg", { class: "overlay", viewBox: view.join(" "), role: "img", "aria-label": `Picture of the cell, ${cell.counts.detected} boxes` }, image, boxes);
+  const svg = s("svg", { class: "overlay", viewBox: view.join(" "), role: "img", "aria-label": t("detail.picture", { boxes: tn("count.box", cell.counts.detected) }) }, image, boxes);
   const stage = h("figure", { class: "stage" }, svg);
   stage.style.aspectRatio = `${view[2]} / ${view[3]}`;
   draw.overlay = () => drawBoxes(boxes, drafted(), view, {
@@ -160,7 +161,7 @@ function picture() {
   draw.stage = { svg, view: () => view, bar: h("div", {}) };
   // Letters keep their size on the screen, whatever the size of the picture.
   new ResizeObserver(() => draw.overlay()).observe(svg);
-  return [stage, draw.stage.bar, mayReview && !cell.dicentric && h("div", { class: "tools below" }, h("button", { type: "button", class: "quiet", onclick: () => tools.outline(null) }, "Add a chromosome")), closer(svg, image, view, (next) => {
+  return [stage, draw.stage.bar, mayReview && !cell.dicentric && h("div", { class: "tools below" }, h("button", { type: "button", class: "quiet", onclick: () => tools.outline(null) }, t("detail.add"))), closer(svg, image, view, (next) => {
     view = next;
     draw.overlay();
   })];
@@ -210,9 +211,9 @@ function turnOf(c) {
 
 /** What waits to be redrawn of a chromosome, in words. */
 function partOf(c) {
-  const words = { split: "to be parted", join: "to be joined", outline: "outline drawn" };
-  const change = drafts.waiting(cell).find((other) => other.action in words && (other.index === c.index || other.indices?.includes(c.index)));
-  return change ? words[change.action] : null;
+  const redraws = ["split", "join", "outline"];
+  const change = drafts.waiting(cell).find((other) => redraws.includes(other.action) && (other.index === c.index || other.indices?.includes(c.index)));
+  return change ? t(`detail.part.${change.action}`) : null;
 }
 
 function drawKaryogram() {
@@ -300,7 +301,7 @@ async function save(event, changes) {
     }
     drafts.discard(of);
   } catch (error) {
-    problem = `Not saved: ${error.message}`;
+    problem = t("detail.not_saved", { reason: error.message });
   }
   saving = false;
   // After a refusal, too: the page then shows what the record says now, with the corrections still beside it.
@@ -317,32 +318,32 @@ async function save(event, changes) {
 /** What waits, and what can be done with it. */
 function drawPending() {
   if (!mayReview) {
-    byId("pending").replaceChildren(h("p", { class: "pending muted" }, "Your role is to look: nothing can be changed here."));
+    byId("pending").replaceChildren(h("p", { class: "pending muted" }, t("detail.view_only")));
     return;
   }
   const list = drafts.waiting(cell);
   const { back, forth } = drafts.steps(cell);
   const lost = drafts.lost(cell);
   const placed = list.some((change) => change.action === "class") && !cell.dicentric && written(cell.chromosomes.map(classOf));
-  byId("placed").textContent = placed ? `as placed: ${placed}` : "";
+  byId("placed").textContent = placed ? t("detail.placed", { karyotype: placed }) : "";
   const tool = (text, title, enabled, act) => h("button", { type: "button", class: "quiet", title, disabled: !enabled, onclick: act }, text);
   const one = list.length === 1;
   const unclear = cell.dicentric?.unclear > 0;
   byId("pending").replaceChildren(h("form", { class: "pending", onsubmit: (e) => save(e, list.length > 0 ? list : [{ action: "confirm" }]) },
     problem && h("p", { class: "problem", role: "alert" }, problem),
-    drafts.isStale(cell) && h("p", { class: "stale" }, `The cell was changed meanwhile${cell.review ? ` by ${cell.review.by}: ${cell.review.change}` : ""}. Saving carries your corrections over to it.`),
-    lost > 0 && h("p", { class: "stale" }, `${lost} of your corrections name boxes that are no longer there, and are left out.`),
-    list.length > 0 && h("p", {}, h("strong", {}, "Not saved yet: "), list.map((change) => drafts.words(cell, change)).join("; "),
-      h("span", { class: "muted" }, " (kept in this browser)")),
+    drafts.isStale(cell) && h("p", { class: "stale" }, t("detail.stale", { who: cell.review ? t("detail.stale.by", { name: cell.review.by, change: cell.review.change }) : "" })),
+    lost > 0 && h("p", { class: "stale" }, t("detail.lost", { n: lost })),
+    list.length > 0 && h("p", {}, h("strong", {}, t("detail.pending"), " "), list.map((change) => drafts.words(cell, change)).join("; "),
+      h("span", { class: "muted" }, t("detail.kept"))),
     nameField(),
     list.length > 0
-      ? h("button", { type: "submit" }, one ? "Save the correction" : `Save ${list.length} corrections`)
-      : h("button", { type: "submit", class: "quiet", disabled: unclear, title: unclear ? "First count the pieces that are unclear" : null }, "Confirm without changes"),
-    (list.length > 0 || !unclear) && h("button", { type: "submit", class: "quiet", "data-then": "older" }, list.length > 0 ? "Save and next" : "Confirm and next"),
+      ? h("button", { type: "submit" }, one ? t("detail.save_one") : t("detail.save_all", { n: list.length }))
+      : h("button", { type: "submit", class: "quiet", disabled: unclear, title: unclear ? t("detail.first_unclear") : null }, t("detail.confirm")),
+    (list.length > 0 || !unclear) && h("button", { type: "submit", class: "quiet", "data-then": "older" }, t(list.length > 0 ? "detail.save_next" : "detail.confirm_next")),
     h("span", { class: "tools" },
-      tool("Undo", "Ctrl Z", back, () => stepBack(drafts.undo)),
-      tool("Redo", "Ctrl Shift Z", forth, () => stepBack(drafts.redo)),
-      list.length > 0 && tool("Discard", "", true, () => {
+      tool(t("detail.undo"), t("detail.ctrl_z"), back, () => stepBack(drafts.undo)),
+      tool(t("detail.redo"), t("detail.ctrl_shift_z"), forth, () => stepBack(drafts.redo)),
+      list.length > 0 && tool(t("detail.discard"), "", true, () => {
         drafts.discard(cell);
         draw();
         markDraft(cell.cell);

@@ -1,14 +1,13 @@
 // Small helpers: elements, numbers, times, requests.
 
 import { role, user } from "./who.js";
+export { byId } from "./elements.js";
+import { LOCALE, fixed, t, tt } from "./words.js";
 
 /** Whether the person may change something. */
 export const mayReview = role !== "view";
 /** Whether the person sees users and the sessions of others. */
 export const mayAdminister = role === "administer";
-
-/** The element with this id. */
-export const byId = (id) => document.getElementById(id);
 
 /** A new element: h("li", {class: "x", onclick: f}, child, "text"). Values of null are left out. */
 export function h(name, attributes = {}, ...children) {
@@ -30,30 +29,25 @@ function fill(element, attributes, children) {
   return element;
 }
 
-const counting = new Intl.NumberFormat("en");
-/** 1234 as "1,234". */
-export const count = (n) => counting.format(n ?? 0);
 /** A share as "94 %". */
-export const percent = (share, digits = 0) => `${(share * 100).toFixed(digits)} %`;
-/** "1 box", "2 boxes". */
-export const plural = (n, one, many = `${one}s`) => `${count(n)} ${n === 1 ? one : many}`;
+export const percent = (share, digits = 0) => t("share", { n: fixed(share * 100, digits) });
 
 /** "3 s ago", "5 min ago", "14:05", "Nov 30". */
 export function ago(time) {
   const seconds = Math.max(0, (Date.now() - Date.parse(time)) / 1000);
   if (!Number.isFinite(seconds)) return "";
-  if (seconds < 60) return `${Math.floor(seconds)} s ago`;
-  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ago`;
+  if (seconds < 60) return t("ago.seconds", { n: Math.floor(seconds) });
+  if (seconds < 3600) return t("ago.minutes", { n: Math.floor(seconds / 60) });
   const then = new Date(time);
   const today = then.toDateString() === new Date().toDateString();
-  return today ? then.toLocaleTimeString([], { timeStyle: "short" }) : then.toLocaleDateString([], { month: "short", day: "numeric" });
+  return today ? then.toLocaleTimeString(LOCALE, { timeStyle: "short" }) : then.toLocaleDateString(LOCALE, { month: "short", day: "numeric" });
 }
 
 /** Verdicts in words, with a mark whose shape says the same as its colour. */
 export const VERDICTS = {
-  normal: { word: "Normal", mark: "✓" },
-  abnormal: { word: "Abnormal", mark: "◆" },
-  not_assessable: { word: "Not assessable", mark: "–" },
+  normal: { word: t("verdict.normal"), mark: "✓" },
+  abnormal: { word: t("verdict.abnormal"), mark: "◆" },
+  not_assessable: { word: t("verdict.not_assessable"), mark: "–" },
 };
 
 /** The mark of a verdict. */
@@ -104,8 +98,8 @@ export const signature = () => (user === null ? kept.get("by", "") : undefined);
 /** A field for the person's name, which every change carries; of a person whom the daemon knows, just the name. It is kept while it is
  *  typed, so no form asks twice. */
 export function nameField(attributes = {}) {
-  if (user !== null) return h("p", { ...attributes, class: `signed ${attributes.class ?? ""}` }, "as ", h("strong", {}, user));
-  return h("label", attributes, "Your name ", h("input", { name: "by", "data-focus": "by", maxlength: 64, required: true, autocomplete: "name",
+  if (user !== null) return h("p", { ...attributes, class: `signed ${attributes.class ?? ""}` }, tt("signed", { name: h("strong", {}, user) }));
+  return h("label", attributes, t("name"), " ", h("input", { name: "by", "data-focus": "by", maxlength: 64, required: true, autocomplete: "name",
     value: kept.get("by", ""), oninput: (event) => keepName(event.target) }));
 }
 
@@ -144,7 +138,7 @@ export function segments(label, choices, value, choose) {
 /** The head of a dialog: its title, more, and the button that closes it. */
 export function dialogBar(dialog, title, ...more) {
   return h("header", { class: "bar" }, h("h2", { id: `${dialog.id}-title`, tabindex: "-1", autofocus: true }, title), ...more,
-    h("button", { type: "button", class: "quiet", "aria-label": "Close", onclick: () => dialog.close() }, "✕"));
+    h("button", { type: "button", class: "quiet", "aria-label": t("close"), onclick: () => dialog.close() }, "✕"));
 }
 
 /** Lets a click beside a dialog close it. */

@@ -1,37 +1,42 @@
 // The dose of a case: the estimate with its interval on the curve, the counts, what is still needed.
 
-import { count, h, percent, plural, s } from "./dom.js";
+import { h, percent, s } from "./dom.js";
+import { flagWords } from "./reasons.js";
+import { count, fixed, number, t, tn, tt } from "./words.js";
 
-const PROGRESS = {
-  started: "too few cells to sort by dose",
-  triage: "enough cells to sort by dose",
-  full: "a full assay",
-};
+export const gray = (value) => (value === null || value === undefined ? t("unbounded") : t("dose.gray", { n: fixed(value, 2) }));
 
-export const gray = (value) => (value === null || value === undefined ? "not bounded" : `${value.toFixed(2)} Gy`);
+/** Why a dose does not hold for who counted its cells, in a few words; null where it does. */
+export function mismatchWords(dose) {
+  if (!dose.mismatch) return null;
+  const why = dose.flag_codes?.find(({ code }) => MISMATCHES.includes(code));
+  return why ? t(`mismatch.${why.code}`) : dose.mismatch;
+}
+
+const MISMATCHES = ["flag_other_scorer", "flag_by_people", "flag_curve_by_people", "flag_scorer_unknown"];
 
 /** The parts of the panel for a `dose/1` document; `review` opens the called dicentrics. */
 export function doseParts(dose, review) {
   const found = dose.estimate;
-  const notes = [...dose.flags, ...(found?.warnings ?? [])];
+  const notes = [...flagWords(dose), ...(found?.warnings ?? [])];
   return [
-    ...(found ? estimate(found, dose) : [h("p", { class: "headline words" }, isUnscored(dose) ? "Not scored" : "No dose yet")]),
+    ...(found ? estimate(found, dose) : [h("p", { class: "headline words" }, t(isUnscored(dose) ? "cells.not_scored" : "dose.none"))]),
     isUnscored(dose)
-      ? h("p", {}, `${plural(unscored(dose), "cell")} wait for a person or a scorer: none is counted yet.`)
-      : h("p", {}, h("strong", {}, plural(dose.dicentrics, "dicentric")), ` in ${plural(dose.cells.counted, "counted cell")}: ${PROGRESS[dose.progress]}`),
-    dose.cells.quickscan > 0 && h("p", { class: "muted small" }, "QuickScan: cells complete by their look, centromeres not counted"),
-    dose.cells.not_selected > 0 && h("p", { class: "muted small" }, `${plural(dose.cells.not_selected, "cell")} left out by the selection of cells`),
-    dose.cells.excluded > 0 && h("p", { class: "muted small" }, `${plural(dose.cells.excluded, "cell")} excluded`),
-    dose.cells_needed.cells && h("p", { class: "muted small" }, `About ${count(dose.cells_needed.cells)} cells give ± ${dose.cells_needed.half_width_gy} Gy.`),
+      ? h("p", {}, t("dose.wait", { cells: tn("count.cell", unscored(dose)) }))
+      : h("p", {}, tt("dose.counted", { dicentrics: h("strong", {}, tn("count.dicentric", dose.dicentrics)), cells: tn("count.counted_cell", dose.cells.counted), progress: t(`dose.progress.${dose.progress}`) })),
+    dose.cells.quickscan > 0 && h("p", { class: "muted small" }, t("dose.quickscan")),
+    dose.cells.not_selected > 0 && h("p", { class: "muted small" }, t("dose.not_selected", { cells: tn("count.cell", dose.cells.not_selected) })),
+    dose.cells.excluded > 0 && h("p", { class: "muted small" }, t("case.excluded", { cells: tn("count.cell", dose.cells.excluded) })),
+    dose.cells_needed.cells && h("p", { class: "muted small" }, t("dose.needed", { n: count(dose.cells_needed.cells), gy: number(dose.cells_needed.half_width_gy) })),
     dose.counts.length > 1 && histogram(dose.counts),
     found && found.dispersion.u !== null && h("p", { class: "muted small" },
-      `Dispersion u ${found.dispersion.u.toFixed(2)}${found.dispersion.u > 1.96 ? ": more scatter than a whole-body exposure gives" : ""}`),
-    found?.partial_body && h("p", {}, h("strong", {}, "If part of the body: "),
-      `${gray(found.partial_body.dose_gy.value)} to ${percent(found.partial_body.fraction.value)} of it`),
+      t("dose.u", { u: fixed(found.dispersion.u, 2), more: found.dispersion.u > 1.96 ? t("dose.u.more") : "" })),
+    found?.partial_body && h("p", {}, h("strong", {}, t("dose.part")),
+      t("dose.part.of", { dose: gray(found.partial_body.dose_gy.value), share: percent(found.partial_body.fraction.value) })),
     dose.dicentrics > 0 && h("button", { type: "button", class: dose.cells.awaiting_review > 0 ? "wide" : "wide quiet", onclick: review },
-      dose.cells.awaiting_review > 0 ? `Review the dicentrics of ${plural(dose.cells.awaiting_review, "cell")}` : "Called dicentrics"),
+      dose.cells.awaiting_review > 0 ? t("dose.review", { cells: tn("count.cell", dose.cells.awaiting_review) }) : t("dose.called")),
     notes.length > 0 && h("details", { class: "warnings small", open: notes.length < 3 },
-      h("summary", {}, plural(notes.length, "note")), h("ul", {}, notes.map((text) => h("li", {}, text)))),
+      h("summary", {}, tn("count.note", notes.length)), h("ul", {}, notes.map((text) => h("li", {}, text)))),
   ];
 }
 
@@ -43,20 +48,20 @@ export const isUnscored = (dose) => dose.cells.counted === 0 && unscored(dose) >
 
 /** Why the dose may still change; none where it is done. */
 function preliminary({ preliminary: said, progress, cells }) {
-  if (said === true || progress === "started") return "preliminary";
-  return cells.awaiting_review > 0 ? `preliminary, ${plural(cells.awaiting_review, "cell")} to review` : null;
+  if (said === true || progress === "started") return t("dose.preliminary");
+  return cells.awaiting_review > 0 ? t("dose.preliminary.review", { cells: tn("count.cell", cells.awaiting_review) }) : null;
 }
 
 function estimate(found, dose) {
   const { value, low, high, level, method } = found.dose_gy;
   // Merkle's limits join two errors of this level each: 83 % twice is about 95 %.
-  const shown = method === "merkle" ? "About 95 % (Merkle)" : percent(level);
+  const shown = method === "merkle" ? t("dose.merkle") : percent(level);
   return [
     h("p", { class: "headline" }, gray(value), preliminary(dose) && h("span", { class: "preliminary small" }, ` ${preliminary(dose)}`)),
-    dose.mismatch && h("p", {}, h("strong", {}, `This dose does not hold: ${dose.mismatch}.`)),
-    h("p", {}, `${shown} interval ${gray(low)} to ${gray(high)}`),
+    dose.mismatch && h("p", {}, h("strong", {}, t("dose.mismatch", { mismatch: mismatchWords(dose) }))),
+    h("p", {}, t("dose.interval", { level: shown, low: gray(low), high: gray(high) })),
     curve(found, dose.alarm_gy ?? null),
-    h("p", { class: "muted small" }, `Curve ${found.curve.id}, ${found.curve.radiation}`),
+    h("p", { class: "muted small" }, t("dose.curve", { id: found.curve.id, radiation: found.curve.radiation })),
   ];
 }
 
@@ -73,7 +78,7 @@ function curve(found, alarm) {
   const step = end > 12 ? 4 : end > 6 ? 2 : 1;
   const marks = Array.from({ length: Math.floor(end / step) + 1 }, (_, i) => i * step);
   const [from, to] = [Math.max(0, low ?? 0), high ?? end];
-  const says = `Dicentrics per cell against dose: the estimate of ${gray(value)} on the curve${alarm === null ? "" : `, the alarm at ${gray(alarm)}`}`;
+  const says = t(alarm === null ? "dose.says" : "dose.says.alarm", { dose: gray(value), alarm: gray(alarm) });
   return s("svg", { class: "curve", viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": says },
     band(found, end) && s("path", { class: "band", d: band(found, end).map(([gy, low, high]) => [x(gy), Math.min(y(low), height - bottom), Math.max(y(high), top)])
       .reduce(([up, down], [at, low, high]) => [[...up, `${at.toFixed(1)} ${high.toFixed(1)}`], [`${at.toFixed(1)} ${low.toFixed(1)}`, ...down]], [[], []]).flat().join("L").replace(/^/, "M") + "Z" }),
@@ -81,13 +86,13 @@ function curve(found, alarm) {
     s("path", { class: "axis", d: `M${left} ${top}V${height - bottom}H${width - 10}` }),
     s("polyline", { points: line.join(" ") }),
     alarm !== null && [s("path", { class: "alarm", d: `M${x(alarm)} ${top}V${height - bottom}` }),
-      s("text", { class: "alarm", x: x(alarm) + (alarm > end * 0.7 ? -3 : 3), y: top + 8, "text-anchor": alarm > end * 0.7 ? "end" : "start" }, `alarm ${alarm} Gy`)],
+      s("text", { class: "alarm", x: x(alarm) + (alarm > end * 0.7 ? -3 : 3), y: top + 8, "text-anchor": alarm > end * 0.7 ? "end" : "start" }, t("dose.alarm", { n: number(alarm) }))],
     s("path", { class: "guide", d: `M${left} ${y(yieldAt(value))}H${x(value)}V${height - bottom}` }),
     s("circle", { cx: x(value), cy: y(yieldAt(value)), r: 4.5 }),
     marks.map((gy) => s("text", { x: x(gy), y: height - bottom + 13 }, gy)),
-    s("text", { x: (left + width - 10) / 2, y: height - 6 }, "dose, Gy"),
-    s("text", { transform: `translate(12 ${(top + height - bottom) / 2}) rotate(-90)` }, "dicentrics per cell"),
-    s("text", { class: "unit", x: left - 4, y: top + 6 }, yieldAt(end).toFixed(1)),
+    s("text", { x: (left + width - 10) / 2, y: height - 6 }, t("dose.axis")),
+    s("text", { transform: `translate(12 ${(top + height - bottom) / 2}) rotate(-90)` }, t("dose.axis.yield")),
+    s("text", { class: "unit", x: left - 4, y: top + 6 }, fixed(yieldAt(end), 1)),
     s("text", { class: "unit", x: left - 4, y: height - bottom }, "0"));
 }
 
@@ -107,7 +112,7 @@ function band({ curve: { c, alpha, beta, covariance }, input }, end) {
 function histogram(counts) {
   const most = Math.max(...counts, 1);
   return h("table", { class: "histogram small" },
-    h("caption", { class: "hidden" }, "Counted cells by number of dicentrics"),
+    h("caption", { class: "hidden" }, t("dose.histogram")),
     h("tbody", {}, counts.map((cells, k) => h("tr", {},
-      h("th", { scope: "row" }, k), h("td", {}, h("meter", { min: 0, max: most, value: cells, "aria-label": `${plural(cells, "cell")} with ${k}` })), h("td", {}, count(cells))))));
+      h("th", { scope: "row" }, k), h("td", {}, h("meter", { min: 0, max: most, value: cells, "aria-label": t("dose.with", { cells: tn("count.cell", cells), k }) })), h("td", {}, count(cells))))));
 }

@@ -1,6 +1,7 @@
 // Corrections that are not saved yet: kept in this browser, cell by cell, until they are saved or discarded.
 
 import { kept } from "./dom.js";
+import { known, t } from "./words.js";
 
 const KEPT = "drafts";
 // What a correction of the chromosomes works out again must be settled before a person overrules it.
@@ -111,23 +112,23 @@ export const discard = (cell) => keep(cell, { revision: cell.revision, done: [],
 
 /** What a correction changes, in words. */
 export function words(cell, change) {
-  const none = "none";
+  const none = t("draft.none");
   const old = recorded(cell, change);
   switch (change.action) {
-    case "class": return `box ${change.index}: ${old ?? none} → ${change.class ?? none}`;
-    case "damage": return `box ${change.index}: damage ${old} → ${change.damage}`;
-    case "iscn": return `karyotype ${change.iscn}`;
+    case "class": return t("draft.class", { index: change.index, old: old ?? none, new: change.class ?? none });
+    case "damage": return t("draft.damage", { index: change.index, old: t(`damage.${old}`), new: t(`damage.${change.damage}`) });
+    case "iscn": return t("draft.iscn", { iscn: change.iscn });
     case "dicentric": return Object.keys(change.record).filter((kind) => !same(change.record[kind], old[kind]))
-      .map((kind) => `${kind} ${old[kind]} → ${change.record[kind]}`).join(", ");
-    case "status": return `box ${change.index}: ${change.status}`;
-    case "turn": return `box ${change.index}: turned`;
-    case "flip": return `box ${change.index}: ${change.flipped ? "mirrored" : "not mirrored"}`;
-    case "outline": return change.index === null ? "a chromosome added" : `box ${change.index}: outline drawn`;
-    case "split": return `box ${change.index}: parted`;
-    case "join": return `boxes ${change.indices.join(" and ")} joined`;
-    case "revert": return `back to revision ${change.revision}`;
-    case "comment": return "a comment";
-    case "verdict": return `verdict ${change.verdict.replaceAll("_", " ")}`;
-    default: return change.reason === null ? "counted again" : `excluded: ${change.reason}`;
+      .map((kind) => `${known(`kind.${kind}`, kind)} ${old[kind]} → ${change.record[kind]}`).join(", ");
+    case "status": return t("draft.status", { index: change.index, status: t(`status.${change.status}`) });
+    case "turn": return t("draft.turn", { index: change.index });
+    case "flip": return t(change.flipped ? "draft.flip" : "draft.unflip", { index: change.index });
+    case "outline": return change.index === null ? t("draft.added") : t("draft.outline", { index: change.index });
+    case "split": return t("draft.split", { index: change.index });
+    case "join": return t("draft.join", { indices: change.indices.join(t("draft.and")) });
+    case "revert": return t("draft.revert", { revision: change.revision });
+    case "comment": return t("draft.comment");
+    case "verdict": return t("draft.verdict", { verdict: t(`verdict.${change.verdict}`) });
+    default: return change.reason === null ? t("draft.again") : t("draft.excluded", { reason: change.reason });
   }
 }

@@ -2,6 +2,7 @@
 // mouse, a finger and the keyboard, and hands what was drawn to the draft.
 
 import { h, s } from "./dom.js";
+import { t } from "./words.js";
 
 const STEP_PX = 2; // of the frame, for an arrow key
 const TURN = 10; // degrees, for a bracket
@@ -22,8 +23,8 @@ const pixel = (svg) => svg.viewBox.baseVal.width / (svg.clientWidth || 800);
 function bar(text, apply, cancel, ...buttons) {
   return h("div", { class: "drawing", role: "group", "aria-label": text },
     h("p", { class: "small" }, text), buttons,
-    h("button", { type: "button", "data-draw": "apply", onclick: apply }, "Done"),
-    h("button", { type: "button", class: "quiet", onclick: cancel }, "Cancel"));
+    h("button", { type: "button", "data-draw": "apply", onclick: apply }, t("edit.done")),
+    h("button", { type: "button", class: "quiet", onclick: cancel }, t("edit.cancel")));
 }
 
 /** Begins a tool on `svg`: `draw` fills a group each time something changes. Gives what ends it. */
@@ -78,7 +79,7 @@ export function cutter(svg, c, done, cancel) {
     if (step) return () => { line = line.map((p) => [p[0] + STEP_PX * step[0], p[1] + STEP_PX * step[1]]); };
     return { Enter: apply, Escape: stop, "[": () => turned(-TURN), "]": () => turned(TURN) }[event.key];
   };
-  const tool = begin(svg, `Line along which box ${c.index} is parted. Arrows move it, brackets turn it, Enter parts, Escape cancels.`, keys, () => [
+  const tool = begin(svg, t("edit.cut", { index: c.index }), keys, () => [
     s("line", { class: "cut", x1: line[0][0], y1: line[0][1], x2: line[1][0], y2: line[1][1] }),
     line.map(([cx, cy]) => s("circle", { class: "handle", cx, cy, r: HANDLE_PX * pixel(svg) * 0.6 })),
   ]);
@@ -98,7 +99,7 @@ export function cutter(svg, c, done, cancel) {
     tool.show();
   }, { signal: tool.signal });
   svg.addEventListener("pointerup", () => { held = null; }, { signal: tool.signal });
-  const element = bar("Draw a line through the clump, or move the ends. The line goes on beyond them.", apply, stop);
+  const element = bar(t("edit.cut.help"), apply, stop);
   return { element, end: tool.end };
 }
 
@@ -116,7 +117,7 @@ export function brush(svg, c, view, size, done, cancel) {
   const erase = h("button", { type: "button", class: "quiet", "aria-pressed": "false", onclick: () => {
     erases = !erases;
     erase.setAttribute("aria-pressed", erases);
-  } }, "Erase");
+  } }, t("edit.erase"));
   const apply = () => {
     const rings = traced(mask, width, height, left, top);
     if (rings.length === 0) return;
@@ -136,7 +137,7 @@ export function brush(svg, c, view, size, done, cancel) {
     if (step) return () => { mask = moved(mask, width, height, STEP_PX * step[0], STEP_PX * step[1]); };
     return { Enter: apply, Escape: stop, "+": () => { mask = grown(mask, width, height, 1); }, "-": () => { mask = grown(mask, width, height, 0); } }[event.key];
   };
-  const tool = begin(svg, "Outline. Plus and minus grow and shrink it, arrows move it, Enter keeps it, Escape cancels.", keys, () => [
+  const tool = begin(svg, t("edit.outline"), keys, () => [
     s("rect", { class: "reach", x: left, y: top, width, height }),
     s("path", { class: "drawn", d: traced(mask, width, height, left, top).map((ring) => `M${ring.map((p) => p.join(" ")).join("L")}Z`).join("") }),
   ]);
@@ -156,12 +157,12 @@ export function brush(svg, c, view, size, done, cancel) {
   }, { signal: tool.signal });
   svg.addEventListener("pointermove", (event) => event.buttons === 1 && last && paint(event), { signal: tool.signal });
   svg.addEventListener("pointerup", () => { last = null; }, { signal: tool.signal });
-  const element = bar("Paint what belongs to the chromosome; erase what does not (or hold Alt).", apply, stop,
+  const element = bar(t("edit.outline.help"), apply, stop,
     erase,
-    h("button", { type: "button", class: "quiet", onclick: () => changed(grown(mask, width, height, 1)) }, "Grow"),
-    h("button", { type: "button", class: "quiet", onclick: () => changed(grown(mask, width, height, 0)) }, "Shrink"),
-    h("button", { type: "button", class: "quiet", onclick: () => changed(new Uint8Array(width * height)) }, "Clear"),
-    h("label", { class: "small" }, "Brush", h("input", { type: "range", min: 1, max: 14, step: 1, value: radius, oninput: (event) => { radius = Number(event.target.value); } })));
+    h("button", { type: "button", class: "quiet", onclick: () => changed(grown(mask, width, height, 1)) }, t("edit.grow")),
+    h("button", { type: "button", class: "quiet", onclick: () => changed(grown(mask, width, height, 0)) }, t("edit.shrink")),
+    h("button", { type: "button", class: "quiet", onclick: () => changed(new Uint8Array(width * height)) }, t("edit.clear")),
+    h("label", { class: "small" }, t("edit.brush"), h("input", { type: "range", min: 1, max: 14, step: 1, value: radius, oninput: (event) => { radius = Number(event.target.value); } })));
   return { element, end: tool.end };
 }
 

@@ -2,13 +2,15 @@
 
 import { h, percent } from "./dom.js";
 import { countWords } from "./cells.js";
+import { findingWords } from "./reasons.js";
+import { fixed, t, when } from "./words.js";
 
 /** The findings; nothing where there are none. */
 export const findings = (cell) => cell.karyotype.findings.length > 0 && h("ul", { class: "findings" }, cell.karyotype.findings.map(finding));
 
 function finding(f) {
   return h("li", {},
-    f.iscn && h("strong", {}, `${f.iscn} `), f.text, h("span", { class: "muted" }, ` ${percent(f.posterior)}`),
+    f.iscn && h("strong", {}, `${f.iscn} `), findingWords(f), h("span", { class: "muted" }, ` ${percent(f.posterior)}`),
     f.syndrome && h("span", { class: "muted" }, ` · ${f.syndrome}`));
 }
 
@@ -16,27 +18,27 @@ function finding(f) {
 export function facts(cell) {
   const { captured, quality } = cell;
   const entries = [
-    ["Counts", countWords(cell)],
-    ["Taken", `${new Date(captured.time).toLocaleString()}, ${cell.source}, frame ${captured.frame}`],
-    captured.file && ["File", captured.file],
-    cell.case && ["Case", [cell.case, cell.slide && `slide ${cell.slide}`, cell.colony && `colony ${cell.colony}`].filter(Boolean).join(", ")],
-    captured.stage_um && ["Stage", `${captured.stage_um.x.toFixed(1)}, ${captured.stage_um.y.toFixed(1)} µm`],
-    ["Quality", `focus ${quality.focus.toFixed(2)}, metaphase ${quality.metaphase.toFixed(2)}, spread ${quality.spread.toFixed(2)}`],
-    ["Models", Object.entries(cell.models).map(([task, name]) => `${task} ${name}`).join(", ") || "none: segmentation alone"],
-    cell.review && ["Review", `${cell.review.change} (${cell.review.by}, ${new Date(cell.review.time).toLocaleString()})`],
+    [t("facts.counts"), countWords(cell)],
+    [t("facts.taken"), t("facts.taken_at", { time: when(captured.time), source: cell.source, frame: captured.frame })],
+    captured.file && [t("facts.file"), captured.file],
+    cell.case && [t("facts.case"), [cell.case, cell.slide && t("facts.slide", { name: cell.slide }), cell.colony && t("facts.colony", { name: cell.colony })].filter(Boolean).join(", ")],
+    captured.stage_um && [t("facts.stage"), `${captured.stage_um.x.toFixed(1)}, ${captured.stage_um.y.toFixed(1)} µm`],
+    [t("facts.quality"), t("facts.scores", { focus: fixed(quality.focus, 2), metaphase: fixed(quality.metaphase, 2), spread: fixed(quality.spread, 2) })],
+    [t("facts.models"), Object.entries(cell.models).map(([task, name]) => `${task} ${name}`).join(", ") || t("facts.no_models")],
+    cell.review && [t("facts.review"), `${cell.review.change} (${cell.review.by}, ${when(cell.review.time)})`],
   ].filter(Boolean);
   return h("dl", { class: "facts small" }, entries.map(([key, value]) => [h("dt", {}, key), h("dd", {}, value)]));
 }
 
 /** All boxes in a table. */
 export function table(cell) {
-  const head = ["Box", "Class", "Score", "Next best", "Status", "Length", "Centromere index", "Damage"];
-  return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "All boxes" }, h("table", {},
-    h("thead", {}, h("tr", {}, head.map((text) => h("th", { scope: "col" }, text)))),
+  const head = ["box", "class", "score", "next", "status", "length", "centromere", "damage"];
+  return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": t("facts.all_boxes") }, h("table", {},
+    h("thead", {}, h("tr", {}, head.map((name) => h("th", { scope: "col" }, t(`facts.head.${name}`))))),
     h("tbody", {}, cell.chromosomes.map((c) => h("tr", {},
       h("th", { scope: "row" }, c.index), h("td", {}, c.class ?? "–"), h("td", {}, percent(c.score)),
       h("td", {}, c.alternatives.slice(0, 3).map((a) => `${a.class} ${percent(a.score)}`).join(", ") || "–"),
-      h("td", {}, c.status),
-      h("td", {}, c.length_um !== null ? `${c.length_um.toFixed(1)} µm` : c.relative_length !== null ? `${c.relative_length.toFixed(1)} %` : "–"),
-      h("td", {}, c.centromere_index?.toFixed(2) ?? "–"), h("td", {}, c.damage))))));
+      h("td", {}, t(`status.${c.status}`)),
+      h("td", {}, c.length_um !== null ? `${fixed(c.length_um, 1)} µm` : c.relative_length !== null ? `${fixed(c.relative_length, 1)} %` : "–"),
+      h("td", {}, c.centromere_index == null ? "–" : fixed(c.centromere_index, 2)), h("td", {}, t(`damage.${c.damage}`)))))));
 }

@@ -3,21 +3,22 @@
 import { VERDICTS, api, h, segments } from "./dom.js";
 import { scoreForm } from "./score.js";
 import * as drafts from "./draft.js";
+import { t, when } from "./words.js";
 
 const CHECK_MS = 250; // after the last key
-const REASONS = ["chromosomes lost in preparation", "two cells overlap", "poor banding", "out of focus", "already counted"];
+const REASONS = ["lost", "overlap", "banding", "focus", "counted"];
 
 /** The form; `correct` takes what the person changes, to be saved with the other corrections. */
 export function finishForm(cell, correct) {
   return h("details", { id: "finish", class: "finish", open: true },
-    h("summary", {}, "Finish the cell"),
+    h("summary", {}, t("finish.title")),
     h("div", { class: "fields" }, cell.dicentric ? scoreForm(cell, correct) : [verdict(cell, correct), iscn(cell, correct)], exclusion(cell, correct), comment(cell, correct)));
 }
 
 function verdict(cell, correct) {
   const words = Object.fromEntries(Object.entries(VERDICTS).map(([key, { word }]) => [key, word]));
-  return h("div", { class: "field" }, h("span", { "aria-hidden": "true" }, "Verdict"),
-    segments("Verdict", words, drafts.current(cell, { action: "verdict" }), (chosen) => correct({ action: "verdict", verdict: chosen })));
+  return h("div", { class: "field" }, h("span", { "aria-hidden": "true" }, t("finish.verdict")),
+    segments(t("finish.verdict"), words, drafts.current(cell, { action: "verdict" }), (chosen) => correct({ action: "verdict", verdict: chosen })));
 }
 
 function iscn(cell, correct) {
@@ -31,7 +32,7 @@ function iscn(cell, correct) {
     timer = setTimeout(() => check(text, status), CHECK_MS);
   };
   const value = drafts.current(cell, { action: "iscn" });
-  return h("div", { class: "field" }, h("label", { for: "iscn" }, "Karyotype"),
+  return h("div", { class: "field" }, h("label", { for: "iscn" }, t("finish.karyotype")),
     h("div", {}, h("input", { id: "iscn", "data-focus": "iscn", value, autocomplete: "off", spellcheck: "false", placeholder: "46,XX", "aria-describedby": "iscn-status", oninput: typed }), status));
 }
 
@@ -44,7 +45,7 @@ async function check(text, status) {
   try {
     const { string, valid, reason, abnormalities } = await api(`iscn?${new URLSearchParams({ text })}`);
     if (string !== text) return;
-    status.textContent = valid ? `✓ ${abnormalities.join("; ") || "no abnormality"}` : `✗ ${reason}`;
+    status.textContent = valid ? t("finish.right", { words: abnormalities.join("; ") || t("finish.no_abnormality") }) : t("finish.wrong", { reason });
     status.className = `small ${valid ? "right" : "problem"}`;
   } catch (error) {
     status.textContent = error.message;
@@ -54,9 +55,9 @@ async function check(text, status) {
 /** Notes: those that are there, and one to write. */
 function comment(cell, correct) {
   const written = drafts.current(cell, { action: "comment" }) ?? "";
-  return h("div", { class: "field" }, h("label", { for: "comment" }, "Comment"),
+  return h("div", { class: "field" }, h("label", { for: "comment" }, t("finish.comment")),
     h("div", {},
-      (cell.comments ?? []).map((c) => h("p", { class: "small comment" }, c.text, h("span", { class: "muted" }, ` ${c.by}, ${new Date(c.time).toLocaleString()}`))),
+      (cell.comments ?? []).map((c) => h("p", { class: "small comment" }, c.text, h("span", { class: "muted" }, ` ${c.by}, ${when(c.time)}`))),
       h("textarea", { id: "comment", "data-focus": "comment", rows: 2, maxlength: 2000, oninput: (event) => correct({ action: "comment", text: event.target.value.trim() }) }, written)));
 }
 
@@ -66,12 +67,12 @@ function exclusion(cell, correct) {
     correct({ action: "exclude", reason });
   };
   const now = drafts.current(cell, { action: "exclude" });
-  const reason = h("input", { id: "exclude", "data-focus": "exclude", value: now ?? "", list: "exclude-reasons", autocomplete: "off", maxlength: 200, placeholder: "reason",
+  const reason = h("input", { id: "exclude", "data-focus": "exclude", value: now ?? "", list: "exclude-reasons", autocomplete: "off", maxlength: 200, placeholder: t("finish.reason"),
     onchange: (event) => choose(event.target.value.trim() || null) });
   const back = h("button", { type: "button", class: "quiet", hidden: now === null, onclick: () => {
     reason.value = "";
     choose(null);
-  } }, "Count it again");
-  return h("div", { class: "field" }, h("label", { for: "exclude" }, "Exclude"),
-    h("div", { class: "inline" }, reason, h("datalist", { id: "exclude-reasons" }, REASONS.map((text) => h("option", { value: text }))), back));
+  } }, t("finish.again"));
+  return h("div", { class: "field" }, h("label", { for: "exclude" }, t("finish.exclude")),
+    h("div", { class: "inline" }, reason, h("datalist", { id: "exclude-reasons" }, REASONS.map((name) => h("option", { value: t(`finish.reason.${name}`) }))), back));
 }

@@ -1,11 +1,12 @@
 // The called dicentrics of a case: a person accepts or rejects each, and the dose is updated.
 
-import { api, byId, cellUrl, closesOutside, dialogBar, h, mayReview, nameField, percent, plural, segments, signature } from "./dom.js";
+import { api, byId, cellUrl, closesOutside, dialogBar, h, mayReview, nameField, percent, segments, signature } from "./dom.js";
+import { t, tn, when } from "./words.js";
 
 const dialog = byId("gallery");
 const PAGE = 500;
 const KEYS = { d: "dicentric", 1: "one_chromosome", 2: "two_chromosomes", u: "unclear" };
-const SEEN = { one_chromosome: "One chromosome", two_chromosomes: "Two chromosomes", unclear: "Unclear" };
+const SEEN = ["one_chromosome", "two_chromosomes", "unclear"];
 
 let name = null; // of the case that is shown
 let whole = false; // reviewed ones, too
@@ -13,7 +14,7 @@ let whole = false; // reviewed ones, too
 /** Opens the called dicentrics of a case. */
 export async function open(id) {
   name = id;
-  dialog.replaceChildren(bar(), h("p", { class: "muted" }, "Loading …"));
+  dialog.replaceChildren(bar(), h("p", { class: "muted" }, t("loading")));
   if (!dialog.open) dialog.showModal();
   try {
     draw(await called(id));
@@ -39,7 +40,7 @@ const judgedIn = (cell) => cell.dicentric.reviewed ?? [];
 const isJudged = (cell, c) => judgedIn(cell).includes(c.index) || (cell.dicentric.scored_by === "review" && judgedIn(cell).length === 0);
 const boxes = (cell) => cell.chromosomes.filter((c) => c.damage === "dicentric" || judgedIn(cell).includes(c.index));
 
-const bar = () => dialogBar(dialog, "Called dicentrics");
+const bar = () => dialogBar(dialog, t("gallery.title"));
 
 function draw(cells) {
   const all = cells.flatMap((cell) => boxes(cell).map((c) => [cell, c]));
@@ -47,19 +48,18 @@ function draw(cells) {
   const shown = whole ? all : waiting();
   const label = mayReview && nameField();
   const by = label && label.querySelector("input");
-  const choice = segments("Which dicentrics", { waiting: "", all: `All ${all.length}` }, whole ? "all" : "waiting", (chosen) => {
+  const choice = segments(t("gallery.which"), { waiting: "", all: t("gallery.all", { n: all.length }) }, whole ? "all" : "waiting", (chosen) => {
     whole = chosen === "all";
     draw(cells);
   });
-  const count = () => { choice.firstChild.textContent = `${waiting().length} awaiting review`; };
+  const count = () => { choice.firstChild.textContent = t("gallery.waiting", { n: waiting().length }); };
   count();
   dialog.replaceChildren(bar(),
     h("div", { class: "head" }, label, choice),
-    h("p", { class: "muted small" }, "Accept what has two centromeres. For the others, select what they are: it decides whether the cell is complete. The dose is updated at once. To take a rejection back, open the cell and count its pieces. ",
-      "Keys: D dicentric, 1 one chromosome, 2 two chromosomes, U unclear; arrows go on."),
+    h("p", { class: "muted small" }, t("gallery.help")),
     shown.length > 0
       ? h("ul", { class: "gallery", onkeydown: byKey }, shown.map(([cell, c]) => item(cell, c, by, count)))
-      : h("p", { class: "muted" }, all.length > 0 ? "All are reviewed." : "No dicentric was called in this case."));
+      : h("p", { class: "muted" }, t(all.length > 0 ? "gallery.all_reviewed" : "gallery.none")));
 }
 
 /** Judges the one that has the focus, and goes on to the next. */
@@ -75,18 +75,18 @@ function byKey(event) {
 }
 
 function item(cell, c, by, reviewed) {
-  const judged = () => cell.chromosomes.find((x) => x.index === c.index).damage === "dicentric" ? "Accepted" : "Rejected";
+  const judged = () => cell.chromosomes.find((x) => x.index === c.index).damage === "dicentric";
   const state = h("p", { class: "small", role: "status" });
   const element = h("li", {});
-  const show = (text, done) => {
+  const show = (text, done, accepted) => {
     state.textContent = text;
     element.classList.toggle("done", done);
-    const rejected = done && text.startsWith("Rejected");
+    const rejected = done && !accepted;
     element.classList.toggle("rejected", rejected);
     // Accepting what was rejected would add it to the pieces that the rejection has made of it.
     for (const button of element.querySelectorAll("[data-choice]")) button.disabled = rejected;
   };
-  const decide = async (change, word) => {
+  const decide = async (change, word, accepted) => {
     if (by && !by.reportValidity()) return;
     try {
       const answer = await api(`cells/${cell.cell}/review`, { by: signature(), revision: cell.revision, change: { index: c.index, ...change } });
@@ -94,23 +94,23 @@ function item(cell, c, by, reviewed) {
       cell.revision = answer.revision;
       cell.dicentric.reviewed = [...judgedIn(cell), c.index];
       cell.chromosomes.find((x) => x.index === c.index).damage = change.action === "damage" ? "dicentric" : "none";
-      show(word, true);
+      show(word, true, accepted);
       reviewed();
     } catch (error) {
-      show(error.message, false);
+      show(error.message, false, false);
     }
   };
   const reject = (seen) => h("button", { type: "button", class: "quiet", "data-choice": seen,
-    onclick: () => decide({ action: "reject_dicentric", seen }, `Rejected: ${SEEN[seen].toLowerCase()}`) }, SEEN[seen]);
+    onclick: () => decide({ action: "reject_dicentric", seen }, t("gallery.rejected_as", { what: t(`gallery.seen.${seen}`) }), false) }, t(`gallery.seen.${seen}`));
   element.append(...[
-    h("img", { src: cellUrl(cell, `chromosomes/${c.index}.png`), loading: "lazy", alt: `Chromosome ${c.index} of the cell taken ${cell.captured.time}` }),
+    h("img", { src: cellUrl(cell, `chromosomes/${c.index}.png`), loading: "lazy", alt: t("gallery.picture", { index: c.index, time: when(cell.captured.time) }) }),
     state,
-    mayReview && h("button", { type: "button", class: "wide", "data-choice": "dicentric", onclick: () => decide({ action: "damage", damage: "dicentric" }, "Accepted") }, "Dicentric"),
-    mayReview && h("div", { class: "reject", role: "group", "aria-label": "Not a dicentric" }, Object.keys(SEEN).map(reject)),
+    mayReview && h("button", { type: "button", class: "wide", "data-choice": "dicentric", onclick: () => decide({ action: "damage", damage: "dicentric" }, t("gallery.accepted"), true) }, t("gallery.dicentric")),
+    mayReview && h("div", { class: "reject", role: "group", "aria-label": t("gallery.not") }, SEEN.map(reject)),
     h("a", { class: "small", href: `#cell/${cell.cell}`, onclick: () => dialog.close() },
-      `Cell with ${plural(cell.dicentric.dicentrics, "dicentric")}, ${cell.dicentric.complete ? "complete" : "not complete"}`),
+      t("gallery.cell", { dicentrics: tn("count.dicentric", cell.dicentric.dicentrics), complete: t(cell.dicentric.complete ? "cells.complete" : "cells.not_complete") })),
   ].filter(Boolean));
-  show(isJudged(cell, c) ? judged() : c.evidence ?? `${percent(c.score)} sure`, isJudged(cell, c));
+  show(isJudged(cell, c) ? t(judged() ? "gallery.accepted" : "gallery.rejected") : c.evidence ?? t("cells.sure", { share: percent(c.score) }), isJudged(cell, c), judged());
   return element;
 }
 

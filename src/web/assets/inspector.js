@@ -2,9 +2,10 @@
 
 import { CLASSES, cellUrl, h, mayReview, percent } from "./dom.js";
 import * as drafts from "./draft.js";
+import { fixed, t } from "./words.js";
 
 const DAMAGE = ["none", "break", "gap", "exchange", "dicentric", "ring", "fragment", "other"];
-const STATUS = { single: "alone", touching: "touching", crossing: "two overlapping", unclear: "unclear" };
+const STATUS = ["single", "touching", "crossing", "unclear"];
 const NEAR = 8; // boxes that may be parts of the same chromosome
 
 /** The panel; `correct` takes a correction, `draw` begins a tool on the picture: draw.cut(c), draw.outline(c). */
@@ -15,32 +16,32 @@ export function inspector(cell, c, correct, draw) {
   const byDamage = (event) => correct({ action: "damage", index: c.index, damage: event.target.value });
   const byStatus = (event) => correct({ action: "status", index: c.index, status: event.target.value });
   return h("div", { class: "inspector" },
-    h("img", { src: cellUrl(cell, `chromosomes/${c.index}.png`), alt: `Chromosome ${c.index}` }),
+    h("img", { src: cellUrl(cell, `chromosomes/${c.index}.png`), alt: t("inspector.chromosome", { index: c.index }) }),
     h("div", {},
-      h("h3", {}, `Box ${c.index}: `, now === null ? "no class" : `chromosome ${now}`),
-      c.alternatives.length > 0 && h("ul", { class: "alternatives", "aria-label": "Scores" }, c.alternatives.slice(0, 4).map(score)),
+      h("h3", {}, t("inspector.box", { index: c.index }), now === null ? t("inspector.no_class") : t("inspector.of_class", { name: now })),
+      c.alternatives.length > 0 && h("ul", { class: "alternatives", "aria-label": t("inspector.scores") }, c.alternatives.slice(0, 4).map(score)),
       h("dl", { class: "facts small" }, measures(c).map(([key, value]) => [h("dt", {}, key), h("dd", {}, value)]))),
     mayReview && h("div", { class: "correct" },
-      !cell.dicentric && h("label", {}, "Class", h("select", { "data-focus": "class", onchange: byClass },
-        option("", "none", now ?? ""), CLASSES.map((name) => option(name, name, now)))),
-      h("label", {}, "Damage", h("select", { "data-focus": "damage", onchange: byDamage }, DAMAGE.map((name) => option(name, name, damage)))),
-      h("label", {}, "Lies", h("select", { "data-focus": "status", onchange: byStatus }, Object.entries(STATUS).map(([key, text]) => option(key, text, status))))),
-    mayReview && !cell.dicentric && h("div", { class: "lay", role: "group", "aria-label": `Turn and redraw box ${c.index}` },
-      LAY.map(([text, key, act]) => tool(text, `Key ${key}`, () => act(cell, c, correct))),
-      tool("Part", "Key S. A line parts a clump", () => draw.cut(c)),
-      tool("Redraw", "With a brush", () => draw.outline(c)),
-      h("label", { class: "small" }, "Join with", h("select", { "data-focus": "join", onchange: (event) => {
+      !cell.dicentric && h("label", {}, t("inspector.class"), h("select", { "data-focus": "class", onchange: byClass },
+        option("", t("inspector.none"), now ?? ""), CLASSES.map((name) => option(name, name, now)))),
+      h("label", {}, t("inspector.damage"), h("select", { "data-focus": "damage", onchange: byDamage }, DAMAGE.map((name) => option(name, t(`damage.${name}`), damage)))),
+      h("label", {}, t("inspector.lies"), h("select", { "data-focus": "status", onchange: byStatus }, STATUS.map((key) => option(key, t(`status.${key}`), status))))),
+    mayReview && !cell.dicentric && h("div", { class: "lay", role: "group", "aria-label": t("inspector.redraw_group", { index: c.index }) },
+      LAY.map(([name, key, act]) => tool(name, t("inspector.key", { key }), () => act(cell, c, correct))),
+      tool("part", t("inspector.part.title"), () => draw.cut(c)),
+      tool("redraw", t("inspector.redraw.title"), () => draw.outline(c)),
+      h("label", { class: "small" }, t("inspector.join"), h("select", { "data-focus": "join", onchange: (event) => {
         if (event.target.value) correct({ action: "join", indices: [c.index, Number(event.target.value)] });
-      } }, option("", "–"), nearest(cell, c).map((other) => option(String(other.index), `box ${other.index}${other.class ? `, class ${other.class}` : ""}`))))));
+      } }, option("", "–"), nearest(cell, c).map((other) => option(String(other.index), t(other.class ? "inspector.other_class" : "inspector.other", { index: other.index, name: other.class })))))));
 }
 
-const tool = (text, title, onclick) => h("button", { type: "button", class: "quiet", title, "data-focus": `lay-${text}`, onclick }, text);
+const tool = (name, title, onclick) => h("button", { type: "button", class: "quiet", title, "data-focus": `lay-${name}`, onclick }, t(`inspector.${name}`));
 
 const LAY = [
-  ["↺ 5°", "[", (cell, c, correct) => turn(cell, c, -5, correct)],
-  ["↻ 5°", "]", (cell, c, correct) => turn(cell, c, 5, correct)],
-  ["Upside down", "U", (cell, c, correct) => turn(cell, c, 180, correct)],
-  ["Mirror", "F", (cell, c, correct) => flip(cell, c, correct)],
+  ["left", "[", (cell, c, correct) => turn(cell, c, -5, correct)],
+  ["right", "]", (cell, c, correct) => turn(cell, c, 5, correct)],
+  ["upside", "U", (cell, c, correct) => turn(cell, c, 180, correct)],
+  ["mirror", "F", (cell, c, correct) => flip(cell, c, correct)],
 ];
 
 /** Turns a chromosome by degrees, clockwise. */
@@ -63,13 +64,13 @@ function nearest(cell, c) {
 }
 
 const score = (a) => h("li", {}, h("span", {}, a.class),
-  h("meter", { min: 0, max: 1, value: a.score, "aria-label": `Class ${a.class}` }), h("span", { class: "muted" }, percent(a.score)));
+  h("meter", { min: 0, max: 1, value: a.score, "aria-label": t("inspector.score_of", { name: a.class }) }), h("span", { class: "muted" }, percent(a.score)));
 
 const measures = (c) => [
-  ["Status", c.status],
-  ["Chromosome", percent(c.objectness)],
-  c.length_um !== null && ["Length", `${c.length_um.toFixed(1)} µm`],
-  c.relative_length !== null && ["Relative length", `${c.relative_length.toFixed(1)} %`],
-  c.centromere_index !== null && ["Centromere index", c.centromere_index.toFixed(2)],
-  c.evidence && ["Evidence", c.evidence],
+  [t("inspector.status"), t(`status.${c.status}`)],
+  [t("inspector.is_one"), percent(c.objectness)],
+  c.length_um !== null && [t("inspector.length"), `${fixed(c.length_um, 1)} µm`],
+  c.relative_length !== null && [t("inspector.relative"), `${fixed(c.relative_length, 1)} %`],
+  c.centromere_index !== null && [t("inspector.centromere"), fixed(c.centromere_index, 2)],
+  c.evidence && [t("inspector.evidence"), c.evidence],
 ].filter(Boolean);

@@ -1,6 +1,7 @@
 // The karyogram to work on. Its pictures are those of karyogram.svg: one cutting and one scale for both.
 
 import { CLASSES, cellUrl, denverGroup, h, percent } from "./dom.js";
+import { t } from "./words.js";
 
 const ROWS = [["A", "B"], ["C"], ["D", "E"], ["F", "G"]];
 const DOUBTFUL = 0.8; // as in the drawing
@@ -45,11 +46,11 @@ export function written(classes) {
 /** The karyogram of a cell. `view` says how it stands now: classOf, isMoved, isFlagged, picked, pictures, turnOf, partOf; and what
  *  acts: pick(index), move(index, class), turn(index, degrees), flip(index), cut(index). */
 export function karyogram(cell, view) {
-  const group = (letter) => h("div", { class: "group", role: "group", "aria-label": `Group ${letter}` },
+  const group = (letter) => h("div", { class: "group", role: "group", "aria-label": t("karyogram.group", { letter }) },
     h("span", { class: "letter", "aria-hidden": "true" }, letter),
     h("div", { class: "places" }, CLASSES.filter((name) => denverGroup(name) === letter && !"XY".includes(name)).map((name) => place(cell, name, view))));
   const rows = ROWS.map((letters) => h("div", { class: "row" }, letters.map(group)));
-  rows.at(-1).append(h("div", { class: "group sex", role: "group", "aria-label": "Sex chromosomes" },
+  rows.at(-1).append(h("div", { class: "group sex", role: "group", "aria-label": t("karyogram.sex") },
     h("div", { class: "places" }, place(cell, "X", view), place(cell, "Y", view))));
   const element = h("div", { class: "karyogram" }, rows, h("div", { class: "row" }, place(cell, null, view)));
   new ResizeObserver(() => fit(element)).observe(element);
@@ -58,7 +59,7 @@ export function karyogram(cell, view) {
 
 /** The pieces of a cell in an assay that names no classes. */
 export function pieces(cell, view) {
-  const element = h("div", { class: "karyogram" }, h("div", { class: "row" }, place(cell, null, view, "pieces")));
+  const element = h("div", { class: "karyogram" }, h("div", { class: "row" }, place(cell, null, view, t("karyogram.pieces"))));
   new ResizeObserver(() => fit(element)).observe(element);
   return element;
 }
@@ -85,7 +86,7 @@ const isWithheld = (c) => c.class === null && c.evidence === "sex chromosome, no
 /** A chromosome whose structure is unlike its class's stands right of the normal one. */
 const isDerivative = (cell, c) => c.damage !== "none" || cell.karyotype.findings.some((f) => f.kind === "structural" && f.chromosomes.includes(c.index));
 
-function place(cell, name, view, title = name ?? "not placed") {
+function place(cell, name, view, title = name ?? t("karyogram.not_placed")) {
   const here = cell.chromosomes.filter((c) => view.classOf(c) === name && !isWithheld(c)).sort((a, b) => isDerivative(cell, a) - isDerivative(cell, b) || b.score - a.score);
   const odd = name !== null && cell.karyotype.findings.some((f) => f.class === name && ["gain", "loss"].includes(f.kind));
   const missing = name === null || "XY".includes(name) ? 0 : Math.max(0, 2 - here.length);
@@ -106,7 +107,7 @@ function chromosome(cell, c, view) {
   return h("button", {
     type: "button", "data-index": c.index, "aria-pressed": c.index === view.picked(),
     class: `${view.isFlagged(c) ? "flagged" : ""} ${view.isMoved(c) ? "moved" : ""}`,
-    "aria-label": `Chromosome ${c.index}, class ${view.classOf(c) ?? "none"}, score ${percent(c.score)}`,
+    "aria-label": t("karyogram.says", { index: c.index, name: view.classOf(c) ?? t("draft.none"), score: percent(c.score) }),
     onclick: () => view.pick(c.index),
     onkeydown: (event) => byKey(event, c, view),
     onpointerdown: (event) => drag(event, c, view),

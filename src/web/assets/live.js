@@ -4,7 +4,8 @@
 // follow ("boxes"). Boxes belong to one frame, or to all frames of its scene. When the camera has moved on in between,
 // the page goes back to the frame with the boxes and pauses there ("hold on cells").
 
-import { byId, cellUrl, h, s, kept, percent, plural } from "./dom.js";
+import { byId, cellUrl, h, s, kept, percent } from "./dom.js";
+import { fixed, said, t, tn } from "./words.js";
 
 const HOLD_MS = 1600;
 const field = byId("field");
@@ -19,6 +20,8 @@ let fetching = false;
 let heldUntil = 0;
 let isLive = false; // a picture of the source was shown
 let stored = null; // cell that is shown while no picture comes
+let next = null; // cell to show after that
+let showing = false;
 
 const switches = { boxes: kept.get("boxes", true), outlines: kept.get("outlines", false), classes: kept.get("classes", true), hold: kept.get("hold", true) };
 
@@ -30,7 +33,7 @@ export function show(name) {
   isLive = false;
   overlay.replaceChildren();
   paint.clearRect(0, 0, field.width, field.height);
-  byId("waiting").textContent = "Waiting for the first picture";
+  byId("waiting").textContent = t("live.waiting");
   byId("waiting").hidden = false;
 }
 
@@ -38,17 +41,31 @@ export function show(name) {
 export async function showStored(cell, activity) {
   if (isLive && activity !== "finished") return;
   if (!cell || cell.source !== source || stored?.cell === cell.cell) return;
+  next = [cell, activity];
+  // While cells come fast, one picture is fetched at a time, and of those that came meanwhile the last.
+  if (showing) return;
+  showing = true;
+  while (next) {
+    const [of, then] = next;
+    next = null;
+    await drawStored(of, then).catch(() => {});
+  }
+  showing = false;
+}
+
+async function drawStored(cell, activity) {
   stored = cell;
   const response = await fetch(cellUrl(cell, "image.png")).catch(() => null);
   if (!response?.ok || stored !== cell) return;
   const picture = await createImageBitmap(await response.blob());
+  if (stored !== cell) return;
   const { captured } = cell;
   const findings = new Set(cell.karyotype.findings.flatMap((f) => f.chromosomes));
   boxes = { source, frame: captured.frame, scene: null, boxes: cell.chromosomes.map((c) => ({ ...c, abnormal: findings.has(c.index) })) };
   draw({ source, frame: captured.frame, scene: null, size: captured.size, um_per_px: captured.um_per_px, quality: cell.quality, exposure: null, hints: [] }, picture);
   picture.close();
   byId("waiting").hidden = false;
-  byId("waiting").textContent = activity === "finished" ? "Last cell; the folder is finished" : "Last cell, until the next picture comes";
+  byId("waiting").textContent = t(activity === "finished" ? "live.finished" : "live.last");
 }
 
 /** A frame can be fetched. */
@@ -117,10 +134,10 @@ function draw(note, picture) {
   drawOverlay();
   drawScale();
   byId("focus").value = note.quality.focus;
-  byId("focus").title = `Focus ${note.quality.focus.toFixed(2)} of 1`;
+  byId("focus").title = t("live.focus", { n: fixed(note.quality.focus, 2) });
   byId("saturated").textContent = note.exposure ? percent(note.exposure.saturated, note.exposure.saturated < 0.1 ? 1 : 0) : "–";
   byId("frame").textContent = note.frame;
-  const hints = note.hints.map((hint) => h("span", { class: hint.kind }, hint.text));
+  const hints = note.hints.map((hint) => h("span", { class: hint.kind }, said(hint.code && `hint_${hint.code}`, { share: percent(hint.share ?? 0) }, hint.text)));
   // Words that stay the same are not read out again.
   if (byId("hints").textContent !== hints.map((x) => x.textContent).join("")) byId("hints").replaceChildren(...hints);
 }
@@ -152,7 +169,7 @@ function drawOverlay() {
   const visible = current && belongs(current) && (switches.boxes || switches.outlines || switches.classes);
   if (!visible) {
     overlay.replaceChildren();
-    field.setAttribute("aria-label", "Live picture of the microscope field");
+    field.setAttribute("aria-label", t("live.picture"));
     return;
   }
   overlay.setAttribute("viewBox", `0 0 ${current.size.join(" ")}`);
@@ -161,7 +178,7 @@ function drawOverlay() {
     label: (b) => (switches.classes ? b.class ?? "" : ""),
     mark: (b) => `${b.abnormal || b.damage !== "none" ? "flagged" : ""} ${b.score < 0.5 ? "faint" : ""} ${switches.boxes ? "" : "bare"}`,
   });
-  field.setAttribute("aria-label", `Live picture of the microscope field with ${plural(boxes.boxes.length, "chromosome")} boxed`);
+  field.setAttribute("aria-label", t("live.boxed", { chromosomes: tn("count.chromosome", boxes.boxes.length) }));
 }
 
 /** A round length of about a fifth of the field: {um, share of the width}. */

@@ -1,7 +1,8 @@
 // The slide: cells at their places under the stage.
 
-import { VERDICTS, h, plural, s } from "./dom.js";
+import { VERDICTS, h, s } from "./dom.js";
 import { headline, isUnscored } from "./cells.js";
+import { fixed, t, tn } from "./words.js";
 
 const SIDE = 1000; // units of the longer side
 
@@ -9,7 +10,7 @@ const SIDE = 1000; // units of the longer side
 export function slideMap(cells, open) {
   const placed = cells.filter((cell) => cell.captured.stage_um);
   const missing = cells.length - placed.length;
-  const note = missing > 0 && h("p", { class: "muted small" }, `${plural(missing, "cell")} without a place on the stage.`);
+  const note = missing > 0 && h("p", { class: "muted small" }, t("map.unplaced", { cells: tn("count.cell", missing) }));
   if (placed.length === 0) return h("div", {}, note);
   const [x, y] = ["x", "y"].map((axis) => placed.map((cell) => cell.captured.stage_um[axis]));
   const [left, top] = [Math.min(...x), Math.min(...y)];
@@ -17,9 +18,9 @@ export function slideMap(cells, open) {
   const scale = SIDE / Math.max(width, height);
   const margin = 40;
   const view = [-margin, -margin, width * scale + 2 * margin, height * scale + 2 * margin];
-  const svg = s("svg", { class: "map", viewBox: view.join(" "), role: "group", "aria-label": `Map of ${plural(placed.length, "cell")}, ${(width / 1000).toFixed(1)} x ${(height / 1000).toFixed(1)} mm` },
+  const svg = s("svg", { class: "map", viewBox: view.join(" "), role: "group", "aria-label": t("map.says", { cells: tn("count.cell", placed.length), width: fixed(width / 1000, 1), height: fixed(height / 1000, 1) }) },
     placed.map((cell, i) => point(cell, (x[i] - left) * scale, (y[i] - top) * scale, open)));
-  return h("div", {}, svg, h("p", { class: "muted small" }, `${(width / 1000).toFixed(2)} x ${(height / 1000).toFixed(2)} mm of the stage.`), note);
+  return h("div", {}, svg, h("p", { class: "muted small" }, t("map.size", { width: fixed(width / 1000, 2), height: fixed(height / 1000, 2) })), note);
 }
 
 /** What a cell counts as; a cell with dicentrics counts as abnormal. */
@@ -32,7 +33,7 @@ function kind({ dicentric: d, karyotype }, unscored) {
 /** The shape says the same as the colour. */
 function point(cell, x, y, open) {
   const verdict = kind(cell, isUnscored(cell));
-  const name = [headline(cell), !cell.dicentric && VERDICTS[verdict].word, cell.excluded && "excluded"].filter(Boolean).join(", ");
+  const name = [headline(cell), !cell.dicentric && VERDICTS[verdict].word, cell.excluded && t("cells.state.excluded")].filter(Boolean).join(", ");
   const act = () => open(cell);
   const shape = verdict === "abnormal" ? s("path", { d: "M0 -13L13 0L0 13L-13 0Z" }) : verdict === "normal" ? s("circle", { r: 10 }) : s("rect", { x: -9, y: -9, width: 18, height: 18 });
   return s("g", { class: `point ${verdict} ${cell.excluded ? "excluded" : ""}`, transform: `translate(${x} ${y})`, tabindex: "0", role: "button", "aria-label": name,

@@ -2,15 +2,16 @@
 
 import { h } from "./dom.js";
 import * as drafts from "./draft.js";
+import { t, tn, tt } from "./words.js";
 
-/** Kinds of pieces: name in the record, words, key, centromeres. */
+/** Kinds of pieces: name in the record, key, centromeres. */
 const KINDS = [
-  ["monocentrics", "Monocentric", "1", 1],
-  ["dicentrics", "Dicentric", "2", 2],
-  ["tricentrics", "Tricentric", "3", 3],
-  ["rings", "Ring", "r", 1],
-  ["fragments", "Fragment", "f", 0],
-  ["unclear", "Unclear", "u", 0],
+  ["monocentrics", "1", 1],
+  ["dicentrics", "2", 2],
+  ["tricentrics", "3", 3],
+  ["rings", "r", 1],
+  ["fragments", "f", 0],
+  ["unclear", "u", 0],
 ];
 
 /** The form; `correct` takes what the person counts, to be saved with the other corrections. */
@@ -29,14 +30,14 @@ export function scoreForm(cell, correct) {
     correct({ action: "dicentric", record: { ...record(), ...counts } });
     show();
   };
-  const field = ([name, text, key]) => {
+  const field = ([name, key]) => {
     const input = h("input", { id: `score-${name}`, "data-focus": `score-${name}`, type: "number", min: 0, max: 200, step: 1, inputmode: "numeric",
       onchange: (event) => count({ [name]: Math.max(0, Math.round(Number(event.target.value) || 0)) }) });
     inputs.set(name, input);
-    return h("label", {}, text, h("kbd", {}, key.toUpperCase()), input);
+    return h("label", {}, t(`kind.${name}`), h("kbd", {}, key.toUpperCase()), input);
   };
   const byKey = (event) => {
-    const kind = KINDS.find(([, , key]) => key === event.key.toLowerCase());
+    const kind = KINDS.find(([, key]) => key === event.key.toLowerCase());
     if (!kind || event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input")) return;
     event.preventDefault();
     event.stopPropagation();
@@ -51,11 +52,11 @@ export function scoreForm(cell, correct) {
   const rest = h("button", { type: "button", class: "quiet", onclick: () => {
     const { monocentrics, unclear } = record();
     count({ monocentrics: monocentrics + unclear, unclear: 0 });
-  } }, "All unclear ones are monocentric");
+  } }, t("score.all_mono"));
   const form = h("fieldset", { id: "score", class: "scoring", tabindex: "0", onkeydown: byKey },
-    h("legend", {}, "Pieces counted"),
+    h("legend", {}, t("score.title")),
     h("div", { class: "kinds" }, KINDS.map(field)), sum, rest,
-    h("p", { class: "muted small" }, "With the focus here, a key counts one more of its kind, with Shift one less."));
+    h("p", { class: "muted small" }, t("score.help")));
   show();
   return form;
 }
@@ -63,8 +64,8 @@ export function scoreForm(cell, correct) {
 /** The sum of centromeres, and whether the cell is complete with it. */
 function words(record, [low, high]) {
   const higher = record.higher ?? [];
-  const sum = KINDS.reduce((n, [name, , , centromeres]) => n + record[name] * centromeres, higher.reduce((a, b) => a + b, 0));
+  const sum = KINDS.reduce((n, [name, , centromeres]) => n + record[name] * centromeres, higher.reduce((a, b) => a + b, 0));
   const complete = sum >= low && sum <= high;
-  const wanted = low === high ? low : `${low} to ${high}`;
-  return [h("strong", {}, `${sum} centromeres`), complete ? ": a complete cell" : `: not complete, which takes ${wanted}`];
+  const wanted = low === high ? low : t("score.range", { low, high });
+  return tt(complete ? "score.complete" : "score.incomplete", { sum: h("strong", {}, tn("count.centromere", sum)), wanted });
 }

@@ -1,6 +1,7 @@
 // The sound of an alarm, where a person wants one: two tones every few seconds until it is acknowledged.
 
 import { byId, kept } from "./dom.js";
+import { t } from "./words.js";
 
 const EVERY_MS = 4000;
 const button = byId("alarm-sound");
@@ -13,9 +14,11 @@ export function ring(raised) {
   rings = raised;
 }
 
+/** Whether the sound is wanted and the browser does not let it out: after a page is loaded, until a person presses something on it. */
+export const isSilent = () => wanted && audio?.state !== "running";
+
 function tone() {
-  if (!rings || !wanted) return;
-  audio ??= new AudioContext();
+  if (!rings || !wanted || isSilent()) return;
   for (const [at, pitch] of [[0, 880], [0.25, 660]]) {
     const [source, volume] = [audio.createOscillator(), audio.createGain()];
     source.frequency.value = pitch;
@@ -28,15 +31,27 @@ function tone() {
 
 const show = () => {
   button.setAttribute("aria-pressed", wanted);
-  button.textContent = `Alarm sound ${wanted ? "on" : "off"}`;
+  button.classList.toggle("waits", isSilent());
+  button.textContent = t(!wanted ? "sound.off" : isSilent() ? "sound.waits" : "sound.on");
 };
+
+/** A browser lets a page sound once a person has pressed something on it; the sound of before a reload then goes on by itself. */
+async function wake() {
+  if (!wanted || audio?.state === "running") return;
+  if (audio === null) {
+    audio = new AudioContext();
+    audio.addEventListener("statechange", show);
+  }
+  await audio.resume().catch(() => {});
+  show();
+}
 
 button.addEventListener("click", () => {
   wanted = !wanted;
   kept.set("sound", wanted);
-  // A browser lets a page sound once a person has pressed something on it.
-  if (wanted) audio ??= new AudioContext();
   show();
+  wake();
 });
+for (const kind of ["pointerup", "keydown"]) addEventListener(kind, wake, { capture: true });
 show();
 setInterval(tone, EVERY_MS);

@@ -1,6 +1,7 @@
 // Looking closer: zoom and contrast of the picture of a cell.
 
 import { h } from "./dom.js";
+import { t } from "./words.js";
 
 const STEP = 1.5;
 const CLOSEST = 12; // times as large as the whole
@@ -34,8 +35,8 @@ export function closer(svg, image, whole, changed) {
   });
   const button = (text, label, act) => h("button", { type: "button", class: "quiet", "aria-label": label, title: label, onclick: act }, text);
   return h("div", { class: "closer" },
-    button("+", "Zoom in", () => zoom(STEP)), button("−", "Zoom out", () => zoom(1 / STEP)), button("Whole cell", "Show the whole cell", () => set([...whole])),
-    h("label", { class: "small muted" }, "Contrast", h("input", { type: "range", min: 0.5, max: 2.5, step: 0.1, value: 1,
+    button("+", t("zoom.in"), () => zoom(STEP)), button("−", t("zoom.out"), () => zoom(1 / STEP)), button(t("zoom.whole"), t("zoom.whole.title"), () => set([...whole])),
+    h("label", { class: "small muted" }, t("zoom.contrast"), h("input", { type: "range", min: 0.5, max: 2.5, step: 0.1, value: 1,
       oninput: (event) => { image.style.filter = `contrast(${event.target.value})`; } })));
 }
 

@@ -217,6 +217,7 @@ fn record(seed: u64, chromosomes: Vec<Chromosome>, more: &[ChromosomeClass], ver
             verdict,
             reason: reason.into(),
             findings,
+            ..Karyotype::default()
         },
         chromosomes,
         dicentric: None,

@@ -64,7 +64,7 @@ impl PageServer {
         Self::start_in(options, None)
     }
 
-    fn start_in(options: WebOptions, laboratory: Option<PathBuf>) -> Self {
+    pub fn start_in(options: WebOptions, laboratory: Option<PathBuf>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path(), StoreOptions::default()).unwrap();
         let health = health();

@@ -275,3 +275,70 @@ fn an_engine_with_prefetch_gets_the_next_frame_before_it_works_on_this_one() {
     let out: Vec<u64> = recognised.try_iter().map(|(job, _)| job.frame.info.id.0).collect();
     assert_eq!(out, [1, 2], "a frame that waits for its turn is not lost when its source ends");
 }
+
+/// An engine that ends its first frame only when somebody has tried to make another one.
+struct Patient {
+    tried: Receiver<()>,
+    worked: bool,
+    provenance: Provenance,
+}
+
+impl Recognizer for Patient {
+    fn recognise(&mut self, _: &Frame, _: &[Region]) -> Result<Vec<Recognised>, RecognitionError> {
+        if !std::mem::replace(&mut self.worked, true) {
+            self.tried.recv_timeout(SOON).expect("the other worker tries to make an engine");
+        }
+        Ok(Vec::new())
+    }
+
+    fn provenance(&self) -> &Provenance {
+        &self.provenance
+    }
+}
+
+#[test]
+fn where_no_further_engine_can_be_made_frames_wait_for_the_one_that_works() {
+    let health = Health::new(Birth::default());
+    let config = SourceConfig { kind: SourceKind::Folder, ..SourceConfig::default() };
+    let source = SourceContext::register("scope", config, &health);
+    let shutdown = Shutdown::default();
+    let (frames, input) = edges::edge(edges::TRIAGE_RECOGNISE, shutdown.receiver());
+    let (output, recognised) = edges::edge(edges::RECOGNISE_INTERPRET, shutdown.receiver());
+    let (rejections, refused) = edges::edge(edges::INTERPRET_COMMIT, shutdown.receiver());
+    for number in 1..=2 {
+        let pixels = Pixels::new(PixelBuffer::from_bytes(&[200; 64]), PixelFormat::Mono8, 8, 8, 8).unwrap();
+        let info = FrameInfo { id: domain::frame::FrameId(number), ..FrameInfo::of_tool("test") };
+        frames.send(Job::new(Frame { info, pixels }, source.ledger.accept(), source.clone(), false), Mode::Lossless);
+    }
+    drop(frames);
+    let (try_, tried) = bounded(8);
+    let make: MakeRecognizer = Box::new(move |share| {
+        assert_eq!(share, Share::Worker, "the one with all threads works and is not made again");
+        let _ = try_.send(());
+        Err(broken().into())
+    });
+    let fall_back: FallBack = Box::new(|why| panic!("nothing is given up: {why}"));
+    let provenance = Provenance { engine: "all".into(), ..Provenance::default() };
+    let engine =
+        LaneEngine::new("scope".into(), Box::new(Patient { tried, worked: false, provenance }), make, Some(fall_back));
+    let (advanced, woken) = bounded(1);
+    let order = Order::new(rejections.clone(), None, 2, advanced);
+    let shared = Recognise::new(vec![Lane { input: Input { frames: input, order }, engine }], woken);
+    let clock = ManualClock::default();
+    let monitor = StageMonitor::of_workers("recognise", Arc::new(clock.clone()), 2);
+    let workers = [0, 1].map(|worker| {
+        let context = StageContext { monitor: monitor.clone(), ..context(&clock, &health, &shutdown) };
+        let (shared, output, rejections) = (shared.clone(), output.clone(), rejections.clone());
+        thread::spawn(move || RecogniseStage { context, worker, shared, output, rejections }.run())
+    });
+    for _ in 0..2 {
+        let (job, provenance) = recognised.recv_timeout(SOON).expect("both frames come through");
+        assert_eq!(provenance.engine, "all");
+        job.ticket.stored();
+    }
+    for worker in workers {
+        worker.join().expect("the source has ended");
+    }
+    assert_eq!(health.state(String::new()).engine.level, Level::Ok);
+    assert!(refused.is_empty());
+}
