@@ -6,7 +6,9 @@ use super::alarm::AlarmState;
 use domain::{Coded, DicentricRecord, NOTICE, Said, ScoredBy};
 use dosimetry::Subject;
 use dosimetry::dicentric::{NotCounted, counted};
-use dosimetry::{CountedBy, Curve, DosimetryError, Estimate, Fading, Gray, Mismatch, Response, Sample, Settings, estimate};
+use dosimetry::{
+    CountedBy, Curve, DosimetryError, Estimate, Fading, Gray, Mismatch, Response, Sample, Settings, estimate,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
