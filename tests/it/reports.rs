@@ -183,6 +183,20 @@ fn the_cases_of_a_period_come_as_a_table_a_workbook_and_a_page() {
     assert!(line.contains(",lab-1,K-17,") && line.contains("\"mos 47,XX,+21[5]/46,XX[12]\""), "{text}");
     assert_eq!(text.lines().count(), 2);
 
+    // The same store by two paths is one store.
+    let store = folder.path().display().to_string();
+    let twice = report(&["--store", &store, "--store", &format!("{store}/.")]);
+    assert_eq!(String::from_utf8_lossy(&twice.stdout).lines().count(), 2, "{}", error(&twice));
+    // A reader that has seen enough is no failure.
+    let mut child = Command::new(env!("CARGO_BIN_EXE_metaphased"))
+        .args(["report", "population", "--from", &today, "--to", "2999-12-31"])
+        .env("METAPHASED__STORE__PATH", folder.path())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+
     let page = report(&["--format", "html"]);
     assert!(page.status.success(), "{}", error(&page));
     assert!(String::from_utf8(page.stdout).unwrap().contains("Cases of a period"));

@@ -22,7 +22,7 @@ export function scoreForm(cell, correct) {
   const show = () => {
     for (const [name, input] of inputs) input.value = record()[name];
     sum.replaceChildren(...(cell.dicentric.quickscan
-      ? ["QuickScan: score a cell that looks complete, and exclude one that does not; its centromeres are not counted"]
+      ? [t("score.quickscan")]
       : words(record(), cell.dicentric.accepted_centromeres)));
     rest.disabled = record().unclear === 0;
   };
