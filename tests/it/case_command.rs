@@ -73,7 +73,7 @@ fn a_case_is_listed_shown_and_exported_while_the_daemon_runs() {
     assert!(out.join("karyograms/0001.svg").is_file());
     let index = read("cells.csv");
     let index = index.lines().nth(1).unwrap();
-    assert!(index.starts_with(&format!("0001,{cell},")) && index.ends_with(",frames/0001.ome.tif"), "{index}");
+    assert!(index.starts_with(&format!("0001,{cell},")) && index.contains(",frames/0001.ome.tif,"), "{index}");
     let frame = metaphased::camera::files::read_image(&out.join("frames/0001.ome.tif")).unwrap();
     assert_eq!((frame.pixels.width(), frame.pixels.height()), (9, 6));
 

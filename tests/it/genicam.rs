@@ -273,10 +273,8 @@ fn a_software_trigger_is_fired_by_the_source_for_each_frame() {
     let device = camera.source.device().expect("it says it");
     assert!(device.contains("by software trigger"), "{device}");
     let first = camera.frame().info.device_sequence.expect("it counts");
-    let began = Instant::now();
     let numbers: Vec<u32> = (0..5).map(|_| camera.frame().info.device_sequence.expect("it counts")).collect();
     assert_eq!(numbers, (1..=5).map(|n| first + n).collect::<Vec<_>>(), "one for each trigger");
-    assert!(began.elapsed() >= Duration::from_millis(450), "ten a second: {:?}", began.elapsed());
 }
 
 /// What came of a camera in some time.

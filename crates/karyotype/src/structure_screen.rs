@@ -9,7 +9,7 @@ use super::{
     band_fit::{Account, Form, accounts},
     interpret::{is_withheld, report_candidates},
 };
-use domain::{Cell, Chromosome, ChromosomeClass, ChromosomeEvidence, Damage, Status};
+use domain::{Cell, Chromosome, ChromosomeClass, ChromosomeEvidence, Damage, Doubt, Status};
 use imaging::{ChromosomeProfile, PROFILE_SAMPLES};
 
 /// A hole from this share of the chromosome's area on is a ring's.
@@ -63,8 +63,9 @@ pub(crate) struct ClassProfile {
 /// reason; the verdict stays.
 /// `shapes` go with `cell.chromosomes`. Marks of a person or of another stage stay.
 pub fn screen_structure(cell: &mut Cell, shapes: &[Option<ChromosomeProfile>]) {
-    // Where nothing was classified nothing is unlike its class.
-    if cell.chromosomes.iter().all(|c| c.class.is_none()) {
+    // Where nothing was classified nothing is unlike its class, and of half a cell lengths say little.
+    let cut = cell.doubts.contains(&Doubt::CutByFrame);
+    if cut || cell.chromosomes.iter().all(|c| c.class.is_none()) {
         return;
     }
     let missing: Vec<ChromosomeClass> = ChromosomeClass::all()

@@ -145,7 +145,7 @@ def usable(frame, cell):
             continue
         mask = mask_of(outline["rings"], frame.shape)
         everything |= mask
-        sure = len(seen) == 1 and seen[0]["score"] >= 0.35 and outline["score"] >= 0.83
+        sure = len(seen) == 1 and seen[0]["score"] >= 0.5 and outline["score"] >= 0.83
         if mask.sum() < 200 or not sure or not alone(chromosome, cell["chromosomes"]):
             continue
         patch = Patch(frame, mask, seen[0]["at"])

@@ -13,7 +13,7 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 
 FOLDS = 5
-COMPOSED_WEIGHT = 3.0  # Real frames are few beside virtual slides.
+COMPOSED_WEIGHT = 10.0  # Real frames are few beside virtual slides, and what is scored is real.
 LEAST_APART = 0.8
 NO_SITE = dict(share=0, heat=0, depth=0, both=0, mass=0, tone=0)
 

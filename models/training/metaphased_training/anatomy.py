@@ -19,7 +19,7 @@ from .run import Run, batches, seed_everything
 #: Which scenes examples come from, and how often.
 SHARES = dict(cil=0.48, ground=0.28, mfish=0.11, virtual=0.08, light=0.05)
 #: The same for the network of solid stains, whose scenes of cil and on plain ground lose their bands.
-SOLID = dict(giemsa=0.37, ground=0.33, virtual=0.2, cil=0.1)
+SOLID = dict(giemsa=0.36, ground=0.27, virtual=0.3, cil=0.07)
 #: How often a chromosome is put together from parts: two centromeres, one, none.
 BUILT, BUILT_SOLID = 0.14, 0.6
 #: How often a chromosome is laid where nothing lies, in solid stains: most cells that are scored for dicentrics lie well spread.

@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from . import anatomy, anatomy_data as ad, cache, crops, outlines, pieces as pc, scenes
+from . import anatomy, anatomy_data as ad, augment, cache, crops, outlines, pieces as pc, scenes
 
 #: Share of a composed cell's chromosomes that are laid across, beside or against another.
 CROWDED = 0.45
@@ -308,7 +308,45 @@ def freeze_solid(net, paths: dict, held: dict) -> dict:
     return dict(centromere=least, centromere_apart=apart, way_centromere=0.7, mask=best_cut(net, held_slides(paths)["giemsa"]), centromere_reach=anatomy.REACH)
 
 
-def solid_figures(net, paths: dict, held: dict, choice: dict) -> dict:
+def lone(rng, source, kind: str):
+    """A lone chromosome of a solid-stained slide as an example: `dicentric`, `rejoined` (cut and rejoined with one centromere) or `whole`; None where the parts do not serve."""
+    name = str(rng.choice([k for k in ("giemsa", "cil", "pki3", "pki3") if k in source.libraries]))
+    library, rows = source.libraries[name]
+    a, b = (library[rng.choice(rows)] for _ in range(2))
+    if any(p.line is None or not np.isfinite(p.centromere) for p in (a, b)):
+        return None
+    p = a if kind == "whole" else scenes.joined(rng, a, b, kind)
+    if p is None:
+        return None
+    made = scenes.ground(rng, rng.uniform(60, 108), False)
+    scenes.lay(rng, made, scenes.bowed(rng, p) if rng.random() < 0.35 else p, apart=True)
+    if len(made.targets) != 1:
+        return None
+    made.image = augment.optics(rng, made.image, name != "giemsa")
+    own = made.targets[0]
+    return scenes.example(made, own, scenes.jittered(rng, own, pc.WIDTH * made.median), made.median)
+
+
+def lone_figures(net, source, many: int = 30_000, joined: int = 3_000, seed: int = 9) -> dict:
+    """How many lone dicentrics have a second centromere of a score that one whole chromosome in 1,000 (10,000) reaches, and one in 1,000 of those cut and rejoined."""
+    rng, scores = np.random.default_rng(seed), {}
+    for kind, wanted in (("whole", many), ("rejoined", joined), ("dicentric", joined)):
+        found = []
+        while len(found) < wanted:
+            rows = [r for r in (lone(rng, source, kind) for _ in range(256)) if r is not None]
+            z = anatomy.answers(net, np.stack([r[0] for r in rows]), np.stack([r[1] for r in rows]))
+            for one in z:
+                spots = anatomy.peaks(one[1], one[0], 0.02, 8.0)
+                found.append(spots[1][2] if len(spots) > 1 else 0.0)
+        scores[kind] = np.sort(found)[::-1]
+    above = lambda one_in: float((scores["dicentric"] > scores["whole"][len(scores["whole"]) // one_in]).mean())
+    out = {"validation_lone_whole_n": len(scores["whole"]), "validation_lone_dicentric_n": len(scores["dicentric"])}
+    out |= {f"validation_lone_two_at_1_in_{n}": round(above(n), 4) for n in (1_000, 10_000)}
+    cut = scores["rejoined"][len(scores["rejoined"]) // 1000]
+    return out | {"validation_lone_two_at_1_in_1000_rejoined": round(float((scores["dicentric"] > cut).mean()), 4)}
+
+
+def solid_figures(net, source, paths: dict, held: dict, choice: dict) -> dict:
     """Masks and centromeres on the validation side's scenes; how many dicentrics have a second centromere where as few of the others do; held virtual slides."""
     out = {}
     for name, b in held.items():
@@ -320,7 +358,7 @@ def solid_figures(net, paths: dict, held: dict, choice: dict) -> dict:
                 f"validation_{name}_false_two": round(float((found[true < 2] > 1).mean()), 4)}
     slides = held_slides(paths)["giemsa"]
     rows = virtual_rows(net, slides, choice)
-    return out | landmark_figures(rows, "virtual")
+    return out | lone_figures(net, source) | landmark_figures(rows, "virtual")
 
 
 #: Cuts that are tried.

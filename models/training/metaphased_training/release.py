@@ -296,7 +296,7 @@ def export_anatomy_solid(data: Path, cache_folder: Path, runs: Path, models: Pat
     paths = anatomy_data.build(data, cache_folder)
     held = anatomy_data.held_batches(paths, data, 640, anatomy_data.solid_source)
     thresholds = anatomy_figures.freeze_solid(net, paths, held)
-    figures = anatomy_figures.solid_figures(net, paths, held, thresholds)
+    figures = anatomy_figures.solid_figures(net, anatomy_data.solid_source(paths, data, "validation", "-held"), paths, held, thresholds)
     folder, sets = models / FOLDERS["anatomy-solid"], ["giemsa", "cil", "pki3"]
     ex.anatomy(runs / RUNS["anatomy-solid"], folder, ["giemsa"], thresholds, figures, version, dict(data=sets + ["virtual slides"], licences=ex.licences(sets)))
     card(folder, CARDS["anatomy-solid"], figures, runs / RUNS["anatomy-solid"], SOLID_MEASURED)
