@@ -217,7 +217,7 @@ fn settings_are_taken_as_they_are_and_reported_or_refused() {
     let busy = text_of(GenicamSource::open(fake.settings()).expect_err("in use"));
     assert!(busy.contains("another program controls it"), "{busy}");
     let listed = list().expect("Aravis is here");
-    assert!(matches!(&listed[..], [Err((found, _))] if found.serial == "GV2"), "{listed:?}");
+    assert!(matches!(&listed[..], [(found, Err(_))] if found.serial == "GV2"), "{listed:?}");
     drop(camera);
     let refused = |settings: GenicamSettings| {
         let until = Instant::now() + Duration::from_secs(20);
@@ -259,7 +259,7 @@ fn settings_are_taken_as_they_are_and_reported_or_refused() {
     }
     assert_eq!(find(Some("127.0.0.1")).expect("by its address").serial, "GV2");
     let listed = list().expect("Aravis is here");
-    let [Ok(offer)] = &listed[..] else { panic!("{listed:?}") };
+    let [(_, Ok(offer))] = &listed[..] else { panic!("{listed:?}") };
     assert!(offer.formats.contains(&("Mono16".into(), true)), "{offer:?}");
     assert!(offer.features.iter().any(|f| f.name == "ExposureTimeAbs" && f.takes.to_string() == "10 to 10000000"));
 }
@@ -276,7 +276,8 @@ fn a_software_trigger_is_fired_by_the_source_for_each_frame() {
     let began = Instant::now();
     let numbers: Vec<u32> = (0..5).map(|_| camera.frame().info.device_sequence.expect("it counts")).collect();
     assert_eq!(numbers, (1..=5).map(|n| first + n).collect::<Vec<_>>(), "one for each trigger");
-    assert!(began.elapsed() >= Duration::from_millis(450), "ten a second: {:?}", began.elapsed());
+    // Running freely it would take 200 ms; the first frame may have come late.
+    assert!(began.elapsed() >= Duration::from_millis(300), "ten a second: {:?}", began.elapsed());
 }
 
 /// What came of a camera in some time.
