@@ -27,19 +27,18 @@ fn genicam() -> Result<(), Failure> {
     if found.is_empty() {
         eprintln!("no GenICam camera answers");
     }
-    for camera in found {
-        match camera {
-            Ok(camera) => output::print(&offered(&camera))?,
-            Err((found, error)) => eprintln!("genicam {} ({} {}): {error}", found.id, found.vendor, found.model),
+    for (found, offer) in found {
+        match offer {
+            Ok(offer) => output::print(&offered(&found, &offer))?,
+            Err(error) => eprintln!("genicam {} ({} {}): {error}", found.id, found.vendor, found.model),
         }
     }
     Ok(())
 }
 
-fn offered(camera: &crate::camera::genicam::Offer) -> String {
+fn offered(found: &metaphased_aravis::Found, offer: &crate::camera::genicam::Offer) -> String {
     use std::fmt::Write as _;
 
-    let found = &camera.found;
     let mut text = String::new();
     // Writing to a String cannot fail.
     let _ = writeln!(
@@ -47,10 +46,10 @@ fn offered(camera: &crate::camera::genicam::Offer) -> String {
         "genicam {}: {} {} ({}, {}, serial number {})",
         found.id, found.vendor, found.model, found.protocol, found.address, found.serial
     );
-    for (format, is_read) in &camera.formats {
+    for (format, is_read) in &offer.formats {
         let _ = writeln!(text, "  format {format}{}", if *is_read { "" } else { "; not read by metaphased" });
     }
-    for feature in &camera.features {
+    for feature in &offer.features {
         let value = feature.value.as_ref().map(|value| format!(" = {value}")).unwrap_or_default();
         let locked = if feature.is_locked { "; cannot be set now" } else { "" };
         let _ = writeln!(text, "  control {}{value}: {}{locked}", feature.name, feature.takes);

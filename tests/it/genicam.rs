@@ -217,7 +217,7 @@ fn settings_are_taken_as_they_are_and_reported_or_refused() {
     let busy = text_of(GenicamSource::open(fake.settings()).expect_err("in use"));
     assert!(busy.contains("another program controls it"), "{busy}");
     let listed = list().expect("Aravis is here");
-    assert!(matches!(&listed[..], [Err((found, _))] if found.serial == "GV2"), "{listed:?}");
+    assert!(matches!(&listed[..], [(found, Err(_))] if found.serial == "GV2"), "{listed:?}");
     drop(camera);
     let refused = |settings: GenicamSettings| {
         let until = Instant::now() + Duration::from_secs(20);
@@ -259,7 +259,7 @@ fn settings_are_taken_as_they_are_and_reported_or_refused() {
     }
     assert_eq!(find(Some("127.0.0.1")).expect("by its address").serial, "GV2");
     let listed = list().expect("Aravis is here");
-    let [Ok(offer)] = &listed[..] else { panic!("{listed:?}") };
+    let [(_, Ok(offer))] = &listed[..] else { panic!("{listed:?}") };
     assert!(offer.formats.contains(&("Mono16".into(), true)), "{offer:?}");
     assert!(offer.features.iter().any(|f| f.name == "ExposureTimeAbs" && f.takes.to_string() == "10 to 10000000"));
 }

@@ -13,3 +13,17 @@ pub(crate) fn vectorised<R>(work: impl FnOnce() -> R) -> R {
 pub(crate) fn nearest(value: f32) -> u8 {
     (value + 8_388_608.0).to_bits() as u8
 }
+
+#[cfg(all(test, target_arch = "x86_64"))]
+mod tests {
+    /// Pulp's features decide what it holds code for; without them everything runs, several times slower.
+    #[test]
+    fn what_the_machine_has_is_used() {
+        let chosen = format!("{:?}", pulp::Arch::new());
+        if std::is_x86_feature_detected!("avx512bw") {
+            assert!(chosen.contains("V4"), "{chosen}");
+        } else if std::is_x86_feature_detected!("avx2") {
+            assert!(chosen.contains("V3"), "{chosen}");
+        }
+    }
+}

@@ -40,35 +40,36 @@ const LISTED: [&str; 29] = [
     "DeviceLinkThroughputLimit",
 ];
 
-/// A camera with what it offers.
+/// What a camera offers.
 #[derive(Debug, Clone)]
 pub struct Offer {
-    /// The camera.
-    pub found: Found,
     /// Names of its formats, and whether frames in them are read.
     pub formats: Vec<(String, bool)>,
     /// The features that a source is mostly set up by.
     pub features: Vec<Feature>,
 }
 
-/// Every camera that answers, with what it offers; in its place why it cannot be asked, such as a program that controls it.
+/// Every camera that answers, with what it offers, or why it cannot be asked, such as a program that controls it.
 ///
 /// # Errors
 /// When Aravis is not installed.
-pub fn list() -> Result<Vec<Result<Offer, (Found, SourceError)>>, SourceError> {
-    let found = cameras().map_err(in_words)?;
-    Ok(found.into_iter().map(|found| offer(&found).map_err(|error| (found, in_words(error)))).collect())
+pub fn list() -> Result<Vec<(Found, Result<Offer, SourceError>)>, SourceError> {
+    let with_offer = |found: Found| {
+        let offer = offer(&found.id).map_err(in_words);
+        (found, offer)
+    };
+    Ok(cameras().map_err(in_words)?.into_iter().map(with_offer).collect())
 }
 
-fn offer(found: &Found) -> Result<Offer, Error> {
-    let camera = Camera::open(&found.id)?;
+fn offer(id: &str) -> Result<Offer, Error> {
+    let camera = Camera::open(id)?;
     let formats = match camera.feature("PixelFormat")?.map(|feature| feature.takes) {
         Some(metaphased_aravis::Takes::Choice(names)) => names,
         _ => Vec::new(),
     };
     let formats = formats.into_iter().map(|name| (name.clone(), named(&name).is_some())).collect();
     let features = LISTED.into_iter().filter_map(|name| camera.feature(name).transpose()).collect::<Result<_, _>>()?;
-    Ok(Offer { found: found.clone(), formats, features })
+    Ok(Offer { formats, features })
 }
 
 /// The camera that a source's `device` names: an id, a serial number, an address or a model; without one the only camera

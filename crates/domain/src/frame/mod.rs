@@ -366,6 +366,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_frame_that_is_faulty_or_partial_says_so_and_one_that_is_read_again_is_whole() {
+        let none = FrameFlags::default();
+        assert_eq!((none.fault(), FrameFlags { reread: true, ..none }.fault()), (None, None));
+        assert!(FrameFlags { partial: true, ..none }.fault().is_some_and(|why| why.contains("missing")));
+        let both = FrameFlags { partial: true, error: true, ..none };
+        assert!(both.fault().is_some_and(|why| why.contains("marked")), "what the device says comes first");
+    }
+
+    #[test]
     fn gaps_are_counted_over_the_wrap_and_never_backwards() {
         let mut gaps = SequenceGaps::default();
         let mut missing = |number| gaps.missing_before(number);
