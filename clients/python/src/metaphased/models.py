@@ -33,6 +33,8 @@ class AlarmMessage(Model):
     """Research use only."""
     reason: str
     """Why, in words."""
+    reason_code: str | None = None
+    """The code of these words: `alarm_lower_limit`, `alarm_no_dose` or `alarm_acknowledged`; the values are `lower_limit_gy`, `level_gy` and `by`."""
     schema_: Annotated[str, Field(alias='schema')]
     """`alarm/1`."""
     state: Literal['raised', 'acknowledged', 'cleared']
@@ -60,8 +62,8 @@ class CaseAction(Model):
     model_config = ConfigDict(
         extra='forbid',
     )
-    by: str
-    """Who asks for it."""
+    by: str | None = None
+    """Who asks for it; may be left out by a person who is logged in."""
 
 
 class CaseCells(Model):
@@ -146,6 +148,15 @@ class Clone(Model):
     """Common names that go with it: labels, no diagnosis."""
 
 
+class Coded(Model):
+    """What a sentence says, without the sentence."""
+
+    code: str
+    """What it says."""
+    values: dict[str, str] | None = None
+    """The values in it."""
+
+
 class Comment(Model):
     """What a person noted on a cell; it changes nothing else."""
 
@@ -155,6 +166,19 @@ class Comment(Model):
     """What, in that person's words."""
     time: str
     """When, RFC 3339 in UTC."""
+
+
+class Corrections(Model):
+    """What people corrected in the cells that they have looked at, between the machine's record and theirs."""
+
+    cells: int
+    """Karyotyped cells that a person has confirmed or corrected."""
+    corrections: int
+    """Fewest corrections that lead from the machine's records to theirs: boxes added and deleted, classes changed."""
+    mean: float | None = None
+    """Corrections a cell; none without a cell."""
+    untouched: int
+    """Cells that needed none."""
 
 
 class Counts(Model):
@@ -196,6 +220,10 @@ class DoseCells(Model):
     """Not counted: not as many centromeres as a complete cell has."""
     not_scored: int | None = None
     """Not counted: neither a machine nor a person has scored them."""
+    not_selected: int | None = None
+    """Not counted: left out by the scorer's selection of cells."""
+    quickscan: int | None = None
+    """Counted by QuickScan: complete by their look."""
     reviewed: int
     """Counted, and scored by a person."""
     second_division: int
@@ -360,6 +388,15 @@ class Quality(Model):
     """How sure triage is that there is a metaphase."""
     spread: float
     """How well the chromosomes are spread."""
+
+
+class Ranked(Model):
+    """Where a cell stands among the cells of its case, of which the best count."""
+
+    best: int
+    """So many of the case count, and what is as good as the last of them."""
+    distance: float
+    """How far it is from a whole cell; 0 is best."""
 
 
 class RejectedFile(Model):
@@ -628,6 +665,10 @@ class ReviewRequest(Model):
     """Which."""
     reason: str
     """Why, in words."""
+    reason_code: str | None = None
+    """The code of these words."""
+    reason_values: dict[str, str] | None = None
+    """The values in these words."""
 
 
 class ScoredClass(Model):
@@ -669,6 +710,25 @@ class ScorerUsed(Model):
     """Which cells it selects, in words: `46 to 46 centromeres`."""
     strictness: float
     """Its strictness, 0 to 1."""
+
+
+class SessionView(Model):
+    """A session in a list."""
+
+    address: str
+    """From which address."""
+    agent: str
+    """What the browser says about itself."""
+    current: bool
+    """Whether it is the one that asks."""
+    session: UUID
+    """Its id."""
+    since: str
+    """When the person logged in, RFC 3339 in UTC."""
+    until: str
+    """When it ends by itself."""
+    user: str
+    """Who."""
 
 
 class Simulated(Model):
@@ -873,6 +933,35 @@ class TriggerRequest(Model):
     """The scanner's event id, echoed in every answer; one that was used before is not taken again."""
 
 
+class UserView(Model):
+    """A user in a list."""
+
+    password: bool
+    """Whether there is a password; without one the person comes in by the proxy alone."""
+    role: Literal['view', 'review', 'administer']
+    """Role."""
+    user: str
+    """Name."""
+
+
+class UserViews(Model):
+    """The users."""
+
+    users: list[UserView]
+    """By name."""
+
+
+class Who(Model):
+    """Who sends the requests of this page or program."""
+
+    entrance: Literal['open', 'token', 'password', 'proxy']
+    """How they came in."""
+    role: Literal['view', 'review', 'administer']
+    """What they may do."""
+    user: str | None = None
+    """Name; null where nobody has to say who they are, and with the token."""
+
+
 class Birth(Model):
     """The `birth/1` message: what this daemon is."""
 
@@ -955,6 +1044,8 @@ class CaseMessage(Model):
     """What the count excludes, in words."""
     extended: str | None = None
     """Why more than usual are aimed at."""
+    extended_code: Coded | None = None
+    """The code of these words."""
     iscn: str | None = None
     """Consensus of the cells in ISCN form."""
     notice: str
@@ -977,8 +1068,8 @@ class CaseSubject(Model):
     model_config = ConfigDict(
         extra='forbid',
     )
-    by: str
-    """Who."""
+    by: str | None = None
+    """Who; may be left out by a person who is logged in."""
     subject: Subject | None = None
     """The data; none removes them."""
 
@@ -1056,8 +1147,12 @@ class CurveUsed(Model):
     """Calibrated doses in Gy."""
     id: str
     """Its name."""
+    quickscan: bool | None = None
+    """Whether its cells were counted by QuickScan."""
     radiation: str
     """Radiation."""
+    scorer: str | None = None
+    """The scorer that counted for it, where a machine did."""
     scoring: Literal['manual', 'semi-automatic', 'automatic'] | None = None
     """How its cells were scored."""
     source: str
@@ -1091,6 +1186,12 @@ class DicentricRecord(Model):
     """Chromosomes with one centromere, rings not counted."""
     not_scored: str | None = None
     """Why neither machine nor person has scored the cell; its counts are then no counts. None once somebody has."""
+    not_selected: str | None = None
+    """Why the scorer's selection of cells leaves it out; such a cell is not counted whoever has looked."""
+    quickscan: bool | None = None
+    """Scored by QuickScan: `complete` says that the cell looks complete, its centromeres were not counted to 46."""
+    ranked: Ranked | None = None
+    """Where it stands in a selection of the best cells of its case."""
     reviewed: list[int] | None = None
     """Called dicentrics that a person has accepted or rejected, by their `index` in the cell."""
     rings: int
@@ -1182,8 +1283,12 @@ class FoundSpread(Model):
 class Hint(Model):
     """One hint: what is seen and what helps."""
 
+    code: str
+    """The code of the words: `saturated`, `dark`, `faint` or `soft`."""
     kind: Literal['saturation', 'exposure', 'focus']
     """What it is about."""
+    share: float | None = None
+    """The share of the picture, or of its range, that stands in the words; 0 to 1."""
     text: str
     """What is seen and what to do, in words."""
 
@@ -1199,6 +1304,10 @@ class Karyotype(Model):
     """Posterior of the whole karyotype, 0 to 1."""
     reason: str
     """Why, in words."""
+    reason_code: str | None = None
+    """The code of these words; none where no code says the same, as before this field was there."""
+    reason_values: dict[str, str] | None = None
+    """The values in these words."""
     verdict: Literal['normal', 'abnormal', 'not_assessable']
     """Verdict over the cell."""
 
@@ -1299,6 +1408,13 @@ class DicentricChange(Model):
     action: Literal['dicentric']
     record: DicentricRecord
     """The right record."""
+
+
+class SessionList(Model):
+    """Sessions."""
+
+    sessions: list[SessionView]
+    """Of everybody for who administers, otherwise one's own; the oldest first."""
 
 
 class SlideState(Model):
@@ -1524,8 +1640,8 @@ class CellReview(Model):
     model_config = ConfigDict(
         extra='forbid',
     )
-    by: str
-    """Who."""
+    by: str | None = None
+    """Who; may be left out by a person who is logged in."""
     change: (
         ClassChange
         | DamageChange
@@ -1615,10 +1731,17 @@ class DoseMessage(Model):
     """Dicentrics in the counted cells: a tricentric counts two."""
     estimate: Estimate | None = None
     """Yield, dose, dispersion, part of the body, limits, curve and warnings; none before the first counted cell."""
+    flag_codes: list[Coded] | None = None
+    """The codes of these words, in the same order."""
     flags: list[str]
     """What a person should know beyond the estimate's warnings."""
     fragments: int
     """Acentric fragments in the counted cells."""
+    mismatch: str | None = None
+    """
+    Why the dose does not hold for these cells, in a few words: somebody else counted for the curve than counted them. The first
+    of the flags that say it in full.
+    """
     notice: str
     """Research use only."""
     preliminary: bool = False
