@@ -77,7 +77,7 @@ pub fn run(setup: &Setup<'_>) -> Result<Report, EvaluateError> {
 }
 
 /// Strictnesses of the operating curve.
-const STRICTNESSES: [f32; 8] = [0.1, 0.2, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95];
+const STRICTNESSES: [f32; 8] = [0.2, 0.3, 0.5, 0.7, 0.9, 0.95, 0.99, 0.995];
 
 /// What came out for one cell.
 struct CellOutcome {

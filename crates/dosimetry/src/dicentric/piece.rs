@@ -10,7 +10,7 @@ use super::{
 
 /// Name and version of the scorer: a dose and a curve belong together only when the same scorer counted for both. To be
 /// raised with every change that moves a count, of code or of fitted numbers.
-pub const SCORER: &str = "axis-1";
+pub const SCORER: &str = "axis-2";
 
 /// A place along a piece's axis where a centromere may be: what a network sees there, and how the piece narrows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
@@ -157,7 +157,7 @@ impl ScorerSettings {
 }
 
 /// Strictness unless the configuration says otherwise: see docs/reference/dose.md for the curve it was chosen from.
-pub const USUAL_STRICTNESS: f32 = 0.95;
+pub const USUAL_STRICTNESS: f32 = 0.99;
 
 /// Score from which a piece is unclear unless the configuration says otherwise.
 pub const USUAL_DOUBT: f32 = 0.3;
