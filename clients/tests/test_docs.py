@@ -117,7 +117,8 @@ def test_the_configurations_of_the_documentation_have_no_unknown_key(block: str,
 
 
 def test_the_headings_of_troubleshooting_are_the_words_of_the_program() -> None:
-    sources = [*(ROOT / "src").rglob("*.rs"), *(ROOT / "crates").rglob("*.rs"), *(ROOT / "hardware").rglob("*.rs"), *(ROOT / "src").rglob("*.js")]
+    folders = ("src", "crates", "hardware")
+    sources = [*(path for folder in folders for path in (ROOT / folder).rglob("*.rs")), *(ROOT / "src").rglob("*.js")]
     # As written to the person: continued lines joined. What differs is "..." in a heading, and looked at in pieces.
     text = re.sub(r"\\\n\s*", "", "\n".join(source.read_text() for source in sources))
     headings = re.findall(r"^### (.*)$", (ROOT / "docs/troubleshooting.md").read_text(), re.MULTILINE)
