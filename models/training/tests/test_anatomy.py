@@ -191,7 +191,7 @@ def test_the_training_resumes_and_is_exported_as_its_card_says(library, tmp_path
     again = anatomy.train(make("train"), held, tmp_path / "anatomy", 5, batch=8, max_steps=4, **TINY, full=True)
     assert first.step == 2 and again.step == 4 and {"ground_iou", "ground_up"} <= set(again.rows[-1])
     thresholds = dict(mask=0.5, mask_of={"q-band": 0.4}, centromere=0.3, centromere_apart=3)
-    export.anatomy(tmp_path / "anatomy", tmp_path / "model", thresholds, dict(a=[0.5]), "0.1.0", dict(data=["pki3"], licences={}))
+    export.anatomy(tmp_path / "anatomy", tmp_path / "model", ["g-band", "dapi"], thresholds, dict(a=[0.5]), "0.1.0", dict(data=["pki3"], licences={}))
     toml = tomllib.loads((tmp_path / "model/model.toml").read_text())
     assert toml["task"] == "anatomy" and toml["input"]["crop"] == dict(margin=1.3, floor=0.9, supersample=2) and toml["output"]["maps"][0] == "mask"
     assert toml["thresholds"] == thresholds
