@@ -299,8 +299,8 @@ def freeze(net, paths: dict, data: Path) -> dict:
 
 
 def freeze_solid(net, paths: dict, held: dict) -> dict:
-    """Thresholds of the network of solid stains, chosen on held virtual slides and on the validation side's scenes (`held`, by kind): counts of centromeres
-    by which most examples of a scene that is not crowded have their right number, each kind as much as any other; the cut of the mask by the mean IoU on the virtual slides."""
+    """Thresholds of the network of solid stains, chosen on held virtual slides and on the validation side's scenes (`held`, by kind): those of centromeres
+    by which most examples have their right number, each kind as much as any other; the cut of the mask by the mean IoU on the virtual slides."""
     seen = {k: (anatomy.answers(net, *b[:2]), b) for k, b in held.items()}
     right = lambda least, apart: sum(np.mean(np.equal(*anatomy.counts(z, b[4], least, apart).T)) for z, b in seen.values())
     grid = [(round(float(v), 2), a) for v in np.arange(0.2, 0.71, 0.05) for a in (3.0, 4.0, 5.0, 6.0, 8.0)]
