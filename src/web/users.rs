@@ -234,6 +234,8 @@ pub struct Users {
 struct State {
     looked: Instant,
     stamp: Option<(SystemTime, u64)>,
+    /// The file as it is could not be read, which was logged.
+    is_broken: bool,
     users: Arc<UserList>,
 }
 
@@ -250,7 +252,7 @@ impl Users {
     pub fn open(path: PathBuf) -> Result<Self, UsersError> {
         let stamp = stamp(&path);
         let users = Arc::new(read_users(&path)?);
-        Ok(Self { path, state: Mutex::new(State { looked: Instant::now(), stamp, users }) })
+        Ok(Self { path, state: Mutex::new(State { looked: Instant::now(), stamp, is_broken: false, users }) })
     }
 
     /// All of them, as the file has them now.
@@ -260,13 +262,18 @@ impl Users {
             state.looked = now;
             let found = stamp(&self.path);
             if found != state.stamp {
-                state.stamp = found;
                 match read_users(&self.path) {
                     Ok(users) => {
                         tracing::info!(users = users.len(), "the users' file was read again");
-                        state.users = Arc::new(users);
+                        (state.stamp, state.is_broken, state.users) = (found, false, Arc::new(users));
                     }
-                    Err(error) => tracing::error!(%error, "the users stay as they were"),
+                    // Tried again each second: what keeps it from being read may pass without a change of the file.
+                    Err(error) => {
+                        if !state.is_broken {
+                            tracing::error!(%error, "the users stay as they were");
+                        }
+                        state.is_broken = true;
+                    }
                 }
             }
         }
@@ -346,7 +353,16 @@ mod tests {
         assert_eq!(users.find("berg", later(2)).map(|user| user.role), Some(Role::Review));
         fs::write(&path, "berg:nothing\n").expect("it is written");
         assert!(users.find("fink", later(4)).is_some());
+        // What keeps it from being read passes without a change that the stamp would show.
+        let modified = fs::metadata(&path).and_then(|found| found.modified()).expect("it is there");
+        fs::write(&path, "berg:view:-\n\n").expect("as long as before");
+        fs::File::options()
+            .write(true)
+            .open(&path)
+            .and_then(|file| file.set_modified(modified))
+            .expect("as old as before");
+        assert!(users.find("fink", later(6)).is_none(), "it is tried again");
         fs::write(&path, "fink:view:-\n").expect("it is written");
-        assert!(users.find("berg", later(6)).is_none());
+        assert!(users.find("berg", later(8)).is_none());
     }
 }
