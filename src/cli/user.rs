@@ -79,17 +79,14 @@ impl UserCommand {
         match self.what {
             What::Add { name, role, no_password } => add(file, name, role, no_password)?,
             What::Password { name } => {
-                change(file, &name, |user| {
-                    user.hash = Some(hash_password(&ask_password(&user.name)?)?);
-                    Ok(())
-                })?;
+                // Asked first: the file is read and written at once, so that no change made meanwhile is undone.
+                read_users(file)?.get(&name).ok_or_else(|| unknown(&name))?;
+                let hash = hash_password(&ask_password(&name)?)?;
+                change(file, &name, |user| user.hash = Some(hash))?;
                 eprintln!("'{name}' has another password");
             }
             What::Role { name, role } => {
-                change(file, &name, |user| {
-                    user.role = role;
-                    Ok(())
-                })?;
+                change(file, &name, |user| user.role = role)?;
                 eprintln!("'{name}' has the role {}", role.name());
             }
             What::Remove { name } => {
@@ -110,24 +107,30 @@ fn unknown(name: &str) -> Failure {
 
 fn add(file: &Path, name: String, role: Role, no_password: bool) -> Result<(), Failure> {
     check_user_name(&name)?;
-    let mut users = match read_users(file) {
-        Err(UsersError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => UserList::new(),
-        read => read?,
+    let others = || -> Result<UserList, Failure> {
+        let users = match read_users(file) {
+            Err(UsersError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => UserList::new(),
+            read => read?,
+        };
+        if users.contains_key(&name) {
+            let text = format!("'{name}' is there already: `metaphased user password` or `role` changes it");
+            return Err(Failure::new(Exit::Data, text));
+        }
+        Ok(users)
     };
-    if users.contains_key(&name) {
-        let text = format!("'{name}' is there already: `metaphased user password` or `role` changes it");
-        return Err(Failure::new(Exit::Data, text));
-    }
+    others()?;
     let hash = if no_password { None } else { Some(hash_password(&ask_password(&name)?)?) };
+    // Read again: no change made while the password was typed is undone.
+    let mut users = others()?;
     users.insert(name.clone(), User { name: name.clone(), role, hash });
     write_users(file, &users)?;
     eprintln!("'{name}' is added with the role {}", role.name());
     Ok(())
 }
 
-fn change(file: &Path, name: &str, change: impl FnOnce(&mut User) -> Result<(), Failure>) -> Result<(), Failure> {
+fn change(file: &Path, name: &str, change: impl FnOnce(&mut User)) -> Result<(), Failure> {
     let mut users = read_users(file)?;
-    change(users.get_mut(name).ok_or_else(|| unknown(name))?)?;
+    change(users.get_mut(name).ok_or_else(|| unknown(name))?);
     Ok(write_users(file, &users)?)
 }
 
