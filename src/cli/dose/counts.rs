@@ -62,7 +62,7 @@ impl Named {
     /// Why a dose by this curve does not hold for the cells, by who counted them, as notes.
     ///
     /// # Errors
-    /// Where another scorer than the curve's counted, and where `--scoring` says of a machine's counts that they are not.
+    /// Where another scorer than the curve's counted, and where `--scoring` or `--quickscan` says of a case's counts what they are not.
     pub fn holds(&self, curve: &Curve, settings: &Settings) -> Result<Vec<String>, DosimetryError> {
         if let Some(said) = settings.scoring.filter(|said| *said != Scoring::Automatic)
             && self.counted_by.by_machine > 0
@@ -71,6 +71,16 @@ impl Named {
                 "invalid --scoring '{said}': a machine alone counted {} of its {} cells",
                 self.counted_by.by_machine, self.counted_by.cells
             )));
+        }
+        if settings.quickscan && !self.quickscan && self.counted_by.cells > 0 {
+            return Err(DosimetryError::NotApplicable(
+                "invalid --quickscan: the cells of this case were counted by 46 centromeres".into(),
+            ));
+        }
+        if let Some(scorer) = curve.about().scorer.as_ref().filter(|_| self.counted_by.cells == 0) {
+            return Ok(vec![format!(
+                "the curve holds for cells that the scorer '{scorer}' counted; who counted these is not known"
+            )]);
         }
         let found = curve.mismatches(&self.counted_by);
         match found.iter().find(|why| matches!(why, Mismatch::OtherScorer { .. })) {

@@ -173,10 +173,24 @@ impl Fit {
         Ok(Exit::Done)
     }
 
+    /// The scorer that `--scorer` names of a file's counts.
+    fn named_scorer(&self) -> Result<Option<String>, Failure> {
+        if self.scorer.as_ref().is_some_and(|name| name.trim().is_empty()) {
+            return Err(Failure::bad_data("invalid --scorer '': expected its name as doses state it"));
+        }
+        let by_people = matches!(self.scoring, Some(ScoringArg::Manual | ScoringArg::SemiAutomatic));
+        if let Some(name) = self.scorer.as_ref().filter(|_| by_people) {
+            return Err(Failure::bad_data(format!(
+                "invalid --scoring beside --scorer '{name}': what a scorer counted is automatic"
+            )));
+        }
+        Ok(self.scorer.clone())
+    }
+
     /// The scorer that counted all cells of the cases, where a machine did.
     fn scorer(&self, cases: &[(String, Stored)]) -> Result<Option<String>, Failure> {
         let Some((first, of_first)) = cases.iter().find(|(_, case)| case.counted_by.by_machine > 0) else {
-            return Ok(self.scorer.clone());
+            return self.named_scorer();
         };
         let wrong = |what: &str| {
             let scorers = of_first.counted_by.scorers.join("' and '");
