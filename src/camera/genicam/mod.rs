@@ -155,8 +155,17 @@ impl Numbers {
         if (MOST - NEAR..=MOST).contains(&last) && number <= NEAR {
             self.before_wraps += MOST;
         }
-        let is_of_before = self.before_wraps > 0 && last <= NEAR && (MOST - NEAR..=MOST).contains(&number);
-        let running = self.before_wraps + number - if is_of_before { MOST } else { 0 };
+        if self.before_wraps > 0 && last <= NEAR && (MOST - NEAR..=MOST).contains(&number) {
+            let running = self.before_wraps + number - MOST;
+            let behind = self.highest - running;
+            if behind <= BUFFERS as u64 {
+                return (running as u32, -i64::from(behind > 0));
+            }
+            // Further back than any buffer can be: the camera began again.
+            *self = Self { before_wraps: 0, highest: number };
+            return (number as u32, 0);
+        }
+        let running = self.before_wraps + number;
         let change = match running.cmp(&self.highest) {
             _ if self.highest == 0 => 0,
             Ordering::Greater => i64::try_from(running - self.highest).map_or(0, |ahead| ahead - 1),
@@ -202,7 +211,8 @@ impl GenicamSource {
         // Closed before it is opened: a camera has one controller.
         self.connection.take().into_iter().for_each(Connection::close);
         self.connection = Some(Connection::open(&self.settings)?);
-        (self.last, self.is_triggered) = (Instant::now(), false);
+        let now = Instant::now();
+        (self.last, self.asked, self.is_triggered) = (now, now, false);
         Ok(Capture::Nothing)
     }
 
@@ -380,6 +390,7 @@ mod tests {
         assert_eq!(missing(&[500, 1, 2]), [0, 0, 0], "a camera that began again");
         assert_eq!(missing(&[7, 9, 8, 10, 12]), [0, 1, -1, 0, 1], "one that came late is not missing");
         assert_eq!(missing(&[65_534, 1, 65_535, 2]), [0, 1, -1, 0], "not even over the end");
+        assert_eq!(missing(&[65_535, 1, 40, 65_000, 65_001]), [0, 0, 38, 0, 0], "begun again after the end");
         let mut numbers = Numbers::default();
         let running = [65_535, 1, 65_534].map(|number| numbers.running(number).0);
         assert_eq!(running, [65_535, 65_536, 65_534]);
