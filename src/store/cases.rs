@@ -380,6 +380,7 @@ impl StoreReader {
                  'dose', json(iif(dose IS NULL, NULL, json_object(
                      'cells', json(dose -> '$.cells'), 'dicentrics', dose ->> '$.dicentrics', 'progress', dose ->> '$.progress',
                      'alarm', dose ->> '$.alarm', 'mismatch', dose ->> '$.mismatch',
+                     'flag_codes', json(dose -> '$.flag_codes'),
                      'estimate', json(iif(dose -> '$.estimate.dose_gy' IS NULL, NULL,
                          json_object('dose_gy', json(dose -> '$.estimate.dose_gy'))))))))
              FROM cases ORDER BY opened DESC, id",
