@@ -25,8 +25,8 @@ use self::{
     setup::{Taken, Trigger, set_up},
 };
 use super::{
-    BadFrame, Buffers, Capture, MeasuredDepth, Missed, Raised, Source, SourceError,
-    reading::{Reading, STALE_AFTER, raw, stalled_after},
+    Buffers, Capture, MeasuredDepth, Missed, Raised, Source, SourceError,
+    reading::{Reading, STALE_AFTER, Unread, raw, stalled_after},
 };
 use crate::{config::ControlValue, station::RejectReason};
 use domain::frame::{Bayer, DeviceClock, DeviceTime, Frame, FrameFlags, FrameId, FrameInfo, PixelBuffer, Pixels};
@@ -292,8 +292,7 @@ impl Source for GenicamSource {
         }
         let (mut pixels, flags) = match read(&filled, &connection.taken, |bytes| buffers.take(bytes).ok()) {
             Ok(read) => read,
-            Err(Unreadable::NoBuffer) => return Ok(Capture::NoBuffer),
-            Err(Unreadable::Bad(text)) => return Ok(Capture::Bad(BadFrame::new(id, RejectReason::DeviceError, text))),
+            Err(unread) => return Ok(unread.capture(id)),
         };
         if connection.taken.format.reading.is_of_unknown_depth()
             && flags == FrameFlags::default()
@@ -338,21 +337,17 @@ impl Source for GenicamSource {
     }
 }
 
-enum Unreadable {
-    NoBuffer,
-    Bad(String),
-}
-
 /// Pixels of a frame, and what is wrong with them.
 fn read(
     filled: &Filled<'_>,
     taken: &Taken,
     take: impl FnOnce(usize) -> Option<PixelBuffer>,
-) -> Result<(Pixels, FrameFlags), Unreadable> {
+) -> Result<(Pixels, FrameFlags), Unread> {
+    let bad = |text: String| Unread::Bad(RejectReason::DeviceError, text);
     let format = taken.format;
     let [width, height] = match filled.arrival {
         Arrival::Whole if filled.format != format.code => {
-            return Err(Unreadable::Bad(format!(
+            return Err(bad(format!(
                 "the frame is of format 0x{:08x}; expected {} (0x{:08x})",
                 filled.format, format.name, format.code
             )));
@@ -360,28 +355,23 @@ fn read(
         Arrival::Whole => [filled.width, filled.height],
         // The packet that says it may be what is missing.
         Arrival::Partial => taken.size,
-        Arrival::Faulty => return Err(Unreadable::Bad("what the camera sent is no picture of its size".into())),
+        Arrival::Faulty => return Err(bad("what the camera sent is no picture of its size".into())),
     };
     let (Reading::Raw(layout, _) | Reading::Luma(layout)) = format.reading else {
-        return Err(Unreadable::Bad(format!("frames of format {} are not read", format.name)));
+        return Err(bad(format!("frames of format {} are not read", format.name)));
     };
     let row = layout.row_bytes(width);
     // Rows of packed formats follow each other without a gap, so one may begin within a byte, or a group of samples.
     if layout.row_bytes(width * 2) != 2 * row {
-        return Err(Unreadable::Bad(format!(
+        return Err(bad(format!(
             "rows of {width} pixels of {} do not end with a byte: set `size` to a width that is a multiple of 8",
             format.name
         )));
     }
     let frame = RawFrame { layout, width, height, stride: row + filled.padding, bytes: filled.bytes() };
-    match raw(frame, take) {
-        Ok((pixels, is_short)) => {
-            let partial = is_short || filled.arrival == Arrival::Partial;
-            Ok((pixels, FrameFlags { partial, ..FrameFlags::default() }))
-        }
-        Err(super::reading::Unread::NoBuffer) => Err(Unreadable::NoBuffer),
-        Err(super::reading::Unread::Bad(_, text)) => Err(Unreadable::Bad(text)),
-    }
+    let (pixels, is_short) = raw(frame, take)?;
+    let partial = is_short || filled.arrival == Arrival::Partial;
+    Ok((pixels, FrameFlags { partial, ..FrameFlags::default() }))
 }
 
 #[cfg(test)]
