@@ -10,6 +10,6 @@ mod scorer_fit;
 mod selection;
 
 pub use corrections::{correct_piece, count_pieces, kind_of, seen_as, with_counts};
-pub use count::{NotCounted, counted};
+pub use count::{Counting, NotCounted, Rank, counted};
 pub use piece::{Filter, Judged, Piece, SCORER, ScorerSettings, Site, USUAL_DOUBT, USUAL_STRICTNESS, score_pieces};
 pub use selection::{SelectionRule, group_distance};
