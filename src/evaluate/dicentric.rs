@@ -14,7 +14,7 @@ use super::{
 };
 use crate::interpretation::{InterpretationSettings, Labels, interpret, measured_pieces};
 use domain::{AberrationCounts, Assay, BoundingBox, Cell, Chromosome, DicentricRecord, PieceKind, Point};
-use dosimetry::dicentric::{Counting, Judged, Piece, ScorerSettings, score_pieces, with_counts};
+use dosimetry::dicentric::{Counting, Fit, Judged, Piece, ScorerSettings, score_pieces, with_counts};
 use recognition::{ComposedRecognizer, Recognizer, Region};
 use uuid::Uuid;
 
@@ -71,10 +71,10 @@ pub fn run(setup: &Setup<'_>) -> Result<Report, EvaluateError> {
     }
     report.data.images = cells.len();
     figures(&cells, &mut report);
-    let scorer = &setup.scorer;
-    report.rows.extend(of_scorer(&cells, scorer));
-    report.rows.extend(STRICTNESSES.iter().map(|strictness| at_strictness(&cells, scorer, *strictness)));
-    report.rows.extend(cells.iter().flat_map(|cell| cell.rows_of_dicentrics(scorer)));
+    let (fit, scorer) = (Fit::of(setup.stain()), &setup.scorer);
+    report.rows.extend(of_scorer(&cells, fit, scorer));
+    report.rows.extend(STRICTNESSES.iter().map(|strictness| at_strictness(&cells, fit, scorer, *strictness)));
+    report.rows.extend(cells.iter().flat_map(|cell| cell.rows_of_dicentrics(fit, scorer)));
     Ok(report)
 }
 
@@ -139,14 +139,14 @@ impl CellOutcome {
     }
 
     /// What the scorer makes of the cell under other settings of strictness and doubt: kinds of its pieces, and the record.
-    fn scored_as(&self, settings: &ScorerSettings) -> (Vec<PieceKind>, DicentricRecord) {
+    fn scored_as(&self, fit: Fit, settings: &ScorerSettings) -> (Vec<PieceKind>, DicentricRecord) {
         if self.record.not_scored.is_some() {
             return (vec![PieceKind::Unclear; self.pieces.len()], self.record.clone());
         }
         let judged: Vec<Option<Judged>> = self
             .pieces
             .iter()
-            .map(|(_, piece, _)| piece.as_ref().map(|piece| Judged::of(piece, settings)))
+            .map(|(_, piece, _)| piece.as_ref().map(|piece| Judged::of(piece, fit, settings)))
             .collect();
         let kinds: Vec<PieceKind> = score_pieces(&judged).into_iter().map(|(kind, _)| kind).collect();
         let mut counts = AberrationCounts::default();
@@ -182,14 +182,14 @@ impl CellOutcome {
     }
 
     /// A row for every true dicentric, and for every piece that was wrongly called one.
-    fn rows_of_dicentrics(&self, scorer: &ScorerSettings) -> Vec<Value> {
+    fn rows_of_dicentrics(&self, fit: Fit, scorer: &ScorerSettings) -> Vec<Value> {
         let mut rows = Vec::new();
         for (i, t) in self.truth.iter().enumerate().filter(|(_, t)| is_dicentric(t.kind)) {
             let at = self.pieces.iter().position(|(_, _, of)| *of == Some(i));
             let (found, why) = match at.map(|at| (&self.pieces[at], &self.evidence[at])) {
                 None => (false, "no piece in its place".to_owned()),
                 Some(((kind, piece, _), evidence)) => {
-                    let score = piece.as_ref().map(|piece| Judged::of(piece, scorer).dicentric);
+                    let score = piece.as_ref().map(|piece| Judged::of(piece, fit, scorer).dicentric);
                     let score = score.map_or("not measured".into(), |score| format!("score {score:.2}"));
                     (is_dicentric(*kind), evidence.clone().unwrap_or_else(|| format!("called {kind:?}, {score}")))
                 }
@@ -261,9 +261,9 @@ fn figures(cells: &[CellOutcome], report: &mut Report) {
 }
 
 /// What the scorer in use makes of the cells, with its name: what a curve is corrected by. None where it scored no cell.
-fn of_scorer(cells: &[CellOutcome], scorer: &ScorerSettings) -> Option<Value> {
+fn of_scorer(cells: &[CellOutcome], fit: Fit, scorer: &ScorerSettings) -> Option<Value> {
     let name = cells.iter().find_map(|cell| cell.record.scorer.as_ref())?.label();
-    let mut row = at_strictness(cells, scorer, scorer.strictness);
+    let mut row = at_strictness(cells, fit, scorer, scorer.strictness);
     row["scorer"] = name.into();
     row["quickscan"] = scorer.quickscan.into();
     Some(row)
@@ -291,10 +291,10 @@ impl Calls {
 
 /// A point of the operating curve: what would be called at a strictness, in all cells and (`counted_...`) in those that would count towards a
 /// dose, the set taken for one case. In a cell that is not scored nothing is called, and its dicentrics are missed.
-fn at_strictness(cells: &[CellOutcome], scorer: &ScorerSettings, strictness: f32) -> Value {
+fn at_strictness(cells: &[CellOutcome], fit: Fit, scorer: &ScorerSettings, strictness: f32) -> Value {
     let settings = ScorerSettings { strictness, ..scorer.clone() };
     let scored: Vec<(Vec<PieceKind>, DicentricRecord)> =
-        cells.iter().map(|cell| cell.scored_as(&settings)).collect();
+        cells.iter().map(|cell| cell.scored_as(fit, &settings)).collect();
     let counting = Counting::of(scored.iter().map(|(_, record)| record));
     let (mut all, mut counted) = (Calls::default(), Calls::default());
     for (cell, (kinds, record)) in cells.iter().zip(&scored) {
@@ -392,7 +392,7 @@ mod tests {
 
     #[test]
     fn figures_over_counted_cells_leave_out_those_with_a_doubtful_piece() {
-        let score = |piece: Piece| Judged::of(&piece, &ScorerSettings::default()).dicentric;
+        let score = |piece: Piece| Judged::of(&piece, Fit::Solid, &ScorerSettings::default()).dicentric;
         let strictness = (score(weak()) + score(clear())) / 2.0;
         let scorer = ScorerSettings { doubt: score(weak()) - 0.01, ..ScorerSettings::default() };
         let cells = [
@@ -400,14 +400,14 @@ mod tests {
             cell(weak(), PieceKind::Dicentric),
             cell(clear(), PieceKind::Monocentric),
         ];
-        let row = at_strictness(&cells, &scorer, strictness);
+        let row = at_strictness(&cells, Fit::Solid, &scorer, strictness);
         let of = |names: [&str; 4]| names.map(|name| row[name].as_u64().expect(name));
         assert_eq!(of(["cells", "found", "of", "false_calls"]), [3, 1, 2, 1], "{row}");
         assert_eq!(of(["counted_cells", "counted_found", "counted_of", "counted_false_calls"]), [2, 1, 1, 1], "{row}");
         // Nobody scored it: nothing is called in it, and it does not count.
         let mut unscored = cell(clear(), PieceKind::Dicentric);
         unscored.record.not_scored = Some("no outlines".into());
-        let row = at_strictness(&[unscored], &scorer, strictness);
+        let row = at_strictness(&[unscored], Fit::Solid, &scorer, strictness);
         assert_eq!(
             (row["found"].as_u64(), row["of"].as_u64(), row["counted_cells"].as_u64()),
             (Some(0), Some(1), Some(0))
