@@ -71,10 +71,10 @@ impl ComposedRecognizer {
         library: &ModelLibrary,
         chosen: &ChosenEngine,
     ) -> Result<Self, RecognitionError> {
-        let mut provenance = Provenance { library: chosen.engine.describe(), ..Provenance::default() };
+        let (library_name, stain) = (chosen.engine.describe(), recognition.stain);
+        let mut provenance = Provenance { library: library_name, stain, ..Provenance::default() };
         provenance.notes.extend(chosen.fell_back.iter().map(|reason| format!("engine cpu runs instead: {reason}")));
         let engine = &*chosen.engine;
-        let stain = recognition.stain;
         let detector =
             match open_model(library, recognition.detector.as_deref(), Task::Detector, stain, &mut provenance)? {
                 Some(model) => Some(Detector::load(engine, &model, recognition.precision)?),
