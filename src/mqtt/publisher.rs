@@ -79,6 +79,8 @@ struct Settled {
     cleared: Vec<i64>,
     /// Rows that the broker cannot take, each with the reason.
     aside: Vec<(i64, String)>,
+    /// Highest change that was left when topics were forgotten.
+    change_left: Option<i64>,
 }
 
 impl Settled {
@@ -93,7 +95,9 @@ impl Settled {
             self.done.clear();
         }
         if !self.cleared.is_empty() {
-            store.forget_cleared(&self.cleared)?;
+            // Whatever becomes of it: after an error every latest value is read again.
+            self.change_left = Some(0);
+            self.change_left = Some(store.forget_cleared(&self.cleared)?);
             self.cleared.clear();
         }
         if self.aside.is_empty() {
@@ -329,6 +333,12 @@ impl OutboxPublisher {
     /// A full disk or a locked database is no fault of the connection: what is settled waits until the store works
     /// again.
     fn removed(&mut self, written: Result<Written, JoinError>) {
+        if let Ok((Settled { change_left: Some(left), .. }, _)) = &written
+            && *left < self.change
+        {
+            // Numbers beyond it are given again: what has one of them is new.
+            (self.change, self.more) = (*left, true);
+        }
         match written {
             Ok((_, Ok(aside))) => {
                 if aside > 0 {

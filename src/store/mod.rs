@@ -206,3 +206,9 @@ impl Store {
         result
     }
 }
+
+/// Highest change of any latest value.
+fn latest_change(connection: &Connection) -> rusqlite::Result<i64> {
+    let mut statement = connection.prepare_cached("SELECT coalesce(max(change), 0) FROM latest")?;
+    statement.query_row([], |row| row.get(0))
+}

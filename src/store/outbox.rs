@@ -7,6 +7,7 @@ use crate::config::{Mode, OutboxFull};
 use super::{
     Durability, Latest, Store, StoreError, StoreReader,
     commit::{put_latest, put_value},
+    latest_change,
 };
 
 /// Whether messages of a source in `mode` may go unsent when the outbox is full.
@@ -132,21 +133,25 @@ impl Store {
         Ok(())
     }
 
-    /// Forgets topics that the broker has cleared (`payload` none), unless they changed since.
+    /// Forgets topics that the broker has cleared (`payload` none), unless they changed since. Gives the highest change that is
+    /// left: the next one counts on from it, so its number may have been seen before.
     ///
     /// # Errors
     /// What SQLite said.
-    pub fn forget_cleared(&self, changes: &[i64]) -> Result<(), StoreError> {
-        self.write("forget a cleared topic", Durability::Process, |transaction| {
+    pub fn forget_cleared(&self, changes: &[i64]) -> Result<i64, StoreError> {
+        const WHAT: &str = "forget a cleared topic";
+        let left = self.write(WHAT, Durability::Process, |transaction| {
+            let sql = StoreError::sql(WHAT);
             for change in changes {
                 transaction
                     .execute("DELETE FROM latest WHERE change = ?1 AND payload IS NULL", [change])
-                    .map_err(StoreError::sql("forget a cleared topic"))?;
+                    .map_err(&sql)?;
             }
-            Ok(())
+            latest_change(transaction).map_err(&sql)
         })?;
         // The name of an erased case may have stood in the topic: it leaves the log, too.
-        self.checkpoint()
+        self.checkpoint()?;
+        Ok(left)
     }
 
     /// Sets a single value under its name.
