@@ -44,6 +44,17 @@ pub struct LatestRow {
 }
 
 impl Store {
+    /// Up to `limit` messages after row `after`, in order, where the store still holds them in memory; they are held no more
+    /// then. None: [`StoreReader::outbox_after`] has them.
+    pub fn fresh_after(&self, after: i64, limit: usize) -> Option<Vec<OutboxRow>> {
+        self.fresh().take_after(after, limit)
+    }
+
+    /// Highest change of any latest value: beyond it [`StoreReader::latest_after`] finds nothing.
+    pub fn latest_change(&self) -> i64 {
+        self.0.latest_change.load(Ordering::Acquire)
+    }
+
     /// Removes messages that the broker has acknowledged.
     ///
     /// # Errors
@@ -73,6 +84,7 @@ impl Store {
         const WHAT: &str = "set a message aside";
         let moved = self.write(WHAT, Durability::Full, |transaction| {
             let sql = StoreError::sql(WHAT);
+            self.fresh().stage_removal();
             let mut moved = 0;
             for (row, reason) in rows {
                 transaction
