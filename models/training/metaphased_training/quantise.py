@@ -18,8 +18,9 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 
 from .export import widened
 
-#: What is quantised; everything else runs in float between the pairs.
-OPERATORS = ["Conv", "Gemm", "Add", "MaxPool"]
+#: What is quantised; everything else runs in float between the pairs. With ReLU among them it takes no steps of its own: what
+#: lies below zero, which it cuts off, then takes none of the 256 steps of the layer before it.
+OPERATORS = ["Conv", "Gemm", "Add", "MaxPool", "Relu", "Resize"]
 #: What a model's card says of the file.
 CARD_LINE = "`model.int8.onnx` is made from them by `export --int8`; its cost is in `docs/reference/accuracy.md`."
 
