@@ -442,10 +442,10 @@ fn open_model(
             let (name, served, stain) = (model.name(), served.join(", "), stain.name());
             provenance.notes.push(format!("model '{name}' was made for {served}, the source is stained {stain}"));
         }
-        return Ok(Some(model));
+        return Ok(Some(model.for_stain(stain)));
     }
     match library.serving(task, stain, View::Field) {
-        Ok(model) => Ok(Some(model)),
+        Ok(model) => Ok(Some(model.for_stain(stain))),
         Err(error @ ModelError::NoneForStain { .. }) => {
             let effect = match task {
                 Task::Detector => "segmentation alone finds the chromosomes",
