@@ -5,7 +5,7 @@ use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 use super::alarm::AlarmState;
 use domain::{Coded, DicentricRecord, NOTICE, Said, ScoredBy};
 use dosimetry::Subject;
-use dosimetry::dicentric::{NotCounted, counted};
+use dosimetry::dicentric::{Counting, NotCounted, Rank, counted};
 use dosimetry::{
     CountedBy, Curve, DosimetryError, Estimate, Fading, Gray, Mismatch, Response, Sample, Settings, estimate,
 };
@@ -150,9 +150,6 @@ struct Sums {
     scorers: BTreeMap<Arc<str>, u64>,
 }
 
-/// Thousandths of the distance from a whole cell, and how many of a case count.
-type Rank = (u64, u32);
-
 /// What a cell adds to a tally.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scored {
@@ -178,7 +175,7 @@ impl From<&DicentricRecord> for Scored {
             quickscan: record.quickscan,
             first_division: record.first_division,
             scorer: record.scorer.as_ref().map(|scorer| scorer.label().into()),
-            rank: record.ranked.map(|ranked| ((f64::from(ranked.distance) * 1e3).round() as u64, ranked.best)),
+            rank: Rank::of(record),
         }
     }
 }
@@ -246,6 +243,7 @@ impl Sums {
         CountedBy {
             scorers: self.scorers.keys().map(|scorer| scorer.to_string()).collect(),
             by_machine: self.by_machine,
+            unnamed: self.by_machine.saturating_sub(self.scorers.values().sum()),
             cells: self.cells.counted,
         }
     }
@@ -258,8 +256,8 @@ impl Sums {
     /// What a person should know of a machine's counts, beside whether the curve holds for them.
     fn machine_flags(&self) -> Vec<Said> {
         let mut flags = Vec::new();
-        if self.scorers.len() > 1 {
-            let number = self.scorers.len();
+        let number = self.counted_by().scorers_in_words().len();
+        if number > 1 {
             let text = format!("{number} different scorers counted the cells of this case");
             flags.push(Said::new("flag_scorers", text).with("number", number));
         }
@@ -313,20 +311,18 @@ impl DoseTally {
         }
     }
 
-    /// The sums with the best of the ranked cells. Cells that are as good as the last of them count, too: a choice among these by
-    /// anything else could depend on what they hold.
+    /// The sums with the best of the ranked cells.
     fn sums(&self) -> Cow<'_, Sums> {
         if self.ranked.is_empty() {
             return Cow::Borrowed(&self.sums);
         }
         let mut sums = self.sums.clone();
-        let mut taken = 0;
-        for ((_, best), alike) in &self.ranked {
-            let counts = taken < u64::from(*best);
+        let number = |alike: &Vec<(Scored, u64)>| alike.iter().map(|(_, cells)| cells).sum();
+        let counting = Counting::among(self.ranked.iter().map(|(rank, alike)| (*rank, number(alike))));
+        for (rank, alike) in &self.ranked {
             for (cell, cells) in alike {
-                let counted = if counts { cell.counted } else { Err(NotCounted::NotSelected) };
+                let counted = if counting.takes(*rank) { cell.counted } else { Err(NotCounted::NotSelected) };
                 sums.change(&Scored { counted, ..cell.clone() }, *cells as i64);
-                taken += cells;
             }
         }
         Cow::Owned(sums)
@@ -687,6 +683,16 @@ mod tests {
         let other = with(&records, Some(&used(0.9).label()));
         assert!(other.flags.iter().any(|flag| flag.contains("no dose by this curve holds")), "{:?}", other.flags);
         assert!(with(&records, None).flags.iter().any(|flag| flag.contains("does not say which scorer")));
+        // One cell among them that names no scorer is not passed over.
+        records[9].scorer = None;
+        let partly = with(&records, Some(&used(0.7).label()));
+        assert_eq!(partly.mismatch.as_deref(), Some("another scorer's curve"));
+        assert!(
+            partly.flags.iter().any(|flag| flag.contains("unnamed scorer (in 1 of the cells)")),
+            "{:?}",
+            partly.flags
+        );
+        records[9].scorer = Some(used(0.7));
         let mut all = tally(&records);
         records.iter().for_each(|record| all.remove(record));
         let sums = Sums { histogram: all.sums.histogram.clone(), ..Sums::default() };

@@ -9,7 +9,7 @@ use super::{
 };
 use domain::Assay;
 use metaphased_v4l2::FourCc;
-use recognition::inference::EngineName;
+use recognition::inference::{EngineName, InferenceConfig};
 
 /// Gathers mistakes of sense. None is reported that rests on a key whose value could not be used.
 pub struct Sense<'a> {
@@ -35,13 +35,7 @@ impl<'a> Sense<'a> {
         if let Err(reason) = config.log.filter() {
             sense.wrong(&["log.level"], format!("found \"{}\": {reason}", config.log.level), LOG_REMEDY);
         }
-        if config.inference.engine == EngineName::Kserve && config.inference.url.is_none() {
-            sense.wrong(
-                &["inference.engine", "inference.url"],
-                "the engine \"kserve\" requires the address of its server",
-                "add 'url = \"http://host:8000\"' to [inference]",
-            );
-        }
+        sense.servers(&config.inference);
         sense.mistakes
     }
 
@@ -53,6 +47,20 @@ impl<'a> Sense<'a> {
         if !keys.iter().any(|key| is_broken(key)) {
             self.mistakes.push(Mistake::new(self.layers.origin(keys[0]), keys[0], message, remedy));
         }
+    }
+
+    fn servers(&mut self, inference: &InferenceConfig) {
+        let is_given = inference.url.is_some() || !inference.kserve.urls.is_empty();
+        let Err(reason) = inference.servers() else { return };
+        let (keys, remedy) = match (inference.engine, is_given, &inference.url) {
+            (_, true, Some(_)) => (["inference.url", "inference.kserve.urls"], "name each server once"),
+            (_, true, None) => (["inference.kserve.urls", "inference.url"], "name each server once"),
+            (EngineName::Kserve, false, _) => {
+                (["inference.engine", "inference.url"], "add 'url = \"http://host:8000\"' to [inference]")
+            }
+            _ => return,
+        };
+        self.wrong(&keys, reason, remedy);
     }
 
     fn source(&mut self, name: &str, source: &SourceConfig) {

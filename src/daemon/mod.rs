@@ -59,7 +59,7 @@ use crate::{
     web::{self, Bound, LiveHub, LiveSource, Names, PushInlet, WebOptions, WebParts},
 };
 use karyotype::KaryotypeSettings;
-use recognition::inference::{ChosenEngine, ModelLibrary};
+use recognition::inference::{ChosenEngine, Engine, ModelLibrary};
 
 /// Name of the value in the store that holds the address of the daemon's page.
 pub const PAGE_KEY: &str = "page";
@@ -81,6 +81,8 @@ const OVER_QUOTA: &str = "over store.quota";
 pub struct Daemon {
     config: Config,
     health: Health,
+    /// What the networks ran on at the start.
+    engine: Option<Arc<dyn Engine>>,
     store: Store,
     pipeline: Pipeline,
     session: Option<MqttSession>,
@@ -159,6 +161,7 @@ impl Daemon {
         let thresholds = Thresholds::new(&config.triage);
         restore_triggers(&contexts, &config.station, &store)?;
         let scorer = engine.clone().map(|engine| class_scorer(loaded, engine));
+        let runs_on = engine.as_ref().map(|chosen| chosen.engine.clone());
         (parts.sources, parts.workers) = sources::prepare(loaded, engine, &thresholds, &contexts, &store, &health)?;
         parts.hub = Some(hub.clone());
         let records = RecordService {
@@ -196,6 +199,7 @@ impl Daemon {
             sources: SourceControl::new(contexts, health.clone(), store.clone()),
             config,
             health,
+            engine: runs_on,
             store,
             pipeline,
             session,
@@ -248,6 +252,7 @@ impl Daemon {
                 return false;
             }
         }
+        self.health.set_engine_trouble(self.engine.as_ref().and_then(|engine| engine.trouble()));
         self.sources.answer_slow();
         if self.progress.bar.is_some() || number.is_multiple_of(LOG_PROGRESS_EVERY) {
             let stats = self.health.stats(Timestamp::now().to_string(), self.started.elapsed());

@@ -13,8 +13,8 @@ use super::{
     readers::{boxes, masks},
 };
 use crate::interpretation::{InterpretationSettings, Labels, interpret, measured_pieces};
-use domain::{Assay, BoundingBox, Cell, Chromosome, DicentricRecord, PieceKind, Point};
-use dosimetry::dicentric::{Judged, Piece, ScorerSettings, counted};
+use domain::{AberrationCounts, Assay, BoundingBox, Cell, Chromosome, DicentricRecord, PieceKind, Point};
+use dosimetry::dicentric::{Counting, Fit, Judged, Piece, ScorerSettings, score_pieces, with_counts};
 use recognition::{ComposedRecognizer, Recognizer, Region};
 use uuid::Uuid;
 
@@ -71,8 +71,10 @@ pub fn run(setup: &Setup<'_>) -> Result<Report, EvaluateError> {
     }
     report.data.images = cells.len();
     figures(&cells, &mut report);
-    report.rows.extend(STRICTNESSES.iter().map(|strictness| at_strictness(&cells, &setup.scorer, *strictness)));
-    report.rows.extend(cells.iter().flat_map(|cell| cell.rows_of_dicentrics(&setup.scorer)));
+    let (fit, scorer) = (Fit::of(setup.stain()), &setup.scorer);
+    report.rows.extend(of_scorer(&cells, fit, scorer));
+    report.rows.extend(STRICTNESSES.iter().map(|strictness| at_strictness(&cells, fit, scorer, *strictness)));
+    report.rows.extend(cells.iter().flat_map(|cell| cell.rows_of_dicentrics(fit, scorer)));
     Ok(report)
 }
 
@@ -130,16 +132,31 @@ impl CellOutcome {
         }
     }
 
-    /// Of pieces for which `called` holds: those that are dicentrics, and all.
-    fn called(&self, called: impl Fn(&PieceKind, &Option<Piece>) -> bool) -> (f64, f64) {
-        let mut counts = (0.0, 0.0);
-        for (kind, piece, t) in &self.pieces {
-            if called(kind, piece) {
-                counts.1 += 1.0;
-                counts.0 += f64::from(u8::from(t.is_some_and(|t| is_dicentric(self.truth[t].kind))));
-            }
+    /// Of the pieces that were called dicentrics in the record: those that are, and all.
+    fn called(&self) -> (f64, f64) {
+        let called = self.pieces.iter().enumerate().filter(|(_, (kind, ..))| is_dicentric(*kind));
+        called.fold((0.0, 0.0), |(right, all), (i, _)| (right + f64::from(u8::from(self.is_true(i))), all + 1.0))
+    }
+
+    /// What the scorer makes of the cell under other settings of strictness and doubt: kinds of its pieces, and the record.
+    fn scored_as(&self, fit: Fit, settings: &ScorerSettings) -> (Vec<PieceKind>, DicentricRecord) {
+        if self.record.not_scored.is_some() {
+            return (vec![PieceKind::Unclear; self.pieces.len()], self.record.clone());
         }
-        counts
+        let judged: Vec<Option<Judged>> = self
+            .pieces
+            .iter()
+            .map(|(_, piece, _)| piece.as_ref().map(|piece| Judged::of(piece, fit, settings)))
+            .collect();
+        let kinds: Vec<PieceKind> = score_pieces(&judged).into_iter().map(|(kind, _)| kind).collect();
+        let mut counts = AberrationCounts::default();
+        kinds.iter().for_each(|kind| counts.add(*kind));
+        (kinds, with_counts(&self.record, counts))
+    }
+
+    /// Whether a piece is a true dicentric.
+    fn is_true(&self, piece: usize) -> bool {
+        self.pieces[piece].2.is_some_and(|t| is_dicentric(self.truth[t].kind))
     }
 
     /// True dicentrics that were called or left to a person.
@@ -165,14 +182,14 @@ impl CellOutcome {
     }
 
     /// A row for every true dicentric, and for every piece that was wrongly called one.
-    fn rows_of_dicentrics(&self, scorer: &ScorerSettings) -> Vec<Value> {
+    fn rows_of_dicentrics(&self, fit: Fit, scorer: &ScorerSettings) -> Vec<Value> {
         let mut rows = Vec::new();
         for (i, t) in self.truth.iter().enumerate().filter(|(_, t)| is_dicentric(t.kind)) {
             let at = self.pieces.iter().position(|(_, _, of)| *of == Some(i));
             let (found, why) = match at.map(|at| (&self.pieces[at], &self.evidence[at])) {
                 None => (false, "no piece in its place".to_owned()),
                 Some(((kind, piece, _), evidence)) => {
-                    let score = piece.as_ref().map(|piece| Judged::of(piece, scorer).dicentric);
+                    let score = piece.as_ref().map(|piece| Judged::of(piece, fit, scorer).dicentric);
                     let score = score.map_or("not measured".into(), |score| format!("score {score:.2}"));
                     (is_dicentric(*kind), evidence.clone().unwrap_or_else(|| format!("called {kind:?}, {score}")))
                 }
@@ -190,7 +207,7 @@ impl CellOutcome {
 
 /// Dicentrics that a piece counts as.
 fn equivalents(kind: PieceKind) -> u32 {
-    let mut counts = domain::AberrationCounts::default();
+    let mut counts = AberrationCounts::default();
     counts.add(kind);
     counts.dicentric_equivalents()
 }
@@ -202,7 +219,9 @@ fn is_dicentric(kind: PieceKind) -> bool {
 /// The figures over all cells, with intervals over persons.
 fn figures(cells: &[CellOutcome], report: &mut Report) {
     let bootstrap = Bootstrap::over(cells.iter().map(|cell| cell.patient.as_str()));
-    let by_record = |cell: &CellOutcome| cell.called(|kind, _| is_dicentric(*kind));
+    let by_record = CellOutcome::called;
+    let counting = Counting::of(cells.iter().map(|cell| &cell.record));
+    let counted = |cell: &CellOutcome| f64::from(u8::from(counting.counted(&cell.record).is_ok()));
     let mut push = |name, part: &dyn Fn(&CellOutcome) -> (f64, f64)| {
         let parts: Vec<(f64, f64)> = cells.iter().map(part).collect();
         if parts.iter().any(|(_, whole)| *whole > 0.0) {
@@ -228,33 +247,73 @@ fn figures(cells: &[CellOutcome], report: &mut Report) {
     push("complete", &|cell| (f64::from(u8::from(cell.record.complete)), 1.0));
     push("not_scored", &|cell| (f64::from(u8::from(cell.record.not_scored.is_some())), 1.0));
     push("not_selected", &|cell| (f64::from(u8::from(cell.record.not_selected.is_some())), 1.0));
-    push("counted", &|cell| (f64::from(u8::from(counted(&cell.record).is_ok())), 1.0));
+    push("counted", &|cell| (counted(cell), 1.0));
+    push("counted_found", &|cell| (counted(cell) * by_record(cell).0, counted(cell) * cell.true_ones(is_dicentric)));
+    push("counted_false_per_1000_cells", &|cell| {
+        let (right, all) = by_record(cell);
+        (1000.0 * counted(cell) * (all - right), counted(cell))
+    });
+    push("counted_yield_per_cell", &|cell| (counted(cell) * by_record(cell).1, counted(cell)));
+    push("counted_true_yield_per_cell", &|cell| (counted(cell) * cell.true_ones(is_dicentric), counted(cell)));
     push("yield_per_cell", &|cell| (by_record(cell).1, 1.0));
     push("yield_per_46_pieces", &|cell| (46.0 * by_record(cell).1, cell.pieces.len() as f64));
     push("true_yield_per_cell", &|cell| (cell.true_ones(is_dicentric), 1.0));
 }
 
-/// A point of the operating curve: what would be called at a strictness. In a cell that is not scored nothing is called, and its
-/// dicentrics are missed.
-fn at_strictness(cells: &[CellOutcome], scorer: &ScorerSettings, strictness: f32) -> Value {
-    let settings = ScorerSettings { strictness, ..scorer.clone() };
-    let calls = |piece: &Option<Piece>| piece.as_ref().is_some_and(|piece| Judged::of(piece, &settings).called > 1);
-    let (mut right, mut all, mut truth, mut others) = (0.0, 0.0, 0.0, 0.0);
-    for cell in cells {
-        let is_scored = cell.record.not_scored.is_none();
-        let (r, a) = cell.called(|_, piece| is_scored && calls(piece));
-        (right, all) = (right + r, all + a);
-        truth += cell.true_ones(is_dicentric);
-        others += cell.true_ones(|kind| !is_dicentric(kind));
+/// What the scorer in use makes of the cells, with its name: what a curve is corrected by. None where it scored no cell.
+fn of_scorer(cells: &[CellOutcome], fit: Fit, scorer: &ScorerSettings) -> Option<Value> {
+    let name = cells.iter().find_map(|cell| cell.record.scorer.as_ref())?.label();
+    let mut row = at_strictness(cells, fit, scorer, scorer.strictness);
+    row["scorer"] = name.into();
+    row["quickscan"] = scorer.quickscan.into();
+    Some(row)
+}
+
+/// Dicentrics found and false calls of some cells.
+#[derive(Default)]
+struct Calls {
+    cells: u64,
+    found: u64,
+    of: u64,
+    false_calls: u64,
+}
+
+impl Calls {
+    fn add(&mut self, cell: &CellOutcome, kinds: &[PieceKind]) {
+        let called = || kinds.iter().enumerate().filter(|(_, kind)| is_dicentric(**kind));
+        let right = called().filter(|(i, _)| cell.is_true(*i)).count();
+        self.cells += 1;
+        self.found += right as u64;
+        self.of += cell.true_ones(is_dicentric) as u64;
+        self.false_calls += (called().count() - right) as u64;
     }
-    let share = |part: f64, whole: f64| (whole > 0.0).then(|| part / whole);
+}
+
+/// A point of the operating curve: what would be called at a strictness, in all cells and (`counted_...`) in those that would count towards a
+/// dose, the set taken for one case. In a cell that is not scored nothing is called, and its dicentrics are missed.
+fn at_strictness(cells: &[CellOutcome], fit: Fit, scorer: &ScorerSettings, strictness: f32) -> Value {
+    let settings = ScorerSettings { strictness, ..scorer.clone() };
+    let scored: Vec<(Vec<PieceKind>, DicentricRecord)> =
+        cells.iter().map(|cell| cell.scored_as(fit, &settings)).collect();
+    let counting = Counting::of(scored.iter().map(|(_, record)| record));
+    let (mut all, mut counted) = (Calls::default(), Calls::default());
+    for (cell, (kinds, record)) in cells.iter().zip(&scored) {
+        all.add(cell, kinds);
+        if counting.counted(record).is_ok() {
+            counted.add(cell, kinds);
+        }
+    }
+    let share = |part: u64, whole: f64| (whole > 0.0).then(|| part as f64 / whole);
+    let others: f64 = cells.iter().map(|cell| cell.true_ones(|kind| !is_dicentric(kind))).sum();
     json!({
         "strictness": strictness,
-        "found": right, "of": truth, "false_calls": all - right, "cells": cells.len(),
-        "sensitivity": share(right, truth),
-        "precision": share(right, all),
-        "false_per_1000_cells": share(1000.0 * (all - right), cells.len() as f64),
-        "false_per_1000_chromosomes": share(1000.0 * (all - right), others),
+        "found": all.found, "of": all.of, "false_calls": all.false_calls, "cells": all.cells,
+        "sensitivity": share(all.found, all.of as f64),
+        "precision": share(all.found, (all.found + all.false_calls) as f64),
+        "false_per_1000_cells": share(1000 * all.false_calls, all.cells as f64),
+        "false_per_1000_chromosomes": share(1000 * all.false_calls, others),
+        "counted_cells": counted.cells, "counted_found": counted.found, "counted_of": counted.of,
+        "counted_false_calls": counted.false_calls,
     })
 }
 
@@ -297,4 +356,61 @@ fn of_slide(c: &masks::TrueChromosome, bounds: BoundingBox) -> TruePiece {
 fn of_box(dicentric: bool, bounds: BoundingBox) -> TruePiece {
     let kind = if dicentric { PieceKind::Dicentric } else { PieceKind::Monocentric };
     TruePiece { bounds, kind, centromeres: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::ScoredBy;
+    use dosimetry::dicentric::Site;
+
+    fn piece(sites: [(f32, f32, f32); 2]) -> Piece {
+        let site = |(share, heat, depth)| Site { share, heat, depth, both: 0.9 * depth, mass: depth, tone: 0.97 };
+        Piece { sites: sites.map(site).to_vec(), aspect: 5.0, slender: 1.9, length: 2.1, area: 2.0, ..Piece::default() }
+    }
+
+    fn clear() -> Piece {
+        piece([(0.2, 0.6, 0.35), (0.8, 0.55, 0.35)])
+    }
+
+    fn weak() -> Piece {
+        piece([(0.25, 0.5, 0.3), (0.75, 0.25, 0.2)])
+    }
+
+    /// A cell of QuickScan of one piece that has been looked at, which is a dicentric or is none, and of nothing else.
+    fn cell(looks: Piece, kind: PieceKind) -> CellOutcome {
+        let bounds = BoundingBox::from_corners(0.0, 0.0, 9.0, 9.0);
+        CellOutcome {
+            name: "a".into(),
+            patient: "p".into(),
+            truth: vec![TruePiece { bounds, kind, centromeres: None }],
+            pieces: vec![(PieceKind::Monocentric, Some(looks), Some(0))],
+            evidence: vec![None],
+            record: AberrationCounts::default().record([46, 46], None, ScoredBy::Machine).by_look(true),
+        }
+    }
+
+    #[test]
+    fn figures_over_counted_cells_leave_out_those_with_a_doubtful_piece() {
+        let score = |piece: Piece| Judged::of(&piece, Fit::Solid, &ScorerSettings::default()).dicentric;
+        let strictness = (score(weak()) + score(clear())) / 2.0;
+        let scorer = ScorerSettings { doubt: score(weak()) - 0.01, ..ScorerSettings::default() };
+        let cells = [
+            cell(clear(), PieceKind::Dicentric),
+            cell(weak(), PieceKind::Dicentric),
+            cell(clear(), PieceKind::Monocentric),
+        ];
+        let row = at_strictness(&cells, Fit::Solid, &scorer, strictness);
+        let of = |names: [&str; 4]| names.map(|name| row[name].as_u64().expect(name));
+        assert_eq!(of(["cells", "found", "of", "false_calls"]), [3, 1, 2, 1], "{row}");
+        assert_eq!(of(["counted_cells", "counted_found", "counted_of", "counted_false_calls"]), [2, 1, 1, 1], "{row}");
+        // Nobody scored it: nothing is called in it, and it does not count.
+        let mut unscored = cell(clear(), PieceKind::Dicentric);
+        unscored.record.not_scored = Some("no outlines".into());
+        let row = at_strictness(&[unscored], Fit::Solid, &scorer, strictness);
+        assert_eq!(
+            (row["found"].as_u64(), row["of"].as_u64(), row["counted_cells"].as_u64()),
+            (Some(0), Some(1), Some(0))
+        );
+    }
 }

@@ -4,7 +4,7 @@ use domain::{
     AberrationCounts, BoundingBox, Cell, Chromosome, Counts, Damage, DicentricRecord, Doubt, Karyotype, PieceKind,
     Ranked, Said, ScoredBy, ScoredPiece, ScorerUsed, TrueCell,
 };
-use dosimetry::dicentric::{Judged, SCORER, count_pieces, score_pieces};
+use dosimetry::dicentric::{Fit, Judged, count_pieces, score_pieces};
 
 use super::InterpretationSettings;
 
@@ -15,8 +15,10 @@ const MIN_ABERRATION_IOU: f32 = 0.5;
 const LEAST_MEASURED: f32 = 0.8;
 
 /// What the machine sees of a cell.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Seen {
+    /// The fitted numbers that its pieces were judged by.
+    pub(super) fit: Fit,
     /// What each piece is by itself; none where it could not be measured.
     pub(super) judged: Vec<Option<Judged>>,
     /// Objects that were left out as seen twice.
@@ -30,7 +32,7 @@ pub(super) struct Seen {
 pub(super) fn score(
     cell: &mut Cell,
     truth: &[TrueCell],
-    Seen { judged, doubles, distance }: Seen,
+    Seen { fit, judged, doubles, distance }: Seen,
     settings: &InterpretationSettings,
 ) {
     let detected = cell.chromosomes.len() as u32;
@@ -49,7 +51,7 @@ pub(super) fn score(
             let record = record.counts.clone().record(accepted, record.first_division, ScoredBy::Truth);
             if settings.scorer.quickscan { record.by_look(true) } else { record }
         }
-        None => selected(by_machine(cell, &judged, settings), detected, distance, settings),
+        None => selected(by_machine(cell, fit, &judged, settings), detected, distance, settings),
     };
     record.doubles = doubles;
     cell.counts = Counts {
@@ -62,7 +64,12 @@ pub(super) fn score(
 }
 
 /// What the machine makes of a cell's pieces.
-fn by_machine(cell: &mut Cell, judged: &[Option<Judged>], settings: &InterpretationSettings) -> DicentricRecord {
+fn by_machine(
+    cell: &mut Cell,
+    fit: Fit,
+    judged: &[Option<Judged>],
+    settings: &InterpretationSettings,
+) -> DicentricRecord {
     let accepted = settings.accepted_centromeres;
     let measured = judged.iter().flatten().count();
     if (measured as f32) < LEAST_MEASURED * judged.len() as f32 || judged.is_empty() {
@@ -83,7 +90,7 @@ fn by_machine(cell: &mut Cell, judged: &[Option<Judged>], settings: &Interpretat
     let mut record = count_pieces(&cell.chromosomes).record(accepted, None, ScoredBy::Machine);
     let models = cell.models.iter().filter(|(task, _)| matches!(task.as_str(), "anatomy" | "detector"));
     record.scorer = Some(ScorerUsed {
-        scorer: SCORER.into(),
+        scorer: fit.scorer().into(),
         strictness: settings.scorer.strictness,
         selection: settings.scorer.selection_words(accepted),
         models: models.map(|(task, label)| format!("{task}: {label}")).collect::<Vec<_>>().join(", "),
@@ -186,7 +193,7 @@ mod tests {
     }
 
     fn seen(judged: Vec<Option<Judged>>, doubles: u32) -> Seen {
-        Seen { judged, doubles, distance: None }
+        Seen { fit: Fit::Solid, judged, doubles, distance: None }
     }
 
     /// A piece with a dicentric's and an acentric's probability.
@@ -221,7 +228,7 @@ mod tests {
         assert!(record.complete && record.flags.is_empty() && record.not_scored.is_none());
         assert_eq!((record.scored_by, record.doubles), (ScoredBy::Machine, 2));
         let scorer = record.scorer.expect("the scorer");
-        assert_eq!((scorer.scorer.as_str(), scorer.models.as_str()), (SCORER, "anatomy: anatomy@0123456789ab"));
+        assert_eq!((scorer.scorer.as_str(), scorer.models.as_str()), ("axis-2", "anatomy: anatomy@0123456789ab"));
         assert_eq!((cell.chromosomes[7].damage, cell.chromosomes[11].damage), (Damage::Dicentric, Damage::Fragment));
         assert!(String::from(cell.chromosomes[7].evidence.clone().expect("why")).contains("2 centromeres"));
     }
@@ -251,7 +258,7 @@ mod tests {
                 (cell.chromosomes[5].bounds, PieceKind::Tricentric),
             ],
         };
-        score(&mut cell, &[truth], Seen::default(), &settings());
+        score(&mut cell, &[truth], seen(Vec::new(), 0), &settings());
         let record = cell.dicentric.as_ref().expect("a record");
         assert_eq!((record.scored_by, record.counts.dicentrics, record.complete), (ScoredBy::Truth, 1, true));
         assert_eq!((cell.chromosomes[3].damage, cell.counts.damaged), (Damage::Dicentric, 2));

@@ -20,7 +20,7 @@ use domain::{
     Assay, BoundingBox, Captured, Cell, Chromosome, Doubt, Outline, Said, SexDisclosure, Simulated,
     frame::{Frame, Pixels},
 };
-use dosimetry::dicentric::{Judged, Piece, ScorerSettings, group_distance};
+use dosimetry::dicentric::{Fit, Judged, Piece, ScorerSettings, group_distance};
 use karyotype::{KaryotypeSettings, measure, screen_structure};
 use recognition::{Provenance, Recognised};
 
@@ -77,8 +77,9 @@ pub fn interpret(
             let (pieces, doubles) = pieces::cell_pieces(recognised, selection::accepted(recognised), &frame.pixels);
             let (chromosomes, measures): (Vec<_>, Vec<_>) =
                 pieces.into_iter().map(|p| (p.chromosome, p.measured)).unzip();
-            let judged = measures.iter().map(|m| m.as_ref().map(|m| Judged::of(m, &settings.scorer))).collect();
-            let seen = dicentric::Seen { judged, doubles, distance: group_distance(&measures) };
+            let fit = Fit::of(provenance.stain);
+            let judged = measures.iter().map(|m| m.as_ref().map(|m| Judged::of(m, fit, &settings.scorer))).collect();
+            let seen = dicentric::Seen { fit, judged, doubles, distance: group_distance(&measures) };
             cell.chromosomes = chromosomes;
             at_edge(&mut cell, frame, recognised);
             outlines::look_around(&mut cell, frame);

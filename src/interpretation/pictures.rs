@@ -1,24 +1,18 @@
 //! Pictures of cells: chromosomes cut out, thumbnails, whole frames, encoded.
 
-use std::io::Cursor;
-
-use image::{
-    ExtendedColorType, ImageEncoder,
-    codecs::{
-        jpeg::JpegEncoder,
-        png::{CompressionType, FilterType, PngEncoder},
-    },
-};
+use image::ExtendedColorType;
 
 use domain::{
     BoundingBox, Cell, Chromosome,
     frame::{PixelView, Pixels},
 };
-use imaging::grey_part;
+use imaging::{grey_part, jpeg_of, png_of};
 use karyotype::karyogram;
 
 /// Longer side of a thumbnail in pixels.
 const THUMBNAIL_SIDE: usize = 320;
+/// Its quality as JPEG.
+const THUMBNAIL_QUALITY: u8 = 80;
 
 /// A chromosome's pixels, cut out by its outline where it has one, for measures and the karyogram; none outside the frame.
 pub fn crop(pixels: &Pixels, chromosome: &Chromosome) -> Option<karyogram::Crop> {
@@ -49,15 +43,8 @@ pub fn cell_png(pixels: &Pixels, cell: &Cell) -> Option<(Vec<u8>, [u32; 2], [u32
     let r = rect(&all, pixels)?;
     let (samples, width, height) = grey(pixels, r, 1);
     let size = [width as u32, height as u32];
-    Some((grey_png(&samples, size)?, [r.left as u32, r.top as u32], size))
-}
-
-fn grey_png(samples: &[u8], [width, height]: [u32; 2]) -> Option<Vec<u8>> {
-    let mut out = Vec::new();
-    PngEncoder::new_with_quality(&mut out, CompressionType::Fast, FilterType::Adaptive)
-        .write_image(samples, width, height, ExtendedColorType::L8)
-        .ok()?;
-    Some(out)
+    let png = png_of(&samples, size, ExtendedColorType::L8).ok()?;
+    Some((png, [r.left as u32, r.top as u32], size))
 }
 
 /// The part of a frame that shows a chromosome.
@@ -95,7 +82,7 @@ fn grey(pixels: &Pixels, r: Rect, step: usize) -> (Vec<u8>, usize, usize) {
 /// A chromosome's picture as PNG.
 pub fn crop_png(pixels: &Pixels, chromosome: &Chromosome) -> Option<Vec<u8>> {
     let (samples, width, height) = grey(pixels, picture_of(pixels, chromosome)?, 1);
-    grey_png(&samples, [width as u32, height as u32])
+    png_of(&samples, [width as u32, height as u32], ExtendedColorType::L8).ok()
 }
 
 /// A small JPEG of the cell.
@@ -103,25 +90,16 @@ pub fn thumbnail_jpeg(pixels: &Pixels, region: &BoundingBox) -> Option<Vec<u8>> 
     let r = rect(region, pixels)?;
     let step = r.width.max(r.height).div_ceil(THUMBNAIL_SIDE).max(1);
     let (samples, width, height) = grey(pixels, r, step);
-    let mut out = Vec::new();
-    JpegEncoder::new_with_quality(&mut out, 80)
-        .write_image(&samples, width as u32, height as u32, ExtendedColorType::L8)
-        .ok()?;
-    Some(out)
+    jpeg_of(&samples, [width as u32, height as u32], ExtendedColorType::L8, THUMBNAIL_QUALITY).ok()
 }
 
 /// The whole frame as PNG, in its own depth.
 pub fn frame_png(pixels: &Pixels) -> Option<Vec<u8>> {
-    let mut out = Cursor::new(Vec::new());
-    let encoder = PngEncoder::new_with_quality(&mut out, CompressionType::Fast, FilterType::Adaptive);
-    let (width, height) = (pixels.width() as u32, pixels.height() as u32);
+    let size = [pixels.width() as u32, pixels.height() as u32];
     match pixels.view() {
-        PixelView::Mono8(samples) => encoder.write_image(samples, width, height, ExtendedColorType::L8),
-        PixelView::Mono16(samples) => {
-            encoder.write_image(bytemuck::cast_slice(samples), width, height, ExtendedColorType::L16)
-        }
-        PixelView::Rgb8(samples) => encoder.write_image(samples, width, height, ExtendedColorType::Rgb8),
+        PixelView::Mono8(samples) => png_of(samples, size, ExtendedColorType::L8),
+        PixelView::Mono16(samples) => png_of(bytemuck::cast_slice(samples), size, ExtendedColorType::L16),
+        PixelView::Rgb8(samples) => png_of(samples, size, ExtendedColorType::Rgb8),
     }
-    .ok()?;
-    Some(out.into_inner())
+    .ok()
 }

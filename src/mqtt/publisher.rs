@@ -1,6 +1,7 @@
 //! What goes out on one connection: answers and reports, latest values, and the outbox in order.
 //!
-//! The store is the only truth. A row of the outbox is read, sent, and removed a moment after its PUBACK; on the next
+//! The store is the only truth. A row of the outbox is read (or taken from the store's memory, where it was just committed),
+//! sent, and removed a moment after its PUBACK; on the next
 //! connection everything that is still there is sent again. The moment matters when a broker dies: what it had
 //! acknowledged and not yet passed on is gone with it, so the last rows before a loss are sent once more.
 
@@ -79,6 +80,8 @@ struct Settled {
     cleared: Vec<i64>,
     /// Rows that the broker cannot take, each with the reason.
     aside: Vec<(i64, String)>,
+    /// Highest change that was left when topics were forgotten.
+    change_left: Option<i64>,
 }
 
 impl Settled {
@@ -93,7 +96,9 @@ impl Settled {
             self.done.clear();
         }
         if !self.cleared.is_empty() {
-            store.forget_cleared(&self.cleared)?;
+            // Whatever becomes of it: after an error every latest value is read again.
+            self.change_left = Some(0);
+            self.change_left = Some(store.forget_cleared(&self.cleared)?);
             self.cleared.clear();
         }
         if self.aside.is_empty() {
@@ -251,53 +256,71 @@ impl OutboxPublisher {
                 self.cannot_go(Sent::Report, &publish);
             }
         }
-        while first.is_empty() && self.in_flight.len() < self.window {
-            let Some((sent, publish)) = self.ready.pop_front() else { break };
-            if !self.fits(&publish) {
-                self.cannot_go(sent, &publish);
-                continue;
-            }
-            if !self.may_send(sent, &publish) {
-                self.ready.push_front((sent, publish));
-                break;
-            }
-            if let Sent::Row { id, .. } = sent {
-                if id <= self.sent_through {
-                    self.health.count_resent(1);
-                }
-                self.sent_through = self.sent_through.max(id);
-            }
-            self.send(link, sent, publish)?;
-        }
         if self.quiet_until.is_some_and(|until| until <= Instant::now()) {
             self.quiet_until = None;
         }
         for again in [&mut self.read_again, &mut self.write_again] {
             again.take_if(|then| *then <= Instant::now());
         }
-        self.use_store();
-        Ok(())
-    }
-
-    /// Starts to read what is new, and to write what is settled.
-    fn use_store(&mut self) {
         self.release(Instant::now().checked_sub(ACKED_ROW_RETENTION));
-        if self.more
-            && self.quiet_until.is_none()
-            && self.read_again.is_none()
-            && self.reading.is_none()
-            && self.ready.len() < self.window / 2
-        {
-            self.more = false;
-            let (reader, row, change, limit) = (self.store.reader(), self.row, self.change, self.window);
-            self.reading = Some(spawn_blocking(move || {
-                // Rows first: a retained row that a commit adds in between is then found by the latest values, too.
-                let rows = reader.outbox_after(row, limit)?;
-                Ok((reader.latest_after(change, limit)?, rows))
-            }));
+        loop {
+            while first.is_empty() && self.in_flight.len() < self.window {
+                let Some((sent, publish)) = self.ready.pop_front() else { break };
+                if !self.fits(&publish) {
+                    self.cannot_go(sent, &publish);
+                    continue;
+                }
+                if !self.may_send(sent, &publish) {
+                    self.ready.push_front((sent, publish));
+                    break;
+                }
+                if let Sent::Row { id, .. } = sent {
+                    if id <= self.sent_through {
+                        self.health.count_resent(1);
+                    }
+                    self.sent_through = self.sent_through.max(id);
+                }
+                self.send(link, sent, publish)?;
+            }
+            if !self.read() {
+                break;
+            }
         }
         if self.removing.is_none() && self.write_again.is_none() && !self.settled.is_empty() {
             self.removing = Some(self.remove());
+        }
+        Ok(())
+    }
+
+    /// Takes what was just committed from memory, true when there was any; else starts to read what is new.
+    fn read(&mut self) -> bool {
+        if !self.more
+            || self.quiet_until.is_some()
+            || self.read_again.is_some()
+            || self.reading.is_some()
+            || self.ready.len() >= self.window / 2
+        {
+            return false;
+        }
+        self.more = false;
+        let (row, change, limit) = (self.row, self.change, self.window);
+        let latest_are_read = self.store.latest_change() <= change;
+        let fresh = self.store.fresh_after(row, limit);
+        match fresh {
+            Some(rows) if latest_are_read => {
+                let any = !rows.is_empty();
+                self.take((Vec::new(), rows));
+                any
+            }
+            fresh => {
+                let reader = self.store.reader();
+                self.reading = Some(spawn_blocking(move || {
+                    // Rows first: a retained row that a commit adds in between is then found by the latest values, too.
+                    let rows = fresh.map_or_else(|| reader.outbox_after(row, limit), Ok)?;
+                    Ok((reader.latest_after(change, limit)?, rows))
+                }));
+                false
+            }
         }
     }
 
@@ -329,6 +352,12 @@ impl OutboxPublisher {
     /// A full disk or a locked database is no fault of the connection: what is settled waits until the store works
     /// again.
     fn removed(&mut self, written: Result<Written, JoinError>) {
+        if let Ok((Settled { change_left: Some(left), .. }, _)) = &written
+            && *left < self.change
+        {
+            // Numbers beyond it are given again: what has one of them is new.
+            (self.change, self.more) = (*left, true);
+        }
         match written {
             Ok((_, Ok(aside))) => {
                 if aside > 0 {

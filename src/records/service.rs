@@ -145,7 +145,8 @@ impl RecordService {
         let found = self.store.reader().case(case).map_err(unavailable)?;
         let old = found.ok_or_else(|| unavailable(StoreError::NoSuchCase(case.into())))?.subject;
         let subject = subject.filter(|subject| !subject.is_empty());
-        subject.unwrap_or_default().check().map_err(|error| CommandError::Refused(error.to_string()))?;
+        let fading = self.cases.settings().dose.settings.fading;
+        subject.unwrap_or_default().check(fading).map_err(|error| CommandError::Refused(error.to_string()))?;
         let new = subject.and_then(|subject| serde_json::to_string(&subject).ok());
         self.store.set_subject(case, new.as_deref()).map_err(unavailable)?;
         let change = if new.is_some() { "subject data set" } else { "subject data removed" };

@@ -82,7 +82,7 @@ impl CaseBookSettings {
         } else {
             Settings::default().protraction
         };
-        let fading = dose.fading.with(dosimetry::Remaining::HALF_LIFE_MONTHS);
+        let fading = dose.fading.into();
         let settings = Settings { method, protraction, fading, ..Settings::default() };
         let alarm = match dose.alarm_gy {
             None => None,

@@ -48,9 +48,9 @@ impl SlideBook {
     /// What the store said.
     pub fn forget(&self) -> Result<(), StoreError> {
         let mut changed = lock(&self.changed);
+        let behind = self.store.reader().slides_behind()?;
         lock(&self.maps).clear();
-        changed.clear();
-        changed.extend(self.store.reader().slides_behind()?);
+        *changed = behind.into_iter().collect();
         Ok(())
     }
 

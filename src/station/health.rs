@@ -34,6 +34,8 @@ struct Picture {
     sources: BTreeMap<String, (SourceState, Ledger)>,
     stages: BTreeMap<String, Stage>,
     engine: EngineState,
+    /// What is not well with an engine that runs.
+    engine_trouble: Option<String>,
     store: StoreState,
     broker: BrokerState,
     /// Case and slide of what comes from now on.
@@ -139,6 +141,11 @@ impl Health {
         self.change(|p| &mut p.engine, act);
     }
 
+    /// Sets what is not well with the engine although it runs.
+    pub fn set_engine_trouble(&self, trouble: Option<String>) {
+        self.change(|p| &mut p.engine_trouble, |now| *now = trouble);
+    }
+
     /// Changes the state of the store.
     pub fn store(&self, act: impl FnOnce(&mut StoreState)) {
         self.change(|p| &mut p.store, act);
@@ -221,6 +228,11 @@ impl Health {
             slide: picture.case.1.clone(),
             ..State::default()
         };
+        if let Some(trouble) = &picture.engine_trouble
+            && state.engine.level == Level::Ok
+        {
+            (state.engine.level, state.engine.reason) = (Level::Degraded, trouble.clone());
+        }
         drop(picture);
         let mut worst = Level::Ok;
         let mut reasons = Vec::new();
@@ -313,5 +325,19 @@ mod tests {
         watch.mark_unchanged();
         health.broker(|b| b.level = Level::Degraded);
         assert!(!watch.has_changed().expect("the sender lives"), "no change, no report");
+    }
+
+    #[test]
+    fn an_engine_that_runs_and_is_not_well_is_degraded_until_it_is() {
+        let health = Health::new(Birth::default());
+        health.set_engine_trouble(Some("1 of 2 servers set aside: a".into()));
+        let state = health.state(String::new());
+        assert_eq!((state.engine.level, &*state.reasons[0]), (Level::Degraded, "engine: 1 of 2 servers set aside: a"));
+        // What the stage says of its engine weighs more.
+        health.engine(|e| (e.level, e.reason) = (Level::Degraded, "it failed".into()));
+        assert_eq!(health.state(String::new()).reasons, ["engine: it failed"]);
+        health.engine(|e| (e.level, e.reason) = (Level::Ok, String::new()));
+        health.set_engine_trouble(None);
+        assert_eq!(health.state(String::new()).level, Level::Ok);
     }
 }

@@ -218,6 +218,7 @@ impl Store {
             texts("DELETE FROM images WHERE id IN (SELECT image FROM cells WHERE case_id = ?1) RETURNING path")?;
         let run = |statement: &str| transaction.execute(statement, [case]).map_err(&sql);
         let waiting = run("DELETE FROM outbox WHERE case_id = ?1")?;
+        self.fresh().stage_removal();
         run("DELETE FROM set_aside WHERE case_id = ?1")?;
         run("DELETE FROM reviews WHERE case_id = ?1")?;
         transaction.execute("DELETE FROM meta WHERE key = ?1", [Self::alarm_key(case)]).map_err(&sql)?;

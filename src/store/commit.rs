@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use rusqlite::{Transaction, params};
 
 use super::{
-    Durability, Store, StoreError, StoredImage,
+    Durability, OutboxRow, Store, StoreError, StoredImage,
     triggers::{Answered, SpreadRow, put_answer, put_spreads},
 };
 use domain::Cell;
@@ -204,6 +204,7 @@ impl Store {
                 .map_err(&sql)? as u64;
             depth -= freed;
             dropped += freed;
+            self.fresh().stage_removal();
         }
         let mut insert = transaction
             .prepare_cached(
@@ -222,6 +223,12 @@ impl Store {
             insert
                 .execute(params![message.topic, message.payload, message.retain, message.droppable, message.case])
                 .map_err(&sql)?;
+            self.fresh().stage(OutboxRow {
+                id: transaction.last_insert_rowid(),
+                topic: message.topic.clone(),
+                payload: message.payload.clone(),
+                retain: message.retain,
+            });
             depth += 1;
             if message.retain {
                 let latest = Latest {

@@ -10,6 +10,7 @@ mod attempts;
 mod cases;
 mod commit;
 mod error;
+mod fresh;
 mod images;
 mod outbox;
 mod read;
@@ -34,13 +35,15 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicI64, AtomicU64, Ordering},
     },
     time::Duration,
 };
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::Notify;
+
+use self::fresh::Fresh;
 
 /// Name of the database in the store's folder.
 pub const DATABASE: &str = "metaphased.db";
@@ -72,6 +75,10 @@ struct Inner {
     reader: StoreReader,
     /// Rows in the outbox; changed only while the writer is held.
     depth: AtomicU64,
+    /// Messages of the latest transactions; staged and settled only while the writer is held.
+    fresh: Mutex<Fresh>,
+    /// Highest `change` of the latest values; written only while the writer is held.
+    latest_change: AtomicI64,
     space: (Mutex<()>, Condvar),
     outgoing: Notify,
     // Held open for as long as the store is: the lock goes with it.
@@ -125,12 +132,15 @@ impl Store {
         let depth: i64 = writer
             .query_row("SELECT count(*) FROM outbox", [], |row| row.get(0))
             .map_err(StoreError::sql("count the outbox"))?;
+        let change = latest_change(&writer).map_err(StoreError::sql("read the latest values"))?;
         let store = Self(Arc::new(Inner {
             folder: folder.into(),
             options,
             writer: Mutex::new(writer),
             reader: StoreReader::new(path),
             depth: AtomicU64::new(depth as u64),
+            fresh: Mutex::default(),
+            latest_change: AtomicI64::new(change),
             space: (Mutex::new(()), Condvar::new()),
             outgoing: Notify::new(),
             _lock: lock,
@@ -178,6 +188,10 @@ impl Store {
             .map_err(StoreError::sql("checkpoint its log"))
     }
 
+    fn fresh(&self) -> MutexGuard<'_, Fresh> {
+        self.0.fresh.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn writer(&self) -> MutexGuard<'_, Connection> {
         // A panic inside a transaction rolled it back when it was dropped, so the connection is sound.
         self.0.writer.lock().unwrap_or_else(PoisonError::into_inner)
@@ -199,10 +213,26 @@ impl Store {
         writer.pragma_update(None, "synchronous", level).map_err(&sql)?;
         let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&sql)?;
         let depth = self.outbox_depth();
-        let result = act(&transaction).and_then(|value| transaction.commit().map_err(&sql).map(|()| value));
-        if result.is_err() {
-            self.0.depth.store(depth, Ordering::Relaxed);
+        let result = act(&transaction).and_then(|value| {
+            let change = latest_change(&transaction).map_err(&sql)?;
+            transaction.commit().map_err(&sql).map(|()| (value, change))
+        });
+        self.fresh().settle(result.is_ok());
+        match result {
+            Ok((value, change)) => {
+                self.0.latest_change.store(change, Ordering::Release);
+                Ok(value)
+            }
+            Err(error) => {
+                self.0.depth.store(depth, Ordering::Relaxed);
+                Err(error)
+            }
         }
-        result
     }
+}
+
+/// Highest change of any latest value.
+fn latest_change(connection: &Connection) -> rusqlite::Result<i64> {
+    let mut statement = connection.prepare_cached("SELECT coalesce(max(change), 0) FROM latest")?;
+    statement.query_row([], |row| row.get(0))
 }

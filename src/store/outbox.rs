@@ -7,6 +7,7 @@ use crate::config::{Mode, OutboxFull};
 use super::{
     Durability, Latest, Store, StoreError, StoreReader,
     commit::{put_latest, put_value},
+    latest_change,
 };
 
 /// Whether messages of a source in `mode` may go unsent when the outbox is full.
@@ -43,6 +44,17 @@ pub struct LatestRow {
 }
 
 impl Store {
+    /// Up to `limit` messages after row `after`, in order, where the store still holds them in memory; they are held no more
+    /// then. None: [`StoreReader::outbox_after`] has them.
+    pub fn fresh_after(&self, after: i64, limit: usize) -> Option<Vec<OutboxRow>> {
+        self.fresh().take_after(after, limit)
+    }
+
+    /// Highest change of any latest value: beyond it [`StoreReader::latest_after`] finds nothing.
+    pub fn latest_change(&self) -> i64 {
+        self.0.latest_change.load(Ordering::Acquire)
+    }
+
     /// Removes messages that the broker has acknowledged.
     ///
     /// # Errors
@@ -72,6 +84,7 @@ impl Store {
         const WHAT: &str = "set a message aside";
         let moved = self.write(WHAT, Durability::Full, |transaction| {
             let sql = StoreError::sql(WHAT);
+            self.fresh().stage_removal();
             let mut moved = 0;
             for (row, reason) in rows {
                 transaction
@@ -132,21 +145,25 @@ impl Store {
         Ok(())
     }
 
-    /// Forgets topics that the broker has cleared (`payload` none), unless they changed since.
+    /// Forgets topics that the broker has cleared (`payload` none), unless they changed since. Gives the highest change that is
+    /// left: the next one counts on from it, so its number may have been seen before.
     ///
     /// # Errors
     /// What SQLite said.
-    pub fn forget_cleared(&self, changes: &[i64]) -> Result<(), StoreError> {
-        self.write("forget a cleared topic", Durability::Process, |transaction| {
+    pub fn forget_cleared(&self, changes: &[i64]) -> Result<i64, StoreError> {
+        const WHAT: &str = "forget a cleared topic";
+        let left = self.write(WHAT, Durability::Process, |transaction| {
+            let sql = StoreError::sql(WHAT);
             for change in changes {
                 transaction
                     .execute("DELETE FROM latest WHERE change = ?1 AND payload IS NULL", [change])
-                    .map_err(StoreError::sql("forget a cleared topic"))?;
+                    .map_err(&sql)?;
             }
-            Ok(())
+            latest_change(transaction).map_err(&sql)
         })?;
         // The name of an erased case may have stood in the topic: it leaves the log, too.
-        self.checkpoint()
+        self.checkpoint()?;
+        Ok(left)
     }
 
     /// Sets a single value under its name.

@@ -4,7 +4,7 @@ use fast_image_resize::{
     FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer,
     images::{Image, ImageRef},
 };
-use image::{ExtendedColorType, ImageEncoder, codecs::jpeg::JpegEncoder};
+use image::ExtendedColorType;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -84,12 +84,12 @@ impl Preview {
     /// # Errors
     /// When the encoder refuses the picture (a side over 65535).
     pub fn jpeg(&self) -> Result<Vec<u8>, JpegError> {
-        let mut out = Vec::with_capacity(self.samples.len() / 6);
         let colour = if self.channels == 3 { ExtendedColorType::Rgb8 } else { ExtendedColorType::L8 };
-        JpegEncoder::new_with_quality(&mut out, JPEG_QUALITY)
-            .write_image(&self.samples, self.width, self.height, colour)
-            .map_err(|e| JpegError { width: self.width, height: self.height, why: e.to_string() })?;
-        Ok(out)
+        imaging::jpeg_of(&self.samples, [self.width, self.height], colour, JPEG_QUALITY).map_err(|e| JpegError {
+            width: self.width,
+            height: self.height,
+            why: e.to_string(),
+        })
     }
 }
 

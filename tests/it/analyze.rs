@@ -71,7 +71,11 @@ fn lasting(workers: &str, folder: &Path) -> Vec<serde_json::Value> {
         .output()
         .expect("it runs");
     assert_eq!(output.status.code(), Some(65), "a file that cannot be read: {output:?}");
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    bare(&String::from_utf8_lossy(&output.stdout))
+}
+
+/// What of the lines does not differ between two runs.
+fn bare(text: &str) -> Vec<serde_json::Value> {
     let lines = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON"));
     let bare = lines.map(|mut line| {
         for key in ["cell", "id", "time", "timing_ms"] {
@@ -85,20 +89,90 @@ fn lasting(workers: &str, folder: &Path) -> Vec<serde_json::Value> {
     bare.collect()
 }
 
-#[test]
-fn files_are_analysed_side_by_side_and_the_results_are_those_of_one_after_the_other() {
-    let (drawn, folder) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+/// The name of the picture that a message is about.
+fn file_of(line: &serde_json::Value) -> &str {
+    line["captured"]["file"].as_str().or(line["file"].as_str()).expect("a file")
+}
+
+/// Nine files, of which one is no picture.
+fn archive(folder: &Path) {
+    let drawn = tempfile::tempdir().expect("a folder");
     exposed_field(drawn.path());
     for n in 0..9 {
-        let to = folder.path().join(format!("{n}.png"));
+        let to = folder.join(format!("{n}.png"));
         match n {
             3 => std::fs::write(to, "no picture").expect("written"),
             _ => drop(std::fs::copy(drawn.path().join("cell00000.png"), to).expect("copied")),
         }
     }
+}
+
+/// The messages in the files of a folder whose names begin with `cells`, by picture. Frames are numbered within a share.
+fn gathered(folder: &Path) -> Vec<serde_json::Value> {
+    let files = std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
+    let texts = files.map(|file| std::fs::read_to_string(file).expect("text"));
+    let mut lines: Vec<_> = texts.flat_map(|text| bare(&text)).collect();
+    for line in &mut lines {
+        if let Some(captured) = line.get_mut("captured").and_then(|captured| captured.as_object_mut()) {
+            captured.remove("frame");
+        }
+    }
+    lines.sort_by(|a, b| file_of(a).cmp(file_of(b)));
+    lines
+}
+
+#[test]
+fn shares_of_the_files_together_are_the_whole_and_a_share_that_was_ended_goes_on() {
+    let (pictures, whole, shares) = (tempfile::tempdir(), tempfile::tempdir(), tempfile::tempdir());
+    let [pictures, whole, shares] = [pictures, whole, shares].map(|folder| folder.expect("a folder"));
+    archive(pictures.path());
+    let analyze = |out: &Path, more: &[&str]| {
+        let paths = [pictures.path(), out].map(|path| path.to_str().expect("a path"));
+        let common = ["--models", "nowhere", "analyze", "--no-triage", paths[0], "--out", paths[1]];
+        metaphased(&[&common[..], more].concat())
+    };
+    assert_eq!(analyze(whole.path(), &[]).status.code(), Some(65), "one is no picture");
+    let all = gathered(whole.path());
+    assert_eq!(all.len(), 9);
+    let codes = |more: &[&str]| -> Vec<Option<i32>> {
+        let share = |index| analyze(shares.path(), &[&["--shard", &format!("{index}/3")], more].concat());
+        (0..3).map(|index| share(index).status.code()).collect()
+    };
+    let ended = codes(&[]);
+    assert_eq!(ended.iter().filter(|code| **code == Some(65)).count(), 1, "one share has what is no picture");
+    assert_eq!(gathered(shares.path()), all);
+
+    // One share was ended in the middle of a line, one before it began.
+    let results = |index| shares.path().join(format!("cells-{index}-of-3.jsonl"));
+    let before = std::fs::read_to_string(results(1)).expect("results");
+    let first = before.lines().next().expect("a line").to_owned();
+    let cut = before.lines().take(2).map(str::len).sum::<usize>() + 10;
+    std::fs::write(results(1), &before[..cut.min(before.len() - 1)]).expect("cut");
+    std::fs::remove_file(results(2)).expect("removed");
+    assert_eq!(codes(&["--resume"]), ended);
+    assert_eq!(gathered(shares.path()), all);
+    let after = std::fs::read_to_string(results(1)).expect("results");
+    assert!(after.starts_with(&first), "what was done is not done again");
+
+    for (more, code, words) in [
+        (&["--shard", "3/3"][..], 64, "expected I/N with I from 0 to N - 1"),
+        (&["--shard", "0/0"], 64, "expected I/N"),
+        (&["--resume", "--format", "csv"], 64, "--format jsonl"),
+        (&["--shard", "1/3", "--resume"], 65, "is none of the files of this run"),
+    ] {
+        std::fs::write(results(1), first.replace(".png", ".tif") + "\n").expect("of another run");
+        let refused = analyze(shares.path(), more);
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert_eq!((refused.status.code(), said.contains(words)), (Some(code), true), "{more:?}: {said}");
+    }
+}
+
+#[test]
+fn files_are_analysed_side_by_side_and_the_results_are_those_of_one_after_the_other() {
+    let folder = tempfile::tempdir().expect("a folder");
+    archive(folder.path());
     let one = lasting("1", folder.path());
-    let files: Vec<&str> =
-        one.iter().filter_map(|line| line["captured"]["file"].as_str().or(line["file"].as_str())).collect();
+    let files: Vec<&str> = one.iter().map(file_of).collect();
     assert_eq!(files, (0..9).map(|n| format!("{n}.png")).collect::<Vec<_>>());
     let numbers: Vec<u64> = one.iter().filter_map(|line| line["captured"]["frame"].as_u64()).collect();
     assert_eq!(numbers, (1..=8).collect::<Vec<_>>(), "the file that cannot be read has no number");

@@ -222,10 +222,16 @@ fn a_curve_is_corrected_for_a_scorer_and_holds_for_it_alone() {
     let store = open(folder.path());
     put(&store, by_machine("K/21", 2.0, 300, 0.9));
     put(&store, by_machine("K/22", 2.5, 300, 0.7));
+    let mut quick = by_machine("K/23", 1.5, 300, 0.9);
+    quick.iter_mut().for_each(|cell| cell.dicentric = cell.dicentric.take().map(|record| record.by_look(true)));
+    put(&store, quick);
+    let mut partly = by_machine("K/24", 2.2, 300, 0.9);
+    partly[4].dicentric.as_mut().unwrap().scorer = None;
+    put(&store, partly);
     drop(store);
     let file = folder.path().join("seen.toml");
     let curve = file.to_str().unwrap();
-    let shares = ["--sensitivity", "660/670", "--false-calls", "1/1000"];
+    let shares = ["--sensitivity", "660/670", "--counted", "1000/1000", "--false-calls", "1/1000"];
     let correct = [&["dose", "correct", "--case", "K/21", "--id", "seen", "--out", curve], &shares[..]].concat();
     assert_eq!(fails(folder.path(), &correct).0, 0);
     let found = json(folder.path(), &["dose", "estimate", "--case", "K/21", "--curve", curve, "--json"]);
@@ -234,9 +240,45 @@ fn a_curve_is_corrected_for_a_scorer_and_holds_for_it_alone() {
     assert!(!found["warnings"].to_string().contains("machine's counts need"), "{found}");
     let (code, told) = fails(folder.path(), &["dose", "estimate", "--case", "K/22", "--curve", curve]);
     assert!(code == 65 && told.contains("strictness 0.7"), "{code} {told}");
+    // The report of an evaluation gives the same figures, and names the scorer itself.
+    let scorer = found["curve"]["scorer"].as_str().unwrap();
+    let row = serde_json::json!({
+        "strictness": 0.9, "scorer": scorer, "quickscan": false, "found": 700, "of": 670, "false_calls": 9, "cells": 1000,
+        "counted_cells": 1000, "counted_found": 660, "counted_of": 665, "counted_false_calls": 1
+    });
+    let report = folder.path().join("measured.json");
+    let report = report.to_str().unwrap();
+    let write = |rows: Value| {
+        std::fs::write(report, serde_json::json!({"task": "dicentric", "rows": rows}).to_string()).unwrap();
+    };
+    let again = folder.path().join("again.toml");
+    let again = again.to_str().unwrap();
+    write(serde_json::json!([{"cell": "a"}, row]));
+    let correct = ["dose", "correct", "--measured", report, "--id", "seen", "--out", again];
+    assert_eq!(fails(folder.path(), &correct).0, 0);
+    assert_eq!(std::fs::read_to_string(again).unwrap(), std::fs::read_to_string(curve).unwrap());
+    write(serde_json::json!([{"cell": "a"}]));
+    let (code, told) = fails(folder.path(), &correct);
+    assert!(code == 65 && told.contains("names no scorer"), "{code} {told}");
+    // Cells of QuickScan are not refused the curve that was corrected for their scorer.
+    let quick = ["dose", "correct", "--case", "K/23", "--id", "quick", "--out", again];
+    assert_eq!(fails(folder.path(), &[&quick[..], &shares[..]].concat()).0, 0);
+    let found = json(folder.path(), &["dose", "estimate", "--case", "K/23", "--curve", again, "--json"]);
+    assert!(found["dose_gy"]["value"].is_number(), "{found}");
+    // One cell whose scorer nobody knows is enough.
+    let (code, told) = fails(folder.path(), &["dose", "estimate", "--case", "K/24", "--curve", curve]);
+    assert!(code == 65 && told.contains("unnamed scorer (in 1 of the cells)"), "{code} {told}");
+    let (code, told) = fails(
+        folder.path(),
+        &["dose", "correct", "--case", "K/24", shares[0], shares[1], shares[2], shares[3], shares[4], shares[5]],
+    );
+    assert!(code == 65 && told.contains("1 of the cells"), "{code} {told}");
+    let (code, told) = fails(folder.path(), &["dose", "fit", "--case", "K/21=2", "--case", "K/24=2.2"]);
+    assert!(code == 65 && told.contains("case K/24: 1 of its 300 cells"), "{code} {told}");
     for (shares, word) in [
-        (["--sensitivity", "5/4", "--false-calls", "1/10"], "5/4"),
-        (["--sensitivity", "5", "--false-calls", "1/10"], "34/67"),
+        (["--sensitivity", "5/4", "--counted", "10/10", "--false-calls", "1/10"], "5/4"),
+        (["--sensitivity", "4/5", "--counted", "11/10", "--false-calls", "1/10"], "11/10"),
+        (["--sensitivity", "5", "--counted", "10/10", "--false-calls", "1/10"], "34/67"),
     ] {
         let (_, told) = fails(folder.path(), &[&["dose", "correct", "--scorer", "a"], &shares[..]].concat());
         assert!(told.contains(word), "{told}");

@@ -333,6 +333,9 @@ fn delays_fade_by_a_half_life_or_as_in_patients_and_overdispersed_limits_are_ask
     };
     assert_eq!((left("4", "by-delay"), left("36", "half-life")), (1.0, 0.5));
     assert!((left("16.599684", "by-delay") - 0.57).abs() < 1e-6, "20 weeks and a year");
+    let both = ["estimate", "--counts", "475,24,1", "--fading", "by-delay", "--half-life-months", "24"];
+    let (code, told) = fails(&both);
+    assert!(code == 64 && told.contains("invalid --half-life-months '24'"), "{code} {told}");
     let wide = ["--method", "merkle", "--overdispersed-limits"];
     let over = |more: &[&str]| {
         let found = json(&[&["estimate", "--counts", "478,19,3", "--json", "--method", "merkle"], more].concat());

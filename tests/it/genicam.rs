@@ -286,7 +286,7 @@ struct Tally {
     superseded: u64,
     no_buffer: u64,
     first: Option<u32>,
-    last: Option<u32>,
+    highest: Option<u32>,
 }
 
 impl Tally {
@@ -295,9 +295,13 @@ impl Tally {
             Capture::Frame(frame) => {
                 *if frame.info.flags == FrameFlags::default() { &mut self.frames } else { &mut self.partial } += 1;
                 assert!(!frame.info.flags.error);
-                self.last = frame.info.device_sequence;
-                self.first = self.first.or(self.last);
+                let number = frame.info.device_sequence;
+                assert!(number.is_some() || frame.info.flags != FrameFlags::default(), "a whole one has its number");
+                self.first = self.first.or(number);
+                self.highest = self.highest.max(number);
             }
+            // Counted from the first whose number is known.
+            _ if self.first.is_none() => {}
             Capture::Bad(_) => self.bad += 1,
             Capture::Superseded => self.superseded += 1,
             Capture::NoBuffer => self.no_buffer += 1,
@@ -321,17 +325,20 @@ fn frames_and_lost_packets_add_up() {
             tally.add(camera.next().expect("it goes on"));
             missed += camera.source.missed().device_gaps;
         }
-        // The last one may have been late.
+        // Up to one that tells how far the camera is: none that was superseded, nor one that is late.
         let until = Instant::now() + Duration::from_secs(20);
-        let after = loop {
-            match camera.next().expect("it goes on") {
-                Capture::Frame(frame) => break frame.info.device_sequence.expect("it counts"),
-                other => tally.add(other),
+        loop {
+            let before = tally.highest;
+            let capture = camera.next().expect("it goes on");
+            let is_frame = matches!(capture, Capture::Frame(_));
+            tally.add(capture);
+            if is_frame && tally.highest > before {
+                break;
             }
             assert!(Instant::now() < until, "{tally:?}");
-        };
+        }
         missed += camera.source.missed().device_gaps;
-        let span = u64::from(after.wrapping_sub(tally.first.expect("frames")));
+        let span = u64::from(tally.highest.expect("frames") - tally.first.expect("frames")) + 1;
         println!("genicam  lost packets {lost}: {tally:?}, {missed} missed, of {span} numbers");
         let known = tally.frames + tally.partial + tally.bad + tally.superseded + tally.no_buffer + missed;
         // Where packets are missing some frames still wait for theirs.

@@ -491,6 +491,30 @@ fn a_broker_that_acknowledges_nothing_is_no_good_broker() {
     assert_eq!(broker_reason(&daemon.health), "");
 }
 
+#[test]
+fn what_follows_a_cleared_topic_is_published() {
+    if mosquitto_is_missing("the cleared topic") {
+        return;
+    }
+    let mosquitto = Mosquitto::start("allow_anonymous true");
+    let subscriber = Subscriber::on(mosquitto.port, &[]);
+    let mut daemon = daemon(&plain(mosquitto.port));
+    assert!(daemon.session.wait_connected(Duration::from_secs(10)));
+    let put = |name: &str, payload: Option<&str>| {
+        let topic = metaphased::mqtt::case_topic(name);
+        daemon.store.put_latest(&Latest { topic, payload: payload.map(Into::into), case: None }).unwrap();
+    };
+    put("a", Some("1"));
+    put("b", Some("1"));
+    subscriber.next_on("metaphased/lab-1/case/b");
+    // As when a case is erased: the store forgets the topic, and with it the highest number of a change.
+    put("b", None);
+    let reader = daemon.store.reader();
+    wait_until("it is forgotten", Duration::from_secs(10), || reader.latest_after(0, 9).unwrap().len() == 1);
+    put("a", Some("2"));
+    subscriber.until_on("metaphased/lab-1/case/a", |heard| heard.payload == "2");
+}
+
 /// The disk is full, or another process holds the database.
 #[test]
 fn a_store_that_cannot_let_go_of_a_row_keeps_the_connection() {

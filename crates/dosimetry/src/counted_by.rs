@@ -11,6 +11,8 @@ pub struct CountedBy {
     pub scorers: Vec<String>,
     /// Cells that a machine alone counted.
     pub by_machine: u64,
+    /// Of these: cells that do not say which scorer it was.
+    pub unnamed: u64,
     /// All counted cells.
     pub cells: u64,
 }
@@ -77,17 +79,22 @@ impl fmt::Display for Mismatch {
     }
 }
 
+impl CountedBy {
+    /// What counted the cells of a machine, in words: each scorer by its name, and how many cells name none.
+    pub fn scorers_in_words(&self) -> Vec<String> {
+        let unnamed = (self.unnamed > 0).then(|| format!("an unnamed scorer (in {} of the cells)", self.unnamed));
+        self.scorers.iter().cloned().chain(unnamed).collect()
+    }
+}
+
 impl Curve {
     /// Why a dose by this curve does not hold for cells, by who counted them; empty where it does.
     pub fn mismatches(&self, counted: &CountedBy) -> Vec<Mismatch> {
         let mut found = Vec::new();
         let about = self.about();
         if let Some(of_curve) = &about.scorer {
-            let mut others: Vec<String> =
-                counted.scorers.iter().filter(|scorer| *scorer != of_curve).cloned().collect();
-            if counted.by_machine > 0 && counted.scorers.is_empty() {
-                others.push("an unnamed scorer".into());
-            }
+            let mut others = counted.scorers_in_words();
+            others.retain(|scorer| scorer != of_curve);
             if !others.is_empty() {
                 found.push(Mismatch::OtherScorer { of_curve: of_curve.clone(), others });
             }
@@ -113,7 +120,8 @@ mod tests {
     }
 
     fn counted(scorers: &[&str], by_machine: u64) -> CountedBy {
-        CountedBy { scorers: scorers.iter().map(|s| (*s).to_owned()).collect(), by_machine, cells: 50 }
+        let unnamed = if scorers.is_empty() { by_machine } else { 0 };
+        CountedBy { scorers: scorers.iter().map(|s| (*s).to_owned()).collect(), by_machine, unnamed, cells: 50 }
     }
 
     #[test]
@@ -125,6 +133,9 @@ mod tests {
         assert!(other[0].to_string().contains("no dose by this curve holds"));
         let unnamed = own.mismatches(&counted(&[], 50));
         assert!(matches!(&unnamed[..], [Mismatch::OtherScorer { .. }]), "{unnamed:?}");
+        // One that names no scorer among many that do.
+        let partly = own.mismatches(&CountedBy { unnamed: 1, ..counted(&["a"], 50) });
+        assert!(partly[0].to_string().ends_with("by 'an unnamed scorer (in 1 of the cells)'"), "{partly:?}");
     }
 
     #[test]

@@ -15,7 +15,7 @@ pub enum Fading {
 
 impl Default for Fading {
     fn default() -> Self {
-        Self::HalfLife(Remaining::HALF_LIFE_MONTHS)
+        FadingLaw::default().into()
     }
 }
 
@@ -43,7 +43,21 @@ pub enum FadingLaw {
     ByDelay,
 }
 
+impl From<FadingLaw> for Fading {
+    fn from(law: FadingLaw) -> Self {
+        law.with(Remaining::HALF_LIFE_MONTHS)
+    }
+}
+
 impl FadingLaw {
+    /// Both with their names.
+    pub const NAMES: [(&str, Self); 2] = [("half-life", Self::HalfLife), ("by-delay", Self::ByDelay)];
+
+    /// By its name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::NAMES.into_iter().find(|(known, _)| *known == name).map(|(_, law)| law)
+    }
+
     /// The way with this half-life in months, where it has one.
     pub fn with(self, half_life_months: f64) -> Fading {
         match self {
@@ -154,6 +168,15 @@ mod tests {
         assert!((left(plateau + 72.0) - 0.57_f64.powi(4) * 0.86_f64.powi(2)).abs() < 1e-12);
         assert!(Remaining::by_delay(-1.0).is_err() && Remaining::by_delay(600.0).is_err());
         assert_eq!(Fading::default().remaining(36.0).expect("share").value(), 0.5);
+    }
+
+    #[test]
+    fn the_names_of_the_ways_are_those_of_the_configuration() {
+        for (name, law) in FadingLaw::NAMES {
+            assert_eq!(serde_json::to_value(law).expect("JSON"), name);
+            assert_eq!(FadingLaw::parse(name), Some(law));
+        }
+        assert_eq!(FadingLaw::parse("never"), None);
     }
 
     #[test]

@@ -37,7 +37,7 @@ pub use count_table::{CountRow, CountTable, CountTableError};
 pub use counted_by::{CountedBy, Mismatch};
 pub use curve::{About, Curve, Protraction, Response, Uncertainty};
 pub use curve_file::{CurveCovariance, CurveErrors, CurveFile, CurveUnit};
-pub use detection::Detection;
+pub use detection::{Detection, ScorerNamed};
 pub use elapsed::{Fading, FadingLaw, Remaining};
 pub use error::DosimetryError;
 pub use estimate::{CurveUsed, DoseLimits, Estimate, Input, LimitsFound, PartialBodyEstimate, PartialMethod, estimate};

@@ -79,11 +79,11 @@ impl Subject {
         *self == Self::default()
     }
 
-    /// Checks ranges and the order of dates.
+    /// Checks ranges, the order of dates, and that enough dicentrics are left at sampling as `fading` has it.
     ///
     /// # Errors
     /// What is wrong, in words.
-    pub fn check(&self) -> Result<(), SubjectError> {
+    pub fn check(&self, fading: Fading) -> Result<(), SubjectError> {
         if let Some(age) = self.age.filter(|age| !(0.0..=120.0).contains(age)) {
             return Err(SubjectError::Age(age));
         }
@@ -105,7 +105,7 @@ impl Subject {
             (None, Some(_), _) => return Err(SubjectError::EarlierWithoutDose),
             (None, None, _) => {}
         }
-        self.remaining(Fading::default())?;
+        self.remaining(fading)?;
         Ok(())
     }
 
@@ -161,7 +161,7 @@ mod tests {
         let whole = curve.coefficients()[1] + curve.coefficients()[2];
         let left = s.earlier_yield(&curve, Fading::default()).expect("a yield");
         assert!((left / whole - 0.5).abs() < 1e-3, "{left} of {whole}");
-        assert!(s.check().is_ok());
+        assert!(s.check(Fading::default()).is_ok());
     }
 
     #[test]
@@ -174,9 +174,13 @@ mod tests {
             (r#"{"sampled":"2026-01-01","earlier_gy":-1,"earlier_exposed":"2023-01-01"}"#, "dose"),
             (r#"{"exposed":"1950-01-01","sampled":"2026-01-01"}"#, "translocations"),
         ] {
-            let error = subject(text).check().expect_err(text).to_string();
+            let error = subject(text).check(Fading::default()).expect_err(text).to_string();
             assert!(error.contains(words), "{text}: {error}");
         }
+        // Thirty-five years: a thousandth is left after 29 with a half-life of 36 months, more as patients lost them.
+        let late = subject(r#"{"exposed":"1991-01-01","sampled":"2026-01-01"}"#);
+        assert!(late.check(Fading::default()).is_err());
+        assert!(late.check(Fading::ByDelay).is_ok());
         assert!(serde_json::from_str::<Subject>(r#"{"name":"A. B."}"#).is_err(), "nothing else is taken");
         assert!(serde_json::from_str::<Subject>(r#"{"exposed":"2026-02-30"}"#).is_err());
     }

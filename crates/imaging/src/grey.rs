@@ -10,7 +10,7 @@
 
 use domain::frame::{PixelView, Pixels};
 
-use super::plane::Rect;
+use super::{plane::Rect, simd::vectorised};
 
 /// Luma of red, green and blue: ITU-R BT.601 (0.299, 0.587, 0.114) in 16-bit fixed point, rounded, as image libraries
 /// compute it.
@@ -18,6 +18,14 @@ use super::plane::Rect;
 pub fn luma(rgb: [u8; 3]) -> u8 {
     let [r, g, b] = rgb.map(u32::from);
     ((19_595 * r + 38_470 * g + 7_471 * b + (1 << 15)) >> 16) as u8
+}
+
+/// The [`luma`] of a row of colours, as many as `out` has samples.
+pub fn luma_row(colours: &[[u8; 3]], out: &mut [u8]) {
+    vectorised(
+        #[inline(always)]
+        || out.iter_mut().zip(colours).for_each(|(o, rgb)| *o = luma(*rgb)),
+    );
 }
 
 /// As [`luma`], of 16-bit samples.
@@ -53,11 +61,12 @@ pub fn grey_part(pixels: &Pixels, part: Rect, step: usize) -> Vec<u8> {
         }
         PixelView::Rgb8(samples) => {
             let (colours, _) = samples.as_chunks::<3>();
-            let level = |rgb: &[u8; 3]| luma(*rgb);
             if step == 1 {
-                rows.for_each(|row| grey.extend(colours[row].iter().map(level)));
+                grey.resize(part.width() * part.height(), 0);
+                let lines = grey.chunks_exact_mut(part.width().max(1));
+                rows.zip(lines).for_each(|(row, line)| luma_row(&colours[row], line));
             } else {
-                rows.for_each(|row| grey.extend(colours[row].iter().step_by(step).map(level)));
+                rows.for_each(|row| grey.extend(colours[row].iter().step_by(step).map(|rgb| luma(*rgb))));
             }
         }
     }

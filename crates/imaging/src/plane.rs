@@ -3,7 +3,7 @@
 use domain::frame::{PixelView, Pixels};
 
 use super::{
-    grey::luma,
+    grey::luma_row,
     simd::{nearest, vectorised},
 };
 
@@ -213,7 +213,7 @@ impl GrayImage {
         self.data.resize(width * height, 0);
     }
 
-    /// Becomes the grey picture of a frame: 8-bit samples as they are; colour by [`luma`]; 16-bit samples
+    /// Becomes the grey picture of a frame: 8-bit samples as they are; colour by [`luma`](super::luma); 16-bit samples
     /// divided so that the sample below which 99.95 % of the pixels lie becomes 250, and never by less than what makes
     /// the sensor's full range 255 times 1/16 (a dark frame is brightened at most sixteen-fold). Zero stays zero, so
     /// that a transmission stays a transmission.
@@ -238,10 +238,7 @@ impl GrayImage {
                 let n = samples.len().min(out.len());
                 out[..n].copy_from_slice(&samples[..n]);
             }
-            PixelView::Rgb8(samples) => vectorised(
-                #[inline(always)]
-                || out.iter_mut().zip(samples.as_chunks::<3>().0).for_each(|(o, rgb)| *o = luma(*rgb)),
-            ),
+            PixelView::Rgb8(samples) => luma_row(samples.as_chunks::<3>().0, out),
             PixelView::Mono16(samples) => {
                 let scale = window(samples, valid_bits);
                 vectorised(

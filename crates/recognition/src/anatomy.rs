@@ -268,8 +268,7 @@ impl MapReader {
             return None;
         }
         let short_arm = self.short_arm(short, size, step, square);
-        whole_map(heat, size, step, &mut self.level);
-        let mut centromeres = self.centromeres(size, square, thresholds);
+        let mut centromeres = self.centromeres(heat, size, step, square, thresholds);
         let sure = centromeres.partition_point(|c| c.score >= thresholds.centromere);
         let faint = centromeres.split_off(sure);
         Some(DrawnChromosome { outline, centromeres, faint, short_arm, centromere_weight: thresholds.way_centromere })
@@ -278,12 +277,14 @@ impl MapReader {
     /// What mask and chromosome share over what both have, by the probabilities of the pixels.
     fn expected_overlap(&self, size: usize) -> f32 {
         let (mut shared, mut inside, mut outside) = (0.0, 0.0, 0.0);
-        for (i, v) in self.map.iter().enumerate().filter(|(_, v)| **v > -SURE_LOGIT) {
-            if self.contours.holds(i % size, i / size) {
-                shared += sigmoid(*v);
-                inside += 1.0;
-            } else {
-                outside += sigmoid(*v);
+        for (y, row) in self.map.chunks_exact(size).enumerate() {
+            for (x, v) in row.iter().enumerate().filter(|(_, v)| **v > -SURE_LOGIT) {
+                if self.contours.holds(x, y) {
+                    shared += sigmoid(*v);
+                    inside += 1.0;
+                } else {
+                    outside += sigmoid(*v);
+                }
             }
         }
         shared / (inside + outside)
@@ -315,19 +316,39 @@ impl MapReader {
         [0, 1].map(|axis| (short[axis] / short[2] - long[axis] / long[2]) * scale)
     }
 
-    /// Places of the heat in `level`, the hottest first.
-    fn centromeres(&self, size: usize, square: &CropSquare, thresholds: &Thresholds) -> Vec<Centromere> {
+    /// Places of the heat, the hottest first.
+    fn centromeres(
+        &self,
+        channels: &[f32],
+        size: usize,
+        step: usize,
+        square: &CropSquare,
+        thresholds: &Thresholds,
+    ) -> Vec<Centromere> {
         let least = logit(thresholds.centromere.min(FAINT));
+        let side = size / step;
+        // Most of the map is cold: it is not put together.
+        let heat = |x: usize, y: usize| {
+            let channel = y % step * step + x % step;
+            channels[channel * side * side + y / step * side + x / step]
+        };
+        let warm = channels.iter().enumerate().filter(|(_, value)| **value >= least).map(|(i, _)| {
+            let (channel, place) = (i / (side * side), i % (side * side));
+            let (x, y) = (place % side * step + channel % step, place / side * step + channel / step);
+            y * size + x
+        });
+        let mut warm: Vec<usize> = warm.collect();
+        warm.sort_unstable();
         let near = |i: usize, reach: usize| {
             let (x, y) = (i % size, i / size);
             let columns = x.saturating_sub(reach)..(x + reach + 1).min(size);
             (y.saturating_sub(reach)..(y + reach + 1).min(size)).flat_map(move |y| columns.clone().map(move |x| (x, y)))
         };
-        let heat = |x: usize, y: usize| self.level[y * size + x];
         let mut found: Vec<(f32, Point)> = Vec::new();
-        for (i, value) in self.level.iter().enumerate().filter(|(_, value)| **value >= least) {
+        for i in warm {
+            let value = heat(i % size, i / size);
             // Inside the drawn chromosome or a pixel from it, as the contract has it: by a probability of a half.
-            if near(i, PEAK_REACH).any(|(x, y)| heat(x, y) > *value)
+            if near(i, PEAK_REACH).any(|(x, y)| heat(x, y) > value)
                 || near(i, 1).all(|(x, y)| self.map[y * size + x] <= 0.0)
             {
                 continue;
@@ -362,13 +383,17 @@ impl MapReader {
 /// A map from its channels.
 fn whole_map(channels: &[f32], size: usize, step: usize, out: &mut Vec<f32>) {
     let side = size / step;
-    out.clear();
     out.resize(size * size, 0.0);
-    for (k, channel) in channels.chunks_exact(side * side).enumerate() {
-        let (row, column) = (k / step, k % step);
-        for (y, line) in channel.chunks_exact(side).enumerate() {
-            let target = &mut out[(y * step + row) * size..][..size];
-            target[column..].iter_mut().step_by(step).zip(line).for_each(|(value, logit)| *value = *logit);
+    for (y, line) in out.chunks_exact_mut(size).enumerate() {
+        let of_row = &channels[y % step * step * side * side..];
+        let row = |column: usize| &of_row[column * side * side + y / step * side..][..side];
+        if step == 2 {
+            let pairs = line.as_chunks_mut::<2>().0.iter_mut().zip(row(0)).zip(row(1));
+            pairs.for_each(|((pair, left), right)| *pair = [*left, *right]);
+        } else {
+            for column in 0..step {
+                line[column..].iter_mut().step_by(step).zip(row(column)).for_each(|(value, logit)| *value = *logit);
+            }
         }
     }
 }

@@ -71,10 +71,10 @@ impl ComposedRecognizer {
         library: &ModelLibrary,
         chosen: &ChosenEngine,
     ) -> Result<Self, RecognitionError> {
-        let mut provenance = Provenance { library: chosen.engine.describe(), ..Provenance::default() };
+        let (library_name, stain) = (chosen.engine.describe(), recognition.stain);
+        let mut provenance = Provenance { library: library_name, stain, ..Provenance::default() };
         provenance.notes.extend(chosen.fell_back.iter().map(|reason| format!("engine cpu runs instead: {reason}")));
         let engine = &*chosen.engine;
-        let stain = recognition.stain;
         let detector =
             match open_model(library, recognition.detector.as_deref(), Task::Detector, stain, &mut provenance)? {
                 Some(model) => Some(Detector::load(engine, &model, recognition.precision)?),
@@ -442,10 +442,10 @@ fn open_model(
             let (name, served, stain) = (model.name(), served.join(", "), stain.name());
             provenance.notes.push(format!("model '{name}' was made for {served}, the source is stained {stain}"));
         }
-        return Ok(Some(model));
+        return Ok(Some(model.for_stain(stain)));
     }
     match library.serving(task, stain, View::Field) {
-        Ok(model) => Ok(Some(model)),
+        Ok(model) => Ok(Some(model.for_stain(stain))),
         Err(error @ ModelError::NoneForStain { .. }) => {
             let effect = match task {
                 Task::Detector => "segmentation alone finds the chromosomes",

@@ -40,7 +40,7 @@ pub use spreads::SpreadFeatures;
 pub use triage::{Assessment, Spread, Triage, TriageOptions, TriageVerdict};
 
 use crate::inference::{EngineError, ModelError};
-use domain::{BoundingBox, ChromosomeClass, ErrorKind, FrameEdge, HasKind, Quality, Status, frame::Frame};
+use domain::{BoundingBox, ChromosomeClass, ErrorKind, FrameEdge, HasKind, Quality, Stain, Status, frame::Frame};
 
 /// A part of a frame that holds one cell, by triage.
 #[derive(Debug, Clone, PartialEq)]
@@ -132,6 +132,8 @@ impl Recognised {
 /// What recognition rests on: stated in every message.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Provenance {
+    /// Stain of the cells, as configured.
+    pub stain: Stain,
     /// `task: name@hash12` of the models; empty when segmentation alone runs.
     pub models: BTreeMap<String, String>,
     /// Engine: `cpu`, `onnxruntime`, ...; `segmentation` when no model was found.

@@ -5,7 +5,7 @@ use domain::{
     BoundingBox, Stain,
     frame::{PixelView, Pixels},
 };
-use imaging::{full_range, luma};
+use imaging::{full_range, luma_row};
 
 /// An 8-bit grey picture of a part of a frame.
 #[derive(Debug, Clone, Default)]
@@ -47,9 +47,10 @@ impl Plane {
                 }
             }
             PixelView::Rgb8(samples) => {
-                for y in rows {
-                    let row = &samples[3 * (y * frame_width + left)..3 * (y * frame_width + right)];
-                    self.data.extend(row.as_chunks::<3>().0.iter().map(|rgb| luma(*rgb)));
+                let (colours, _) = samples.as_chunks::<3>();
+                self.data.resize(self.width * self.height, 0);
+                for (y, line) in rows.zip(self.data.chunks_exact_mut(self.width.max(1))) {
+                    luma_row(&colours[y * frame_width + left..y * frame_width + right], line);
                 }
             }
         }

@@ -144,6 +144,9 @@ functions! {
     arv_buffer_get_frame_id(Object = "ArvBuffer *") -> u64 = "guint64";
     arv_buffer_get_timestamp(Object = "ArvBuffer *") -> u64 = "guint64";
     arv_buffer_get_system_timestamp(Object = "ArvBuffer *") -> u64 = "guint64";
+    arv_buffer_set_frame_id(Object = "ArvBuffer *", u64 = "guint64") -> () = "void";
+    arv_buffer_set_timestamp(Object = "ArvBuffer *", u64 = "guint64") -> () = "void";
+    arv_buffer_set_system_timestamp(Object = "ArvBuffer *", u64 = "guint64") -> () = "void";
     arv_buffer_get_image_pixel_format(Object = "ArvBuffer *") -> u32 = "ArvPixelFormat";
     arv_buffer_get_image_width(Object = "ArvBuffer *") -> c_int = "int";
     arv_buffer_get_image_height(Object = "ArvBuffer *") -> c_int = "int";

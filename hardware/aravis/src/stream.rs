@@ -3,6 +3,7 @@
 use std::{
     ffi::{c_int, c_void},
     fmt,
+    num::NonZeroU64,
     ptr::null_mut,
     time::Duration,
 };
@@ -46,9 +47,10 @@ pub struct Filled<'s> {
     buffer: Object,
     /// How it arrived.
     pub arrival: Arrival,
-    /// Number that the camera gave it, from 1; on GigE Vision it may have 16 bits and skips 0 when it wraps.
-    pub number: u64,
-    /// Code of its pixels' format (PFNC); this and what follows is 0 unless it arrived whole.
+    /// Number that the camera gave it, from 1; on GigE Vision it may have 16 bits and skips 0 when it wraps. None: the first
+    /// packet, which says it, is missing.
+    pub number: Option<NonZeroU64>,
+    /// Code of its pixels' format (PFNC); this and the next three are 0 unless it arrived whole.
     pub format: u32,
     /// Pixels a row.
     pub width: usize,
@@ -56,9 +58,9 @@ pub struct Filled<'s> {
     pub height: usize,
     /// Bytes after each row.
     pub padding: usize,
-    /// Time of the camera's own clock, in nanoseconds.
+    /// Time of the camera's own clock, in nanoseconds; 0: not known.
     pub device_ns: u64,
-    /// Time of this machine's clock when the first bytes came, in nanoseconds since 1970.
+    /// Time of this machine's clock when the first bytes came, in nanoseconds since 1970; 0: not known.
     pub wall_ns: u64,
 }
 
@@ -107,10 +109,26 @@ impl Stream {
                 if old.is_null() {
                     break;
                 }
-                (library.arv_stream_push_buffer)(self.raw, old);
+                self.give_back(old);
             }
         }
         self.camera.run(true)
+    }
+
+    /// Gives a buffer back to be filled. What it says of its frame is forgotten: Aravis writes that when the frame's first packet
+    /// comes, so that one without it would bear the number and times of the frame before.
+    ///
+    /// # Safety
+    /// The buffer must be one that this stream gave, and be given back once.
+    unsafe fn give_back(&self, buffer: Object) {
+        let library = self.camera.library;
+        // SAFETY: a buffer of this stream that nobody else has.
+        unsafe {
+            (library.arv_buffer_set_frame_id)(buffer, 0);
+            (library.arv_buffer_set_timestamp)(buffer, 0);
+            (library.arv_buffer_set_system_timestamp)(buffer, 0);
+            (library.arv_stream_push_buffer)(self.raw, buffer);
+        }
     }
 
     /// The next frame, or none when none came within `wait`.
@@ -143,7 +161,7 @@ impl Stream {
             Some(Filled {
                 buffer,
                 arrival,
-                number: (library.arv_buffer_get_frame_id)(buffer),
+                number: NonZeroU64::new((library.arv_buffer_get_frame_id)(buffer)),
                 format,
                 width: size(width),
                 height: size(height),
@@ -205,6 +223,6 @@ impl Filled<'_> {
 impl Drop for Filled<'_> {
     fn drop(&mut self) {
         // SAFETY: the stream's own buffer, given back once.
-        unsafe { (self.stream.camera.library.arv_stream_push_buffer)(self.stream.raw, self.buffer) }
+        unsafe { self.stream.give_back(self.buffer) }
     }
 }

@@ -8,21 +8,14 @@ import random
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image
 from scipy import ndimage
+
+from metaphased_training.giemsa import mask_of
 
 REACH = 70  # Half the side of a chromosome's patch, in pixels.
 MIDDLE = 90  # Column of the axis in a joined patch.
 MOST_PAIRS = 6  # Pairs that are exchanged in one frame.
-
-
-def mask_of(rings, shape):
-    mask = np.zeros(shape, bool)
-    for ring in rings:
-        image = Image.new("1", (shape[1], shape[0]))
-        ImageDraw.Draw(image).polygon([tuple(p) for p in ring], fill=1)
-        mask ^= np.asarray(image)
-    return mask
 
 
 class Patch:
@@ -143,7 +136,7 @@ def usable(frame, cell):
         outline, seen = chromosome.get("outline"), chromosome.get("centromeres", [])
         if not outline:
             continue
-        mask = mask_of(outline["rings"], frame.shape)
+        mask = mask_of(outline["rings"], frame.shape) > 0
         everything |= mask
         sure = len(seen) == 1 and seen[0]["score"] >= 0.5 and outline["score"] >= 0.83
         if mask.sum() < 200 or not sure or not alone(chromosome, cell["chromosomes"]):
@@ -180,6 +173,7 @@ def main():
     arguments.add_argument("found", type=Path, help="what `analyze --format jsonl` wrote of them")
     arguments.add_argument("out", type=Path)
     arguments.add_argument("--seed", type=int, default=1)
+    arguments.add_argument("--stain", default="giemsa", help="of the frames")
     arguments.add_argument("--rounds", type=int, default=4, help="pictures a frame")
     arguments = arguments.parse_args()
     rng = random.Random(arguments.seed)
@@ -204,7 +198,7 @@ def main():
                 Image.fromarray(picture.clip(0, 255).astype(np.uint8)).save(arguments.out / image)
                 cells = [dict(group=name, chromosomes=truth)]
                 size = [frame.shape[1], frame.shape[0]]
-                row = dict(image=image, mask="", stain="giemsa", size=size, cells=cells)
+                row = dict(image=image, mask="", stain=arguments.stain, size=size, cells=cells)
                 truth_file.write(json.dumps(row) + "\n")
     print(number, "pictures")
 

@@ -18,8 +18,11 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 
 from .export import widened
 
-#: What is quantised; everything else runs in float between the pairs.
-OPERATORS = ["Conv", "Gemm", "Add", "MaxPool"]
+#: What is quantised; everything else runs in float between the pairs. With ReLU among them it takes no steps of its own: what
+#: lies below zero, which it cuts off, then takes none of the 256 steps of the layer before it.
+OPERATORS = ["Conv", "Gemm", "Add", "MaxPool", "Relu", "Resize"]
+#: Stains on whose cells the ranges are taken and the loss is measured: elsewhere the file is not run.
+STAINS = dict(detector=["g-band"])
 #: What a model's card says of the file.
 CARD_LINE = "`model.int8.onnx` is made from them by `export --int8`; its cost is in `docs/reference/accuracy.md`."
 
@@ -90,7 +93,7 @@ class Session:
 def feeds_and_measure(what: str, places: dict[str, Path], data: Path, cells: int = 40, every: int = 2):
     """Inputs of real training cells for a model's ranges, and a function that measures a `Session` on validation."""
     from . import cache, classifier, detector, readers, release
-    rows = lambda images, split, n: images.select(split)[:: max(1, len(images.select(split)) // n)]
+    rows = lambda images, split, n: images.select(split)[:: max(1, len(images.select(split)) // n)][:n]
     if what == "anatomy":
         return anatomy_feeds_and_measure(places, data, cells)
     if what == "detector":
@@ -144,6 +147,7 @@ def export(what: list[str], models: Path, out: Path, places: dict[str, Path], da
         to_int8(folder / "model.onnx", folder / "model.int8.onnx", feeds, signed)
         figures = {p: measure(Session(folder / f)) for p, f in (("f32", "model.onnx"), ("int8", "model.int8.onnx"))}
         entry = dict(path="model.int8.onnx", precision="int8", sha256=hashlib.sha256((folder / "model.int8.onnx").read_bytes()).hexdigest(), opset=OPSET)
+        entry |= dict(stains=STAINS[name]) if name in STAINS else {}
         text = re.sub(r'\[\[file\]\]\npath = "model.int8.onnx"\n(.+\n)+\n', "", (source / "model.toml").read_text())
         table = "\n".join(["[[file]]"] + [f"{k} = {toml(v)}" for k, v in entry.items()])
         (folder / "model.toml").write_text(text.replace("\n[input]", f"\n{table}\n\n[input]", 1))

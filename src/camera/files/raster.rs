@@ -1,8 +1,6 @@
 //! PNG, JPEG, BMP and WebP through the `image` crate, decoded straight into a pooled buffer where the layout allows.
 
-use std::io::Cursor;
-
-use image::{ColorType, ImageDecoder, ImageFormat, ImageReader};
+use image::{ColorType, ImageDecoder, ImageFormat};
 
 use super::{FileError, buffer, check_memory, check_size, finish, finish_deep};
 use domain::frame::{PixelBuffer, PixelFormat, Pixels};
@@ -83,7 +81,7 @@ impl Raster {
         take: impl FnOnce(usize) -> Option<PixelBuffer>,
     ) -> Result<Pixels, FileError> {
         let broken = |error: image::ImageError| FileError::Broken(format!("broken {:?}: {error}", self.format));
-        let decoder = ImageReader::with_format(Cursor::new(&self.bytes), self.format).into_decoder().map_err(broken)?;
+        let decoder = imaging::picture_decoder(&self.bytes, self.format).map_err(broken)?;
         let (width, height) = decoder.dimensions();
         let (width, height) = check_size(width.into(), height.into())?;
         let color = decoder.color_type();

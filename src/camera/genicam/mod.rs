@@ -10,8 +10,7 @@ mod setup;
 pub use find::{Offer, find, list};
 
 use std::{
-    cmp::Ordering,
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     sync::Arc,
     thread,
     time::{Duration, Instant},
@@ -26,8 +25,8 @@ use self::{
     setup::{Taken, Trigger, set_up},
 };
 use super::{
-    BadFrame, Buffers, Capture, MeasuredDepth, Missed, Raised, Source, SourceError,
-    reading::{Reading, STALE_AFTER, raw, stalled_after},
+    Buffers, Capture, MeasuredDepth, Missed, Raised, Source, SourceError,
+    reading::{Reading, STALE_AFTER, Unread, raw, stalled_after},
 };
 use crate::{config::ControlValue, station::RejectReason};
 use domain::frame::{Bayer, DeviceClock, DeviceTime, Frame, FrameFlags, FrameId, FrameInfo, PixelBuffer, Pixels};
@@ -36,6 +35,8 @@ use metaphased_aravis::{Arrival, Camera, Filled, Stream};
 
 /// Buffers of the stream: one that is read, one that is filled, and some for a moment in which we are late.
 const BUFFERS: usize = 6;
+/// So many of the numbers passed over are known, to tell a late frame from a camera that begins again.
+const PASSED_KNOWN: usize = 256;
 /// Longest wait for a frame in one call.
 const WAIT: Duration = Duration::from_millis(200);
 /// So long a camera is waited for while it is closed. One that does not answer takes longer, and is left to itself.
@@ -144,6 +145,8 @@ impl Connection {
 struct Numbers {
     before_wraps: u64,
     highest: u64,
+    /// Those that were passed over, running and ascending; of many the last.
+    missing: VecDeque<u64>,
 }
 
 impl Numbers {
@@ -151,31 +154,36 @@ impl Numbers {
     fn running(&mut self, number: u64) -> (u32, i64) {
         const MOST: u64 = 0xffff;
         const NEAR: u64 = 0xfff;
+        // Gaps are counted over 32 bits that wrap.
+        let late =
+            [self.before_wraps.checked_sub(MOST), Some(self.before_wraps)].into_iter().flatten().find_map(|before| {
+                let place = self.missing.binary_search(&(before + number)).ok()?;
+                self.missing.remove(place)
+            });
+        if let Some(late) = late {
+            return (late as u32, -1);
+        }
         let last = self.highest - self.before_wraps;
-        if (MOST - NEAR..=MOST).contains(&last) && number <= NEAR {
+        let (is_at_start, is_at_end) = (|n| n <= NEAR, |n| (MOST - NEAR..=MOST).contains(&n));
+        if is_at_end(last) && is_at_start(number) {
             self.before_wraps += MOST;
         }
-        if self.before_wraps > 0 && last <= NEAR && (MOST - NEAR..=MOST).contains(&number) {
-            let running = self.before_wraps + number - MOST;
-            let behind = self.highest - running;
-            if behind <= BUFFERS as u64 {
-                return (running as u32, -i64::from(behind > 0));
-            }
-            // Further back than any buffer can be: the camera began again.
-            *self = Self { before_wraps: 0, highest: number };
+        let running = self.before_wraps + number;
+        let is_before_wrap = self.before_wraps > 0 && is_at_start(last) && is_at_end(number);
+        if running < self.highest || is_before_wrap {
+            // Neither new nor one that was passed over: the camera began again.
+            *self = Self { highest: number, ..Self::default() };
             return (number as u32, 0);
         }
-        let running = self.before_wraps + number;
-        let change = match running.cmp(&self.highest) {
-            _ if self.highest == 0 => 0,
-            Ordering::Greater => i64::try_from(running - self.highest).map_or(0, |ahead| ahead - 1),
-            // One of some buffers that are under way at a time; further back the camera began again.
-            Ordering::Less if self.highest - running <= BUFFERS as u64 => return (running as u32, -1),
-            Ordering::Less | Ordering::Equal => 0,
-        };
+        let passed = if self.highest == 0 { 0 } else { (running - self.highest).saturating_sub(1) };
+        for number in running - passed.min(PASSED_KNOWN as u64)..running {
+            if self.missing.len() == PASSED_KNOWN {
+                self.missing.pop_front();
+            }
+            self.missing.push_back(number);
+        }
         self.highest = running;
-        // Gaps are counted over 32 bits that wrap.
-        (running as u32, change)
+        (running as u32, i64::try_from(passed).unwrap_or(i64::MAX))
     }
 }
 
@@ -275,16 +283,16 @@ impl Source for GenicamSource {
         }
         (self.is_troubled, self.is_triggered) = (false, false);
         self.count += 1;
-        let (number, missing) = connection.numbers.running(filled.number);
-        self.missing += missing;
+        // One without a number is one of those that are passed over.
+        let number = filled.number.map(|number| connection.numbers.running(number.get()));
+        self.missing += number.map_or(-1, |(_, change)| change);
         let id = FrameId(self.count);
         if filled.newer_is_ready() && filled.arrival == Arrival::Whole {
             return Ok(Capture::Superseded);
         }
         let (mut pixels, flags) = match read(&filled, &connection.taken, |bytes| buffers.take(bytes).ok()) {
             Ok(read) => read,
-            Err(Unreadable::NoBuffer) => return Ok(Capture::NoBuffer),
-            Err(Unreadable::Bad(text)) => return Ok(Capture::Bad(BadFrame::new(id, RejectReason::DeviceError, text))),
+            Err(unread) => return Ok(unread.capture(id)),
         };
         if connection.taken.format.reading.is_of_unknown_depth()
             && flags == FrameFlags::default()
@@ -298,7 +306,7 @@ impl Source for GenicamSource {
         let time = i64::try_from(filled.wall_ns).ok().filter(|ns| *ns > 0);
         let device_ns = i64::try_from(filled.device_ns).ok().filter(|ns| *ns > 0);
         let info = FrameInfo {
-            device_sequence: Some(number),
+            device_sequence: number.map(|(number, _)| number),
             device_time: device_ns.map(|ns| DeviceTime { ns, clock: DeviceClock::Device }),
             arrived,
             time: time.and_then(|ns| Timestamp::from_nanosecond(ns.into()).ok()).unwrap_or_else(Timestamp::now),
@@ -329,21 +337,17 @@ impl Source for GenicamSource {
     }
 }
 
-enum Unreadable {
-    NoBuffer,
-    Bad(String),
-}
-
 /// Pixels of a frame, and what is wrong with them.
 fn read(
     filled: &Filled<'_>,
     taken: &Taken,
     take: impl FnOnce(usize) -> Option<PixelBuffer>,
-) -> Result<(Pixels, FrameFlags), Unreadable> {
+) -> Result<(Pixels, FrameFlags), Unread> {
+    let bad = |text: String| Unread::Bad(RejectReason::DeviceError, text);
     let format = taken.format;
     let [width, height] = match filled.arrival {
         Arrival::Whole if filled.format != format.code => {
-            return Err(Unreadable::Bad(format!(
+            return Err(bad(format!(
                 "the frame is of format 0x{:08x}; expected {} (0x{:08x})",
                 filled.format, format.name, format.code
             )));
@@ -351,28 +355,23 @@ fn read(
         Arrival::Whole => [filled.width, filled.height],
         // The packet that says it may be what is missing.
         Arrival::Partial => taken.size,
-        Arrival::Faulty => return Err(Unreadable::Bad("what the camera sent is no picture of its size".into())),
+        Arrival::Faulty => return Err(bad("what the camera sent is no picture of its size".into())),
     };
     let (Reading::Raw(layout, _) | Reading::Luma(layout)) = format.reading else {
-        return Err(Unreadable::Bad(format!("frames of format {} are not read", format.name)));
+        return Err(bad(format!("frames of format {} are not read", format.name)));
     };
     let row = layout.row_bytes(width);
     // Rows of packed formats follow each other without a gap, so one may begin within a byte, or a group of samples.
     if layout.row_bytes(width * 2) != 2 * row {
-        return Err(Unreadable::Bad(format!(
+        return Err(bad(format!(
             "rows of {width} pixels of {} do not end with a byte: set `size` to a width that is a multiple of 8",
             format.name
         )));
     }
     let frame = RawFrame { layout, width, height, stride: row + filled.padding, bytes: filled.bytes() };
-    match raw(frame, take) {
-        Ok((pixels, is_short)) => {
-            let partial = is_short || filled.arrival == Arrival::Partial;
-            Ok((pixels, FrameFlags { partial, ..FrameFlags::default() }))
-        }
-        Err(super::reading::Unread::NoBuffer) => Err(Unreadable::NoBuffer),
-        Err(super::reading::Unread::Bad(_, text)) => Err(Unreadable::Bad(text)),
-    }
+    let (pixels, is_short) = raw(frame, take)?;
+    let partial = is_short || filled.arrival == Arrival::Partial;
+    Ok((pixels, FrameFlags { partial, ..FrameFlags::default() }))
 }
 
 #[cfg(test)]
@@ -390,9 +389,11 @@ mod tests {
         assert_eq!(missing(&[500, 1, 2]), [0, 0, 0], "a camera that began again");
         assert_eq!(missing(&[7, 9, 8, 10, 12]), [0, 1, -1, 0, 1], "one that came late is not missing");
         assert_eq!(missing(&[65_534, 1, 65_535, 2]), [0, 1, -1, 0], "not even over the end");
+        assert_eq!(missing(&[7, 57, 58, 12, 59]), [0, 49, 0, -1, 0], "however late");
+        assert_eq!(missing(&[1, 1_000, 1_001, 990, 2]), [0, 998, 0, -1, 0], "of many the last are known");
         assert_eq!(missing(&[65_535, 1, 40, 65_000, 65_001]), [0, 0, 38, 0, 0], "begun again after the end");
         let mut numbers = Numbers::default();
-        let running = [65_535, 1, 65_534].map(|number| numbers.running(number).0);
-        assert_eq!(running, [65_535, 65_536, 65_534]);
+        let running = [65_533, 65_535, 1, 65_534].map(|number| numbers.running(number).0);
+        assert_eq!(running, [65_533, 65_535, 65_536, 65_534]);
     }
 }

@@ -38,6 +38,11 @@ pub(super) struct Taken {
 /// Sets format, size, rate and controls.
 pub(super) fn set_up(camera: &Camera, settings: &GenicamSettings) -> Result<Taken, SourceError> {
     let format = set_format(camera, settings)?;
+    // What joins or leaves out pixels says how many there are.
+    let is_of_size = |name: &String| name.starts_with("Binning") || name.starts_with("Decimation");
+    let (before, after) =
+        settings.controls.clone().into_iter().partition::<BTreeMap<_, _>, _>(|(name, _)| is_of_size(name));
+    let mut controls = set_controls(camera, &before)?;
     let size = set_size(camera, settings.size)?;
     // As the last program left it, a camera may give one frame and stop.
     if let Some(mode) = feature(camera, "AcquisitionMode")? {
@@ -52,7 +57,7 @@ pub(super) fn set_up(camera: &Camera, settings: &GenicamSettings) -> Result<Take
             tracing::warn!(source = %settings.name, asked = hz, got, "the camera has no such rate and took the nearest");
         }
     }
-    let controls = set_controls(camera, &settings.controls)?;
+    controls.extend(set_controls(camera, &after)?);
     if settings.controls.keys().any(|name| name.ends_with("SCPSPacketSize")) {
         camera.keep_packet_size();
     }

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::place;
 use domain::Cell;
-use dosimetry::dicentric::{NotCounted, counted};
+use dosimetry::dicentric::{Counting, NotCounted};
 
 /// Names of the columns of [`row`].
 pub const COLUMNS: [&str; 18] = [
@@ -41,19 +41,28 @@ fn not_counted(why: NotCounted) -> &'static str {
     }
 }
 
-/// Whether a cell of the dicentric assay counts, else why not; empty for one of another assay.
-pub fn counted_words(cell: &Cell) -> String {
+/// Which of the cells of a case count, as its dose has it.
+pub fn counting<'c>(cells: impl IntoIterator<Item = &'c Cell>) -> Counting {
+    let records = cells.into_iter().filter(|cell| cell.excluded.is_none()).filter_map(|cell| cell.dicentric.as_ref());
+    Counting::of(records)
+}
+
+/// Whether a cell of the dicentric assay counts among those of its case, else why not; empty for one of another assay.
+pub fn counted_words(cell: &Cell, counting: &Counting) -> String {
     let Some(record) = &cell.dicentric else { return String::new() };
-    match (&cell.excluded, counted(record), &record.not_selected) {
+    match (&cell.excluded, counting.counted(record), &record.not_selected) {
         (Some(exclusion), ..) => format!("no: excluded, {}", exclusion.reason),
         (None, Ok(()), _) => "yes".into(),
         (None, Err(why @ NotCounted::NotSelected), Some(reason)) => format!("{}, {reason}", not_counted(why)),
+        (None, Err(why @ NotCounted::NotSelected), None) => {
+            format!("{}, others of the case look more like a whole cell", not_counted(why))
+        }
         (None, Err(why), _) => not_counted(why).into(),
     }
 }
 
-/// A cell as a line of the sheet; fields are empty where it was not scored.
-pub fn row(number: usize, cell: &Cell) -> [String; 18] {
+/// A cell of a case as a line of the sheet; fields are empty where it was not scored.
+pub fn row(number: usize, cell: &Cell, counting: &Counting) -> [String; 18] {
     let slide = cell.slide.clone().unwrap_or_default();
     let by = cell.review.as_ref().map(|review| review.by.clone()).unwrap_or_default();
     let start = [number.to_string(), cell.cell.to_string(), slide, place(cell), cell.captured.time.clone()];
@@ -66,7 +75,7 @@ pub fn row(number: usize, cell: &Cell) -> [String; 18] {
     };
     let Some(d) = &cell.dicentric else { return unscored(String::new()) };
     if d.not_scored.is_some() {
-        return unscored(counted_words(cell));
+        return unscored(counted_words(cell, counting));
     }
     let [no, id, slide, place, time] = start;
     // Each exchange and each ring leaves one fragment; what is over was lost without an exchange.
@@ -87,7 +96,7 @@ pub fn row(number: usize, cell: &Cell) -> [String; 18] {
         excess.to_string(),
         d.counts.unclear.to_string(),
         d.first_division.map_or("not known", |yes| if yes { "yes" } else { "no" }).to_owned(),
-        counted_words(cell),
+        counted_words(cell, counting),
         d.scored_by.name().to_owned(),
         by,
     ]
@@ -122,7 +131,8 @@ impl Sheet {
     /// That of these cells.
     pub fn of(cells: &[Cell]) -> Self {
         let accepted = cells.iter().find_map(|cell| cell.dicentric.as_ref()).map(|d| d.accepted_centromeres);
-        let rows: Vec<[String; 18]> = cells.iter().enumerate().map(|(i, cell)| row(i + 1, cell)).collect();
+        let counting = counting(cells);
+        let rows: Vec<[String; 18]> = cells.iter().enumerate().map(|(i, cell)| row(i + 1, cell, &counting)).collect();
         // A column that says nothing in any cell is left out.
         let said = |column: usize| !matches!(column, 2 | 9 | 17) || rows.iter().any(|row| !row[column].is_empty());
         let shown: Vec<usize> = SHOWN.into_iter().filter(|column| said(*column)).collect();
@@ -153,22 +163,45 @@ mod tests {
         let mut cell = sample_cell(3, Some("7"), Verdict::NotAssessable);
         let counts = AberrationCounts { monocentrics: 43, dicentrics: 1, fragments: 3, ..AberrationCounts::default() };
         cell.dicentric = Some(counts.record([46, 46], Some(true), ScoredBy::Review));
-        let line = row(1, &cell);
+        let alone = |cell: &Cell| counting([cell]);
+        let line = row(1, &cell, &alone(&cell));
         let field = |name: &str| line[COLUMNS.iter().position(|c| *c == name).expect("a column")].as_str();
         assert_eq!((field("centromeres"), field("counted")), ("45", "no: incomplete"));
         assert_eq!((field("fragments"), field("excess_fragments"), field("first_division")), ("3", "2", "yes"));
         let mut quick = cell.clone();
         quick.dicentric = quick.dicentric.map(|record| record.by_look(true));
-        assert_eq!((row(1, &quick)[5].as_str(), counted_words(&quick)), ("QuickScan", "yes".to_owned()));
+        let line = row(1, &quick, &alone(&quick));
+        assert_eq!((line[5].as_str(), line[15].as_str()), ("QuickScan", "yes"));
         let left_out = |record: domain::DicentricRecord| domain::DicentricRecord {
             not_selected: Some("it has 51 pieces".into()),
             ..record
         };
         quick.dicentric = quick.dicentric.map(left_out);
-        assert_eq!(counted_words(&quick), "no: not selected, it has 51 pieces");
+        assert_eq!(counted_words(&quick, &alone(&quick)), "no: not selected, it has 51 pieces");
         let sheet = Sheet::of(&[cell]);
         assert!(!sheet.rows[0].counted && sheet.accepted == [46, 46]);
         let codes: Vec<&str> = sheet.columns.iter().map(|column| column.code).collect();
         assert!(codes.contains(&"fragments") && !codes.contains(&"higher"), "{codes:?}");
+    }
+
+    #[test]
+    fn a_cell_that_the_dose_leaves_out_by_rank_is_not_said_to_count() {
+        let ranked = |distance| {
+            let mut cell = sample_cell(3, Some("7"), Verdict::NotAssessable);
+            let whole = AberrationCounts { monocentrics: 46, ..AberrationCounts::default() };
+            let record = whole.record([46, 46], None, ScoredBy::Machine);
+            let ranked = Some(domain::Ranked { distance, best: 1 });
+            cell.dicentric = Some(domain::DicentricRecord { ranked, ..record });
+            cell
+        };
+        let cells = [ranked(2.0), ranked(1.0)];
+        let counting = counting(&cells);
+        let words = cells.each_ref().map(|cell| counted_words(cell, &counting));
+        assert_eq!(words, ["no: not selected, others of the case look more like a whole cell", "yes"]);
+        let mut tally = crate::case::DoseTally::default();
+        cells.iter().filter_map(|cell| cell.dicentric.as_ref()).for_each(|record| tally.add(record));
+        assert_eq!(tally.cells().counted, 1);
+        let counted: Vec<bool> = Sheet::of(&cells).rows.iter().map(|row| row.counted).collect();
+        assert_eq!(counted, [false, true]);
     }
 }

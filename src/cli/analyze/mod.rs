@@ -3,12 +3,14 @@
 mod analyzer;
 mod contact_sheet;
 mod results;
+mod resume;
 mod shard;
 mod side_by_side;
 
 use std::{
     collections::BTreeSet,
-    io::IsTerminal,
+    fs,
+    io::{ErrorKind, IsTerminal},
     panic::resume_unwind,
     path::{Path, PathBuf},
     sync::Arc,
@@ -22,6 +24,7 @@ use self::{
     analyzer::{AnalyzerOptions, FrameAnalyzer, NoCell},
     contact_sheet::ContactSheet,
     results::{Format, Results},
+    resume::Finished,
     shard::Shard,
 };
 use super::{Exit, Failure, Global, config, progress, words::one_of, write_karyogram, write_outlines};
@@ -58,11 +61,16 @@ pub struct Analyze {
     /// Write the results into this folder instead of stdout.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Go on where an earlier run with the same arguments was ended: what stands in the folder of --out is kept, and files
+    /// that could not be read are tried again. For `cell` messages only.
+    #[arg(long, requires = "out")]
+    resume: bool,
     /// Form of the results: one `cell` message a line, a table of figures, or one for people. Unset: the table where
     /// stdout is a terminal, else messages.
     #[arg(long, value_enum)]
     format: Option<Format>,
-    /// Only this share of the files: I of N, I from 0, chosen by a hash of the path within its folder.
+    /// Only this share of the files: I of N, I from 0, chosen by a hash of the path within its folder. With --out every share
+    /// has a file of its own, so that all may write into one folder.
     #[arg(long, value_name = "I/N")]
     shard: Option<Shard>,
     /// Write what each stage made of every picture into this folder, a contact sheet each.
@@ -139,8 +147,11 @@ impl Analyze {
         let loaded = config::load(global, None)?;
         let config = &loaded.config;
         let _log = crate::telemetry::start(&quiet(config, global), None).map_err(|e| Failure::new(Exit::Config, e))?;
-        let inputs = self.inputs()?;
-        let mut results = Results::open(self.format(), self.out.as_deref())?;
+        let mut inputs = self.inputs()?;
+        let path = self.out.as_deref().map(|folder| self.format().path(folder, self.shard));
+        let finished = self.finished(path.as_deref(), &inputs)?;
+        inputs.retain(|input| !finished.files.contains(&input.name));
+        let mut results = Results::open(self.format(), path.as_deref(), &finished.lines)?;
         let assay = self.assay.unwrap_or(config.assay);
         let usual = if assay == Assay::Dicentric { Stain::Giemsa } else { Stain::GBand };
         let stain = self.stain.unwrap_or(usual);
@@ -162,7 +173,7 @@ impl Analyze {
             eprintln!("metaphased: {note}");
         }
         let bar = progress::bar(inputs.len() as u64);
-        let (mut failed, mut frames) = (0, 0);
+        let (mut failed, mut frames) = (0, finished.frames);
         let mut looking: Vec<_> = workers.iter_mut().map(|worker| |file: usize| worker.file(&inputs[file])).collect();
         side_by_side::in_order(&mut looking, inputs.len(), |file, result| {
             bar.set_message(inputs[file].name.clone());
@@ -219,6 +230,25 @@ impl Analyze {
             let opened = opening.into_iter().map(|one| one.join().unwrap_or_else(|panic| resume_unwind(panic)));
             opened.collect()
         })
+    }
+
+    /// What an earlier run has done of `inputs`, where it is to be gone on with.
+    fn finished(&self, path: Option<&Path>, inputs: &[Input]) -> Result<Finished, Failure> {
+        let Some(path) = path.filter(|_| self.resume) else { return Ok(Finished::default()) };
+        if self.format() != Format::Jsonl {
+            let text = "--resume goes with --format jsonl: only messages say which files are done";
+            return Err(Failure::new(Exit::Usage, text));
+        }
+        let text = match fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
+            Err(error) => return Err(Failure::new(Exit::Io, format!("cannot read {}: {error}", path.display()))),
+        };
+        let names: Vec<&str> = inputs.iter().map(|input| input.name.as_str()).collect();
+        let finished = Finished::of(&text, &names)
+            .map_err(|why| Failure::new(Exit::Data, format!("{} cannot be gone on with: {why}", path.display())))?;
+        eprintln!("metaphased: {} of {} files are done", finished.files.len(), inputs.len());
+        Ok(finished)
     }
 
     /// What was asked for, else what whoever reads the results can use.

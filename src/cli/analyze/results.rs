@@ -3,12 +3,13 @@
 use std::{
     fs,
     io::{self, Write},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use clap::ValueEnum;
 use comfy_table::{Table, presets};
 
+use super::shard::Shard;
 use crate::{
     cli::{Exit, Failure, output::fit_terminal},
     mqtt::Rejected,
@@ -41,34 +42,53 @@ enum Form {
 const COLUMNS: [&str; 10] =
     ["file", "cell", "chromosomes", "iscn", "verdict", "posterior", "focus", "metaphase", "reason", "cut"];
 
+impl Format {
+    /// The file of results in `folder`; one for each share of the files where there are shares.
+    pub fn path(self, folder: &Path, shard: Option<Shard>) -> PathBuf {
+        let extension = match self {
+            Self::Jsonl => "jsonl",
+            Self::Csv => "csv",
+            Self::Table => "txt",
+        };
+        let share = shard.map(|shard| format!("-{shard}")).unwrap_or_default();
+        folder.join(format!("cells{share}.{extension}"))
+    }
+}
+
 impl Results {
-    /// Standard output, or a file in `folder`, which is made where it is missing.
+    /// Standard output, or a file, whose folder is made where it is missing; it begins with `lines`.
     ///
     /// # Errors
     /// When the file cannot be created.
-    pub fn open(format: Format, folder: Option<&Path>) -> Result<Self, Failure> {
-        let (form, name) = match format {
-            Format::Jsonl => (Form::Jsonl, "cells.jsonl"),
-            Format::Csv => (Form::Csv { head: true }, "cells.csv"),
+    pub fn open(format: Format, path: Option<&Path>, lines: &str) -> Result<Self, Failure> {
+        let form = match format {
+            Format::Jsonl => Form::Jsonl,
+            Format::Csv => Form::Csv { head: true },
             Format::Table => {
                 let mut table = Table::new();
                 table.load_style(presets::NOTHING).set_header(COLUMNS);
-                if folder.is_none() {
+                if path.is_none() {
                     fit_terminal(&mut table);
                 }
-                (Form::Table(Box::new(table)), "cells.txt")
+                Form::Table(Box::new(table))
             }
         };
-        let to: Box<dyn Write> = match folder {
+        let to: Box<dyn Write> = match path {
             None => Box::new(io::stdout().lock()),
-            Some(folder) => {
-                let path = folder.join(name);
+            Some(path) => {
                 let create = || {
+                    let folder = path.parent().unwrap_or(Path::new("."));
                     fs::create_dir_all(folder)?;
-                    fs::File::create(&path)
+                    // Whoever is ended here leaves what an earlier run had.
+                    let new = path.with_extension("new");
+                    let mut file = fs::File::create(&new)?;
+                    file.write_all(lines.as_bytes())?;
+                    fs::rename(&new, path)?;
+                    Ok(file)
                 };
-                let file = create()
-                    .map_err(|e| Failure::new(Exit::CannotCreate, format!("cannot create {}: {e}", path.display())))?;
+                let file = create().map_err(|e: io::Error| {
+                    Failure::new(Exit::CannotCreate, format!("cannot create {}: {e}", path.display()))
+                })?;
                 Box::new(io::BufWriter::new(file))
             }
         };

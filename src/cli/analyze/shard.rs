@@ -1,6 +1,6 @@
 //! One of several equal shares of the files, for archives that many machines work through.
 
-use std::str::FromStr;
+use std::{fmt, str::FromStr};
 
 use sha2::{Digest, Sha256};
 
@@ -22,8 +22,15 @@ impl FromStr for Shard {
     }
 }
 
+impl fmt::Display for Shard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-of-{}", self.index, self.of)
+    }
+}
+
 impl Shard {
-    /// Whether the file of this name within its folder belongs to the share.
+    /// Whether the file of this name within its folder belongs to the share: the first 64 bits of the name's SHA-256, modulo the number of
+    /// shares. The rule never changes, so that machines of different versions work together.
     pub fn holds(self, name: &str) -> bool {
         let hash = Sha256::digest(name.as_bytes());
         let number = hash.iter().take(8).fold(0u64, |n, byte| n << 8 | u64::from(*byte));
@@ -45,6 +52,13 @@ mod tests {
         for share in shards {
             assert!(names.iter().filter(|n| share.holds(n)).count() > 30, "about a third each");
         }
+    }
+
+    #[test]
+    fn the_rule_is_the_same_for_ever() {
+        let share = |name: &str, of: u64| (0..of).find(|index| Shard { index: *index, of }.holds(name));
+        let names = ["slide/0.png", "slide/1.png", "a.tif", "K-17/cell 3.webp"];
+        assert_eq!(names.map(|name| share(name, 4)), [0, 3, 0, 3].map(Some));
     }
 
     #[test]

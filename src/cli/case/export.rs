@@ -13,9 +13,10 @@ use crate::{
     case::report::{Gathered, scoring_sheet},
     cli::{Exit, Failure, write_karyogram},
     config::Config,
-    store::{StoreError, StoreReader},
+    store::{CellRow, StoreError, StoreReader},
 };
 use domain::Cell;
+use dosimetry::dicentric::Counting;
 use karyotype::karyogram::{self, Orientation};
 
 fn writing<E: fmt::Display>(path: &Path) -> impl Fn(E) -> Failure {
@@ -45,11 +46,12 @@ pub fn export(store: &StoreReader, config: &Config, id: &str, out: &Path) -> Res
     let mut table = csv::Writer::from_path(&path).map_err(writing(&path))?;
     table.write_record(COLUMNS).map_err(writing(&path))?;
     let mut frames = Frames::default();
-    for (at, row) in whole.rows.iter().enumerate() {
-        let cell = row.cell()?;
+    let every = whole.rows.iter().map(CellRow::cell).collect::<Result<Vec<Cell>, _>>()?;
+    let counting = scoring_sheet::counting(&every);
+    for (at, cell) in every.iter().enumerate() {
         let number = format!("{:04}", at + 1);
-        let frame = frames.write(store, out, &number, &cell)?;
-        table.write_record(columns(&number, &cell, frame)).map_err(writing(&path))?;
+        let frame = frames.write(store, out, &number, cell)?;
+        table.write_record(columns(&number, cell, &counting, frame)).map_err(writing(&path))?;
         let folder = out.join("chromosomes").join(&number);
         let mut pictures = store.crops(cell.cell)?;
         // Of a chromosome that was joined to another the picture stays, in case that is taken back.
@@ -61,8 +63,8 @@ pub fn export(store: &StoreReader, config: &Config, id: &str, out: &Path) -> Res
         }
         if cell.chromosomes.iter().any(|c| c.class.is_some()) {
             let folder = out.join("karyograms");
-            let crops = karyogram::crops_of(&cell, &pictures, None);
-            write_karyogram(&folder, &number, &cell, &crops, Orientation::Upright)?;
+            let crops = karyogram::crops_of(cell, &pictures, None);
+            write_karyogram(&folder, &number, cell, &crops, Orientation::Upright)?;
         }
     }
     table.flush().map_err(writing(&path))?;
@@ -78,7 +80,7 @@ pub fn export(store: &StoreReader, config: &Config, id: &str, out: &Path) -> Res
         let mut table = csv::Writer::from_path(&path).map_err(writing(&path))?;
         table.write_record(scoring_sheet::COLUMNS).map_err(writing(&path))?;
         for (number, cell) in cells.iter().enumerate() {
-            table.write_record(scoring_sheet::row(number + 1, cell)).map_err(writing(&path))?;
+            table.write_record(scoring_sheet::row(number + 1, cell, &counting)).map_err(writing(&path))?;
         }
         table.flush().map_err(writing(&path))?;
     }
@@ -146,7 +148,7 @@ const COLUMNS: [&str; 22] = [
     "counted",
 ];
 
-fn columns(number: &str, cell: &Cell, frame: String) -> [String; 22] {
+fn columns(number: &str, cell: &Cell, counting: &Counting, frame: String) -> [String; 22] {
     let optional = |value: Option<String>| value.unwrap_or_default();
     let stage = cell.captured.stage_um;
     let scored = cell.dicentric.as_ref().filter(|record| record.not_scored.is_none());
@@ -172,6 +174,6 @@ fn columns(number: &str, cell: &Cell, frame: String) -> [String; 22] {
         optional(scored.map(|d| d.complete.to_string())),
         frame,
         optional(scored.map(|d| d.counts.unclear.to_string())),
-        scoring_sheet::counted_words(cell),
+        scoring_sheet::counted_words(cell, counting),
     ]
 }

@@ -223,7 +223,7 @@ impl SubjectArgs {
             let ways = "--age, --exposed, --sampled, --earlier-gy with --earlier-exposed, or --remove";
             return Err(Failure::usage(format!("no subject data: give {ways}")));
         }
-        subject.check().map_err(Failure::usage)?;
+        subject.check(config.dose.fading.into()).map_err(Failure::usage)?;
         let subject = (!remove).then_some(subject);
         let body = json!({ "by": self.by, "subject": subject });
         let command = RecordCommand::Subject { by: self.by.clone(), case: self.id.clone(), subject };

@@ -7,10 +7,13 @@ use crate::cli::{
     Exit, Failure, Global,
     output::{print, print_json},
 };
-use clap::{Args, ValueEnum};
+use clap::{
+    Args, ValueEnum,
+    builder::{PossibleValuesParser, TypedValueParser},
+};
 use dosimetry::{
-    Assay, Bounded, CellSurvival, Control, Curve, Estimate, Fading, Gray, Level, Method, PartialBodyWhen, Protraction,
-    Remaining, Sample, Scoring, Settings, Yield, estimate,
+    Assay, Bounded, CellSurvival, Control, Curve, Estimate, FadingLaw, Gray, Level, Method, PartialBodyWhen,
+    Protraction, Remaining, Sample, Scoring, Settings, Yield, estimate,
 };
 use serde::Serialize;
 
@@ -50,12 +53,6 @@ enum ScoringArg {
     Manual,
     SemiAutomatic,
     Automatic,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum FadingArg {
-    HalfLife,
-    ByDelay,
 }
 
 /// Curve, method and circumstances of the exposure.
@@ -104,13 +101,13 @@ pub struct SettingsArgs {
     /// Months between exposure and sampling: corrects for the dicentrics lost since.
     #[arg(long, value_name = "MONTHS", value_parser = parse::number, allow_hyphen_values = true)]
     months_since: Option<f64>,
-    /// Half-life of dicentrics in months.
-    #[arg(hide_short_help = true, long, value_name = "MONTHS", value_parser = parse::number, default_value_t = Remaining::HALF_LIFE_MONTHS)]
-    half_life_months: f64,
+    /// Half-life of dicentrics in months: 36 unless it is given.
+    #[arg(hide_short_help = true, long, value_name = "MONTHS", value_parser = parse::number)]
+    half_life_months: Option<f64>,
     /// How dicentrics are lost: with the half-life, or by the delay, as in patients followed for 30 years (a plateau of 20 weeks, -43 % a
     /// year for four years, then -14 % a year).
-    #[arg(hide_short_help = true, long, value_enum, default_value = "half-life")]
-    fading: FadingArg,
+    #[arg(hide_short_help = true, long, value_name = "LAW", value_parser = fading(), default_value = "half-life")]
+    fading: FadingLaw,
     /// With --method merkle: limits of a count with u > 1.96 as the IAEA manual widens them (2011, eq. 9); they jump at that gate.
     #[arg(hide_short_help = true, long, conflicts_with = "compatibility")]
     overdispersed_limits: bool,
@@ -147,6 +144,12 @@ fn assay(text: &str) -> Result<Assay, String> {
     })
 }
 
+fn fading() -> impl TypedValueParser<Value = FadingLaw> {
+    let unknown = |name: &str| format!("invalid way to fade '{name}'");
+    PossibleValuesParser::new(FadingLaw::NAMES.map(|(name, _)| name))
+        .try_map(move |name| FadingLaw::parse(&name).ok_or_else(|| unknown(&name)))
+}
+
 impl SettingsArgs {
     /// The curve and the settings; `translocations` when the options speak of painting.
     pub fn resolve(&self, translocations: bool) -> Result<(Curve, Settings), Failure> {
@@ -161,9 +164,13 @@ impl SettingsArgs {
                 "--overdispersed-limits: a rule of Merkle's method, give --method merkle with it",
             ));
         }
-        let fading = match self.fading {
-            FadingArg::HalfLife => Fading::HalfLife(self.half_life_months),
-            FadingArg::ByDelay => Fading::ByDelay,
+        let fading = match (self.fading, self.half_life_months) {
+            (FadingLaw::ByDelay, Some(months)) => {
+                return Err(Failure::usage(format!(
+                    "invalid --half-life-months '{months}': expected --fading half-life with it, by-delay has no half-life"
+                )));
+            }
+            (law, months) => law.with(months.unwrap_or(Remaining::HALF_LIFE_MONTHS)),
         };
         let remaining = match self.months_since {
             Some(months) => fading.remaining(months).map_err(bad_option)?,

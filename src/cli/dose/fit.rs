@@ -193,7 +193,7 @@ impl Fit {
             return self.named_scorer();
         };
         let wrong = |what: &str| {
-            let scorers = of_first.counted_by.scorers.join("' and '");
+            let scorers = of_first.counted_by.scorers_in_words().join("' and '");
             Failure::bad_data(format!(
                 "the points were not all counted alike: case {first} by '{scorers}', {what}. A curve holds for one scorer: fit those of one \
                  alone"
@@ -206,6 +206,12 @@ impl Fit {
             }
             if people > 0 {
                 return Err(wrong(&format!("case {id} by people")));
+            }
+            if counted_by.unnamed > 0 {
+                let (unnamed, cells) = (counted_by.unnamed, counted_by.cells);
+                return Err(wrong(&format!(
+                    "case {id}: {unnamed} of its {cells} cells by a scorer that they do not name"
+                )));
             }
             if let [one, another, ..] = &counted_by.scorers[..] {
                 return Err(wrong(&format!("case {id} by '{one}' and '{another}'")));

@@ -6,7 +6,7 @@ import * as cells from "./cells.js";
 import * as detail from "./detail.js";
 import * as kase from "./case.js";
 import { open as browse } from "./browse.js";
-import { isSilent, ring } from "./sound.js";
+import { ring } from "./sound.js";
 import "./rejected.js";
 import "./people.js";
 import { count, fixed, known, number, said, t, tn, when } from "./words.js";
@@ -79,7 +79,7 @@ function alarmNotice() {
   const reason = said(alarm.reason_code, { low: low == null ? "" : fixed(low, 2), level: alarm.level_gy == null ? "" : number(alarm.level_gy) }, alarm.reason);
   const text = t(`app.alarm.${alarm.state}`, { case: alarm.case, reason, who });
   const element = notice(raised ? "failed" : "degraded", h("strong", {}, t("app.alarm")), text);
-  if (raised && isSilent()) element.querySelector(".text").append(h("span", { class: "small" }, ` ${t("sound.waits")}.`));
+  if (raised) element.querySelector(".text").append(h("span", { class: "small sound-waits" }, ` ${t("sound.waits")}.`));
   if (raised && mayReview) element.append(h("form", { class: "inline", onsubmit: acknowledge }, nameField({ class: "small" }), h("button", { type: "submit" }, t("app.acknowledge"))));
   return element;
 }

@@ -114,7 +114,7 @@ export function verdictLine(cell) {
   const { karyotype, dicentric: d } = cell;
   if (cell.excluded) return h("p", { class: "verdict excluded" }, h("span", { class: "mark", "aria-hidden": "true" }, "⊘"), t("cells.excluded"));
   if (d) {
-    const word = t(isUnscored(cell) ? "cells.waits" : d.complete ? "cells.whole" : "cells.part");
+    const word = t(isUnscored(cell) ? "cells.waits" : d.not_selected ? "cells.not_selected" : !d.complete ? "cells.part" : d.ranked ? "cells.ranked" : "cells.whole", { best: count(d.ranked?.best ?? 0) });
     return h("p", { class: "verdict not_assessable" }, word);
   }
   return h("p", { class: `verdict ${karyotype.verdict}` }, verdictMark(karyotype.verdict), VERDICTS[karyotype.verdict].word, sure(karyotype),

@@ -15,7 +15,7 @@ export function ring(raised) {
 }
 
 /** Whether the sound is wanted and the browser does not let it out: after a page is loaded, until a person presses something on it. */
-export const isSilent = () => wanted && audio?.state !== "running";
+const isSilent = () => wanted && audio?.state !== "running";
 
 function tone() {
   if (!rings || !wanted || isSilent()) return;
@@ -32,6 +32,7 @@ function tone() {
 const show = () => {
   button.setAttribute("aria-pressed", wanted);
   button.classList.toggle("waits", isSilent());
+  document.body.classList.toggle("silent", isSilent());
   button.textContent = t(!wanted ? "sound.off" : isSilent() ? "sound.waits" : "sound.on");
 };
 

@@ -1,5 +1,7 @@
 //! Which cells count.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use domain::{DicentricRecord, ScoredBy};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -38,10 +40,77 @@ pub fn counted(record: &DicentricRecord) -> Result<(), NotCounted> {
     }
 }
 
+/// Where a cell stands among those of its case of which only the best count: the least comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Rank {
+    /// Thousandths of the distance from a whole cell.
+    distance: u64,
+    /// So many of the case count.
+    best: u32,
+}
+
+impl Rank {
+    /// That of a cell; none where its scorer counts every cell.
+    pub fn of(record: &DicentricRecord) -> Option<Self> {
+        let ranked = record.ranked?;
+        Some(Self { distance: (f64::from(ranked.distance) * 1e3).round() as u64, best: ranked.best })
+    }
+}
+
+/// Which cells of one case count: each by itself ([`counted`]), and of those that the scorer ranks the best. What is as good as the
+/// last of these counts, too: a choice among equals by anything else could depend on what they hold.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Counting {
+    best: BTreeSet<Rank>,
+}
+
+impl Counting {
+    /// That of the cells of a case; excluded ones are to be left out.
+    pub fn of<'r>(records: impl IntoIterator<Item = &'r DicentricRecord>) -> Self {
+        let mut cells: BTreeMap<Rank, u64> = BTreeMap::new();
+        for record in records.into_iter().filter(|record| counted(record).is_ok()) {
+            if let Some(rank) = Rank::of(record) {
+                *cells.entry(rank).or_default() += 1;
+            }
+        }
+        Self::among(cells)
+    }
+
+    /// That of so many cells of each rank that would count by themselves, the best rank first.
+    pub fn among(ranks: impl IntoIterator<Item = (Rank, u64)>) -> Self {
+        let mut taken = 0;
+        let mut best = BTreeSet::new();
+        for (rank, cells) in ranks {
+            if taken < u64::from(rank.best) {
+                best.insert(rank);
+            }
+            taken += cells;
+        }
+        Self { best }
+    }
+
+    /// Whether cells of this rank are among the best.
+    pub fn takes(&self, rank: Rank) -> bool {
+        self.best.contains(&rank)
+    }
+
+    /// Whether a cell of this case counts towards its dose.
+    ///
+    /// # Errors
+    /// Why it does not.
+    pub fn counted(&self, record: &DicentricRecord) -> Result<(), NotCounted> {
+        counted(record)?;
+        match Rank::of(record) {
+            Some(rank) if !self.takes(rank) => Err(NotCounted::NotSelected),
+            _ => Ok(()),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use domain::AberrationCounts;
+    use domain::{AberrationCounts, Ranked};
 
     #[test]
     fn only_complete_cells_in_their_first_division_count() {
@@ -67,5 +136,23 @@ mod tests {
         let mut unseen = record(None);
         unseen.not_scored = Some("no outlines".into());
         assert_eq!(counted(&unseen), Err(NotCounted::NotScored));
+    }
+
+    #[test]
+    fn of_ranked_cells_the_best_count_and_what_is_as_good_as_the_last_of_them() {
+        let of = |distance| {
+            let counts = AberrationCounts { monocentrics: 46, ..AberrationCounts::default() };
+            let record = counts.record([46, 46], None, ScoredBy::Machine);
+            DicentricRecord { ranked: Some(Ranked { distance, best: 2 }), ..record }
+        };
+        let incomplete = DicentricRecord { complete: false, ..of(0.5) };
+        let cells = [of(3.0), of(1.0), of(2.0), of(2.0), incomplete];
+        let counting = Counting::of(&cells);
+        let found: Vec<_> = cells.iter().map(|record| counting.counted(record)).collect();
+        let (no, incomplete) = (Err(NotCounted::NotSelected), Err(NotCounted::Incomplete));
+        assert_eq!(found, [no, Ok(()), Ok(()), Ok(()), incomplete]);
+        assert_eq!(Counting::of(&cells[..1]).counted(&cells[0]), Ok(()), "it is the best of what there is");
+        let unranked = DicentricRecord { ranked: None, ..of(9.0) };
+        assert_eq!(counting.counted(&unranked), Ok(()));
     }
 }

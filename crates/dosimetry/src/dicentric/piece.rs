@@ -1,16 +1,51 @@
 //! What one piece of a cell is: how many centromeres it has, by what is seen along its axis.
 
-use domain::{AberrationCounts, PieceKind};
+use domain::{AberrationCounts, PieceKind, Stain};
 use serde::{Deserialize, Serialize};
 
-use super::{
-    scorer_fit::{ACENTRIC, DICENTRIC},
-    selection::SelectionRule,
-};
+use super::{banded_fit, selection::SelectionRule, solid_fit};
 
-/// Name and version of the scorer: a dose and a curve belong together only when the same scorer counted for both. To be
-/// raised with every change that moves a count, of code or of fitted numbers.
-pub const SCORER: &str = "axis-2";
+/// The fitted numbers of a scorer. They rest on the network of outlines, and that is another one for solid stains and for banded ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fit {
+    /// Solid Giemsa.
+    Solid,
+    /// Stains that show bands, more or less: G and Q bands, DAPI.
+    Banded,
+}
+
+impl Fit {
+    /// That of a stain.
+    pub fn of(stain: Stain) -> Self {
+        match stain {
+            Stain::Giemsa => Self::Solid,
+            Stain::GBand | Stain::QBand | Stain::Dapi => Self::Banded,
+        }
+    }
+
+    /// Name and version of the scorer with these numbers: a dose and a curve belong together only when the same scorer counted for both.
+    /// To be raised with every change that moves a count, of code or of fitted numbers.
+    pub fn scorer(self) -> &'static str {
+        match self {
+            Self::Solid => "axis-2",
+            Self::Banded => "axis-3",
+        }
+    }
+
+    fn dicentric(self) -> &'static Logistic<18> {
+        match self {
+            Self::Solid => &solid_fit::DICENTRIC,
+            Self::Banded => &banded_fit::DICENTRIC,
+        }
+    }
+
+    fn acentric(self) -> &'static Logistic<7> {
+        match self {
+            Self::Solid => &solid_fit::ACENTRIC,
+            Self::Banded => &banded_fit::ACENTRIC,
+        }
+    }
+}
 
 /// A place along a piece's axis where a centromere may be: what a network sees there, and how the piece narrows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
@@ -193,9 +228,10 @@ pub struct Judged {
 
 impl Judged {
     /// Of a piece.
-    pub fn of(piece: &Piece, settings: &ScorerSettings) -> Self {
+    pub fn of(piece: &Piece, fit: Fit, settings: &ScorerSettings) -> Self {
         let ranked = ranked(piece);
-        let acentric = acentric(piece, ranked.first().copied());
+        let acentric = fit.acentric().probability(acentric_features(piece, ranked.first().copied()));
+        let dicentric = |a: &Site, b: &Site| fit.dicentric().probability(dicentric_features(piece, a, b));
         let mut judged = Self {
             dicentric: 0.0,
             acentric,
@@ -205,7 +241,7 @@ impl Judged {
             struck: Vec::new(),
         };
         let [first, second, ..] = ranked[..] else { return judged };
-        judged.dicentric = dicentric(piece, first, second);
+        judged.dicentric = dicentric(first, second);
         if judged.dicentric < settings.strictness {
             judged.doubtful = judged.dicentric >= settings.doubt;
             return judged;
@@ -213,7 +249,7 @@ impl Judged {
         let strikes = |filter: &Filter| filter.strikes(piece, [first, second]);
         judged.struck = settings.filters.iter().copied().filter(strikes).collect();
         if judged.struck.is_empty() {
-            let more = ranked[2..].iter().filter(|third| dicentric(piece, first, third) >= settings.strictness);
+            let more = ranked[2..].iter().filter(|third| dicentric(first, third) >= settings.strictness);
             judged.called = 2 + more.count() as u32;
         }
         judged
@@ -253,8 +289,8 @@ fn from_end(piece: &Piece, site: &Site) -> f32 {
     site.share.min(1.0 - site.share) * piece.aspect
 }
 
-/// Features of a piece with two places, in the order of [`DICENTRIC`].
-pub(super) fn dicentric_features(piece: &Piece, a: &Site, b: &Site) -> [f32; 15] {
+/// Features of a piece with two places, in the order of the fitted numbers.
+pub(super) fn dicentric_features(piece: &Piece, a: &Site, b: &Site) -> [f32; 18] {
     let between = piece.sites.iter().filter(|s| s.share > a.share.min(b.share) && s.share < a.share.max(b.share));
     [
         a.heat,
@@ -272,14 +308,13 @@ pub(super) fn dicentric_features(piece: &Piece, a: &Site, b: &Site) -> [f32; 15]
         between.map(|s| s.depth).fold(0.0, f32::max),
         piece.bend.min(0.3),
         b.tone.clamp(0.7, 1.2),
+        piece.aspect.min(8.0),
+        f32::from(u8::from(piece.crossing)),
+        a.heat * b.heat,
     ]
 }
 
-fn dicentric(piece: &Piece, a: &Site, b: &Site) -> f32 {
-    DICENTRIC.probability(dicentric_features(piece, a, b))
-}
-
-/// Features of a piece with its best place, in the order of [`ACENTRIC`].
+/// Features of a piece with its best place, in the order of the fitted numbers.
 pub(super) fn acentric_features(piece: &Piece, best: Option<&Site>) -> [f32; 7] {
     let best = best.copied().unwrap_or_default();
     [
@@ -291,10 +326,6 @@ pub(super) fn acentric_features(piece: &Piece, best: Option<&Site>) -> [f32; 7] 
         piece.length.min(2.5),
         piece.area.min(3.0),
     ]
-}
-
-fn acentric(piece: &Piece, best: Option<&Site>) -> f32 {
-    ACENTRIC.probability(acentric_features(piece, best))
 }
 
 /// What each piece of a cell is, with a score of 0 to 1; a piece that could not be measured is unclear.
@@ -380,7 +411,7 @@ mod tests {
     }
 
     fn judged(piece: &Piece) -> Judged {
-        Judged::of(piece, &ScorerSettings { strictness: 0.7, ..ScorerSettings::default() })
+        Judged::of(piece, Fit::Solid, &ScorerSettings { strictness: 0.7, ..ScorerSettings::default() })
     }
 
     #[test]
@@ -392,6 +423,19 @@ mod tests {
         let mut near = dicentric();
         near.sites[0].share = 0.7;
         assert_eq!(judged(&near).called, 1, "two places half a width apart are one centromere");
+    }
+
+    /// Of banded stains two places that the network sees are asked for more: pale bands look like constrictions.
+    #[test]
+    fn banded_stains_are_judged_by_numbers_of_their_own() {
+        let settings = ScorerSettings::default();
+        let of = |fit| Judged::of(&dicentric(), fit, &settings).dicentric;
+        assert_ne!(of(Fit::Solid), of(Fit::Banded));
+        let mut weak = dicentric();
+        weak.sites[1].heat = 0.2;
+        let of = |fit| Judged::of(&weak, fit, &settings).dicentric;
+        assert!(of(Fit::Solid) > of(Fit::Banded), "{} {}", of(Fit::Solid), of(Fit::Banded));
+        assert_eq!([Stain::Giemsa, Stain::GBand, Stain::Dapi].map(Fit::of), [Fit::Solid, Fit::Banded, Fit::Banded]);
     }
 
     #[test]
@@ -420,11 +464,13 @@ mod tests {
     fn strictness_decides_what_is_called() {
         let weak = Piece { sites: vec![site(0.25, 0.5, 0.3), site(0.75, 0.25, 0.2)], ..dicentric() };
         let score = judged(&weak).dicentric;
-        let at = |strictness| Judged::of(&weak, &ScorerSettings { strictness, ..ScorerSettings::default() }).called;
+        let at = |strictness| {
+            Judged::of(&weak, Fit::Solid, &ScorerSettings { strictness, ..ScorerSettings::default() }).called
+        };
         assert_eq!((at(score - 0.01), at(score + 0.01)), (2, 1), "{score}");
         let doubtful = |doubt| {
             let settings = ScorerSettings { strictness: score + 0.01, doubt, ..ScorerSettings::default() };
-            score_pieces(&[Some(Judged::of(&weak, &settings))])[0].0
+            score_pieces(&[Some(Judged::of(&weak, Fit::Solid, &settings))])[0].0
         };
         assert_eq!((doubtful(score - 0.01), doubtful(score + 0.005)), (PieceKind::Unclear, PieceKind::Monocentric));
     }
@@ -454,10 +500,10 @@ mod tests {
                 filters,
                 ..ScorerSettings::default()
             };
-            let all = Judged::of(&piece, &settings(Filter::ALL.to_vec()));
+            let all = Judged::of(&piece, Fit::Solid, &settings(Filter::ALL.to_vec()));
             assert_eq!((all.called, &all.struck[..]), (1, &[filter][..]), "{filter:?} {all:?}");
             let without = Filter::ALL.into_iter().filter(|f| *f != filter).collect();
-            let off = Judged::of(&piece, &settings(without));
+            let off = Judged::of(&piece, Fit::Solid, &settings(without));
             assert!(off.called >= 2 && off.struck.is_empty(), "{filter:?} {off:?}");
         }
         assert!(judged(&dicentric()).struck.is_empty());

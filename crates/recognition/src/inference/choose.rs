@@ -145,15 +145,19 @@ fn fall_back(settings: &InferenceConfig, error: EngineError) -> Result<ChosenEng
 }
 
 fn kserve(settings: &InferenceConfig) -> Result<ChosenEngine, EngineError> {
-    let url = settings.url.as_deref().ok_or_else(|| EngineError::Unavailable {
+    let servers = settings.servers().map_err(|reason| EngineError::Unavailable {
         engine: "kserve",
-        reason: "inference.url is not set".to_owned(),
-        remedy: "Set it to the server's address, http://host:8000 say, or use engine = \"auto\"".to_owned(),
+        reason,
+        remedy: "Set inference.url or inference.kserve.urls, or use engine = \"auto\"".to_owned(),
     })?;
-    let engine: Arc<dyn Engine> = Arc::new(KserveEngine::open(url)?);
-    // The work is done elsewhere: every worker's requests go the same way.
+    let workers = match settings.workers {
+        0 => threads(settings).max(servers.len() * settings.kserve.in_flight),
+        n => n,
+    };
+    let engine: Arc<dyn Engine> = Arc::new(KserveEngine::open(servers, &settings.kserve)?);
+    // The work is done elsewhere: the requests of all workers go the same way.
     let of_all = engine.clone();
-    let side_by_side = SideBySide::new(workers(settings), move || Ok(of_all.clone()));
+    let side_by_side = SideBySide::new(workers, move || Ok(of_all.clone()));
     Ok(ChosenEngine { side_by_side, ..ChosenEngine::alone(engine, "") })
 }
 

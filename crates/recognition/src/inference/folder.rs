@@ -41,6 +41,13 @@ impl ModelFolder {
         &self.manifest.name
     }
 
+    /// The same with those of its files alone that serve a stain; the first does always.
+    #[must_use]
+    pub fn for_stain(mut self, stain: Stain) -> Self {
+        self.manifest.file.retain(|file| file.stains.is_empty() || file.stains.contains(&stain));
+        self
+    }
+
     /// `name@hash12` of the first network file: what messages give.
     pub fn label(&self) -> String {
         let hash = self.manifest.file.first().map_or("", |file| file.sha256.as_str());
@@ -213,6 +220,27 @@ mod tests {
         fs::write(folder.path().join("model.onnx"), bytes).unwrap();
         fs::write(folder.path().join("model.toml"), manifest).unwrap();
         folder
+    }
+
+    #[test]
+    fn a_file_runs_on_the_stains_it_was_measured_on_alone() {
+        let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/detector-metaphase");
+        let model = ModelFolder::open(&shipped).unwrap();
+        let taken = |stain| {
+            let wanted = [Precision::Int8, Precision::F32];
+            model.clone().for_stain(stain).file(&wanted).unwrap().precision
+        };
+        assert_eq!(taken(Stain::GBand), Precision::Int8);
+        assert_eq!([Stain::Giemsa, Stain::Dapi, Stain::QBand].map(taken), [Precision::F32; 3]);
+        assert_eq!(model.clone().for_stain(Stain::Giemsa).label(), model.label());
+
+        let text = fs::read_to_string(shipped.join("model.toml")).unwrap();
+        let refused = |from: &str, to: &str| Manifest::parse(&text.replacen(from, to, 1)).unwrap_err();
+        let all = r#"stains = ["g-band", "giemsa", "q-band", "dapi"]"#;
+        let fewer = refused(all, r#"stains = ["giemsa"]"#);
+        assert!(fewer.contains("[[file]] stains: expected stains of [input] stains, found 'g-band'"), "{fewer}");
+        let first = refused("opset = 17", "opset = 17\nstains = [\"g-band\"]");
+        assert!(first.contains("[[file]] stains: expected none for the first file"), "{first}");
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub use cpu::CpuEngine;
 pub use emulated::EmulatedDeviceEngine;
 pub use error::{EngineError, ModelError};
 pub use folder::{ModelFolder, ModelLibrary, sha256_of};
-pub use kserve::KserveEngine;
+pub use kserve::{KserveEngine, Protocol, ServerAddress};
 pub use manifest::{
     ANATOMY_MAPS, Background, Calibration, CropRule, Decoding, Doubt, FileEntry, InputSpec, Manifest, MaskOf, MaskRule,
     OutputSpec, OverlapPrice, Polarity, Precision, ScaleRule, ScoreChannel, SizeFeature, Stretch, Task, Thresholds,
@@ -35,7 +35,7 @@ pub use manifest::{
 };
 #[cfg(feature = "onnxruntime")]
 pub use onnxruntime::OnnxRuntimeEngine;
-pub use options::{EngineName, Fallback, InferenceConfig, Provider};
+pub use options::{EngineName, Fallback, InferenceConfig, KserveConfig, Provider};
 #[cfg(feature = "tensorrt")]
 pub use plans::PlanCache;
 #[cfg(feature = "tensorrt")]
@@ -66,7 +66,7 @@ pub type Outputs = Vec<(String, Tensor)>;
 
 /// Runs networks. Engines are cheap to share; sessions are not shared.
 pub trait Engine: Send + Sync {
-    /// The name in the configuration and in messages: `cpu`, `onnxruntime`, `tensorrt`.
+    /// The name in the configuration and in messages: `cpu`, `onnxruntime`, `tensorrt`, `kserve`.
     fn name(&self) -> &'static str;
 
     /// Library, version, provider and threads, for people.
@@ -74,6 +74,11 @@ pub trait Engine: Send + Sync {
 
     /// Precisions it can run, best first.
     fn precisions(&self) -> &'static [Precision];
+
+    /// What is not well with it although it runs, in words.
+    fn trouble(&self) -> Option<String> {
+        None
+    }
 
     /// The device that frames can be worked on without leaving it, where the engine has one.
     #[cfg(any(test, feature = "tensorrt"))]

@@ -31,6 +31,9 @@ pub enum Measure {
         messages: u64,
         /// Bytes a message.
         bytes: usize,
+        /// Have the messages read back from the store, as after a lost connection.
+        #[arg(long)]
+        read_back: bool,
     },
     /// What our readers make of image files (scripts/compare-readers).
     Pictures {
@@ -54,7 +57,7 @@ impl Measure {
         match self {
             Self::DoseCoverage { repeats } => dose_coverage::run(repeats),
             Self::DoseSpeed => dose_speed::run(),
-            Self::OutboxRate { port, messages, bytes } => outbox_rate::run(port, messages, bytes),
+            Self::OutboxRate { port, messages, bytes, read_back } => outbox_rate::run(port, messages, bytes, read_back),
             Self::Pictures { folder, out } => pictures::run(&folder, &out),
             Self::SearchLens { data } => search_lens::run(&data),
             Self::SlideRate => slide_rate::run(),

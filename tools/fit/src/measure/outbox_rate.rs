@@ -16,7 +16,7 @@ use metaphased::{
 use crate::Outcome;
 
 /// Measures and prints one JSON object.
-pub fn run(port: u16, messages: u64, bytes: usize) -> Outcome {
+pub fn run(port: u16, messages: u64, bytes: usize, read_back: bool) -> Outcome {
     let folder = std::env::temp_dir().join(format!("outbox_rate.{}", std::process::id()));
     let store = Store::open(&folder, StoreOptions { outbox_cap: u64::MAX, quota: None })?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
@@ -40,6 +40,10 @@ pub fn run(port: u16, messages: u64, bytes: usize) -> Outcome {
                 let group = left.min(100);
                 let frame = FrameCommit { messages: vec![message.clone(); group as usize], ..FrameCommit::default() };
                 store.commit(&[frame])?;
+                if read_back {
+                    // What the store holds in memory is taken, so that the session finds it on the disk alone.
+                    store.fresh_after(i64::MAX, 0);
+                }
                 left -= group;
             }
             Ok::<_, metaphased::store::StoreError>(started.elapsed())

@@ -39,6 +39,15 @@ impl Manifest {
             if std::path::Path::new(&file.path).components().any(|c| !matches!(c, std::path::Component::Normal(_))) {
                 return wrong("[[file]] path", format!("'{}' must lie within the model folder", file.path));
             }
+            if let Some(stain) = file.stains.iter().find(|stain| !self.input.stains.contains(stain)) {
+                return wrong(
+                    "[[file]] stains",
+                    format!("expected stains of [input] stains, found '{}'", stain.name()),
+                );
+            }
+        }
+        if !self.file[0].stains.is_empty() {
+            return wrong("[[file]] stains", format!("expected none for the first file, '{}'", self.file[0].path));
         }
         Ok(())
     }

@@ -11,7 +11,7 @@ pub use input::*;
 pub use names::*;
 pub use output::*;
 
-use domain::ChromosomeClass;
+use domain::{ChromosomeClass, Stain};
 
 /// The contents of model.toml. Unknown keys are errors, apart from `[trained]` and `[figures]`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -60,6 +60,9 @@ pub struct FileEntry {
     /// ONNX operator set.
     #[serde(default)]
     pub opset: Option<u32>,
+    /// Stains on which this file has been found as good as the first, of those that the model serves; empty: all of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stains: Vec<Stain>,
 }
 
 impl Manifest {
@@ -114,7 +117,6 @@ fn place_of(text: &str, offset: usize) -> (usize, usize) {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use domain::Stain;
 
     pub(crate) const DETECTOR: &str = r#"
 task = "detector"

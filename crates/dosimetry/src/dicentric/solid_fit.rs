@@ -1,9 +1,10 @@
-//! Fitted numbers of the scorer, on virtual slides and composed cells: models/training/dicentric/README.md.
+//! Fitted numbers of the scorer for solid stains, on virtual slides and composed cells: models/training/dicentric/README.md. The last three
+//! features of `dicentric_features` came after it.
 
 use super::piece::Logistic;
 
 /// Probability that a piece has two centromeres, by the features of `dicentric_features`: weight, mean, spread.
-pub(super) const DICENTRIC: Logistic<15> = Logistic {
+pub(super) const DICENTRIC: Logistic<18> = Logistic {
     offset: -5.0002,
     features: [
         (0.2136, 0.6218, 0.1311),
@@ -21,6 +22,9 @@ pub(super) const DICENTRIC: Logistic<15> = Logistic {
         (-0.4252, 0.0379, 0.0757),
         (-0.1187, 0.1046, 0.0993),
         (-0.3469, 1.003, 0.0556),
+        (0.0, 0.0, 1.0),
+        (0.0, 0.0, 1.0),
+        (0.0, 0.0, 1.0),
     ],
 };
 
