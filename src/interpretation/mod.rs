@@ -128,8 +128,9 @@ fn karyotyped(cell: &mut Cell, frame: &Frame, recognised: &Recognised, settings:
     selected.unselected.leftover = cell.leftover;
     let shapes = measured(cell, frame);
     karyotype::interpret(cell, selected.evidence.as_deref().unwrap_or_default(), &selected.unselected, settings);
-    measure::orient(cell, &shapes, &outlines::landmarks(cell, &selected.short_arms));
-    screen_structure(cell, &shapes);
+    let landmarks = outlines::landmarks(cell, &selected.short_arms);
+    measure::orient(cell, &shapes, &landmarks);
+    screen_structure(cell, &shapes, &landmarks);
     if cell.models.is_empty() {
         let text = "no model was found: chromosomes are segmented and counted, not classified";
         cell.karyotype.explain(Said::new("no_model", text));

@@ -6,7 +6,7 @@ use super::{
     distance::{DistanceScratch, squared_distance},
     plane::{GrayImage, GrayView, Rect},
     resample::sample,
-    skeleton::{SkeletonScratch, around, thin},
+    skeleton::around,
 };
 
 /// A line along the middle of a chromosome, a point about every pixel.
@@ -24,15 +24,28 @@ pub struct MedialAxis {
 #[derive(Debug, Clone, Default)]
 pub struct AxisScratch {
     mask: Vec<u8>,
-    skeleton: Vec<u8>,
     distance: Vec<u32>,
-    from: Vec<u32>,
-    queue: Vec<u32>,
-    path: Vec<[f32; 2]>,
-    smooth: Vec<[f32; 2]>,
-    thinning: SkeletonScratch,
     distances: DistanceScratch,
+    walk: Walk,
+    from_first: Vec<u32>,
+    from_last: Vec<u32>,
+    sums: Vec<[f32; 3]>,
+    line: Vec<[f32; 2]>,
+    spare: Vec<[f32; 2]>,
 }
+
+/// How often the line is moved to the middle between both sides of the outline.
+const PASSES: usize = 3;
+/// Pixels of the way between two rough points of the line.
+const ROUGH_STEP: f32 = 1.5;
+/// In widths of the chromosome: how far the line is smoothed and its direction taken, how far from the tips it is followed before it is drawn
+/// out to them, over how long a stretch its direction there is taken, how far across the outline is looked for, and how far a point is moved at once.
+const SMOOTHED: f32 = 0.35;
+const TANGENT: f32 = 0.4;
+const CUT: f32 = 0.45;
+const TIP_DIRECTION: f32 = 0.8;
+const ACROSS: f32 = 1.3;
+const MOVED: f32 = 0.3;
 
 impl MedialAxis {
     /// Median of the widths along the axis, in pixels; none for an empty axis.
@@ -42,8 +55,11 @@ impl MedialAxis {
         widths.get(widths.len() / 2).copied()
     }
 
-    /// Traces the axis of a mask (zeros and ones over `bounds`): the longest way through the skeleton, smoothed over one
-    /// width, drawn out to the outline at both ends. Empty for an empty mask.
+    /// Traces the axis of a mask (zeros and ones over `bounds`). Empty for an empty mask; of several pieces the thickest.
+    ///
+    /// The tips are the two pixels farthest from each other by ways inside the mask. What lies as much nearer to one than to the other is a
+    /// front across the chromosome; their middles are the rough line. It is then moved to the middle between both sides of the outline, and
+    /// drawn out to the outline at both ends.
     pub fn trace(&mut self, mask: &[u8], bounds: Rect, scratch: &mut AxisScratch) {
         self.points.clear();
         self.widths.clear();
@@ -62,78 +78,33 @@ impl MedialAxis {
             }
         }
         squared_distance(&s.mask, stride, &mut s.distance, &mut s.distances);
-        s.skeleton.clone_from(&s.mask);
-        thin(&mut s.skeleton, stride, &mut s.thinning);
-        // Thinning leaves nothing of a square of two: its deepest pixel stands for it.
-        if s.skeleton.iter().all(|&v| v == 0) {
-            let deepest = s.distance.iter().enumerate().max_by_key(|&(_, d)| *d);
-            s.skeleton[deepest.map_or(0, |(i, _)| i)] = 1;
-        }
-        let Some(start) = s.skeleton.iter().position(|&v| v != 0) else { return };
-        // The farthest from anywhere, then the farthest from there: the ends of the longest way.
-        let a = farthest(&s.skeleton, stride, start, &mut s.from, &mut s.queue);
-        let b = farthest(&s.skeleton, stride, a, &mut s.from, &mut s.queue);
-        s.path.clear();
-        let mut p = b;
-        loop {
-            s.path.push([(p % stride) as f32, (p / stride) as f32]);
-            if p == a {
-                break;
-            }
-            p = s.from[p] as usize;
-        }
-        let deepest = s.distance.iter().copied().max().unwrap_or(1) as f32;
-        let reach = (deepest.sqrt() * 0.8).max(1.0) as usize;
-        // The skeleton bends into corners near the ends: they are cut off and drawn anew.
-        let cut = (deepest.sqrt() * 0.7) as usize;
-        if s.path.len() > 2 * cut + 4 {
-            s.path.truncate(s.path.len() - cut);
-            s.path.drain(..cut);
-        }
-        for _ in 0..2 {
-            mean_along(&s.path, reach, &mut s.smooth);
-            std::mem::swap(&mut s.path, &mut s.smooth);
-        }
+        let wide = s.rough_line(stride);
         let inside = |p: [f32; 2]| {
-            let (x, y) = (p[0].round(), p[1].round());
-            x >= 0.0
-                && y >= 0.0
-                && (x as usize) < stride
-                && (y as usize) < h + 2
-                && s.mask[y as usize * stride + x as usize] != 0
+            let (x, y) = ((p[0] + 0.5).max(0.0) as usize, (p[1] + 0.5).max(0.0) as usize);
+            x < stride && s.mask.get(y * stride + x).is_some_and(|m| *m != 0)
         };
-        // Drawn out in both directions.
-        s.smooth.clear();
-        for forward in [false, true] {
-            let n = s.path.len();
-            let (tip, back) =
-                if forward { (n - 1, n.saturating_sub(1 + 2 * reach)) } else { (0, (2 * reach).min(n - 1)) };
-            let (t, u) = (s.path[tip], s.path[back]);
-            let d = (t[0] - u[0]).hypot(t[1] - u[1]);
-            let step =
-                if d > 0.5 { [(t[0] - u[0]) / d, (t[1] - u[1]) / d] } else { [0.0, if forward { 1.0 } else { -1.0 }] };
-            let mut q = t;
-            let from = s.smooth.len();
-            for _ in 0..(2.0 * deepest.sqrt()) as usize + 2 {
-                q = [q[0] + step[0], q[1] + step[1]];
-                if !inside(q) {
-                    break;
-                }
-                s.smooth.push(q);
-            }
-            if !forward {
-                s.smooth[from..].reverse();
-                s.smooth.extend_from_slice(&s.path);
-            }
+        let scaled = |share: f32, least: usize| ((share * wide).round() as usize).max(least);
+        for _ in 0..PASSES {
+            resample(&s.line, &mut s.spare);
+            centre(&s.spare, wide, scaled(TANGENT, 2), inside, &mut s.line);
+            mean_along(&s.line, scaled(SMOOTHED, 1), &mut s.spare);
+            std::mem::swap(&mut s.line, &mut s.spare);
         }
+        resample(&s.line, &mut s.spare);
+        let reach = scaled(TIP_DIRECTION, 3);
+        s.line.clear();
+        tip(s.spare.iter(), reach, wide, inside, &mut s.line);
+        s.line.reverse();
+        s.line.extend_from_slice(&s.spare);
+        tip(s.spare.iter().rev(), reach, wide, inside, &mut s.line);
         let shift = [bounds.left as f32 - 1.0, bounds.top as f32 - 1.0];
-        for (i, q) in s.smooth.iter().enumerate() {
+        for (i, q) in s.line.iter().enumerate() {
             let at = q[1].round().clamp(0.0, h as f32 + 1.0) as usize * stride
                 + q[0].round().clamp(0.0, stride as f32 - 1.0) as usize;
             self.widths.push((2.0 * (s.distance[at] as f32).sqrt() - 1.0).max(0.0));
             self.points.push([q[0] + shift[0], q[1] + shift[1]]);
             if i > 0 {
-                let p = s.smooth[i - 1];
+                let p = s.line[i - 1];
                 self.length += (q[0] - p[0]).hypot(q[1] - p[1]);
             }
         }
@@ -183,28 +154,150 @@ impl MedialAxis {
     }
 }
 
-/// The last pixel that a walk through the skeleton from `start` reaches; `from` leads back.
-fn farthest(skeleton: &[u8], stride: usize, start: usize, from: &mut Vec<u32>, queue: &mut Vec<u32>) -> usize {
-    from.clear();
-    from.resize(skeleton.len(), u32::MAX);
-    queue.clear();
-    queue.push(start as u32);
-    from[start] = start as u32;
-    let mut next = 0;
-    while next < queue.len() {
-        let p = queue[next] as usize;
-        next += 1;
-        let ring = around(p, stride);
-        // Straight steps before diagonal ones, so that the way is even.
-        for k in [0, 2, 4, 6, 1, 3, 5, 7] {
-            let q = ring[k];
-            if skeleton[q] != 0 && from[q] == u32::MAX {
-                from[q] = p as u32;
-                queue.push(q as u32);
+impl AxisScratch {
+    /// Enters the rough line of the piece with the deepest pixel of `mask`, without its ends; returns how wide the piece is, in pixels.
+    fn rough_line(&mut self, stride: usize) -> f32 {
+        let deepest = self.distance.iter().enumerate().max_by_key(|&(_, d)| *d).map_or(0, |(i, _)| i);
+        let first = self.walk.from(&self.mask, stride, deepest, &mut self.from_first);
+        let last = self.walk.from(&self.mask, stride, first, &mut self.from_first);
+        self.walk.from(&self.mask, stride, last, &mut self.from_last);
+        let whole = self.from_first[last] as f32;
+        let fronts = ((whole / (STRAIGHT as f32 * ROUGH_STEP)).round() as usize).max(1);
+        self.sums.clear();
+        self.sums.resize(fronts, [0.0; 3]);
+        let mut area = 0.0;
+        for (i, (&a, &b)) in self.from_first.iter().zip(&self.from_last).enumerate() {
+            if a == u32::MAX {
+                continue;
             }
+            area += 1.0;
+            let share = 0.5 + (a as f32 - b as f32) / (2.0 * whole.max(1.0));
+            let front = &mut self.sums[((share * fronts as f32) as usize).min(fronts - 1)];
+            *front = [front[0] + (i % stride) as f32, front[1] + (i / stride) as f32, front[2] + 1.0];
         }
+        let wide = area / (whole / STRAIGHT as f32 + 1.0);
+        self.spare.clear();
+        self.spare.extend(self.sums.iter().filter(|s| s[2] > 0.0).map(|s| [s[0] / s[2], s[1] / s[2]]));
+        let cut = (CUT * wide / ROUGH_STEP) as usize;
+        if self.spare.len() > 2 * cut + 4 {
+            self.spare.truncate(self.spare.len() - cut);
+            self.spare.drain(..cut);
+        }
+        mean_along(&self.spare, ((TANGENT * wide / ROUGH_STEP).round() as usize).max(1), &mut self.line);
+        wide
     }
-    queue.last().map_or(start, |&p| p as usize)
+}
+
+/// Lengths of steps beside and across corners.
+const STRAIGHT: u32 = 5;
+const DIAGONAL: u32 = 7;
+
+/// Shortest ways through a mask, by steps of [`STRAIGHT`] and [`DIAGONAL`].
+#[derive(Debug, Clone, Default)]
+struct Walk {
+    /// Pixels to be visited by the length of their way, which is within one step of the shortest unvisited one.
+    waiting: [Vec<u32>; DIAGONAL as usize + 1],
+}
+
+impl Walk {
+    /// Enters how far every pixel lies from `start` (`u32::MAX` where no way leads), and returns the farthest. The mask's edge is 0.
+    fn from(&mut self, mask: &[u8], stride: usize, start: usize, ways: &mut Vec<u32>) -> usize {
+        ways.clear();
+        ways.resize(mask.len(), u32::MAX);
+        self.waiting.iter_mut().for_each(Vec::clear);
+        ways[start] = 0;
+        self.waiting[0].push(start as u32);
+        let (mut farthest, mut left, mut way) = (start, 1_usize, 0_u32);
+        while left > 0 {
+            let slot = way as usize % self.waiting.len();
+            while let Some(p) = self.waiting[slot].pop() {
+                left -= 1;
+                let p = p as usize;
+                if ways[p] != way {
+                    // A shorter way was found since.
+                    continue;
+                }
+                farthest = p;
+                for (k, q) in around(p, stride).into_iter().enumerate() {
+                    let longer = way + if k % 2 == 0 { STRAIGHT } else { DIAGONAL };
+                    if mask[q] != 0 && longer < ways[q] {
+                        ways[q] = longer;
+                        self.waiting[longer as usize % (DIAGONAL as usize + 1)].push(q as u32);
+                        left += 1;
+                    }
+                }
+            }
+            way += 1;
+        }
+        farthest
+    }
+}
+
+/// A point about every pixel of a line, its ends among them.
+fn resample(line: &[[f32; 2]], out: &mut Vec<[f32; 2]>) {
+    out.clear();
+    let Some(&first) = line.first() else { return };
+    out.push(first);
+    let apart = |p: [f32; 2], q: [f32; 2]| (q[0] - p[0]).hypot(q[1] - p[1]);
+    let whole: f32 = line.windows(2).map(|pair| apart(pair[0], pair[1])).sum();
+    let steps = whole.round().max(1.0);
+    let step = whole / steps;
+    let (mut done, mut next) = (0.0, step);
+    for pair in line.windows(2) {
+        let d = apart(pair[0], pair[1]);
+        while d > 0.0 && next <= done + d && (out.len() as f32) < steps {
+            let t = (next - done) / d;
+            out.push([0, 1].map(|axis| pair[0][axis] + t * (pair[1][axis] - pair[0][axis])));
+            next += step;
+        }
+        done += d;
+    }
+    if line.len() > 1 && whole > 0.0 {
+        out.push(line[line.len() - 1]);
+    }
+}
+
+/// Each point of a line moved towards the middle between both sides of the outline; the direction of the line is taken over `reach` points on
+/// either side.
+fn centre(line: &[[f32; 2]], wide: f32, reach: usize, inside: impl Fn([f32; 2]) -> bool, out: &mut Vec<[f32; 2]>) {
+    out.clear();
+    let most = ((ACROSS * wide + 1.0) * 2.0) as usize;
+    for (i, p) in line.iter().enumerate() {
+        let (a, b) = (line[i.saturating_sub(reach)], line[(i + reach).min(line.len() - 1)]);
+        let d = (b[0] - a[0]).hypot(b[1] - a[1]).max(1e-6);
+        let across = [(b[1] - a[1]) / d, (a[0] - b[0]) / d];
+        let side = |sign: f32| {
+            let out = |k: &usize| {
+                let off = sign * 0.5 * *k as f32;
+                !inside([p[0] + off * across[0], p[1] + off * across[1]])
+            };
+            (0..most).find(out).unwrap_or(most) as f32 * 0.5
+        };
+        let off = (0.5 * (side(1.0) - side(-1.0))).clamp(-MOVED * wide, MOVED * wide);
+        out.push([p[0] + off * across[0], p[1] + off * across[1]]);
+    }
+}
+
+/// From a line's first point on to the outline, in the direction in which its first `reach` points lead there: points from the line outwards.
+fn tip<'a>(
+    mut line: impl Iterator<Item = &'a [f32; 2]>,
+    reach: usize,
+    wide: f32,
+    inside: impl Fn([f32; 2]) -> bool,
+    out: &mut Vec<[f32; 2]>,
+) {
+    let Some(&first) = line.next() else { return };
+    let back = line.take(reach).last().copied().unwrap_or([first[0], first[1] + 1.0]);
+    let d = (first[0] - back[0]).hypot(first[1] - back[1]).max(1e-6);
+    let step = [0.5 * (first[0] - back[0]) / d, 0.5 * (first[1] - back[1]) / d];
+    let mut at = first;
+    for _ in 0..(1.5 * wide) as usize + 2 {
+        at = [at[0] + step[0], at[1] + step[1]];
+        if !inside(at) {
+            break;
+        }
+        out.push(at);
+    }
 }
 
 /// Running mean over `reach` points on each side, fewer at the ends.
@@ -244,6 +337,43 @@ mod tests {
         assert!((axis.length / arc - 1.0).abs() < 0.05, "{} for {arc}", axis.length);
         let middle = axis.widths[axis.widths.len() / 2];
         assert!((middle - 9.0).abs() <= 1.5, "{middle}");
+    }
+
+    /// A band of the given width along a line of corners.
+    fn along(corners: &[[f32; 2]], width: f32, size: (usize, usize)) -> Vec<u8> {
+        let off = |x: f32, y: f32| {
+            let pairs = corners.windows(2).map(|pair| {
+                let (a, b) = (pair[0], pair[1]);
+                let (dx, dy) = (b[0] - a[0], b[1] - a[1]);
+                let t = (((x - a[0]) * dx + (y - a[1]) * dy) / (dx * dx + dy * dy)).clamp(0.0, 1.0);
+                (a[0] + t * dx - x).hypot(a[1] + t * dy - y)
+            });
+            pairs.fold(f32::MAX, f32::min)
+        };
+        (0..size.0 * size.1).map(|i| u8::from(off((i % size.0) as f32, (i / size.0) as f32) <= width / 2.0)).collect()
+    }
+
+    #[test]
+    fn a_hooked_tip_belongs_to_the_line_and_short_ones_are_as_long_as_they_are() {
+        // Straight up, round a half circle of radius 9, and a little way back down.
+        let turn = (0..=16).map(|k| (k as f32 / 16.0 * std::f32::consts::PI).sin_cos());
+        let mut hook = vec![[20.0, 90.0]];
+        hook.extend(turn.map(|(sin, cos)| [29.0 - 9.0 * cos, 30.0 - 9.0 * sin]));
+        hook.push([38.0, 40.0]);
+        let slanted = vec![[20.0, 20.0], [32.0, 26.0]];
+        for (line, width) in [(hook, 10.0), (slanted, 11.0)] {
+            let (w, h) = (60, 110);
+            let mut axis = MedialAxis::default();
+            let bounds = Rect { left: 0, top: 0, right: w, bottom: h };
+            axis.trace(&along(&line, width, (w, h)), bounds, &mut AxisScratch::default());
+            let apart = |a: [f32; 2], b: [f32; 2]| (a[0] - b[0]).hypot(a[1] - b[1]);
+            let whole: f32 = line.windows(2).map(|pair| apart(pair[0], pair[1])).sum::<f32>() + width;
+            assert!((axis.length / whole - 1.0).abs() < 0.06, "{} for {whole}", axis.length);
+            for corner in &line {
+                let nearest = axis.points.iter().map(|p| apart(*p, *corner)).fold(f32::MAX, f32::min);
+                assert!(nearest < 1.6, "{corner:?} is {nearest} from {:?}", axis.points);
+            }
+        }
     }
 
     #[test]

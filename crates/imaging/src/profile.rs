@@ -1,9 +1,17 @@
 //! One chromosome along its own axis: length, width and darkness from end to end.
 
-use super::chromosome::{ChromosomeMask, Crop};
+use super::{
+    axis::{AxisScratch, MedialAxis},
+    chromosome::{ChromosomeMask, Crop},
+    plane::Rect,
+};
 
-/// From this bend on the line follows the skeleton.
-const MIN_BEND: f32 = 0.06;
+/// What lies farther apart across the path than so many half pixels is another part of a chromosome that bends back on itself.
+const LARGEST_GAP: u32 = 3;
+/// What is measured across the path, in widths of the chromosome to either side.
+const REACH: f32 = 1.5;
+/// A line shorter than this, in pixels, is no chromosome's.
+const MIN_LENGTH: f32 = 7.0;
 
 /// Samples along the axis.
 pub const PROFILE_SAMPLES: usize = 64;
@@ -35,14 +43,22 @@ impl ChromosomeProfile {
     /// Measures a crop; none when nothing in it could be one chromosome.
     pub fn of(crop: &Crop) -> Option<Self> {
         let chromosome = crop.chromosome_mask()?;
-        let (centre, axis) = chromosome.axis()?;
-        let frame = AxisFrame { centre, sin: axis.sin(), cos: axis.cos() };
-        let (path, length, bend) = path_along(&chromosome, &frame)?;
-        let half_width = (chromosome.area() as f32 / length).max(2.0) * 1.5;
+        let (_, axis) = chromosome.axis()?;
+        let mut line = MedialAxis::default();
+        let bounds = Rect { left: 0, top: 0, right: chromosome.width, bottom: chromosome.height };
+        line.trace(&chromosome.mask, bounds, &mut AxisScratch::default());
+        let up = [-axis.sin(), axis.cos()];
+        let along = |p: &[f32; 2]| p[0] * up[0] + p[1] * up[1];
+        if line.points.first().zip(line.points.last()).is_some_and(|(a, b)| along(a) > along(b)) {
+            line.points.reverse();
+        }
+        let (path, bend) = equal_steps(&line)?;
+        let length = line.length;
+        let reach = (REACH * chromosome.area() as f32 / length).max(3.0);
         let mut bands = [0.0; PROFILE_SAMPLES];
         let mut widths = [0.0; PROFILE_SAMPLES];
         for i in 0..PROFILE_SAMPLES {
-            (bands[i], widths[i]) = across(&chromosome, &frame, &path, i, half_width);
+            (bands[i], widths[i]) = across(&chromosome, &path, i, reach);
         }
         let mean_width = widths.iter().sum::<f32>() / PROFILE_SAMPLES as f32;
         if mean_width <= 0.0 {
@@ -52,7 +68,6 @@ impl ChromosomeProfile {
         standardise(&mut bands);
         let apart = chromosome.is_apart(chromosome.area() as f32 / length);
         let hole = chromosome.hole();
-        let path = path.map(|(u, v)| <[f32; 2]>::from(frame.back(u, v)));
         Some(Self { length, angle: -axis.to_degrees(), bands, widths, apart, hole, bend, path, sure: false })
     }
 
@@ -118,125 +133,62 @@ impl ChromosomeProfile {
     }
 }
 
-/// The chromosome turned upright about its centre: across its axis `u`, along it `v`.
-struct AxisFrame {
-    centre: (f32, f32),
-    sin: f32,
-    cos: f32,
-}
-
-impl AxisFrame {
-    /// A place of the crop as (u, v).
-    fn turned(&self, x: f32, y: f32) -> (f32, f32) {
-        let (dx, dy) = (x - self.centre.0, y - self.centre.1);
-        (dx * self.cos + dy * self.sin, -dx * self.sin + dy * self.cos)
-    }
-
-    /// The place of the crop that is at (u, v).
-    fn back(&self, u: f32, v: f32) -> (f32, f32) {
-        (self.centre.0 + u * self.cos - v * self.sin, self.centre.1 + u * self.sin + v * self.cos)
-    }
-}
-
-/// Equal steps in (u, v).
-type Path = [(f32, f32); PROFILE_SAMPLES];
-
-/// The path from the first end to the last, its length and its bend; none where the chromosome is too short.
-fn path_along(chromosome: &ChromosomeMask, frame: &AxisFrame) -> Option<(Path, f32, f32)> {
-    let inside = || chromosome.inside().map(|(x, y)| frame.turned(x as f32, y as f32));
-    let reach = inside().map(|(_, v)| v.abs()).fold(0.0_f32, f32::max);
-    if reach < 4.0 {
-        return None;
-    }
-    let rows = (2.0 * reach).ceil() as usize + 1;
-    let mut sums = vec![(0.0_f32, 0.0_f32); rows];
-    for (u, v) in inside() {
-        let row = ((v + reach).round() as usize).min(rows - 1);
-        sums[row].0 += u;
-        sums[row].1 += 1.0;
-    }
-    let by_rows = resample(&centre_line(&sums, reach))?;
-    // Rows cross a bent chromosome aslant: there the line goes through the skeleton instead.
-    if by_rows.2 > MIN_BEND
-        && let Some(medial) = chromosome.middle_line()
-    {
-        let mut line: Vec<(f32, f32)> = medial.points.iter().map(|p| frame.turned(p[0], p[1])).collect();
-        if line.first().zip(line.last()).is_some_and(|(a, b)| a.1 > b.1) {
-            line.reverse();
-        }
-        if let Some(traced) = resample(&line).filter(|t| t.1 > 0.8 * by_rows.1) {
-            return Some(traced);
-        }
-    }
-    Some(by_rows)
-}
-
-/// Mean darkness and width in pixels across the path at its sample `i`.
-fn across(chromosome: &ChromosomeMask, frame: &AxisFrame, path: &Path, i: usize, half_width: f32) -> (f32, f32) {
-    let before = path[i.saturating_sub(2)];
-    let after = path[(i + 2).min(PROFILE_SAMPLES - 1)];
-    let (tu, tv) = (after.0 - before.0, after.1 - before.1);
-    let norm = tu.hypot(tv).max(1e-3);
-    let (nu, nv) = (tv / norm, -tu / norm);
-    let steps = (2.0 * half_width).ceil() as i32 * 2;
+/// Mean darkness and width in pixels across the path at its sample `i`, no farther than `reach` pixels to either side and only as far as the
+/// chromosome goes on.
+fn across(chromosome: &ChromosomeMask, path: &[[f32; 2]; PROFILE_SAMPLES], i: usize, reach: f32) -> (f32, f32) {
+    let (before, after) = (path[i.saturating_sub(2)], path[(i + 2).min(PROFILE_SAMPLES - 1)]);
+    let (tx, ty) = (after[0] - before[0], after[1] - before[1]);
+    let norm = tx.hypot(ty).max(1e-3);
+    let (nx, ny) = (ty / norm, -tx / norm);
     let (mut dark, mut n) = (0.0, 0.0);
-    for step in -steps / 2..=steps / 2 {
-        let s = step as f32 / 2.0;
-        let (x, y) = frame.back(path[i].0 + nu * s, path[i].1 + nv * s);
-        if let Some(grey) = chromosome.darkness(x, y) {
-            dark += grey;
-            n += 1.0;
+    for (side, first) in [(0.5, 0), (-0.5, 1)] {
+        let mut gap = 0;
+        for step in first..=(2.0 * reach).ceil() as usize {
+            let s = side * step as f32;
+            match chromosome.darkness(path[i][0] + nx * s, path[i][1] + ny * s) {
+                Some(grey) => {
+                    dark += grey;
+                    n += 1.0;
+                    gap = 0;
+                }
+                None if gap == LARGEST_GAP => break,
+                None => gap += 1,
+            }
         }
     }
     (if n > 0.0 { dark / n } else { 0.0 }, n / 2.0)
 }
 
-/// Middle of each row, gaps filled, smoothed: (u, v) from the first end to the last.
-fn centre_line(sums: &[(f32, f32)], reach: f32) -> Vec<(f32, f32)> {
-    let mut line: Vec<(f32, f32)> = sums
-        .iter()
-        .enumerate()
-        .filter(|(_, (_, n))| *n > 0.0)
-        .map(|(row, (u, n))| (u / n, row as f32 - reach))
-        .collect();
-    let window = (line.len() / 10).max(2);
-    let raw = line.clone();
-    for i in 0..line.len() {
-        let (a, b) = (i.saturating_sub(window), (i + window + 1).min(raw.len()));
-        line[i].0 = raw[a..b].iter().map(|p| p.0).sum::<f32>() / (b - a) as f32;
+/// Equal steps along a line, and how far it bends away from its chord, in its lengths; none where it is too short.
+fn equal_steps(line: &MedialAxis) -> Option<([[f32; 2]; PROFILE_SAMPLES], f32)> {
+    let points = &line.points;
+    let (first, last) = (points.first()?, points.last()?);
+    let mut along = Vec::with_capacity(points.len());
+    let mut length = 0.0_f32;
+    along.push(length);
+    for pair in points.windows(2) {
+        length += (pair[1][0] - pair[0][0]).hypot(pair[1][1] - pair[0][1]);
+        along.push(length);
     }
-    line
-}
-
-/// Equal steps along the line; its length; how far it bends away from its chord.
-fn resample(line: &[(f32, f32)]) -> Option<(Path, f32, f32)> {
-    let mut along = vec![0.0_f32];
-    for pair in line.windows(2) {
-        let step = (pair[1].0 - pair[0].0).hypot(pair[1].1 - pair[0].1);
-        along.push(along.last().copied().unwrap_or(0.0) + step);
-    }
-    let length = *along.last()?;
-    if length < 5.0 {
+    if length < MIN_LENGTH {
         return None;
     }
-    let mut path = [(0.0, 0.0); PROFILE_SAMPLES];
+    let mut path = [[0.0; 2]; PROFILE_SAMPLES];
     let mut at = 0;
-    for (i, point) in path.iter_mut().enumerate() {
+    for (i, place) in path.iter_mut().enumerate() {
         let wanted = length * (i as f32 + 0.5) / PROFILE_SAMPLES as f32;
         while at + 2 < along.len() && along[at + 1] < wanted {
             at += 1;
         }
         let share = ((wanted - along[at]) / (along[at + 1] - along[at]).max(1e-6)).clamp(0.0, 1.0);
-        let (a, b) = (line[at], line[at + 1]);
-        *point = (a.0 + share * (b.0 - a.0), a.1 + share * (b.1 - a.1));
+        let (a, b) = (points[at], points[at + 1]);
+        *place = [0, 1].map(|axis| a[axis] + share * (b[axis] - a[axis]));
     }
-    let (first, last) = (line.first()?, line.last()?);
-    let chord = (last.0 - first.0).hypot(last.1 - first.1).max(1.0);
-    let off =
-        |p: &(f32, f32)| ((last.0 - first.0) * (p.1 - first.1) - (last.1 - first.1) * (p.0 - first.0)).abs() / chord;
-    let bend = line.iter().map(off).fold(0.0, f32::max) / length;
-    // One pixel beyond the middle of the outermost rows.
-    Some((path, length + 1.0, bend))
+    let chord = (last[0] - first[0]).hypot(last[1] - first[1]).max(1.0);
+    let off = |p: &[f32; 2]| {
+        ((last[0] - first[0]) * (p[1] - first[1]) - (last[1] - first[1]) * (p[0] - first[0])).abs() / chord
+    };
+    Some((path, points.iter().map(off).fold(0.0, f32::max) / length))
 }
 
 /// Brings values to mean 0 and spread 1.
@@ -251,18 +203,23 @@ pub fn standardise(values: &mut [f32]) {
 mod tests {
     use super::*;
 
-    /// An arc of the given bend with a dark band near its upper end and a constriction at `constriction`.
+    /// An arc of the given bend with a dark band near its upper end and a constriction at `constriction`, as wide everywhere else and cut off
+    /// across at both ends.
     fn arc(bend: f32, constriction: f32) -> Crop {
-        let (width, height) = (90_usize, 110_usize);
+        let (width, height) = (100_usize, 120_usize);
+        let line: Vec<[f32; 2]> = (0..=400)
+            .map(|k| k as f32 / 400.0)
+            .map(|t| [40.0 + bend * (1.0 - (2.0 * t - 1.0).powi(2)), 5.0 + 100.0 * t])
+            .collect();
         let mut pixels = vec![240; width * height];
-        for y in 5..105 {
-            let t = (y - 5) as f32 / 100.0;
-            let middle = 40.0 + bend * (1.0 - (2.0 * t - 1.0).powi(2));
+        for (i, pixel) in pixels.iter_mut().enumerate() {
+            let off = |p: &[f32; 2]| (p[0] - (i % width) as f32).hypot(p[1] - (i / width) as f32);
+            let nearest = (0..line.len()).min_by(|a, b| off(&line[*a]).total_cmp(&off(&line[*b]))).unwrap();
+            let t = nearest as f32 / 400.0;
             let half = if (t - constriction).abs() < 0.04 { 4.0 } else { 8.0 };
-            for x in 0..width {
-                if (x as f32 - middle).abs() < half {
-                    pixels[y * width + x] = if (0.1..0.2).contains(&t) { 20 } else { 110 };
-                }
+            let beyond = (nearest == 0 || nearest == 400) && off(&line[nearest]) > 1.0;
+            if off(&line[nearest]) < half && !beyond {
+                *pixel = if (0.1..0.2).contains(&t) { 20 } else { 110 };
             }
         }
         Crop { width, height, pixels, mask: Vec::new(), bright: false }

@@ -64,6 +64,8 @@ pub(crate) struct Account {
     pub usual: f32,
     /// Length against the one that the form foretells, in spreads of the class.
     pub deviation: f32,
+    /// Where the form has its centromere, as a share of the length from the first end of the bands that were compared.
+    pub centromere: f32,
     /// Log likelihood up to a constant that all forms share, in nats.
     pub nats: f32,
 }
@@ -75,9 +77,9 @@ pub(crate) fn at(bands: &Bands, place: f32) -> f32 {
     bands[low] * (1.0 - share) + bands[(low + 1).min(PROFILE_SAMPLES - 1)] * share
 }
 
-/// Correlation of two rows of samples.
-fn correlation(a: &[f32; PLACES], b: &[f32; PLACES]) -> f32 {
-    let mean = |v: &[f32; PLACES]| v.iter().sum::<f32>() / PLACES as f32;
+/// Correlation of two rows of as many samples.
+pub(crate) fn correlation(a: &[f32], b: &[f32]) -> f32 {
+    let mean = |v: &[f32]| v.iter().sum::<f32>() / v.len().max(1) as f32;
     let (ma, mb) = (mean(a), mean(b));
     let (mut ab, mut aa, mut bb) = (0.0, 0.0, 0.0);
     for (x, y) in a.iter().zip(b) {
@@ -105,11 +107,12 @@ struct Comparison<'a> {
 }
 
 impl Comparison<'_> {
-    /// Takes one form into account: `own` are the places of the chromosome that `usual` places of the class explain.
+    /// Takes one form into account: `own` are the places of the chromosome that `usual` places of the class explain; it foretells a length
+    /// and, from the short arm's end, a centromere.
     fn try_form(
         &mut self,
         (form, arm, share): (Form, Arm, f32),
-        foretold: f32,
+        (foretold, centromere): (f32, f32),
         weight: f32,
         own: &[f32; PLACES],
         usual: &[f32; PLACES],
@@ -124,13 +127,15 @@ impl Comparison<'_> {
             let nats = -0.5 * OBSERVATIONS * weight * (1.0 - explained).ln() - 0.5 * far * far;
             let best = &mut self.best[form as usize];
             if best.is_none_or(|b| nats > b.nats) {
-                *best = Some(Account { form, class: self.class, arm, share, fit, usual: self.usual, deviation, nats });
+                let (class, usual) = (self.class, self.usual);
+                let centromere = if turned { 1.0 - centromere } else { centromere };
+                *best = Some(Account { form, class, arm, share, fit, usual, deviation, centromere, nats });
             }
         }
     }
 
-    fn whole(&mut self) {
-        self.try_form((Form::Whole, Arm::Long, 0.0), 1.0, 1.0, &places(), &places());
+    fn whole(&mut self, centromere: f32) {
+        self.try_form((Form::Whole, Arm::Long, 0.0), (1.0, centromere), 1.0, &places(), &places());
     }
 
     fn deletions(&mut self, centromere: f32) {
@@ -139,11 +144,13 @@ impl Comparison<'_> {
             let lost = 1.0 - kept;
             if kept > centromere + 0.05 && lost >= MIN_LOST * (1.0 - centromere) {
                 let share = lost / (1.0 - centromere);
-                self.try_form((Form::Deletion, Arm::Long, share), kept, 1.0, &places(), &places().map(|u| u * kept));
+                let usual = places().map(|u| u * kept);
+                self.try_form((Form::Deletion, Arm::Long, share), (kept, centromere / kept), 1.0, &places(), &usual);
             }
             if has_short_arm && lost < centromere - 0.02 && lost >= MIN_LOST * centromere {
                 let usual = places().map(|u| lost + u * kept);
-                self.try_form((Form::Deletion, Arm::Short, lost / centromere), kept, 1.0, &places(), &usual);
+                let foretold = (kept, (centromere - lost) / kept);
+                self.try_form((Form::Deletion, Arm::Short, lost / centromere), foretold, 1.0, &places(), &usual);
             }
         }
     }
@@ -160,13 +167,14 @@ impl Comparison<'_> {
             let share = gained / (1.0 - centromere);
             if share >= MIN_GAINED {
                 let seen = usual.map(|u| u * own);
-                self.try_form((Form::Addition, Arm::Long, share), 1.0 / own, own, &seen, &usual);
+                self.try_form((Form::Addition, Arm::Long, share), (1.0 / own, centromere * own), own, &seen, &usual);
             }
             // The short arms of acrocentric chromosomes differ from person to person: more there is no change.
             let share = gained / centromere.max(0.2);
             if share >= MIN_GAINED && !self.class.is_acrocentric() {
                 let (seen, usual) = (usual.map(|u| 1.0 - u * own), usual.map(|u| 1.0 - u));
-                self.try_form((Form::Addition, Arm::Short, share), 1.0 / own, own, &seen, &usual);
+                let foretold = (1.0 / own, 1.0 - (1.0 - centromere) * own);
+                self.try_form((Form::Addition, Arm::Short, share), foretold, own, &seen, &usual);
             }
         }
     }
@@ -177,8 +185,11 @@ impl Comparison<'_> {
         let long = out.map(|o| centromere + (1.0 - centromere) * o);
         let short = out.map(|o| centromere * (1.0 - o));
         let form = Form::Isochromosome;
-        self.try_form((form, Arm::Long, 1.0), 2.0 * (1.0 - centromere), 1.0, &places(), &long);
-        self.try_form((form, Arm::Short, 1.0), 2.0 * centromere, 1.0, &places(), &short);
+        self.try_form((form, Arm::Long, 1.0), (2.0 * (1.0 - centromere), 0.5), 1.0, &places(), &long);
+        // Two short arms of an acrocentric chromosome are no more than a speck.
+        if !self.class.is_acrocentric() {
+            self.try_form((form, Arm::Short, 1.0), (2.0 * centromere, 0.5), 1.0, &places(), &short);
+        }
     }
 }
 
@@ -190,7 +201,7 @@ pub(crate) fn accounts(bands: &Bands, length: f32, class: ChromosomeClass, chang
     let usual = profile.ratio * shape.relative_length;
     let spread = profile.spread.max(MIN_SPREAD);
     let mut comparison = Comparison { bands, class, usual, length: length / usual, spread, best: [None; 4] };
-    comparison.whole();
+    comparison.whole(shape.centromere_index);
     if changed {
         comparison.deletions(shape.centromere_index);
         comparison.additions(shape.centromere_index);

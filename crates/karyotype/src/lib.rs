@@ -27,7 +27,7 @@ pub use interpret::{assess, conclude, interpret, is_withheld, recount};
 pub use morphology::{Morphology, morphology};
 pub use select::{Selection, select};
 pub use settings::{KaryotypeSettings, Penalties};
-pub use structure_screen::{MAX_SCREENED_BEND, screen_structure};
+pub use structure_screen::{SURE_OUTLINE, screen_structure};
 pub use syndromes::{Syndrome, syndrome, syndromes};
 
 /// For tests of other modules: interpreted cells with chosen numbers of chromosomes.

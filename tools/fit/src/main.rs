@@ -60,6 +60,9 @@ enum Command {
         /// The split of cil.
         #[arg(default_value = "models/training/splits/cil.csv")]
         split: PathBuf,
+        /// What `metaphased analyze` wrote of training cells, a cell a line.
+        #[arg(long)]
+        cells: PathBuf,
         /// Write crates/karyotype/src/fitted/profiles.rs.
         #[arg(long)]
         write: bool,
@@ -76,7 +79,7 @@ fn main() -> ExitCode {
         Command::Shapes { clusters, write } => shapes::run(&clusters, write),
         Command::TwoCells { cil, split } => two_cells::run(&cil, &split),
         Command::Polarity { data, write } => polarity::run(&data, write),
-        Command::Profiles { data, split, write } => classes::run(&data, &split, write),
+        Command::Profiles { data, split, cells, write } => classes::run(&data, &split, &cells, write),
         Command::Karyotype(karyotype) => karyotype.run(),
         Command::Measure(measure) => measure.run(),
     };

@@ -3,3 +3,4 @@
 pub(crate) mod polarity;
 pub(crate) mod profiles;
 pub(crate) mod settings;
+pub(crate) mod structure;
