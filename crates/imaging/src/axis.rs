@@ -267,11 +267,11 @@ fn centre(line: &[[f32; 2]], wide: f32, reach: usize, inside: impl Fn([f32; 2]) 
         let d = (b[0] - a[0]).hypot(b[1] - a[1]).max(1e-6);
         let across = [(b[1] - a[1]) / d, (a[0] - b[0]) / d];
         let side = |sign: f32| {
-            let out = |k: &usize| {
+            let outside = |k: &usize| {
                 let off = sign * 0.5 * *k as f32;
                 !inside([p[0] + off * across[0], p[1] + off * across[1]])
             };
-            (0..most).find(out).unwrap_or(most) as f32 * 0.5
+            (0..most).find(outside).unwrap_or(most) as f32 * 0.5
         };
         let off = (0.5 * (side(1.0) - side(-1.0))).clamp(-MOVED * wide, MOVED * wide);
         out.push([p[0] + off * across[0], p[1] + off * across[1]]);
