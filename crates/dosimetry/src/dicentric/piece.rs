@@ -431,10 +431,6 @@ mod tests {
         let settings = ScorerSettings::default();
         let of = |fit| Judged::of(&dicentric(), fit, &settings).dicentric;
         assert_ne!(of(Fit::Solid), of(Fit::Banded));
-        let mut weak = dicentric();
-        weak.sites[1].heat = 0.2;
-        let of = |fit| Judged::of(&weak, fit, &settings).dicentric;
-        assert!(of(Fit::Solid) > of(Fit::Banded), "{} {}", of(Fit::Solid), of(Fit::Banded));
         assert_eq!([Stain::Giemsa, Stain::GBand, Stain::Dapi].map(Fit::of), [Fit::Solid, Fit::Banded, Fit::Banded]);
     }
 
