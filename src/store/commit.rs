@@ -9,6 +9,7 @@ use super::{
     triggers::{Answered, SpreadRow, put_answer, put_spreads},
 };
 use domain::Cell;
+use dosimetry::dicentric::{awaits_review, counted};
 
 /// Topic of alarms.
 pub(crate) const ALARM_TOPIC: &str = "alarm";
@@ -303,14 +304,14 @@ pub(super) fn put_cell(transaction: &Transaction<'_>, cell: &Cell, image: Option
     transaction
         .prepare_cached(
             "INSERT INTO cells (id, revision, time, station, source, frame, file, case_id, slide, verdict, iscn,
-                 detected, abnormal, damaged, centromeres, dicentrics, complete, image, document)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)
+                 detected, abnormal, damaged, centromeres, dicentrics, complete, image, document, counted, to_review)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)
              ON CONFLICT (id) DO UPDATE SET revision = excluded.revision, time = excluded.time,
                  frame = excluded.frame, file = excluded.file, image = coalesce(excluded.image, cells.image), case_id = excluded.case_id,
                  slide = excluded.slide, verdict = excluded.verdict, iscn = excluded.iscn,
                  detected = excluded.detected, abnormal = excluded.abnormal, damaged = excluded.damaged,
                  centromeres = excluded.centromeres, dicentrics = excluded.dicentrics, complete = excluded.complete,
-                 document = excluded.document
+                 document = excluded.document, counted = excluded.counted, to_review = excluded.to_review
              WHERE excluded.revision > cells.revision
              RETURNING seq",
         )
@@ -336,6 +337,8 @@ pub(super) fn put_cell(transaction: &Transaction<'_>, cell: &Cell, image: Option
                 dicentric.map(|d| d.complete),
                 image,
                 document,
+                dicentric.map(|d| cell.excluded.is_none() && counted(d).is_ok()),
+                dicentric.map(|d| cell.excluded.is_none() && awaits_review(d)),
             ];
             statement.query_row(columns, |row| row.get(0))
         })

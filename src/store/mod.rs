@@ -25,7 +25,7 @@ pub use commit::{CellCommit, Committed, Crop, FileMark, FileOutcome, FrameCommit
 pub use error::StoreError;
 pub use images::{ImageFolder, StoredImage, keeps_image};
 pub use outbox::{LatestRow, OutboxRow, may_drop};
-pub use read::{CellQuery, CellRow, Rank, RejectedFile, StoreReader, StoreStats};
+pub use read::{CellQuery, CellRow, Rank, RejectedFile, Scoring, StoreReader, StoreStats};
 pub use retention::Retained;
 pub use schema::SCHEMA_VERSION;
 pub use triggers::{Answered, SpoolFolder, SpooledFile, SpreadRow, TriggerRow};

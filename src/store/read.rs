@@ -8,7 +8,7 @@ use std::{
 };
 
 use rusqlite::{Connection, OpenFlags, Params, Row};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{
@@ -38,6 +38,8 @@ pub struct CellQuery {
     pub case: Option<String>,
     /// Only with this verdict.
     pub verdict: Option<Verdict>,
+    /// Only what this list of the dicentric assay holds.
+    pub scoring: Option<Scoring>,
     /// Only of this source.
     pub source: Option<String>,
     /// Only beyond this place in the order (`seq` of the last one seen).
@@ -50,6 +52,30 @@ pub struct CellQuery {
     pub rank: Option<Rank>,
     /// At most so many.
     pub limit: usize,
+}
+
+/// A list of cells of the dicentric assay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scoring {
+    /// With at least one dicentric or tricentric, whoever called it; excluded cells too.
+    Dicentrics,
+    /// What a person has still to look at ([`dosimetry::dicentric::awaits_review`]); excluded cells not.
+    ToReview,
+    /// Excluded, or not counted by itself ([`dosimetry::dicentric::counted`]). What the best of a case leave out by rank alone is not
+    /// among them: that depends on the other cells.
+    NotCounted,
+}
+
+impl Scoring {
+    /// As the condition of an index (migration 6).
+    fn clause(self) -> &'static str {
+        match self {
+            Self::Dicentrics => " AND dicentrics > 0",
+            Self::ToReview => " AND to_review = 1",
+            Self::NotCounted => " AND counted = 0",
+        }
+    }
 }
 
 /// What cells are ranked by. Of a whole store an index has the order (migration 5, in just these words).
@@ -223,6 +249,7 @@ impl StoreReader {
     /// What SQLite said.
     pub fn cells(&self, query: &CellQuery) -> Result<Vec<CellRow>, StoreError> {
         let mut statement = String::from("SELECT seq, id, document FROM cells WHERE true");
+        statement.push_str(query.scoring.map_or("", Scoring::clause));
         let mut values: Vec<Box<dyn rusqlite::ToSql>> = Vec::new();
         let mut filter = |clause: &str, value: Box<dyn rusqlite::ToSql>| {
             values.push(value);

@@ -16,6 +16,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0003_files_being_read.sql"),
     include_str!("migrations/0004_triggers.sql"),
     include_str!("migrations/0005_ranked_cells.sql"),
+    include_str!("migrations/0006_scored_cells.sql"),
 ];
 
 /// Schema version that this build writes.

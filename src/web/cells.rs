@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::{App, blocking, problem::Problem};
 use crate::{
     interpretation::kept,
-    store::{CellQuery, CellRow, Rank, RejectedFile, ReviewRecord, StoreReader},
+    store::{CellQuery, CellRow, Rank, RejectedFile, ReviewRecord, Scoring, StoreReader},
 };
 use domain::{Cell, Verdict};
 use karyotype::karyogram::Orientation;
@@ -38,6 +38,7 @@ pub struct CellPage {
 pub struct Listed {
     case: Option<String>,
     verdict: Option<Verdict>,
+    scoring: Option<Scoring>,
     source: Option<String>,
     after: Option<String>,
     limit: Option<usize>,
@@ -107,6 +108,7 @@ pub async fn cells(State(app): State<App>, Query(query): Query<Listed>) -> Resul
     let wanted = CellQuery {
         case: query.case,
         verdict: query.verdict,
+        scoring: query.scoring,
         source: query.source,
         after,
         newest_first: query.order == Order::Newest,

@@ -233,6 +233,7 @@ fn cells_operations(g: &mut SchemaGenerator) -> Vec<Operation> {
         get("/api/v1/cells", "cells", "A page of cells.")
             .query::<String>("case", "Only of this case")
             .query::<String>("verdict", "Only `normal`, `abnormal` or `not_assessable`")
+            .query::<String>("scoring", "Dicentric assay: only cells with `dicentrics`, those `to_review`, or those `not_counted` towards a dose")
             .query::<String>("source", "Only of this source")
             .query::<String>("after", "`next` of the page before, or, in the order of time, the UUID of a cell")
             .query::<usize>("limit", "1 to 500; 50 when left out")

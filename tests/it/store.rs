@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use domain::{Cell, Verdict, frame::FileStamp};
+use domain::{AberrationCounts, Cell, DicentricRecord, Exclusion, ScoredBy, Verdict, frame::FileStamp};
 use metaphased::{
     config::Config,
     records::{CaseBook, CaseBookSettings, RecordService},
@@ -559,6 +559,54 @@ fn every_frozen_schema_migrates_with_its_rows() {
         assert_eq!(store.reader().outbox_after(0, 9).unwrap().len(), 2);
         assert_eq!(shell(folder.path(), "PRAGMA integrity_check").unwrap(), "ok");
     }
+}
+
+/// Every kind of cell that the lists of the dicentric assay tell apart, and one of no such assay.
+fn scored_cells() -> Vec<Cell> {
+    let mut cells = vec![sample_cell(0, Some("K-17"), Verdict::Normal)];
+    for bits in 0..256u64 {
+        let is = |bit: u64| (bits >> bit) & 1 == 1;
+        let counts = AberrationCounts {
+            monocentrics: if is(0) { 46 } else { 40 },
+            dicentrics: u32::from(is(1)),
+            unclear: 2 * u32::from(is(2)),
+            ..AberrationCounts::default()
+        };
+        let by = if is(3) { ScoredBy::Machine } else { ScoredBy::Review };
+        let record = counts.record([46, 48], is(4).then_some(is(5)), by);
+        let mut cell = sample_cell(bits + 1, Some("K-17"), Verdict::NotAssessable);
+        cell.dicentric = Some(DicentricRecord {
+            not_scored: is(6).then(|| "no outlines".into()),
+            not_selected: (is(5) && !is(4)).then(|| "51 pieces".into()),
+            ..record
+        });
+        let exclusion =
+            || Exclusion { by: "kb".into(), time: "2026-11-30T08:00:00Z".into(), reason: "two cells".into() };
+        cell.excluded = is(7).then(exclusion);
+        cells.push(cell);
+    }
+    cells
+}
+
+#[test]
+fn cells_of_a_store_of_schema_5_stand_in_the_same_lists() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let commit = |cell| CellCommit { cell, crops: Vec::new(), thumbnail: None, image: None };
+    let cells = scored_cells().into_iter().map(commit).collect();
+    store.commit(&[FrameCommit { cells, ..FrameCommit::default() }]).unwrap();
+    store.checkpoint().unwrap();
+    let lists = "SELECT seq, counted, to_review FROM cells ORDER BY seq";
+    let Some(written) = shell(folder.path(), lists) else { return };
+    assert!(["|0|1", "|1|1", "|0|0", "|1|0", "1||"].iter().all(|kind| written.contains(kind)), "{written}");
+    drop(store);
+    shell(
+        folder.path(),
+        "DROP INDEX cells_with_dicentrics; DROP INDEX cells_to_review; DROP INDEX cells_not_counted;
+         ALTER TABLE cells DROP COLUMN counted; ALTER TABLE cells DROP COLUMN to_review; PRAGMA user_version = 5",
+    );
+    open(folder.path()).checkpoint().unwrap();
+    assert_eq!(shell(folder.path(), lists).unwrap(), written);
 }
 
 /// Writes the dump of the current schema for the test above: run once when a schema lands.

@@ -8,7 +8,7 @@ use std::{
 };
 
 use crate::web_support::{PageServer, drawing, get, plain_cell, post, request, wait_until};
-use domain::Verdict;
+use domain::{AberrationCounts, DicentricRecord, Exclusion, ScoredBy, Verdict};
 use metaphased::{
     station::{Level, RejectReason},
     web::{EventKind, LiveBoxes, LiveFrame, WebError, WebOptions, bind},
@@ -161,6 +161,7 @@ fn every_error_is_a_problem_that_says_what_would_be_right() {
         ("GET", "/api/v1/cells/no-uuid".to_owned(), 400),
         ("GET", "/api/v1/cells?limit=0".to_owned(), 400),
         ("GET", "/api/v1/cells?verdict=odd".to_owned(), 400),
+        ("GET", "/api/v1/cells?scoring=odd".to_owned(), 400),
         ("GET", "/api/v1/cells?no_such_filter=1".to_owned(), 400),
         ("GET", "/api/v1/cells?after=nonsense".to_owned(), 400),
         ("GET", "/api/v1/cases/none".to_owned(), 404),
@@ -188,6 +189,65 @@ fn every_error_is_a_problem_that_says_what_would_be_right() {
         "{",
     );
     assert_eq!((broken.status, broken.json()["status"].as_u64()), (400, Some(400)));
+}
+
+#[test]
+fn cells_of_the_dicentric_assay_are_listed_by_what_the_dose_makes_of_them() {
+    use metaphased::store::{CellCommit, FrameCommit};
+    let server = PageServer::start();
+    let counts = |monocentrics, dicentrics, unclear| AberrationCounts {
+        monocentrics,
+        dicentrics,
+        unclear,
+        ..AberrationCounts::default()
+    };
+    let record = |counts: AberrationCounts, by| counts.record([46, 46], None, by);
+    let machine = ScoredBy::Machine;
+    let not_selected = |record: DicentricRecord| DicentricRecord { not_selected: Some("51 pieces".into()), ..record };
+    let not_scored = |record: DicentricRecord| DicentricRecord { not_scored: Some("no outlines".into()), ..record };
+    // Of each: with dicentrics, to review, not counted.
+    let cells = [
+        (Some(record(counts(46, 0, 0), machine)), false, "---"),
+        (Some(record(counts(44, 1, 0), machine)), false, "dr-"),
+        (Some(record(counts(44, 1, 0), ScoredBy::Review)), false, "d--"),
+        (Some(record(counts(44, 0, 2), machine)), false, "-rn"),
+        (Some(record(counts(43, 1, 0), ScoredBy::Review)), false, "d-n"),
+        (Some(record(counts(40, 0, 0), machine)), false, "--n"),
+        (Some(not_scored(record(counts(0, 0, 0), machine))), false, "-rn"),
+        (Some(not_selected(record(counts(44, 1, 0), machine))), false, "d-n"),
+        (Some(record(counts(44, 1, 0), machine)), true, "d-n"),
+        (None, false, "---"),
+    ];
+    for (number, (record, excluded, _)) in (0..).zip(&cells) {
+        let mut cell = plain_cell(number, Some("E-1"));
+        cell.dicentric.clone_from(record);
+        cell.excluded = excluded.then(|| Exclusion {
+            by: "K. Berg".into(),
+            time: "2026-11-30T08:00:00Z".into(),
+            reason: "two cells".into(),
+        });
+        let cell = CellCommit { cell, crops: vec![], thumbnail: None, image: None };
+        server.store.commit(&[FrameCommit { cells: vec![cell], ..FrameCommit::default() }]).unwrap();
+    }
+    let listed = |query: &str| -> Vec<String> {
+        let answer = get(&server, &format!("/api/v1/cells?{query}")).json();
+        answer["cells"].as_array().unwrap().iter().map(|cell| cell["cell"].as_str().unwrap().to_owned()).collect()
+    };
+    for (letter, scoring) in [('d', "dicentrics"), ('r', "to_review"), ('n', "not_counted")] {
+        let expected: Vec<String> = (0..)
+            .zip(&cells)
+            .filter(|(_, (_, _, lists))| lists.contains(letter))
+            .map(|(number, _)| plain_cell(number, None).cell.to_string())
+            .collect();
+        assert_eq!(listed(&format!("scoring={scoring}&order=oldest")), expected, "{scoring}");
+        assert_eq!(listed(&format!("scoring={scoring}&case=E-1&order=oldest")), expected, "{scoring} of a case");
+        let newest = listed(&format!("scoring={scoring}&limit=1"));
+        assert_eq!(newest, expected[expected.len() - 1..], "{scoring}");
+        let mut doubtful = listed(&format!("scoring={scoring}&order=doubt"));
+        doubtful.sort();
+        assert_eq!(doubtful, expected, "{scoring} by doubt");
+        assert!(listed(&format!("scoring={scoring}&case=E-2")).is_empty());
+    }
 }
 
 #[test]

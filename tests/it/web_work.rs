@@ -354,6 +354,60 @@ fn a_cell_that_nobody_scored_says_so_and_is_scored_by_keys() {
     assert_eq!(browser.complaints(), Vec::<String>::new());
 }
 
+#[test]
+fn a_radiation_station_filters_by_dicentrics_by_what_waits_and_by_what_does_not_count() {
+    let name = "a_radiation_station_filters_by_dicentrics_by_what_waits_and_by_what_does_not_count";
+    let Some(browser) = Browser::open(name, (1400, 1000)) else { return };
+    let server = PageServer::start();
+    server.health.set_birth(|birth| birth.assay = "dicentric".into());
+    let commit = |number, monocentrics, dicentrics, by| {
+        let counts = AberrationCounts { monocentrics, dicentrics, ..AberrationCounts::default() };
+        let mut cell = testing::sample_cell(number, None, Verdict::NotAssessable);
+        cell.dicentric = Some(counts.record([46, 46], None, by));
+        let field = drawing::Field { cell, ..drawing::empty(1) };
+        server.commit(&field);
+        field.cell
+    };
+    let incomplete = commit(1, 40, 0, ScoredBy::Machine);
+    let mut called = commit(2, 44, 1, ScoredBy::Machine);
+    let reviewed = commit(3, 44, 1, ScoredBy::Review);
+    let whole = commit(4, 46, 0, ScoredBy::Machine);
+    let shows = |list: &str, cells: &[&Cell]| {
+        let ids: Vec<String> = cells.iter().map(|cell| cell.cell.to_string()).collect();
+        browser.wait(&format!(
+            "[...document.querySelectorAll('{list} li')].map((x) => x.dataset.cell).join() === '{}'",
+            ids.join(",")
+        ));
+    };
+    browser.go(&server.url());
+    shows("#strip", &[&whole, &reviewed, &called, &incomplete]);
+    browser.wait("document.querySelector('#filter .by-verdict').checkVisibility() === false");
+    browser.click("#filter [data-value=dicentrics]");
+    shows("#strip", &[&reviewed, &called]);
+    browser.click("#filter [data-value=not_counted]");
+    shows("#strip", &[&incomplete]);
+    browser.click("#filter [data-value=to_review]");
+    shows("#strip", &[&called]);
+    // Once a person has scored it, it leaves the list; what comes is listed when it belongs there.
+    let next = commit(5, 44, 1, ScoredBy::Machine);
+    shows("#strip", &[&next, &called]);
+    called.revision += 1;
+    called.dicentric.as_mut().unwrap().scored_by = ScoredBy::Review;
+    server.commit(&drawing::Field { cell: called.clone(), ..drawing::empty(1) });
+    shows("#strip", &[&next]);
+
+    browser.click("#all-cells");
+    browser.click("#browse [data-value=dicentrics]");
+    shows("#browse .tiles", &[&next, &reviewed, &called]);
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+
+    server.health.set_birth(|birth| birth.assay = "karyotype".into());
+    browser.go("about:blank");
+    browser.go(&server.url());
+    browser.wait("document.querySelector('#filter .by-verdict')?.checkVisibility()");
+    assert_eq!(browser.run("return document.querySelector('#filter .by-scoring').checkVisibility()"), false);
+}
+
 /// The accessibility rules of axe-core, where scripts/get-axe has fetched it.
 pub fn axe() -> Option<String> {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/axe/package/axe.min.js");

@@ -1,7 +1,7 @@
 // All cells, page by page: as tiles, or at their places on the slide.
 
 import { byId, closesOutside, dialogBar, h, segments } from "./dom.js";
-import { VERDICT_CHOICES, openCell, page, tile, walksByArrows } from "./cells.js";
+import { filters, openCell, page, tile, walksByArrows } from "./cells.js";
 import { slideMap } from "./map.js";
 import { t, tn } from "./words.js";
 
@@ -39,9 +39,9 @@ export function open(id = null) {
     cells = [];
     add();
   };
-  const byVerdict = segments(t("browse.verdict"), VERDICT_CHOICES, "", (verdict) => {
-    const { verdict: _, ...rest } = query;
-    begin(verdict ? { ...rest, verdict } : rest);
+  const chosen = filters((choice) => {
+    const { verdict: _, scoring: __, ...rest } = query;
+    begin({ ...rest, ...choice });
   });
   const order = h("select", { onchange: (event) => {
     const { order: _, ...rest } = query;
@@ -61,7 +61,7 @@ export function open(id = null) {
     draw();
   });
   dialog.replaceChildren(dialogBar(dialog, id === null ? t("browse.title") : t("browse.of_case", { case: id })),
-    h("div", { class: "head" }, h("div", { class: "by-verdict" }, byVerdict), h("label", {}, t("browse.order"), " ", order), h("label", {}, t("search"), " ", search), way, state), list, more);
+    h("div", { class: "head" }, chosen, h("label", {}, t("browse.order"), " ", order), h("label", {}, t("search"), " ", search), way, state), list, more);
   begin(query);
   dialog.showModal();
 }

@@ -11,6 +11,7 @@ const strip = byId("strip");
 let cells = []; // newest first
 let newest = null; // whatever the filter says
 let query = {}; // of the strip
+let asked = false; // for the strip again
 let open = () => {};
 let newestChanged = () => {};
 
@@ -33,14 +34,32 @@ export const page = (of, after = null, limit = SHOWN) =>
 
 /** Loads the last cells. */
 export async function load() {
-  const answer = await page(query);
+  const of = query;
+  const answer = await page(of);
+  if (of !== query) return;
   cells = answer.cells;
-  if (!query.verdict) setNewest(cells[0] ?? null);
+  if (!query.verdict && !query.scoring) setNewest(cells[0] ?? null);
   drawStrip();
+}
+
+/** Loads them again in a moment, once for all cells that come until then. */
+function loadSoon() {
+  if (asked) return;
+  asked = true;
+  setTimeout(() => {
+    asked = false;
+    load().catch(() => {});
+  }, 500);
 }
 
 /** A cell was stored or corrected. */
 export function onCell(cell) {
+  if (!newest || cell.cell >= newest.cell) setNewest(cell);
+  // What counts and what waits is the daemon's to say.
+  if (query.scoring) {
+    loadSoon();
+    return;
+  }
   const place = cells.findIndex((c) => c.cell === cell.cell);
   const wanted = !query.verdict || cell.karyotype.verdict === query.verdict;
   if (place >= 0) {
@@ -59,7 +78,6 @@ export function onCell(cell) {
     if (kept > 8) strip.scrollLeft = kept + strip.firstElementChild.offsetWidth + 10;
     for (const old of cells.splice(SHOWN)) strip.querySelector(`[data-cell="${old.cell}"]`)?.remove();
   }
-  if (!newest || cell.cell >= newest.cell) setNewest(cell);
 }
 
 /** A new tile in the place of an old one; the focus stays. */
@@ -181,7 +199,7 @@ function drawStrip() {
   strip.replaceChildren(...cells.map((cell) => tile(cell)));
   if (focused) strip.querySelector(`[data-cell="${focused}"] button`)?.focus({ preventScroll: true });
   if (cells.length === 0) {
-    const what = query.verdict ? t("cells.none_here", { verdict: VERDICTS[query.verdict].word.toLowerCase() }) : t("cells.none");
+    const what = query.verdict ? t("cells.none_here", { verdict: VERDICTS[query.verdict].word.toLowerCase() }) : t(query.scoring ? "cells.none_such" : "cells.none");
     strip.replaceChildren(h("li", { class: "empty muted" }, what));
   }
 }
@@ -202,12 +220,18 @@ export function walksByArrows(list) {
   });
 }
 
-/** The words of the filter by verdict. */
-export const VERDICT_CHOICES = { "": t("all"), ...Object.fromEntries(Object.entries(VERDICTS).map(([key, { word }]) => [key, word])) };
+const VERDICT_CHOICES = { "": t("all"), ...Object.fromEntries(Object.entries(VERDICTS).map(([key, { word }]) => [key, word])) };
+const SCORING_CHOICES = { "": t("all"), dicentrics: t("cells.scoring.dicentrics"), to_review: t("cells.scoring.to_review"), not_counted: t("cells.scoring.not_counted") };
+
+/** The filters of a list of cells, of which each assay shows its own; a choice is part of a query. */
+export const filters = (choose) => [
+  h("div", { class: "by-verdict" }, segments(t("cells.filter"), VERDICT_CHOICES, "", (verdict) => choose(verdict ? { verdict } : {}))),
+  h("div", { class: "by-scoring", title: t("cells.scoring.title") }, segments(t("cells.filter"), SCORING_CHOICES, "", (scoring) => choose(scoring ? { scoring } : {}))),
+];
 
 walksByArrows(strip);
-byId("filter").append(segments(t("cells.filter"), VERDICT_CHOICES, "", (verdict) => {
-  query = verdict ? { verdict } : {};
+byId("filter").append(...filters((chosen) => {
+  query = chosen;
   load().catch(() => {});
 }));
 setInterval(tick, 1000);

@@ -40,6 +40,15 @@ pub fn counted(record: &DicentricRecord) -> Result<(), NotCounted> {
     }
 }
 
+/// Whether a person has still to look at a cell: a machine could not score it, left a piece unclear or called a dicentric, and no
+/// person has scored it since. Not one in a later division or that the selection leaves out: no look makes it count.
+pub fn awaits_review(record: &DicentricRecord) -> bool {
+    let could_count = record.first_division != Some(false) && record.not_selected.is_none();
+    let doubtful =
+        record.not_scored.is_some() || record.counts.unclear > 0 || record.counts.dicentric_equivalents() > 0;
+    record.scored_by == ScoredBy::Machine && could_count && doubtful
+}
+
 /// Where a cell stands among those of its case of which only the best count: the least comes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Rank {
@@ -136,6 +145,24 @@ mod tests {
         let mut unseen = record(None);
         unseen.not_scored = Some("no outlines".into());
         assert_eq!(counted(&unseen), Err(NotCounted::NotScored));
+    }
+
+    #[test]
+    fn what_a_machine_left_open_or_called_awaits_a_person() {
+        let record = |dicentrics, unclear, by| {
+            AberrationCounts { monocentrics: 44, dicentrics, unclear, ..AberrationCounts::default() }.record(
+                [46, 46],
+                None,
+                by,
+            )
+        };
+        let machine = ScoredBy::Machine;
+        assert!(!awaits_review(&record(0, 0, machine)), "incomplete, and nothing to decide");
+        assert!(awaits_review(&record(1, 0, machine)) && awaits_review(&record(0, 2, machine)));
+        assert!(!awaits_review(&record(1, 2, ScoredBy::Review)) && !awaits_review(&record(1, 0, ScoredBy::Truth)));
+        assert!(awaits_review(&DicentricRecord { not_scored: Some("no outlines".into()), ..record(0, 0, machine) }));
+        assert!(!awaits_review(&DicentricRecord { not_selected: Some("51 pieces".into()), ..record(1, 1, machine) }));
+        assert!(!awaits_review(&DicentricRecord { first_division: Some(false), ..record(1, 1, machine) }));
     }
 
     #[test]

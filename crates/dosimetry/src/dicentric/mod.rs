@@ -11,6 +11,6 @@ mod selection;
 mod solid_fit;
 
 pub use corrections::{correct_piece, count_pieces, kind_of, seen_as, with_counts};
-pub use count::{Counting, NotCounted, Rank, counted};
+pub use count::{Counting, NotCounted, Rank, awaits_review, counted};
 pub use piece::{Filter, Fit, Judged, Piece, ScorerSettings, Site, USUAL_DOUBT, USUAL_STRICTNESS, score_pieces};
 pub use selection::{SelectionRule, group_distance};
