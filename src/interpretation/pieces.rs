@@ -215,7 +215,7 @@ fn measure(cutout: &Cutout, seen: &[Centromere], pixels: &Pixels) -> Option<(Pie
 }
 
 fn measured_mask(crop: &Crop) -> Option<(ChromosomeMask, ChromosomeProfile)> {
-    Some((crop.chromosome_mask()?, ChromosomeProfile::of(crop)?))
+    Some((crop.chromosome_mask()?, ChromosomeProfile::by_rows(crop)?))
 }
 
 /// Narrow places and the network's centromeres (share and score), those within `near` of each other as one.

@@ -36,6 +36,7 @@ mod profile;
 mod raw;
 mod region;
 mod resample;
+mod row_line;
 mod segment;
 mod separate;
 mod shape;

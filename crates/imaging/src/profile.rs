@@ -4,6 +4,7 @@ use super::{
     axis::{AxisScratch, MedialAxis},
     chromosome::{ChromosomeMask, Crop},
     plane::Rect,
+    row_line::row_line,
 };
 
 /// What lies farther apart across the path than so many half pixels is another part of a chromosome that bends back on itself.
@@ -53,12 +54,29 @@ impl ChromosomeProfile {
             line.points.reverse();
         }
         let (path, bend) = equal_steps(&line)?;
-        let length = line.length;
+        Self::along(&chromosome, axis, path, line.length, bend)
+    }
+
+    /// Measures a crop along the middles of its rows, as short and thick chromosomes are; none when nothing in it could be one chromosome.
+    pub fn by_rows(crop: &Crop) -> Option<Self> {
+        let chromosome = crop.chromosome_mask()?;
+        let (_, axis) = chromosome.axis()?;
+        let (path, length, bend) = row_line(&chromosome)?;
+        Self::along(&chromosome, axis, path, length, bend)
+    }
+
+    fn along(
+        chromosome: &ChromosomeMask,
+        axis: f32,
+        path: [[f32; 2]; PROFILE_SAMPLES],
+        length: f32,
+        bend: f32,
+    ) -> Option<Self> {
         let reach = (REACH * chromosome.area() as f32 / length).max(3.0);
         let mut bands = [0.0; PROFILE_SAMPLES];
         let mut widths = [0.0; PROFILE_SAMPLES];
         for i in 0..PROFILE_SAMPLES {
-            (bands[i], widths[i]) = across(&chromosome, &path, i, reach);
+            (bands[i], widths[i]) = across(chromosome, &path, i, reach);
         }
         let mean_width = widths.iter().sum::<f32>() / PROFILE_SAMPLES as f32;
         if mean_width <= 0.0 {

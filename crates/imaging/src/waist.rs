@@ -8,9 +8,6 @@ use super::{
 /// Waists shallower than this are noise of the outline.
 const LEAST_DEPTH: f32 = 0.04;
 
-/// Samples on either side over which the path is smoothed here: what narrows one side alone must not draw the line away from it.
-const SMOOTHED: usize = 6;
-
 /// A narrow place, compared with the nearest wider ones on either side of it (the lower of the two).
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Waist {
@@ -49,7 +46,7 @@ impl Widths {
             tone: [0.0; PROFILE_SAMPLES],
             mean: mask.area() as f32 / profile.length.max(1.0),
         };
-        let path = smoothed(&profile.path);
+        let path = &profile.path;
         for i in 0..PROFILE_SAMPLES {
             let (before, after) = (path[i.saturating_sub(2)], path[(i + 2).min(PROFILE_SAMPLES - 1)]);
             let (tx, ty) = (after[0] - before[0], after[1] - before[1]);
@@ -121,15 +118,6 @@ impl Widths {
     }
 }
 
-/// Running mean over [`SMOOTHED`] places on each side, fewer at the ends.
-fn smoothed(path: &[[f32; 2]; PROFILE_SAMPLES]) -> [[f32; 2]; PROFILE_SAMPLES] {
-    std::array::from_fn(|i| {
-        let reach = SMOOTHED.min(i).min(PROFILE_SAMPLES - 1 - i);
-        let near = &path[i - reach..=i + reach];
-        [0, 1].map(|axis| near.iter().map(|p| p[axis]).sum::<f32>() / near.len() as f32)
-    })
-}
-
 /// Mean of three neighbours, ends kept.
 fn smooth(values: &mut [f32; PROFILE_SAMPLES]) {
     let raw = *values;
@@ -161,7 +149,7 @@ mod tests {
             }
         }
         let crop = Crop { width, height, pixels, mask: Vec::new(), bright: false };
-        Widths::of(&crop.chromosome_mask().unwrap(), &ChromosomeProfile::of(&crop).unwrap())
+        Widths::of(&crop.chromosome_mask().unwrap(), &ChromosomeProfile::by_rows(&crop).unwrap())
     }
 
     #[test]
