@@ -12,19 +12,20 @@ from . import OTHER, augment, boxes as bx, crops
 from .cache import BACKGROUND, Cache
 from .candidates import Offered
 from .detector import MEAN, STD, iou
-from .nets import Classifier
+from .nets import REACH, Classifier, Edges
 from .run import Run, batches, seed_everything
 
 WHITE = 255
 #: Which answers on singles the daemon asks again and how it turns them (bits as in `augment.dihedral_image`): as they mostly come upright, only their
 #: mirror image. In metaphases, where the cell's other chromosomes decide what is in doubt, a second look earns nothing.
 SINGLE_DOUBT = dict(below=0.9, turns=[1])
-#: A box has its chromosome's class from this IoU on, and shows no single one under that; between them it teaches no class.
+#: A box, drawn to where the network sees its chromosome, has that one's class from this IoU on, and shows no single one under that; between them it teaches
+#: no class.
 SAME, NONE = 0.5, 0.4
 #: A box is drawn to the chromosome that it meets from this IoU on.
-MEETS = 0.3
-#: No edge moves farther than this share of the box's side.
-REACH = 0.45
+MEETS = 0.25
+#: Where each edge of a refined box may lie.
+PLACES = 25
 
 
 def to_input(grey: np.ndarray, masks: np.ndarray, device="cpu") -> torch.Tensor:
@@ -68,6 +69,13 @@ class Metaphases:
             b += np.tile(rng.uniform(0, [w, h]) - (b[:2] + b[2:]) / 2, 2)
         return None if (b[2:] - b[:2] < 8).any() else b
 
+    def astray(self, rng, boxes, n):
+        """The n-th box with its edges drawn part of the way to those of a neighbour, each by its own share: as a detector misplaces boxes in a clump."""
+        b = boxes[n]
+        near = np.argsort(np.abs((boxes[:, :2] + boxes[:, 2:] - b[:2] - b[2:]) / 2).max(1))[1:3]
+        size = np.tile(b[2:] - b[:2], 2)
+        return b + np.clip((boxes[rng.choice(near)] - b) * rng.uniform(0, 0.5, 4), -0.35 * size, 0.35 * size)
+
     def a_box(self, rng, item, offered, weights):
         """A box to look at: one that was offered, a wrong one, or an annotated one, jittered; None where it is no example of anything."""
         if len(offered) and rng.random() < self.share:
@@ -77,12 +85,13 @@ class Metaphases:
             if b is None:
                 return None
         else:
-            b, jitter = item.boxes[rng.integers(len(item.boxes))], 0.035 if rng.random() < 0.75 else 0.1
+            n = rng.integers(len(item.boxes))
+            b, jitter = (item.boxes[n], 0.035) if rng.random() < 0.7 else (self.astray(rng, item.boxes, n), 0.06)
         b = b + rng.normal(0, jitter, 4) * np.tile(b[2:] - b[:2], 2)
         return None if (bx.iou_matrix(b[None], item.ignored) >= MEETS).any() else b
 
     def draw(self, rng, many: int):
-        """`many` examples: grey, masks, sizes, labels (-1 in doubt), edges of the chromosome (NaN without one).
+        """`many` examples: grey, masks, sizes, labels (of the chromosome that the box meets), edges of that (NaN without one).
 
         All of one call come from few images, which keeps reading cheap."""
         made = []
@@ -118,17 +127,17 @@ class Metaphases:
 
 def drawing(overlap: np.ndarray) -> np.ndarray:
     """Probabilities of drawing offered boxes by their overlap with a chromosome: doubtful ones most often."""
-    w = np.where(overlap < NONE, 2.0, np.where(overlap < 0.7, 3.0, 1.0))
+    w = np.where(overlap < MEETS, 1.5, np.where(overlap < 0.7, 6.0, 1.0))
     return w / w.sum()
 
 
 def meeting(b: np.ndarray, truth: np.ndarray, classes: np.ndarray) -> tuple[int, np.ndarray]:
-    """What a box teaches: the class (-1 in doubt or not known, OTHER for none), and the edges of the chromosome that it meets."""
+    """What a box teaches: the class (-1 not known) and the edges of the chromosome that it meets best; OTHER and NaN without one."""
     overlap = bx.iou_matrix(b[None], truth)[0]
     at = int(overlap.argmax())
-    label = int(classes[at]) if overlap[at] >= SAME else OTHER if overlap[at] < NONE else -1
-    size = np.tile(b[2:] - b[:2], 2)
-    return label, ((truth[at] - b) / size if overlap[at] >= MEETS else np.full(4, np.nan)).astype(np.float32)
+    if overlap[at] < MEETS:
+        return OTHER, np.full(4, np.nan, np.float32)
+    return int(classes[at]), ((truth[at] - b) / np.tile(b[2:] - b[:2], 2)).astype(np.float32)
 
 
 def turned_edges(edges: np.ndarray, k: int) -> np.ndarray:
@@ -328,7 +337,7 @@ def train(source: dict, out: Path, minutes: float, batch: int = 64, rate: float 
         data = Singles([([s for s in v if s.split == "train"], source["shares"][k]) for k, v in source["singles"].items()])
     held = held_out(source)
     if source.get("offered") is not None:
-        shape = dict(refine=True) | shape
+        shape = dict(refine=PLACES) | shape
     net = Classifier(**shape).to(device, memory_format=torch.channels_last)
     config = dict(task="classifier", sets=list(held), batch=batch, rate=rate, seed=seed, minutes=minutes, crop=crops.SIZE, offered=source.get("offered") is not None, net=net.config, start=start and start.name)
     optimiser = torch.optim.AdamW([dict(params=[p for p in net.parameters() if p.ndim > 1], weight_decay=0.05),
@@ -344,12 +353,15 @@ def train(source: dict, out: Path, minutes: float, batch: int = 64, rate: float 
         grey, masks, sizes, labels, edges = next(stream)
         y = torch.as_tensor(labels).to(device)
         run.set_rate()
+        refines = "refine" in net.config
         with torch.autocast(device, torch.bfloat16):
-            z = net(to_input(grey, masks, device), torch.as_tensor(sizes).to(device))
-        z = z.float()
-        loss = F.cross_entropy(z[:, : OTHER + 1], y, label_smoothing=0.05, ignore_index=-1)
-        if z.shape[1] > OTHER + 1:
-            loss = loss + refinement_loss(z[:, OTHER + 1 :], torch.as_tensor(edges).to(device))
+            z = net(to_input(grey, masks, device), torch.as_tensor(sizes).to(device), *[True][:refines])
+        z, edges = z.float(), torch.as_tensor(edges).to(device)
+        moves, loss = None, 0.0
+        if refines:
+            moves, loss = refinement(z[:, OTHER + 1 :], net.edges, edges)
+        y = taught(y, edges, moves)
+        loss = loss + F.cross_entropy(z[:, : OTHER + 1], y, label_smoothing=0.05, ignore_index=-1)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(net.parameters(), 5.0)
@@ -368,14 +380,31 @@ def train(source: dict, out: Path, minutes: float, batch: int = 64, rate: float 
     return run
 
 
-def refinement_loss(z: torch.Tensor, edges: torch.Tensor) -> torch.Tensor:
-    """Of the refined boxes: 1 - IoU and the error of the edges where there is a chromosome; and whether they meet one (IoU >= 0.5)."""
-    meets = ~edges.isnan().any(1)
-    unit = torch.tensor([0.0, 0.0, 1.0, 1.0], device=z.device)
-    got, want = z[:, 1:] + unit, torch.nan_to_num(edges) + unit
-    overlap = iou(got, want) * meets
-    box = ((1 - overlap) + 2 * F.smooth_l1_loss(got, want, beta=0.1, reduction="none").mean(1))[meets].sum() / len(z)
-    return 2 * box + 0.5 * F.binary_cross_entropy_with_logits(z[:, 0], (overlap.detach() >= 0.5).float())
+UNIT = torch.tensor([0.0, 0.0, 1.0, 1.0])
+
+
+def taught(labels: torch.Tensor, edges: torch.Tensor, moves: torch.Tensor | None) -> torch.Tensor:
+    """The classes that examples teach: a box that meets a chromosome has its class as far as the refined box (`moves`; without, the box itself) hits it."""
+    unit = UNIT.to(edges.device)
+    got = unit if moves is None else moves.detach() + unit
+    overlap = iou(got, torch.nan_to_num(edges) + unit)
+    drawn = torch.where(overlap >= SAME, labels, torch.where(overlap < NONE, OTHER, -1))
+    return torch.where(edges.isnan().any(1), labels, drawn)
+
+
+def refinement(z: torch.Tensor, net: Edges, edges: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Of the logits of `Edges` the moves of the edges and the loss: 1 - IoU and the cross entropy of the places where there is a chromosome; and whether
+    the refined box meets one (IoU >= 0.5)."""
+    meets, unit = ~edges.isnan().any(1), UNIT.to(z.device)
+    want, moves = torch.nan_to_num(edges), net.means(z[:, 1:])
+    overlap = iou(moves + unit, want + unit) * meets
+    at = (want.clamp(-REACH, REACH) + REACH) / (2 * REACH) * (net.places - 1)
+    low = at.floor().clamp(max=net.places - 2)
+    p = torch.log_softmax(z[:, 1:].reshape(-1, 4, net.places), 2)
+    near = lambda k: p.gather(2, (low.long() + k)[..., None])[..., 0]
+    spread = -((1 - (at - low)) * near(0) + (at - low) * near(1)).mean(1)
+    box = (2 * (1 - overlap) + 0.3 * spread)[meets].sum() / len(z)
+    return moves, box + 0.5 * F.binary_cross_entropy_with_logits(z[:, 0], (overlap.detach() >= 0.5).float())
 
 
 def report(run: Run, net: Classifier, held: dict):

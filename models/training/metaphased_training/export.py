@@ -15,9 +15,8 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from . import CLASSES, cache, crops, readers
-from .classifier import REACH
 from .detector import MEAN, STD
-from .nets import Anatomy, AnatomyExport, Classifier, Detector, DetectorExport
+from .nets import REACH, Anatomy, AnatomyExport, Classifier, Detector, DetectorExport
 
 OPSET = 17
 #: Tensors of at least so many values are kept in half precision.

@@ -12,6 +12,9 @@ from torch.nn import functional as F
 
 from .crops import SIZE
 
+#: No edge of a box moves farther than this share of the box's side.
+REACH = 0.6
+
 
 def conv_bn(cin: int, cout: int, k: int = 3, s: int = 1, act: bool = True, p: int | None = None) -> nn.Sequential:
     """Convolution, batch norm and (if `act`) ReLU."""
@@ -86,19 +89,47 @@ class DetectorExport(nn.Module):
         return torch.cat([torch.exp(raw[:, :4].clamp(-4.0, 4.0)) * self.net.stride, raw[:, 4:]], 1)
 
 
+class Edges(nn.Module):
+    """Where the chromosome lies that a box shows, from the maps of strides 8 and 16, which keep places.
+
+    Output [N,5]: the logit that the box drawn to it is a chromosome's, and how far its left, top, right and bottom lie from those of the given box, in
+    widths and heights of that. Each edge is the mean of a distribution over `places` from -`REACH` to `REACH`, so that in doubt between two chromosomes it
+    can settle on one. With `whole`, [N, 1 + 4 * places]: the logits of the places in the stead of their means.
+    """
+
+    def __init__(self, fine: int, coarse: int, sizes: int, places: int, side: int, width: int = 48, kept: int = 16, hidden: int = 192):
+        super().__init__()
+        self.places = places
+        self.fine, self.coarse = conv_bn(fine, width, 1, act=False), conv_bn(coarse, width, 1, act=False)
+        self.mix = nn.Sequential(conv_bn(width, width), conv_bn(width, kept, 1), nn.Flatten())
+        self.out = nn.Sequential(nn.Linear(kept * side * side + sizes, hidden), nn.ReLU(), nn.Linear(hidden, 1 + 4 * places))
+        self.register_buffer("at", torch.linspace(-REACH, REACH, places)[:, None], persistent=False)
+        with torch.no_grad():
+            self.out[2].weight.mul_(0.1)
+            self.out[2].bias.zero_()
+
+    def forward(self, fine, coarse, size, whole: bool = False):
+        x = F.relu(self.fine(fine) + F.interpolate(self.coarse(coarse), scale_factor=2.0, mode="nearest"))
+        z = self.out(torch.cat([self.mix(x), size], 1))
+        return z if whole else torch.cat([z[:, :1], self.means(z[:, 1:])], 1)
+
+    def means(self, z):
+        """Logits of the places of four edges [N, 4 * places] -> their mean places [N,4]."""
+        return (torch.softmax(z.reshape(-1, 4, self.places), 2) @ self.at.to(z.dtype)).flatten(1)
+
+
 class Classifier(nn.Module):
     """A residual network over one crop, joined by the chromosome's relative sizes before the last layers.
 
     Inputs: `chromosome` [N,2,S,S] (grey, mask) and `size` [N,K]. Output: logits [N, classes + 1], last = other; with
-    `refine` five more: the logit that the refined box is a chromosome's, and how far its left, top, right and bottom
-    lie from those of the given box, in widths and heights of that.
+    `refine` (how many places an edge may have, 0 for none) five more, those of `Edges`.
     """
 
-    def __init__(self, widths=(32, 96, 176), depths=(0, 2, 2), sizes: int = 3, classes: int = 24, hidden: int = 192, refine: bool = False):
+    def __init__(self, widths=(32, 96, 176), depths=(0, 2, 2), sizes: int = 3, classes: int = 24, hidden: int = 192, refine: int = 0):
         super().__init__()
         self.config = dict(widths=list(widths), depths=list(depths), sizes=sizes, classes=classes, hidden=hidden)
         if refine:
-            self.config["refine"] = True
+            self.config["refine"] = refine
         stages, cin = [conv_bn(2, widths[0], 8, 4, p=2)], widths[0]
         for i, (w, d) in enumerate(zip(widths, depths)):
             if i:
@@ -109,20 +140,17 @@ class Classifier(nn.Module):
         self.size = nn.Sequential(nn.Linear(sizes, 32), nn.ReLU())
         self.mix = nn.Sequential(nn.Dropout(0.2), nn.Linear(cin * 2 + 32, hidden), nn.ReLU(), nn.Dropout(0.2))
         self.out = nn.Linear(hidden, classes + 1)
-        if refine:  # where edges lie is lost in the means: this branch keeps the places of the map
-            self.where = nn.Sequential(conv_bn(cin, 16, 1), nn.Flatten())
-            side = SIZE // 4 // 2 ** (len(widths) - 1)
-            self.edges = nn.Sequential(nn.Linear(16 * side * side + 32, 96), nn.ReLU(), nn.Linear(96, 5))
-            with torch.no_grad():
-                self.edges[2].weight.mul_(0.1)
-                self.edges[2].bias.zero_()
+        self.last = 1 + depths[-1]  # layers of the last stage
+        if refine:
+            self.edges = Edges(widths[-2], cin, 32, refine, SIZE // 4 // 2 ** (len(widths) - 2))
 
-    def forward(self, chromosome, size):
-        x, size = self.body(chromosome), self.size(size)
+    def forward(self, chromosome, size, whole: bool = False):
+        fine = self.body[: -self.last](chromosome)
+        x, size = self.body[-self.last :](fine), self.size(size)
         logits = self.out(self.mix(torch.cat([x.mean((2, 3)), x.amax((2, 3)), size], 1)))
         if not hasattr(self, "edges"):
             return logits
-        return torch.cat([logits, self.edges(torch.cat([self.where(x), size], 1))], 1)
+        return torch.cat([logits, self.edges(fine, x, size, whole)], 1)
 
 
 def flops(net: nn.Module, *inputs) -> float:
