@@ -166,7 +166,11 @@ fn a_worker_that_hangs_is_reported_and_a_bounded_number_of_frames_waits_for_its_
     });
     let bench = Bench::start_with(2, vec![source], clock.clone());
     let most = places(4) as u32 - 1;
-    bench.until("the others", |_| others.load(SeqCst) == most);
+    // All others at rest, too: a stage that is at work just now would seem to hang from then on.
+    bench.until("the others", |b| {
+        others.load(SeqCst) == most
+            && b.pipeline.monitors().iter().all(|m| m.name() == "recognise" || m.busy_for().is_none())
+    });
     clock.advance(HANGS_AFTER);
     assert_eq!(supervise(bench.pipeline.monitors(), &bench.health), Finding::Hangs("recognise".into()));
     assert_eq!(
