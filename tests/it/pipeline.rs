@@ -67,17 +67,27 @@ fn a_folder_that_never_waits_does_not_starve_a_live_camera() {
 
 fn a_folder_and_a_camera_take_turns(workers: usize) {
     let order = Arc::new(Mutex::new(Vec::new()));
-    let gate = Arc::new(AtomicBool::new(false));
+    let [gate, ends] = [(); 2].map(|()| Arc::new(AtomicBool::new(false)));
+    let shown = Arc::new(AtomicU32::new(0));
     let watched = |name: &'static str, mode| {
-        let (order, gate) = (order.clone(), gate.clone());
-        Scripted::new(name, mode, || Step::Level(40)).networks(move |_, _| {
+        let (order, gate, ends, seen) = (order.clone(), gate.clone(), ends.clone(), shown.clone());
+        let shown = shown.clone();
+        let step = move || {
+            shown.fetch_add(u32::from(name == "camera"), SeqCst);
+            Step::Level(40)
+        };
+        Scripted::new(name, mode, step).networks(move |_, _| {
+            let wait = |until: &dyn Fn() -> bool| {
+                while !until() && !ends.load(SeqCst) {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+            };
             // Nothing is recognised before both sources have frames waiting.
-            while !gate.load(SeqCst) {
-                std::thread::sleep(Duration::from_millis(1));
-            }
+            wait(&|| gate.load(SeqCst));
             order.lock().expect("no panic").push(name);
-            // As long as a network may take: on a busy machine, too, each source has its next frame by then.
-            std::thread::sleep(Duration::from_millis(5));
+            // Until the camera, which waits for nobody, has shown one and begun the next: however busy the machine, one is there then.
+            let before = seen.load(SeqCst);
+            wait(&|| seen.load(SeqCst) >= before + 2);
             Ok(())
         })
     };
@@ -90,6 +100,7 @@ fn a_folder_and_a_camera_take_turns(workers: usize) {
     let seen = order.lock().expect("no panic")[workers..workers + 32].to_vec();
     let camera = seen.iter().filter(|name| **name == "camera").count();
     assert!((12..=20).contains(&camera), "the camera came {camera} times of 32: {seen:?}");
+    ends.store(true, SeqCst);
     bench.pipeline.stop(Duration::from_secs(20));
     for (name, ledger) in bench.health.ledgers() {
         let counts = ledger.counts();
