@@ -53,7 +53,7 @@ impl ChromosomeProfile {
         if line.points.first().zip(line.points.last()).is_some_and(|(a, b)| along(a) > along(b)) {
             line.points.reverse();
         }
-        let (path, bend) = equal_steps(&line)?;
+        let (path, _, bend) = equal_steps(&line.points).filter(|steps| steps.1 >= MIN_LENGTH)?;
         Self::along(&chromosome, axis, path, line.length, bend)
     }
 
@@ -177,9 +177,11 @@ fn across(chromosome: &ChromosomeMask, path: &[[f32; 2]; PROFILE_SAMPLES], i: us
     (if n > 0.0 { dark / n } else { 0.0 }, n / 2.0)
 }
 
-/// Equal steps along a line, and how far it bends away from its chord, in its lengths; none where it is too short.
-fn equal_steps(line: &MedialAxis) -> Option<([[f32; 2]; PROFILE_SAMPLES], f32)> {
-    let points = &line.points;
+/// A line of 64 equal steps, the length of the one that it was made of, and how far that bends away from its chord, in its lengths.
+pub(super) type Steps = ([[f32; 2]; PROFILE_SAMPLES], f32, f32);
+
+/// Equal steps along a line; none without two points that lie apart.
+pub(super) fn equal_steps(points: &[[f32; 2]]) -> Option<Steps> {
     let (first, last) = (points.first()?, points.last()?);
     let mut along = Vec::with_capacity(points.len());
     let mut length = 0.0_f32;
@@ -188,7 +190,7 @@ fn equal_steps(line: &MedialAxis) -> Option<([[f32; 2]; PROFILE_SAMPLES], f32)> 
         length += (pair[1][0] - pair[0][0]).hypot(pair[1][1] - pair[0][1]);
         along.push(length);
     }
-    if length < MIN_LENGTH {
+    if length <= 0.0 {
         return None;
     }
     let mut path = [[0.0; 2]; PROFILE_SAMPLES];
@@ -206,7 +208,7 @@ fn equal_steps(line: &MedialAxis) -> Option<([[f32; 2]; PROFILE_SAMPLES], f32)> 
     let off = |p: &[f32; 2]| {
         ((last[0] - first[0]) * (p[1] - first[1]) - (last[1] - first[1]) * (p[0] - first[0])).abs() / chord
     };
-    Some((path, points.iter().map(off).fold(0.0, f32::max) / length))
+    Some((path, length, points.iter().map(off).fold(0.0, f32::max) / length))
 }
 
 /// Brings values to mean 0 and spread 1.

@@ -6,22 +6,22 @@
 use super::{
     chromosome::ChromosomeMask,
     distance::{DistanceScratch, squared_distance},
-    profile::PROFILE_SAMPLES,
+    profile::{Steps, equal_steps},
     skeleton::{SkeletonScratch, around, thin},
 };
 
 /// From this bend on the line follows the skeleton.
 const MIN_BEND: f32 = 0.06;
 
-/// A line in equal steps, its length in pixels, and how far it bends away from its chord, in its lengths.
-pub type RowLine = ([[f32; 2]; PROFILE_SAMPLES], f32, f32);
+/// A line shorter than this, in pixels, is no chromosome's.
+const MIN_LENGTH: f32 = 5.0;
 
 /// The line of a chromosome from the end that lies up once its axis stands; none where it is too short.
-pub fn row_line(chromosome: &ChromosomeMask) -> Option<RowLine> {
+pub fn row_line(chromosome: &ChromosomeMask) -> Option<Steps> {
     let (centre, axis) = chromosome.axis()?;
     let frame = AxisFrame { centre, sin: axis.sin(), cos: axis.cos() };
     let (path, length, bend) = path_along(chromosome, &frame)?;
-    Some((path.map(|(u, v)| <[f32; 2]>::from(frame.back(u, v))), length, bend))
+    Some((path.map(|p| frame.back(p)), length, bend))
 }
 
 /// The chromosome turned upright about its centre: across its axis `u`, along it `v`.
@@ -32,96 +32,68 @@ struct AxisFrame {
 }
 
 impl AxisFrame {
-    /// A place of the crop as (u, v).
-    fn turned(&self, x: f32, y: f32) -> (f32, f32) {
+    /// A place of the crop as `[u, v]`.
+    fn turned(&self, x: f32, y: f32) -> [f32; 2] {
         let (dx, dy) = (x - self.centre.0, y - self.centre.1);
-        (dx * self.cos + dy * self.sin, -dx * self.sin + dy * self.cos)
+        [dx * self.cos + dy * self.sin, -dx * self.sin + dy * self.cos]
     }
 
-    /// The place of the crop that is at (u, v).
-    fn back(&self, u: f32, v: f32) -> (f32, f32) {
-        (self.centre.0 + u * self.cos - v * self.sin, self.centre.1 + u * self.sin + v * self.cos)
+    /// The place of the crop that is at `[u, v]`.
+    fn back(&self, [u, v]: [f32; 2]) -> [f32; 2] {
+        [self.centre.0 + u * self.cos - v * self.sin, self.centre.1 + u * self.sin + v * self.cos]
     }
 }
 
-/// Equal steps in (u, v).
-type Path = [(f32, f32); PROFILE_SAMPLES];
-
-/// The path from the first end to the last, its length and its bend; none where the chromosome is too short.
-fn path_along(chromosome: &ChromosomeMask, frame: &AxisFrame) -> Option<(Path, f32, f32)> {
+/// The path in `[u, v]` from the first end to the last, its length and its bend; none where the chromosome is too short.
+fn path_along(chromosome: &ChromosomeMask, frame: &AxisFrame) -> Option<Steps> {
     let inside = || chromosome.inside().map(|(x, y)| frame.turned(x as f32, y as f32));
-    let reach = inside().map(|(_, v)| v.abs()).fold(0.0_f32, f32::max);
+    let reach = inside().map(|[_, v]| v.abs()).fold(0.0_f32, f32::max);
     if reach < 4.0 {
         return None;
     }
     let rows = (2.0 * reach).ceil() as usize + 1;
     let mut sums = vec![(0.0_f32, 0.0_f32); rows];
-    for (u, v) in inside() {
+    for [u, v] in inside() {
         let row = ((v + reach).round() as usize).min(rows - 1);
         sums[row].0 += u;
         sums[row].1 += 1.0;
     }
-    let by_rows = resample(&centre_line(&sums, reach))?;
+    let by_rows = steps(&centre_line(&sums, reach))?;
     // Rows cross a bent chromosome aslant: there the line goes through the skeleton instead.
     if by_rows.2 > MIN_BEND
         && let Some(skeleton) = skeleton_line(chromosome)
     {
-        let mut line: Vec<(f32, f32)> = skeleton.iter().map(|p| frame.turned(p[0], p[1])).collect();
-        if line.first().zip(line.last()).is_some_and(|(a, b)| a.1 > b.1) {
+        let mut line: Vec<[f32; 2]> = skeleton.iter().map(|p| frame.turned(p[0], p[1])).collect();
+        if line.first().zip(line.last()).is_some_and(|(a, b)| a[1] > b[1]) {
             line.reverse();
         }
-        if let Some(traced) = resample(&line).filter(|t| t.1 > 0.8 * by_rows.1) {
+        if let Some(traced) = steps(&line).filter(|t| t.1 > 0.8 * by_rows.1) {
             return Some(traced);
         }
     }
     Some(by_rows)
 }
 
-/// Middle of each row, gaps filled, smoothed: (u, v) from the first end to the last.
-fn centre_line(sums: &[(f32, f32)], reach: f32) -> Vec<(f32, f32)> {
-    let mut line: Vec<(f32, f32)> = sums
+/// Middle of each row, gaps filled, smoothed: `[u, v]` from the first end to the last.
+fn centre_line(sums: &[(f32, f32)], reach: f32) -> Vec<[f32; 2]> {
+    let mut line: Vec<[f32; 2]> = sums
         .iter()
         .enumerate()
         .filter(|(_, (_, n))| *n > 0.0)
-        .map(|(row, (u, n))| (u / n, row as f32 - reach))
+        .map(|(row, (u, n))| [u / n, row as f32 - reach])
         .collect();
     let window = (line.len() / 10).max(2);
     let raw = line.clone();
     for i in 0..line.len() {
         let (a, b) = (i.saturating_sub(window), (i + window + 1).min(raw.len()));
-        line[i].0 = raw[a..b].iter().map(|p| p.0).sum::<f32>() / (b - a) as f32;
+        line[i][0] = raw[a..b].iter().map(|p| p[0]).sum::<f32>() / (b - a) as f32;
     }
     line
 }
 
-/// Equal steps along the line; its length; how far it bends away from its chord.
-fn resample(line: &[(f32, f32)]) -> Option<(Path, f32, f32)> {
-    let mut along = vec![0.0_f32];
-    for pair in line.windows(2) {
-        let step = (pair[1].0 - pair[0].0).hypot(pair[1].1 - pair[0].1);
-        along.push(along.last().copied().unwrap_or(0.0) + step);
-    }
-    let length = *along.last()?;
-    if length < 5.0 {
-        return None;
-    }
-    let mut path = [(0.0, 0.0); PROFILE_SAMPLES];
-    let mut at = 0;
-    for (i, point) in path.iter_mut().enumerate() {
-        let wanted = length * (i as f32 + 0.5) / PROFILE_SAMPLES as f32;
-        while at + 2 < along.len() && along[at + 1] < wanted {
-            at += 1;
-        }
-        let share = ((wanted - along[at]) / (along[at + 1] - along[at]).max(1e-6)).clamp(0.0, 1.0);
-        let (a, b) = (line[at], line[at + 1]);
-        *point = (a.0 + share * (b.0 - a.0), a.1 + share * (b.1 - a.1));
-    }
-    let (first, last) = (line.first()?, line.last()?);
-    let chord = (last.0 - first.0).hypot(last.1 - first.1).max(1.0);
-    let off =
-        |p: &(f32, f32)| ((last.0 - first.0) * (p.1 - first.1) - (last.1 - first.1) * (p.0 - first.0)).abs() / chord;
-    let bend = line.iter().map(off).fold(0.0, f32::max) / length;
-    // One pixel beyond the middle of the outermost rows.
+/// Equal steps along the line; the length goes one pixel beyond the middle of the outermost rows.
+fn steps(line: &[[f32; 2]]) -> Option<Steps> {
+    let (path, length, bend) = equal_steps(line).filter(|steps| steps.1 >= MIN_LENGTH)?;
     Some((path, length + 1.0, bend))
 }
 
@@ -151,7 +123,7 @@ fn skeleton_line(chromosome: &ChromosomeMask) -> Option<Vec<[f32; 2]>> {
     }
     let mut path: Vec<[f32; 2]> = path.into_iter().map(|p| [(p % stride) as f32, (p / stride) as f32]).collect();
     let reach = (deepest.sqrt() * 0.8).max(1.0) as usize;
-    // The skeleton bends into corners near the ends: they are cut off and drawn anew.
+    // The skeleton bends into corners near the ends: they are cut off and drawn again.
     let cut = (deepest.sqrt() * 0.7) as usize;
     if path.len() > 2 * cut + 4 {
         path.truncate(path.len() - cut);
@@ -230,7 +202,7 @@ mod tests {
     use super::*;
     use crate::Crop;
 
-    fn line_of(inside: impl Fn(usize, usize) -> bool) -> RowLine {
+    fn line_of(inside: impl Fn(usize, usize) -> bool) -> Steps {
         let (width, height) = (100, 60);
         let mask: Vec<u8> = (0..width * height).map(|i| u8::from(inside(i % width, i / width))).collect();
         let pixels = mask.iter().map(|m| if *m == 0 { 240 } else { 90 }).collect();
