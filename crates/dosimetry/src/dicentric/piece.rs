@@ -425,7 +425,6 @@ mod tests {
         assert_eq!(judged(&near).called, 1, "two places half a width apart are one centromere");
     }
 
-    /// Of banded stains two places that the network sees are asked for more: pale bands look like constrictions.
     #[test]
     fn banded_stains_are_judged_by_numbers_of_their_own() {
         let settings = ScorerSettings::default();
