@@ -4,6 +4,7 @@
 //! What one frame gave goes in as one [`FrameCommit`]; a call of [`Store::commit`] is one transaction over a batch of
 //! them, so that a cell, its messages and its file's mark are stored together or not at all. What it returned from is on the
 //! disk (synchronous FULL); acknowledged messages go with less care, since a row that comes back is only sent twice.
+//! A commit writes to the log alone; a thread copies that into the database's file.
 //! docs/reference/store.md describes the tables for people with a `sqlite3` shell.
 
 mod attempts;
@@ -12,6 +13,7 @@ mod commit;
 mod error;
 mod fresh;
 mod images;
+mod log;
 mod outbox;
 mod read;
 mod retention;
@@ -24,6 +26,7 @@ pub use cases::{CaseRecord, Erased, ReviewRecord};
 pub use commit::{CellCommit, Committed, Crop, FileMark, FileOutcome, FrameCommit, Latest, Message};
 pub use error::StoreError;
 pub use images::{ImageFolder, StoredImage, keeps_image};
+pub use log::LogCounts;
 pub use outbox::{LatestRow, OutboxRow, may_drop};
 pub use read::{CellQuery, CellRow, Rank, RejectedFile, Scoring, StoreReader, StoreStats};
 pub use retention::Retained;
@@ -43,7 +46,7 @@ use std::{
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::Notify;
 
-use self::fresh::Fresh;
+use self::{fresh::Fresh, log::Log};
 
 /// Name of the database in the store's folder.
 pub const DATABASE: &str = "metaphased.db";
@@ -71,6 +74,8 @@ pub struct Store(Arc<Inner>);
 struct Inner {
     folder: PathBuf,
     options: StoreOptions,
+    /// Before the writer: it ends before the last connection does, which copies what is left.
+    log: Log,
     writer: Mutex<Connection>,
     reader: StoreReader,
     /// Rows in the outbox; changed only while the writer is held.
@@ -128,16 +133,18 @@ impl Store {
             )
             .map_err(StoreError::sql("set up its database"))?;
         schema::migrate(&mut writer, &path)?;
+        // From here on the log is copied beside the commits, and not within one.
+        let log = Log::open(&path, &mut writer)?;
         writer.set_prepared_statement_cache_capacity(64);
-        let depth: i64 = writer
-            .query_row("SELECT count(*) FROM outbox", [], |row| row.get(0))
-            .map_err(StoreError::sql("count the outbox"))?;
+        let depth: i64 =
+            writer.query_row(read::OUTBOX_COUNT, [], |row| row.get(0)).map_err(StoreError::sql("count the outbox"))?;
         let change = latest_change(&writer).map_err(StoreError::sql("read the latest values"))?;
         let store = Self(Arc::new(Inner {
             folder: folder.into(),
             options,
+            reader: StoreReader::new(path, log.counts()),
+            log,
             writer: Mutex::new(writer),
-            reader: StoreReader::new(path),
             depth: AtomicU64::new(depth as u64),
             fresh: Mutex::default(),
             latest_change: AtomicI64::new(change),
@@ -179,13 +186,13 @@ impl Store {
         &self.0.outgoing
     }
 
-    /// Copies what the log of the database holds into its file; called on a clean stop.
+    /// Copies what the log of the database holds into its file and empties it; called on a clean stop.
     ///
     /// # Errors
     /// What SQLite said.
     pub fn checkpoint(&self) -> Result<(), StoreError> {
-        retention::drain(&self.writer(), "PRAGMA wal_checkpoint(TRUNCATE)")
-            .map_err(StoreError::sql("checkpoint its log"))
+        let _nothing_is_written = self.writer();
+        self.0.log.empty()
     }
 
     fn fresh(&self) -> MutexGuard<'_, Fresh> {

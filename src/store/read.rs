@@ -12,13 +12,21 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{
-    DATABASE, FileMark, FileOutcome, StoreError,
+    DATABASE, FileMark, FileOutcome, LogCounts, StoreError,
     schema::{APPLICATION_ID, SCHEMA_VERSION},
 };
 use domain::{Cell, Verdict};
 
 /// Idle connections that are kept for the next call.
 const IDLE_CONNECTIONS: usize = 4;
+
+pub(super) const OUTBOX_COUNT: &str = "SELECT count(*) FROM outbox";
+pub(super) const CELLS_OF_FILE: &str =
+    "SELECT seq, id, document FROM cells WHERE source = ?1 AND file IN (?2, ?3) ORDER BY seq";
+pub(super) const REJECTED_FILES: &str = "SELECT source, path, reason, marked FROM file_marks
+    WHERE outcome = 'rejected' AND (?1 IS NULL OR source = ?1)
+        AND (?2 IS NULL OR marked < ?2 OR (marked = ?2 AND (source, path) > (?3, ?4)))
+    ORDER BY marked DESC, source, path LIMIT ?5";
 
 /// Reads a store, also one that a daemon in another process writes. Cloning shares a few connections; every call sees
 /// one consistent state. Calls block on the disk, so none belongs on an async thread.
@@ -29,6 +37,7 @@ pub struct StoreReader(Arc<Pool>);
 struct Pool {
     path: PathBuf,
     idle: Mutex<Vec<Connection>>,
+    log: LogCounts,
 }
 
 /// Which cells to list.
@@ -163,8 +172,13 @@ fn cell_row(row: &Row<'_>) -> rusqlite::Result<CellRow> {
 }
 
 impl StoreReader {
-    pub(super) fn new(path: PathBuf) -> Self {
-        Self(Arc::new(Pool { path, idle: Mutex::default() }))
+    pub(super) fn new(path: PathBuf, log: LogCounts) -> Self {
+        Self(Arc::new(Pool { path, idle: Mutex::default(), log }))
+    }
+
+    /// What the log of the database does, where the reader is that of the store that writes; else nothing.
+    pub fn log_counts(&self) -> LogCounts {
+        self.0.log.clone()
     }
 
     /// Opens the store in `folder` for reading, whether or not a daemon runs on it.
@@ -177,7 +191,7 @@ impl StoreReader {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(StoreError::Missing(folder.into())),
             other => other.map_err(StoreError::io("open the store", &path))?,
         };
-        let reader = Self::new(path.clone());
+        let reader = Self::new(path.clone(), LogCounts::default());
         let (application, version) = reader.with("read its version", |connection| {
             let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
             Ok((pragma("application_id")?, pragma("user_version")?))
@@ -300,12 +314,7 @@ impl StoreReader {
     /// What SQLite said, or a record that this version cannot read.
     pub fn cells_of_file(&self, source: &str, file: &str) -> Result<Vec<Cell>, StoreError> {
         let other = file.strip_suffix("#0").map_or_else(|| format!("{file}#0"), str::to_owned);
-        let rows = self.rows(
-            "list the cells of a file",
-            "SELECT seq, id, document FROM cells WHERE source = ?1 AND file IN (?2, ?3) ORDER BY seq",
-            [source, file, &other],
-            cell_row,
-        )?;
+        let rows = self.rows("list the cells of a file", CELLS_OF_FILE, [source, file, &other], cell_row)?;
         rows.iter().map(CellRow::cell).collect()
     }
 
@@ -410,9 +419,7 @@ impl StoreReader {
     ) -> Result<Vec<RejectedFile>, StoreError> {
         self.rows(
             "list the rejected files",
-            "SELECT source, path, reason, marked FROM file_marks
-             WHERE outcome = 'rejected' AND (?1 IS NULL OR source = ?1) AND (?2 IS NULL OR marked < ?2 OR (marked = ?2 AND (source, path) > (?3, ?4)))
-             ORDER BY marked DESC, source, path LIMIT ?5",
+            REJECTED_FILES,
             rusqlite::params![
                 source,
                 before.map(|file| &file.time),
@@ -447,7 +454,7 @@ impl StoreReader {
                 images: number("SELECT count(*) FROM images")?,
                 image_bytes: number("SELECT coalesce(sum(bytes), 0) FROM images")?,
                 database_bytes: pages * number("SELECT page_size FROM pragma_page_size")?,
-                outbox: number("SELECT count(*) FROM outbox")?,
+                outbox: number(OUTBOX_COUNT)?,
                 outbox_oldest: connection
                     .prepare_cached("SELECT created FROM outbox ORDER BY id LIMIT 1")?
                     .query_map([], |row| row.get(0))?

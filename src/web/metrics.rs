@@ -21,16 +21,19 @@ use prometheus_client::{
 };
 
 use super::{App, LiveHub, problem::Problem, tries::Tries};
-use crate::station::{FrameCounts, Health, Level};
+use crate::{
+    station::{FrameCounts, Health, Level},
+    store::LogCounts,
+};
 
 /// The registry behind the route.
 pub struct Metrics(Mutex<Registry>);
 
 impl Metrics {
     /// Metrics of this daemon.
-    pub fn new(health: Health, hub: LiveHub, tries: Arc<Tries>) -> Self {
+    pub fn new(health: Health, hub: LiveHub, tries: Arc<Tries>, log: LogCounts) -> Self {
         let mut registry = Registry::default();
-        registry.register_collector(Box::new(Picture { health, hub, tries }));
+        registry.register_collector(Box::new(Picture { health, hub, tries, log }));
         Self(Mutex::new(registry))
     }
 
@@ -94,6 +97,7 @@ struct Picture {
     health: Health,
     hub: LiveHub,
     tries: Arc<Tries>,
+    log: LogCounts,
 }
 
 type Labels<'a> = Vec<(&'static str, &'a str)>;
@@ -174,6 +178,11 @@ impl Collector for Picture {
         writer.single("metaphased_messages_resent", resent, counter(stats.resent))?;
         let pictures = "Pictures of frames that could not be written";
         writer.single("metaphased_pictures_not_kept", pictures, counter(state.store.pictures_not_kept))?;
+        let help = "Bytes in the log of the store's database";
+        writer.single("metaphased_store_log_bytes", help, ConstGauge::new(self.log.bytes() as i64))?;
+        let copies = [("thread", self.log.by_thread()), ("commit", self.log.by_commit())];
+        let copies = copies.map(|(by, n)| (vec![("by", by)], counter(n)));
+        writer.metric("metaphased_store_log_copies", "How often the log was copied into the database", copies)?;
         let [reviewed, corrections] = self.hub.reviewed();
         let help = "Karyotyped cells that a person has looked at, since the start";
         writer.single("metaphased_cells_reviewed", help, counter(reviewed))?;
@@ -239,7 +248,7 @@ mod tests {
         ledger.accept().stored();
         ledger.accept().merged();
         ledger.accept().rejected(RejectReason::NoMetaphase);
-        let text = Metrics::new(health, LiveHub::new([]), Arc::default()).text().expect("text");
+        let text = Metrics::new(health, LiveHub::new([]), Arc::default(), LogCounts::default()).text().expect("text");
         for line in [
             "metaphased_frames_accepted_total{source=\"scope\"} 4",
             "metaphased_frames_stored_total{source=\"scope\"} 1",

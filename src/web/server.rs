@@ -243,7 +243,12 @@ impl Bound {
         let guard = guard::Guard::new(self.address, self.names, token, self.people).speaking(speech);
         let guard = Arc::new(guard);
         let app = App {
-            metrics: Arc::new(metrics::Metrics::new(parts.health.clone(), parts.hub.clone(), guard.tries())),
+            metrics: Arc::new(metrics::Metrics::new(
+                parts.health.clone(),
+                parts.hub.clone(),
+                guard.tries(),
+                parts.store.log_counts(),
+            )),
             guard,
             stats: Arc::new(Mutex::new(parts.health.stats(now(), Duration::ZERO))),
             stopping: stopping.clone(),

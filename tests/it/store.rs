@@ -561,6 +561,49 @@ fn every_frozen_schema_migrates_with_its_rows() {
     }
 }
 
+/// Messages of so many bytes in one transaction.
+fn bulk(bytes: usize) -> FrameCommit {
+    let message = Message {
+        topic: "cell".into(),
+        payload: "x".repeat(bytes / 64),
+        retain: false,
+        droppable: false,
+        case: Some("K-17".into()),
+    };
+    FrameCommit { messages: vec![message; 64], ..FrameCommit::default() }
+}
+
+#[test]
+fn the_log_stays_short_beside_commits_without_a_pause() {
+    const MIB: u64 = 1 << 20;
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let log = store.reader().log_counts();
+    let on_the_disk = || std::fs::metadata(folder.path().join(format!("{DATABASE}-wal"))).unwrap().len();
+    for _ in 0..20 {
+        store.commit(&[bulk(8 << 20)]).unwrap();
+        assert!(log.bytes() < 73 * MIB && on_the_disk() < 74 * MIB, "{log:?}, {} bytes", on_the_disk());
+    }
+    assert!(log.by_thread() + log.by_commit() > 0, "{log:?}");
+    // Whoever reads the old state for long lets it grow: commits go on, and each tries to copy it.
+    let reading = rusqlite::Connection::open(folder.path().join(DATABASE)).unwrap();
+    reading.execute_batch("BEGIN; SELECT count(*) FROM outbox").unwrap();
+    let before = log.by_commit();
+    for _ in 0..10 {
+        store.commit(&[bulk(8 << 20)]).unwrap();
+    }
+    assert!(log.bytes() >= 80 * MIB && log.by_commit() > before, "{log:?}");
+    drop(reading);
+    store.commit(&[bulk(MIB as usize)]).unwrap();
+    store.commit(&[bulk(MIB as usize)]).unwrap();
+    assert!(log.bytes() < 3 * MIB && on_the_disk() <= 64 * MIB, "{log:?}, {} bytes", on_the_disk());
+    store.checkpoint().unwrap();
+    assert_eq!((log.bytes(), on_the_disk()), (0, 0));
+    let Some(rows) = shell(folder.path(), "SELECT count(*) FROM outbox") else { return };
+    assert_eq!(rows, (32 * 64).to_string());
+    assert_eq!(shell(folder.path(), "PRAGMA integrity_check").unwrap(), "ok");
+}
+
 /// Every kind of cell that the lists of the dicentric assay tell apart, and one of no such assay.
 fn scored_cells() -> Vec<Cell> {
     let mut cells = vec![sample_cell(0, Some("K-17"), Verdict::Normal)];

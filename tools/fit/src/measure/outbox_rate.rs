@@ -35,28 +35,35 @@ pub fn run(port: u16, messages: u64, bytes: usize, read_back: bool) -> Outcome {
     let producer = thread::spawn({
         let store = store.clone();
         move || {
-            let mut left = messages;
+            let (mut left, mut longest) = (messages, Duration::ZERO);
             while left > 0 {
                 let group = left.min(100);
                 let frame = FrameCommit { messages: vec![message.clone(); group as usize], ..FrameCommit::default() };
+                let began = Instant::now();
                 store.commit(&[frame])?;
+                longest = longest.max(began.elapsed());
                 if read_back {
                     // What the store holds in memory is taken, so that the session finds it on the disk alone.
                     store.fresh_after(i64::MAX, 0);
                 }
                 left -= group;
             }
-            Ok::<_, metaphased::store::StoreError>(started.elapsed())
+            Ok::<_, metaphased::store::StoreError>((started.elapsed(), longest))
         }
     });
     while session.acknowledged() < messages {
         thread::sleep(Duration::from_millis(1));
     }
     let seconds = started.elapsed().as_secs_f64();
-    let committed = producer.join().map_err(|_| "the producer panicked")??.as_secs_f64();
+    let (committed, longest) = producer.join().map_err(|_| "the producer panicked")??;
+    let log = store.reader().log_counts();
     println!(
-        "{{\"messages\": {messages}, \"bytes\": {bytes}, \"seconds\": {seconds:.3}, \"committed_in\": {committed:.3}, \
-         \"per_s\": {:.0}}}",
+        "{{\"messages\": {messages}, \"bytes\": {bytes}, \"seconds\": {seconds:.3}, \"committed_in\": {:.3}, \
+         \"longest_commit_ms\": {:.1}, \"log_copies\": {}, \"log_copies_by_commits\": {}, \"per_s\": {:.0}}}",
+        committed.as_secs_f64(),
+        longest.as_secs_f64() * 1e3,
+        log.by_thread(),
+        log.by_commit(),
         messages as f64 / seconds
     );
     session.stop(Duration::from_secs(2));
