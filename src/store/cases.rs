@@ -75,6 +75,8 @@ struct Files {
     spooled: Vec<String>,
 }
 
+pub(super) const OUTBOX_OF_CASE: &str = "DELETE FROM outbox WHERE case_id = ?1";
+
 /// Begins the name of the value of [`Store::documents_key`].
 const DOCUMENTS: &str = "documents/";
 
@@ -217,7 +219,7 @@ impl Store {
         let images =
             texts("DELETE FROM images WHERE id IN (SELECT image FROM cells WHERE case_id = ?1) RETURNING path")?;
         let run = |statement: &str| transaction.execute(statement, [case]).map_err(&sql);
-        let waiting = run("DELETE FROM outbox WHERE case_id = ?1")?;
+        let waiting = run(OUTBOX_OF_CASE)?;
         self.fresh().stage_removal();
         run("DELETE FROM set_aside WHERE case_id = ?1")?;
         run("DELETE FROM reviews WHERE case_id = ?1")?;

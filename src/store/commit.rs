@@ -16,6 +16,9 @@ pub(crate) const ALARM_TOPIC: &str = "alarm";
 /// Alarms that a full outbox still takes: sources must not be able to hold one back.
 const ALARM_RESERVE: u64 = 100;
 
+pub(super) const DROP_OLDEST: &str =
+    "DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE droppable = 1 ORDER BY id LIMIT ?1)";
+
 /// Everything that one frame gave; it is stored as a whole or not at all.
 #[derive(Debug, Clone, Default)]
 pub struct FrameCommit {
@@ -198,9 +201,7 @@ impl Store {
         let excess = (depth + new).saturating_sub(cap);
         if excess > 0 && depth > 0 {
             let freed = transaction
-                .prepare_cached(
-                    "DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE droppable = 1 ORDER BY id LIMIT ?1)",
-                )
+                .prepare_cached(DROP_OLDEST)
                 .and_then(|mut statement| statement.execute([excess as i64]))
                 .map_err(&sql)? as u64;
             depth -= freed;

@@ -10,6 +10,10 @@ use super::{
     latest_change,
 };
 
+pub(super) const LATEST_AFTER: &str = "SELECT change, topic, payload FROM latest
+    WHERE change > ?1 AND topic NOT IN (SELECT topic FROM outbox WHERE retain = 1)
+    ORDER BY change LIMIT ?2";
+
 /// Whether messages of a source in `mode` may go unsent when the outbox is full.
 pub fn may_drop(policy: OutboxFull, mode: Mode) -> bool {
     match policy {
@@ -195,14 +199,9 @@ impl StoreReader {
     /// # Errors
     /// What SQLite said.
     pub fn latest_after(&self, after: i64, limit: usize) -> Result<Vec<LatestRow>, StoreError> {
-        self.rows(
-            "read the latest values",
-            "SELECT change, topic, payload FROM latest
-             WHERE change > ?1 AND topic NOT IN (SELECT topic FROM outbox WHERE retain = 1)
-             ORDER BY change LIMIT ?2",
-            rusqlite::params![after, limit as i64],
-            |row| Ok(LatestRow { change: row.get(0)?, topic: row.get(1)?, payload: row.get(2)? }),
-        )
+        self.rows("read the latest values", LATEST_AFTER, rusqlite::params![after, limit as i64], |row| {
+            Ok(LatestRow { change: row.get(0)?, topic: row.get(1)?, payload: row.get(2)? })
+        })
     }
 
     /// The single value kept under `key`.

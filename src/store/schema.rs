@@ -17,6 +17,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0004_triggers.sql"),
     include_str!("migrations/0005_ranked_cells.sql"),
     include_str!("migrations/0006_scored_cells.sql"),
+    include_str!("migrations/0007_what_grows_is_not_scanned.sql"),
 ];
 
 /// Schema version that this build writes.
@@ -66,4 +67,38 @@ pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), St
         tracing::info!(schema = done + 1, path = %path.display(), "store migrated");
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::store::{
+        Store, StoreOptions,
+        cases::OUTBOX_OF_CASE,
+        commit::DROP_OLDEST,
+        outbox::LATEST_AFTER,
+        read::{CELLS_OF_FILE, OUTBOX_COUNT, REJECTED_FILES},
+    };
+
+    #[test]
+    fn what_grows_is_not_scanned() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = Store::open(folder.path(), StoreOptions::default()).expect("a store");
+        let writer = store.writer();
+        for (statement, index) in [
+            (LATEST_AFTER, "outbox_retained"),
+            (DROP_OLDEST, "outbox_droppable"),
+            (OUTBOX_OF_CASE, "outbox_by_case"),
+            (OUTBOX_COUNT, "outbox_by_case"),
+            (CELLS_OF_FILE, "cells_by_file"),
+            (REJECTED_FILES, "marks_rejected"),
+        ] {
+            let mut plan = writer.prepare(&format!("EXPLAIN QUERY PLAN {statement}")).expect("a statement");
+            let nulls = vec![None::<i64>; plan.parameter_count()];
+            let rows = plan.query_map(rusqlite::params_from_iter(nulls), |row| row.get(3)).expect("its plan");
+            let steps: Vec<String> = rows.collect::<Result<_, _>>().expect("steps");
+            assert!(steps.iter().any(|step| step.contains(index)), "{statement}: {steps:?}");
+            let whole = |step: &&String| step.starts_with("SCAN") && !step.contains("INDEX");
+            assert_eq!(steps.iter().find(whole), None, "{statement}: {steps:?}");
+        }
+    }
 }

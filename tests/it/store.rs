@@ -645,7 +645,9 @@ fn cells_of_a_store_of_schema_5_stand_in_the_same_lists() {
     drop(store);
     shell(
         folder.path(),
-        "DROP INDEX cells_with_dicentrics; DROP INDEX cells_to_review; DROP INDEX cells_not_counted;
+        "DROP INDEX outbox_retained; DROP INDEX outbox_droppable; DROP INDEX outbox_by_case; DROP INDEX cells_by_file;
+         DROP INDEX marks_rejected;
+         DROP INDEX cells_with_dicentrics; DROP INDEX cells_to_review; DROP INDEX cells_not_counted;
          ALTER TABLE cells DROP COLUMN counted; ALTER TABLE cells DROP COLUMN to_review; PRAGMA user_version = 5",
     );
     open(folder.path()).checkpoint().unwrap();
