@@ -124,12 +124,13 @@ impl Store {
         let path = folder.join(DATABASE);
         schema::check(&path)?;
         let mut writer = Connection::open(&path).map_err(StoreError::sql("open its database"))?;
-        // auto_vacuum must come before the first table: it gives freed space back to the disk.
+        // Page size and auto_vacuum must come before the first table: large pages suit documents and pictures, and freed space goes
+        // back to the disk.
         writer
             .execute_batch(
-                "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
+                "PRAGMA page_size = 16384; PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
                  PRAGMA foreign_keys = ON; PRAGMA secure_delete = FAST; PRAGMA busy_timeout = 10000;
-                 PRAGMA journal_size_limit = 67108864; PRAGMA wal_autocheckpoint = 8000;",
+                 PRAGMA journal_size_limit = 67108864; PRAGMA wal_autocheckpoint = 2000;",
             )
             .map_err(StoreError::sql("set up its database"))?;
         schema::migrate(&mut writer, &path)?;

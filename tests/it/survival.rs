@@ -61,6 +61,9 @@ impl Bench {
     }
 }
 
+/// Bytes of a page of the database.
+const PAGE: usize = 16384;
+
 struct Bench {
     records: RecordService,
     assay: Assay,
@@ -81,9 +84,9 @@ fn nothing_is_published_of_a_case_of_which_the_disk_gives_only_a_part() {
         let database = folder.path().join(DATABASE);
         let whole = std::fs::read(&database).unwrap();
         let mark = b"\"file\":\"000025.png\"";
-        let place = whole.windows(mark.len()).position(|bytes| bytes == mark).unwrap() / 4096 * 4096;
+        let place = whole.windows(mark.len()).position(|bytes| bytes == mark).unwrap() / PAGE * PAGE;
         let mut broken = whole.clone();
-        broken[place - 6 * 4096..place + 6 * 4096].fill(0xa5);
+        broken[place - 2 * PAGE..place + 2 * PAGE].fill(0xa5);
         std::fs::write(&database, &broken).unwrap();
 
         let bench = Bench { records: records(folder.path(), assay, &clock), assay };
@@ -102,8 +105,8 @@ fn nothing_is_published_of_a_case_of_which_the_disk_gives_only_a_part() {
         let mended = std::fs::OpenOptions::new().write(true).open(&database).unwrap();
         std::os::unix::fs::FileExt::write_all_at(
             &mended,
-            &whole[place - 6 * 4096..place + 6 * 4096],
-            (place - 6 * 4096) as u64,
+            &whole[place - 2 * PAGE..place + 2 * PAGE],
+            (place - 2 * PAGE) as u64,
         )
         .unwrap();
         bench.take(&[cell(51)]);
