@@ -110,6 +110,7 @@ fn archive(folder: &Path) {
 /// The messages in the files of a folder whose names begin with `cells`, by picture. Frames are numbered within a share.
 fn gathered(folder: &Path) -> Vec<serde_json::Value> {
     let files = std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
+    let files = files.filter(|file| file.extension().is_some_and(|kind| kind == "jsonl"));
     let texts = files.map(|file| std::fs::read_to_string(file).expect("text"));
     let mut lines: Vec<_> = texts.flat_map(|text| bare(&text)).collect();
     for line in &mut lines {
@@ -165,6 +166,49 @@ fn shares_of_the_files_together_are_the_whole_and_a_share_that_was_ended_goes_on
         let said = String::from_utf8_lossy(&refused.stderr).into_owned();
         assert_eq!((refused.status.code(), said.contains(words)), (Some(code), true), "{more:?}: {said}");
     }
+}
+
+#[test]
+fn results_of_other_models_or_settings_are_not_gone_on_with() {
+    let (pictures, out) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    archive(pictures.path());
+    let analyze = |before: &[&str], more: &[&str]| {
+        let paths = [pictures.path(), out.path()].map(|path| path.to_str().expect("a path"));
+        let run = ["analyze", "--no-triage", paths[0], "--out", paths[1]];
+        let output = metaphased(&[before, &run, more].concat());
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let nothing = ["--models", "nowhere"];
+    let (results, run) = (out.path().join("cells.jsonl"), out.path().join("cells.jsonl.run.json"));
+    assert_eq!(analyze(&nothing, &["--case", "K-17"]).0, Some(65), "one is no picture");
+    let text = || std::fs::read_to_string(&results).expect("results");
+    let before = text();
+    let refused = |(code, said): (Option<i32>, String), words: &[&str]| {
+        assert_eq!((code, words.iter().find(|words| !said.contains(**words))), (Some(65), None), "{said}");
+        assert_eq!(text(), before, "they stay as they are");
+    };
+    let invalid = "invalid --resume: expected results of the same models and settings";
+    refused(analyze(&nothing, &["--resume"]), &[invalid, "cells.jsonl.run.json", "case (\"K-17\" there, none now)"]);
+    let file = pictures.path().join("finer.toml");
+    std::fs::write(&file, "[triage]\nfocus = 0.9\n").expect("written");
+    let finer = ["--models", "nowhere", "--config", file.to_str().expect("a path")];
+    refused(analyze(&finer, &["--resume", "--case", "K-17"]), &[invalid, "triage.focus ("]);
+    let networks = ["--models", "models", "--engine", "cpu"];
+    let detector = "models.detector (none there, \"detector-metaphase@";
+    refused(analyze(&networks, &["--resume", "--case", "K-17"]), &[invalid, detector]);
+    // Results of a version that kept nothing beside them speak for themselves.
+    let kept = std::fs::read(&run).expect("what they rest on");
+    std::fs::remove_file(&run).expect("removed");
+    refused(analyze(&networks, &["--resume", "--case", "K-17"]), &[invalid, "cells.jsonl, line 1", detector]);
+    assert_eq!(analyze(&nothing, &["--resume", "--case", "K-17"]).0, Some(65), "what is no picture is tried again");
+    assert_eq!(std::fs::read(&run).expect("what they rest on"), kept);
+
+    assert_eq!(analyze(&nothing, &["--shard", "0/2"]).0.map(|code| code == 0 || code == 65), Some(true));
+    let (code, said) = analyze(&nothing, &["--shard", "1/2", "--stain", "q-band"]);
+    assert_eq!(code, Some(65), "{said}");
+    let words =
+        ["invalid --shard: expected shares of the same models", "cells-0-of-2.jsonl", "stain (\"g-band\" there"];
+    assert!(words.iter().all(|words| said.contains(words)), "{said}");
 }
 
 #[test]

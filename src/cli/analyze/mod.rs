@@ -1,6 +1,7 @@
 //! `analyze`: files and folders through the daemon's own stages.
 
 mod analyzer;
+mod basis;
 mod contact_sheet;
 mod results;
 mod resume;
@@ -8,7 +9,7 @@ mod shard;
 mod side_by_side;
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs,
     io::{ErrorKind, IsTerminal},
     panic::resume_unwind,
@@ -22,6 +23,7 @@ use jiff::Timestamp;
 
 use self::{
     analyzer::{AnalyzerOptions, FrameAnalyzer, NoCell},
+    basis::Basis,
     contact_sheet::ContactSheet,
     results::{Format, Results},
     resume::Finished,
@@ -62,7 +64,7 @@ pub struct Analyze {
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Go on where an earlier run with the same arguments was ended: what stands in the folder of --out is kept, and files
-    /// that could not be read are tried again. For `cell` messages only.
+    /// that could not be read are tried again. Results of other models or settings are refused. For `cell` messages only.
     #[arg(long, requires = "out")]
     resume: bool,
     /// Form of the results: one `cell` message a line, a table of figures, or one for people. Unset: the table where
@@ -151,7 +153,6 @@ impl Analyze {
         let path = self.out.as_deref().map(|folder| self.format().path(folder, self.shard));
         let finished = self.finished(path.as_deref(), &inputs)?;
         inputs.retain(|input| !finished.files.contains(&input.name));
-        let mut results = Results::open(self.format(), path.as_deref(), &finished.lines)?;
         let assay = self.assay.unwrap_or(config.assay);
         let usual = if assay == Assay::Dicentric { Stain::Giemsa } else { Stain::GBand };
         let stain = self.stain.unwrap_or(usual);
@@ -172,6 +173,8 @@ impl Analyze {
         for note in workers.iter().take(1).flat_map(|worker| &worker.analyzer.provenance().notes) {
             eprintln!("metaphased: {note}");
         }
+        let models = workers.first().map(|worker| worker.analyzer.provenance().models.clone()).unwrap_or_default();
+        let mut results = self.results(config, (assay, stain), &models, path.as_deref(), &finished)?;
         let bar = progress::bar(inputs.len() as u64);
         let (mut failed, mut frames) = (0, finished.frames);
         let mut looking: Vec<_> = workers.iter_mut().map(|worker| |file: usize| worker.file(&inputs[file])).collect();
@@ -249,6 +252,64 @@ impl Analyze {
             .map_err(|why| Failure::new(Exit::Data, format!("{} cannot be gone on with: {why}", path.display())))?;
         eprintln!("metaphased: {} of {} files are done", finished.files.len(), inputs.len());
         Ok(finished)
+    }
+
+    /// Opens the results, begins them with what an earlier run has done, and keeps beside them what they rest on.
+    fn results(
+        &self,
+        config: &Config,
+        scored: (Assay, Stain),
+        models: &BTreeMap<String, String>,
+        path: Option<&Path>,
+        finished: &Finished,
+    ) -> Result<Results, Failure> {
+        let Some(path) = path else { return Results::open(self.format(), None, "") };
+        let basis = Basis::of(self, config, scored, models)
+            .map_err(|error| Failure::new(Exit::NoInput, format!("cannot read the flat field: {error}")))?;
+        self.refuse_another_basis(&basis, path, finished)?;
+        let results = Results::open(self.format(), Some(path), &finished.lines)?;
+        let beside = basis::file(path);
+        let cannot = |error| Failure::new(Exit::CannotCreate, format!("cannot write {}: {error}", beside.display()));
+        basis.keep(path).map_err(cannot)?;
+        Ok(results)
+    }
+
+    /// Refuses results of other models or settings in the file that is gone on with, or in that of another share.
+    fn refuse_another_basis(&self, basis: &Basis, path: &Path, finished: &Finished) -> Result<(), Failure> {
+        let kept = |results: &Path| {
+            let beside = basis::file(results);
+            Basis::kept(results).map_err(|e| Failure::new(Exit::Io, format!("cannot read {}: {e}", beside.display())))
+        };
+        if !finished.lines.is_empty() {
+            let of_run = kept(path)?.map(|there| (basis::file(path).display().to_string(), there));
+            let lines = finished.bases.iter().cloned();
+            let of_lines = lines.map(|(line, there)| (format!("{}, line {line}", path.display()), there));
+            for (place, there) in of_run.into_iter().chain(of_lines) {
+                let differences = basis.differences(&there).join(", ");
+                if !differences.is_empty() {
+                    let text = format!(
+                        "invalid --resume: expected results of the same models and settings, but {place} differs in \
+                         {differences}: use those, or another folder for --out"
+                    );
+                    return Err(Failure::new(Exit::Data, text));
+                }
+            }
+        }
+        let Some((shard, folder)) = self.shard.zip(self.out.as_deref()) else { return Ok(()) };
+        for other in shard.others().map(|other| self.format().path(folder, Some(other))) {
+            // What is beside results that are gone says nothing.
+            let there = if other.exists() { kept(&other)? } else { None };
+            let differences = there.map(|there| basis.differences(&there).join(", ")).unwrap_or_default();
+            if !differences.is_empty() {
+                let text = format!(
+                    "invalid --shard: expected shares of the same models and settings in one folder, but {} differs in \
+                     {differences}: use those, remove it, or give another folder for --out",
+                    other.display()
+                );
+                return Err(Failure::new(Exit::Data, text));
+            }
+        }
+        Ok(())
     }
 
     /// What was asked for, else what whoever reads the results can use.

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
+use super::basis::Basis;
+
 /// Reasons of rejections that say nothing of the picture: such files are looked at again.
 const AGAIN: [&str; 4] = ["unreadable", "unsupported", "engine_failed", "stage_failed"];
 
@@ -16,6 +18,8 @@ pub struct Finished {
     pub files: BTreeSet<String>,
     /// Highest number of a frame.
     pub frames: u64,
+    /// What the lines say they rest on, each kind once, with the number of the first line of the kind.
+    pub bases: Vec<(usize, Basis)>,
 }
 
 impl Finished {
@@ -46,14 +50,21 @@ impl Finished {
             if message["reason"].as_str().is_some_and(|reason| AGAIN.contains(&reason)) {
                 again.insert(file);
             }
-            lines.push((file, line, message["captured"]["frame"].as_u64().unwrap_or(0)));
+            let frame = message["captured"]["frame"].as_u64().unwrap_or(0);
+            lines.push((file, line, frame, (number + 1, Basis::of_message(&message))));
         }
         again.extend(lines.last().map(|(file, ..)| *file));
         let mut finished = Self::default();
-        for (file, line, frame) in lines.iter().filter(|(file, ..)| !again.contains(file)) {
+        for (file, line, frame, (number, basis)) in lines {
+            if again.contains(file) {
+                continue;
+            }
             finished.lines.push_str(line);
-            finished.files.insert((*file).to_owned());
-            finished.frames = finished.frames.max(*frame);
+            finished.files.insert(file.to_owned());
+            finished.frames = finished.frames.max(frame);
+            if finished.bases.iter().all(|(_, known)| *known != basis) {
+                finished.bases.push((number, basis));
+            }
         }
         Ok(finished)
     }
@@ -86,9 +97,21 @@ mod tests {
             [&kept[..], &rejected("d.png", "unreadable"), &cell("e.png", 5), "{\"schema\":\"cell/1\",\"capt"].concat();
         let finished = Finished::of(&text, &names).unwrap();
         let files = ["a.png", "b.tif", "c#1.png"].map(str::to_owned).into();
-        assert_eq!(finished, Finished { lines: kept, files, frames: 4 });
+        assert_eq!((&finished.lines, &finished.files, finished.frames), (&kept, &files, 4));
         assert_eq!(Finished::of("", &names).unwrap(), Finished::default());
         assert_eq!(Finished::of("{\"half", &names).unwrap(), Finished::default());
+    }
+
+    #[test]
+    fn every_kind_of_basis_is_named_by_its_first_line() {
+        let of = |file: &str, models: &str| {
+            format!("{{\"captured\":{{\"file\":\"{file}\"}},\"station\":\"lab-1\",\"models\":{{{models}}}}}\n")
+        };
+        let detector = "\"detector\":\"d@1\"";
+        let text = [of("a.png", ""), of("b.png", ""), of("c.png", detector), of("d.png", "")].concat();
+        let finished = Finished::of(&text, &["a.png", "b.png", "c.png", "d.png"]).unwrap();
+        let found: Vec<usize> = finished.bases.iter().map(|(line, _)| *line).collect();
+        assert_eq!(found, [1, 3], "{:?}", finished.bases);
     }
 
     #[test]

@@ -29,6 +29,11 @@ impl fmt::Display for Shard {
 }
 
 impl Shard {
+    /// The other shares.
+    pub fn others(self) -> impl Iterator<Item = Self> {
+        (0..self.of).filter(move |index| *index != self.index).map(move |index| Self { index, ..self })
+    }
+
     /// Whether the file of this name within its folder belongs to the share: the first 64 bits of the name's SHA-256, modulo the number of
     /// shares. The rule never changes, so that machines of different versions work together.
     pub fn holds(self, name: &str) -> bool {
