@@ -20,8 +20,9 @@ use rusqlite::Connection;
 
 use super::StoreError;
 
-/// The thread copies once so many bytes of the log are not in the database's file.
-const COPY_BYTES: u64 = 16 << 20;
+/// The thread copies once so many bytes of the log are not in the database's file. Few: a commit that has to copy the rest
+/// itself waits for no more than about twice as many.
+const COPY_BYTES: u64 = 4 << 20;
 /// A commit that leaves the log longer than this copies it itself. On the disk the log takes little more.
 pub(super) const BOUND_BYTES: u64 = 64 << 20;
 /// After so long without a transaction the rest is copied.
