@@ -72,10 +72,16 @@ fn along_columns(mask: &[u8], width: usize, column: &mut Vec<u32>) {
 }
 
 /// The same distances for those who want few of them: a pixel's is found when it is asked for.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(super) struct FewDistances {
     column: Vec<u32>,
     width: usize,
+}
+
+impl Default for FewDistances {
+    fn default() -> Self {
+        Self { column: Vec::new(), width: 1 }
+    }
 }
 
 impl FewDistances {
@@ -91,39 +97,44 @@ impl FewDistances {
 
     /// Squared distance of a pixel to the nearest background pixel.
     pub fn of(&self, pixel: usize) -> u32 {
-        self.at_least(pixel, 0).unwrap_or(0)
+        let x = pixel % self.width;
+        at_least(&self.column[pixel - x..][..self.width], x, 0).unwrap_or(0)
     }
 
     /// The pixel farthest from the background, the last of several, and its squared distance; the first and 0 for an empty mask.
     pub fn deepest(&self) -> (usize, u32) {
-        let (mut at, mut most) = (0, 0);
-        for pixel in 0..self.column.len() {
-            if let Some(distance) = self.at_least(pixel, most) {
-                (at, most) = (pixel, distance);
+        // One that is likely to be far bounds the search: most pixels are then done with a look.
+        let likely = (0..self.column.len()).max_by_key(|i| self.column[*i]);
+        let (mut at, mut most) = (0, likely.map_or(0, |pixel| self.of(pixel)));
+        for (row, first) in self.column.chunks_exact(self.width).zip((0..).step_by(self.width)) {
+            for x in 0..row.len() {
+                if let Some(distance) = at_least(row, x, most) {
+                    (at, most) = (first + x, distance);
+                }
             }
         }
         (at, most)
     }
+}
 
-    /// Squared distance of a pixel; none where it is less than `least`.
-    fn at_least(&self, pixel: usize, least: u32) -> Option<u32> {
-        let mut best = self.column[pixel].pow(2);
+/// Squared distance of a pixel by the distances along the columns of its row; none where it is less than `least`.
+fn at_least(row: &[u32], x: usize, least: u32) -> Option<u32> {
+    let mut best = row[x].pow(2);
+    if best < least {
+        return None;
+    }
+    for step in 1..row.len() {
+        let aside = (step * step) as u32;
+        if aside >= best {
+            break;
+        }
+        let beside = |x: usize| row.get(x).map_or(u32::MAX, |d| aside + d.pow(2));
+        best = best.min(beside(x.wrapping_sub(step))).min(beside(x + step));
         if best < least {
             return None;
         }
-        let x = pixel % self.width;
-        let row = &self.column[pixel - x..pixel - x + self.width];
-        let mut step = 1;
-        while ((step * step) as u32) < best && step < self.width {
-            let beside = |x: usize| row.get(x).map_or(u32::MAX, |d| (step * step) as u32 + d.pow(2));
-            best = best.min(beside(x.wrapping_sub(step))).min(beside(x + step));
-            if best < least {
-                return None;
-            }
-            step += 1;
-        }
-        Some(best)
     }
+    Some(best)
 }
 
 /// The lower envelope of the columns' distances `g` along a row: the last step.
