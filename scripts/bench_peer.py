@@ -19,6 +19,7 @@ import pathlib
 import queue
 import shutil
 import signal
+import socket
 import statistics
 import subprocess
 import sys
@@ -379,7 +380,10 @@ def run_once(who, arguments, watch, count, rate, port):
 
 
 def drive(arguments):
-    port = 18884
+    # A free one: what listens on a fixed one may be another broker.
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
     with tempfile.TemporaryDirectory() as work:
         conf = pathlib.Path(work, "conf")
         conf.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\nmax_queued_messages 0\n")

@@ -332,6 +332,7 @@ fn looked_at(
         karyotype: setup.karyotype.clone(),
         accepted_centromeres: setup.accepted_centromeres,
         scorer: setup.scorer.clone(),
+        threads: 1,
     };
     let labels = Labels { station: "evaluate".into(), replayed: true, ..Labels::default() };
     let cell = interpret(&frame, &recognised, recognizer.provenance(), &labels, &settings, Uuid::nil());

@@ -121,6 +121,7 @@ pub(super) fn record(
         karyotype: setup.karyotype.clone(),
         accepted_centromeres: [46; 2],
         scorer: Default::default(),
+        threads: 1,
     };
     let labels = Labels { station: "evaluate".into(), replayed: true, ..Labels::default() };
     let cell = interpret(&frame, &recognised, recognizer.provenance(), &labels, &settings, Uuid::nil());

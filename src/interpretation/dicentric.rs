@@ -189,6 +189,7 @@ mod tests {
             karyotype: Default::default(),
             accepted_centromeres: [46, 46],
             scorer: Default::default(),
+            threads: 1,
         }
     }
 

@@ -11,8 +11,10 @@ mod outlines;
 pub mod pictures;
 mod pieces;
 mod selection;
+mod side_by_side;
 
 pub use selection::{SelectedBoxes, short_arm};
+pub use side_by_side::each_of;
 
 use uuid::Uuid;
 
@@ -21,6 +23,7 @@ use domain::{
     frame::{Frame, Pixels},
 };
 use dosimetry::dicentric::{Fit, Judged, Piece, ScorerSettings, group_distance};
+use imaging::ChromosomeProfile;
 use karyotype::{KaryotypeSettings, measure, screen_structure};
 use recognition::{Provenance, Recognised};
 
@@ -50,6 +53,8 @@ pub struct InterpretationSettings {
     pub accepted_centromeres: [u32; 2],
     /// How strictly the machine calls dicentrics, and which cells it counts.
     pub scorer: ScorerSettings,
+    /// Threads among which the chromosomes of a cell are shared out; answers do not depend on it.
+    pub threads: usize,
 }
 
 /// The record of one recognised cell, under `id`.
@@ -72,7 +77,7 @@ pub fn interpret(
             .map(|truth| truth.karyotype.clone()),
     });
     match settings.assay {
-        Assay::Karyotype => karyotyped(&mut cell, frame, recognised, &settings.karyotype),
+        Assay::Karyotype => karyotyped(&mut cell, frame, recognised, settings),
         Assay::Dicentric => {
             let (pieces, doubles) = pieces::cell_pieces(recognised, selection::accepted(recognised), &frame.pixels);
             let (chromosomes, measures): (Vec<_>, Vec<_>) =
@@ -83,7 +88,7 @@ pub fn interpret(
             cell.chromosomes = chromosomes;
             at_edge(&mut cell, frame, recognised);
             outlines::look_around(&mut cell, frame);
-            measured(&mut cell, frame);
+            measured(&mut cell, frame, settings.threads);
             dicentric::score(&mut cell, frame.info.truth.as_deref().unwrap_or_default(), seen, settings);
         }
     }
@@ -120,13 +125,14 @@ fn unmarked(frame: &Frame, recognised: &Recognised, provenance: &Provenance, lab
     }
 }
 
-fn karyotyped(cell: &mut Cell, frame: &Frame, recognised: &Recognised, settings: &KaryotypeSettings) {
+fn karyotyped(cell: &mut Cell, frame: &Frame, recognised: &Recognised, settings: &InterpretationSettings) {
+    let InterpretationSettings { karyotype: settings, threads, .. } = settings;
     let mut selected = SelectedBoxes::of(recognised, settings);
     cell.chromosomes = selected.chromosomes.clone();
     at_edge(cell, frame, recognised);
     outlines::look_around(cell, frame);
     selected.unselected.leftover = cell.leftover;
-    let shapes = measured(cell, frame);
+    let shapes = measured(cell, frame, *threads);
     karyotype::interpret(cell, selected.evidence.as_deref().unwrap_or_default(), &selected.unselected, settings);
     let landmarks = outlines::landmarks(cell, &selected.short_arms);
     measure::orient(cell, &shapes, &landmarks);
@@ -146,12 +152,12 @@ fn at_edge(cell: &mut Cell, frame: &Frame, recognised: &Recognised) {
 }
 
 /// Enters the lengths of the chromosomes; their shapes come back.
-fn measured(cell: &mut Cell, frame: &Frame) -> Vec<Option<imaging::ChromosomeProfile>> {
-    let mut shapes = measure::profiles(&pictures::crops(&frame.pixels, cell));
-    for (shape, chromosome) in shapes.iter_mut().zip(&cell.chromosomes) {
-        let sure = chromosome.outline.as_ref().is_some_and(Outline::is_sure);
-        shape.iter_mut().for_each(|shape| shape.sure = sure);
-    }
+fn measured(cell: &mut Cell, frame: &Frame, threads: usize) -> Vec<Option<ChromosomeProfile>> {
+    let shapes = each_of(&cell.chromosomes, threads, |chromosome| {
+        let mut shape = ChromosomeProfile::of(&pictures::crop(&frame.pixels, chromosome)?)?;
+        shape.sure = chromosome.outline.as_ref().is_some_and(Outline::is_sure);
+        Some(shape)
+    });
     measure::lengths(cell, &shapes);
     shapes
 }

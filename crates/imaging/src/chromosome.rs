@@ -50,8 +50,8 @@ impl Crop {
                 row => edge.extend(row),
             }
         }
-        edge.sort_unstable();
-        let bright = edge.get(edge.len() / 2).is_some_and(|tone| *tone < DARK_BACKGROUND);
+        let middle = edge.len() / 2;
+        let bright = !edge.is_empty() && *edge.select_nth_unstable(middle).1 < DARK_BACKGROUND;
         Self { width, height, pixels, mask: Vec::new(), bright }
     }
 
@@ -102,14 +102,14 @@ impl ChromosomeMask {
 
     /// Its centre and the angle of its long axis from the vertical, clockwise, in radians.
     pub fn axis(&self) -> Option<((f32, f32), f32)> {
-        let inside: Vec<(f64, f64)> = self.inside().map(|(x, y)| (x as f64, y as f64)).collect();
-        if inside.is_empty() {
+        let (n, sum_x, sum_y) =
+            self.inside().fold((0, 0, 0), |(n, sum_x, sum_y), (x, y)| (n + 1, sum_x + x, sum_y + y));
+        if n == 0 {
             return None;
         }
-        let n = inside.len() as f64;
-        let (cx, cy) = (inside.iter().map(|p| p.0).sum::<f64>() / n, inside.iter().map(|p| p.1).sum::<f64>() / n);
+        let (cx, cy) = (sum_x as f64 / n as f64, sum_y as f64 / n as f64);
         let (mut xx, mut xy, mut yy) = (0.0, 0.0, 0.0);
-        for (x, y) in inside {
+        for (x, y) in self.inside().map(|(x, y)| (x as f64, y as f64)) {
             xx += (x - cx).powi(2);
             xy += (x - cx) * (y - cy);
             yy += (y - cy).powi(2);
@@ -159,7 +159,7 @@ impl ChromosomeMask {
         if x <= -0.5 || y <= -0.5 {
             return None;
         }
-        let (x, y) = ((x + 0.5) as usize, (y + 0.5) as usize);
+        let (x, y) = ((x + 0.5) as u32 as usize, (y + 0.5) as u32 as usize);
         if x >= self.width || y >= self.height {
             return None;
         }

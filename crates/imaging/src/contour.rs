@@ -12,7 +12,8 @@ pub struct Contours {
     framed: Vec<f32>,
     /// The largest connected piece, framed as well.
     piece: Vec<bool>,
-    seen: Vec<bool>,
+    /// Positive pixels that no piece has taken yet.
+    free: Vec<bool>,
     /// The pixels of the piece that is looked at, and of the largest so far.
     found: Vec<u32>,
     largest: Vec<u32>,
@@ -61,10 +62,22 @@ impl Contours {
         x < width && y < height && self.piece[(y + 1) * (width + 2) + x + 1]
     }
 
+    /// The part of a row of the map in which the piece that was traced last may have pixels: its first column, and whether each belongs.
+    pub fn row(&self, y: usize) -> (usize, &[bool]) {
+        let [left, top, width, height] = self.window;
+        let y = y.wrapping_sub(top);
+        let begin = (y.wrapping_add(1)).wrapping_mul(width + 2).wrapping_add(1);
+        (left, if y < height { &self.piece[begin..begin + width] } else { &[] })
+    }
+
     /// Sets the window to what is positive with a pixel around; false where nothing is.
     fn look_at_positive(&mut self, map: &[f32], width: usize) -> bool {
         let (mut left, mut right, mut top, mut bottom) = (width, 0, usize::MAX, 0);
         for (y, row) in map.chunks_exact(width.max(1)).enumerate() {
+            // Most rows have none: all of them at once is less work than one after the other.
+            if !row.iter().fold(false, |any, v| any | (*v > 0.0)) {
+                continue;
+            }
             let Some(first) = row.iter().position(|v| *v > 0.0) else { continue };
             let last = row.iter().rposition(|v| *v > 0.0).unwrap_or(first);
             (left, right) = (left.min(first), right.max(last + 1));
@@ -102,13 +115,13 @@ impl Contours {
     /// Finds the pieces, keeps the largest and makes the others negative; its number of pixels.
     fn keep_largest(&mut self, stride: usize) -> usize {
         let n = self.framed.len();
-        self.seen.clear();
-        self.seen.resize(n, false);
+        self.free.clear();
+        self.free.extend(self.framed.iter().map(|v| *v > 0.0));
         self.piece.clear();
         self.piece.resize(n, false);
         self.largest.clear();
         for start in 0..n {
-            if self.framed[start] > 0.0 && !self.seen[start] {
+            if self.free[start] {
                 self.flood(start, stride);
                 if self.found.len() > self.largest.len() {
                     std::mem::swap(&mut self.found, &mut self.largest);
@@ -128,7 +141,7 @@ impl Contours {
     fn flood(&mut self, start: usize, stride: usize) {
         self.found.clear();
         self.found.push(start as u32);
-        self.seen[start] = true;
+        self.free[start] = false;
         let mut looked_at = 0;
         while let Some(at) = self.found.get(looked_at) {
             let at = *at as usize;
@@ -136,8 +149,8 @@ impl Contours {
             // The border is negative, so that no neighbour lies outside.
             for row in [at - stride, at, at + stride] {
                 for next in row - 1..=row + 1 {
-                    if self.framed[next] > 0.0 && !self.seen[next] {
-                        self.seen[next] = true;
+                    if self.free[next] {
+                        self.free[next] = false;
                         self.found.push(next as u32);
                     }
                 }
@@ -153,11 +166,11 @@ impl Contours {
         self.next.resize(2 * n, NOWHERE);
         let rows = n / stride;
         for y in 0..rows - 1 {
-            for x in 0..stride - 1 {
+            let [upper, lower] = [y, y + 1].map(|y| &self.piece[y * stride..(y + 1) * stride]);
+            for (x, (upper, lower)) in upper.windows(2).zip(lower.windows(2)).enumerate() {
                 let i = y * stride + x;
-                let v = [self.framed[i], self.framed[i + 1], self.framed[i + stride + 1], self.framed[i + stride]];
-                let inside = v.map(|v| v > 0.0);
-                let kind = inside.iter().enumerate().fold(0, |kind, (k, own)| kind | usize::from(*own) << k);
+                let inside = [upper[0], upper[1], lower[1], lower[0]];
+                let kind = inside.iter().enumerate().fold(0, |kind, (k, own)| kind | u8::from(*own) << k);
                 if kind == 0 || kind == 15 {
                     continue;
                 }
@@ -260,7 +273,7 @@ pub fn simplified(line: &[[f32; 2]], tolerance: f32) -> Vec<[f32; 2]> {
 pub fn fill_rings(rings: &[Vec<[f32; 2]>], bounds: Rect) -> Vec<u8> {
     let (width, height) = (bounds.width(), bounds.height());
     let mut mask = vec![0_u8; width * height];
-    let mut crossings: Vec<Vec<f32>> = vec![Vec::new(); height];
+    // First the pixels before which a line is crossed an odd number of times, then what lies between two of them.
     for ring in rings {
         for (a, b) in ring.iter().zip(ring.iter().cycle().skip(1)) {
             let (upper, lower) = if a[1] < b[1] { (a, b) } else { (b, a) };
@@ -272,17 +285,20 @@ pub fn fill_rings(rings: &[Vec<[f32; 2]>], bounds: Rect) -> Vec<u8> {
             while row < end {
                 let y = row + bounds.top as f32 + 0.5;
                 let share = (y - upper[1]) / (lower[1] - upper[1]);
-                crossings[row as usize].push(upper[0] + share * (lower[0] - upper[0]) - bounds.left as f32 - 0.5);
+                let x = upper[0] + share * (lower[0] - upper[0]) - bounds.left as f32 - 0.5;
+                let column = x.ceil().clamp(0.0, width as f32) as usize;
+                if column < width {
+                    mask[row as usize * width + column] ^= 1;
+                }
                 row += 1.0;
             }
         }
     }
-    for (row, xs) in mask.chunks_exact_mut(width.max(1)).zip(&mut crossings) {
-        xs.sort_unstable_by(f32::total_cmp);
-        for pair in xs.chunks_exact(2) {
-            let clip = |v: f32| v.ceil().clamp(0.0, width as f32) as usize;
-            row[clip(pair[0])..clip(pair[1])].fill(1);
-        }
+    for row in mask.chunks_exact_mut(width.max(1)) {
+        row.iter_mut().fold(0, |inside, pixel| {
+            *pixel ^= inside;
+            *pixel
+        });
     }
     mask
 }

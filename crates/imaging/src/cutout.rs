@@ -6,7 +6,7 @@ use super::{
     chromosome::Crop,
     components::Components,
     contour::{Contours, fill_rings, ring_area, ring_corners},
-    distance::{DistanceScratch, squared_distance},
+    distance::FewDistances,
     histogram::Histogram,
     plane::Rect,
 };
@@ -70,9 +70,9 @@ impl Cutout {
 
     /// Places of its pixels in the field.
     pub fn inside(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
-        let (b, width) = (self.bounds, self.bounds.width());
-        let own = self.mask.iter().enumerate().filter(|(_, m)| **m != 0);
-        own.map(move |(i, _)| (b.left + i % width, b.top + i / width))
+        let b = self.bounds;
+        let rows = self.mask.chunks_exact(b.width().max(1)).zip(b.top..);
+        rows.flat_map(move |(row, y)| row.iter().zip(b.left..).filter(|(m, _)| **m != 0).map(move |(_, x)| (x, y)))
     }
 
     /// Pixels that it shares with another, and whether they meet at all (a pixel beside or at a corner).
@@ -241,7 +241,7 @@ fn chromosome_like(free: &[u8], width: usize, cutouts: &[Cutout], median: f32) -
         // Of most cells: how thick its chromosomes are is not asked then.
         return Vec::new();
     }
-    let mut distances = (Vec::new(), DistanceScratch::default());
+    let mut distances = FewDistances::default();
     let mut widths: Vec<f32> = cutouts.iter().map(|c| thickness(&c.mask, c.bounds.width(), &mut distances)).collect();
     widths.sort_unstable_by(f32::total_cmp);
     let usual = widths.get(widths.len() / 2).copied().unwrap_or(1.0).max(1.0);
@@ -256,14 +256,14 @@ fn chromosome_like(free: &[u8], width: usize, cutouts: &[Cutout], median: f32) -
 }
 
 /// Twice the radius of the largest disc in a mask of `width` pixels a row, in pixels.
-fn thickness(mask: &[u8], width: usize, (distance, scratch): &mut (Vec<u32>, DistanceScratch)) -> f32 {
+fn thickness(mask: &[u8], width: usize, distances: &mut FewDistances) -> f32 {
     let stride = width + 2;
     let mut framed = vec![0; stride * (mask.len() / width.max(1) + 2)];
     for (y, row) in mask.chunks_exact(width.max(1)).enumerate() {
         framed[(y + 1) * stride + 1..][..width].copy_from_slice(row);
     }
-    squared_distance(&framed, stride, distance, scratch);
-    2.0 * (distance.iter().copied().max().unwrap_or(0) as f32).sqrt()
+    distances.read(&framed, stride);
+    2.0 * (distances.deepest().1 as f32).sqrt()
 }
 
 /// Adds all pixels within `reach` rows and columns of a mask's.

@@ -1,5 +1,7 @@
 //! Exact Euclidean distance to the nearest background pixel (Meijster, Roerdink, Hesselink 2000), squared, in integers.
 
+use super::simd::vectorised;
+
 /// Scratch of [`squared_distance`].
 #[derive(Debug, Clone, Default)]
 pub struct DistanceScratch {
@@ -17,32 +19,8 @@ pub fn squared_distance(mask: &[u8], width: usize, out: &mut Vec<u32>, scratch: 
     if out.is_empty() {
         return;
     }
-    let far = (width + height) as u32;
-    // Down and up the columns, a row at a time so that the loops run along memory.
     let column = &mut scratch.column;
-    column.clear();
-    column.resize(width * height, 0);
-    for y in 0..height {
-        let (done, rest) = column.split_at_mut(y * width);
-        let here = &mut rest[..width];
-        let line = &mask[y * width..(y + 1) * width];
-        if y == 0 {
-            for (h, &m) in here.iter_mut().zip(line) {
-                *h = if m == 0 { 0 } else { far };
-            }
-        } else {
-            let above = &done[(y - 1) * width..];
-            for ((h, &m), &a) in here.iter_mut().zip(line).zip(above) {
-                *h = if m == 0 { 0 } else { (a + 1).min(far) };
-            }
-        }
-    }
-    for y in (0..height - 1).rev() {
-        let (head, tail) = column.split_at_mut((y + 1) * width);
-        for (h, &b) in head[y * width..].iter_mut().zip(&tail[..width]) {
-            *h = (*h).min(b + 1);
-        }
-    }
+    along_columns(mask, width, column);
     scratch.site.resize(width, 0);
     scratch.from.resize(width, 0);
     let (site, from) = (&mut scratch.site, &mut scratch.from);
@@ -56,6 +34,107 @@ pub fn squared_distance(mask: &[u8], width: usize, out: &mut Vec<u32>, scratch: 
             start = end;
         }
     }
+}
+
+/// How far every pixel lies from the background above or below it; 0 on the background.
+fn along_columns(mask: &[u8], width: usize, column: &mut Vec<u32>) {
+    let height = mask.len() / width;
+    let far = (width + height) as u32;
+    column.clear();
+    column.resize(width * height, 0);
+    // Down and up, a row at a time so that the loops run along memory.
+    vectorised(
+        #[inline(always)]
+        || {
+            for y in 0..height {
+                let (done, rest) = column.split_at_mut(y * width);
+                let here = &mut rest[..width];
+                let line = &mask[y * width..(y + 1) * width];
+                if y == 0 {
+                    for (h, &m) in here.iter_mut().zip(line) {
+                        *h = if m == 0 { 0 } else { far };
+                    }
+                } else {
+                    let above = &done[(y - 1) * width..];
+                    for ((h, &m), &a) in here.iter_mut().zip(line).zip(above) {
+                        *h = if m == 0 { 0 } else { (a + 1).min(far) };
+                    }
+                }
+            }
+            for y in (0..height - 1).rev() {
+                let (head, tail) = column.split_at_mut((y + 1) * width);
+                for (h, &b) in head[y * width..].iter_mut().zip(&tail[..width]) {
+                    *h = (*h).min(b + 1);
+                }
+            }
+        },
+    );
+}
+
+/// The same distances for those who want few of them: a pixel's is found when it is asked for.
+#[derive(Debug, Clone)]
+pub(super) struct FewDistances {
+    column: Vec<u32>,
+    width: usize,
+}
+
+impl Default for FewDistances {
+    fn default() -> Self {
+        Self { column: Vec::new(), width: 1 }
+    }
+}
+
+impl FewDistances {
+    /// Of a mask as [`squared_distance`] takes it.
+    pub fn read(&mut self, mask: &[u8], width: usize) {
+        self.width = width.max(1);
+        if mask.is_empty() {
+            self.column.clear();
+        } else {
+            along_columns(mask, self.width, &mut self.column);
+        }
+    }
+
+    /// Squared distance of a pixel to the nearest background pixel.
+    pub fn of(&self, pixel: usize) -> u32 {
+        let x = pixel % self.width;
+        at_least(&self.column[pixel - x..][..self.width], x, 0).unwrap_or(0)
+    }
+
+    /// The pixel farthest from the background, the last of several, and its squared distance; the first and 0 for an empty mask.
+    pub fn deepest(&self) -> (usize, u32) {
+        // One that is likely to be far bounds the search: most pixels are then done with a look.
+        let likely = (0..self.column.len()).max_by_key(|i| self.column[*i]);
+        let (mut at, mut most) = (0, likely.map_or(0, |pixel| self.of(pixel)));
+        for (row, first) in self.column.chunks_exact(self.width).zip((0..).step_by(self.width)) {
+            for x in 0..row.len() {
+                if let Some(distance) = at_least(row, x, most) {
+                    (at, most) = (first + x, distance);
+                }
+            }
+        }
+        (at, most)
+    }
+}
+
+/// Squared distance of a pixel by the distances along the columns of its row; none where it is less than `least`.
+fn at_least(row: &[u32], x: usize, least: u32) -> Option<u32> {
+    let mut best = row[x].pow(2);
+    if best < least {
+        return None;
+    }
+    for step in 1..row.len() {
+        let aside = (step * step) as u32;
+        if aside >= best {
+            break;
+        }
+        let beside = |x: usize| row.get(x).map_or(u32::MAX, |d| aside + d.pow(2));
+        best = best.min(beside(x.wrapping_sub(step))).min(beside(x + step));
+        if best < least {
+            return None;
+        }
+    }
+    Some(best)
 }
 
 /// The lower envelope of the columns' distances `g` along a row: the last step.
@@ -118,6 +197,11 @@ mod tests {
                 }
                 prop_assert_eq!(out[i], best);
             }
+            let mut few = FewDistances::default();
+            few.read(&mask, w);
+            prop_assert_eq!((0..w * h).map(|i| few.of(i)).collect::<Vec<u32>>(), &out[..]);
+            let deepest = out.iter().enumerate().max_by_key(|&(_, d)| *d).map(|(i, d)| (i, *d));
+            prop_assert_eq!(Some(few.deepest()), deepest);
         }
     }
 }

@@ -1,11 +1,13 @@
 //! The network that draws the chromosome of a box: its outline, its centromeres, its short arm. It sees the crops of the classifier
 //! of boxes, and one batch serves a cell.
 
+use std::{panic::resume_unwind, sync::mpsc::sync_channel, thread};
+
 use serde::{Deserialize, Serialize};
 
 use crate::inference::{
-    Engine, EngineError, Input, InputSpec, Manifest, ModelError, ModelFolder, Precision, Session, Task, Thresholds,
-    load, output, run_over,
+    Engine, EngineError, Input, InputSpec, Manifest, ModelError, ModelFolder, Outputs, Precision, Session, Task,
+    Thresholds, load, output, run_over,
 };
 use domain::{BoundingBox, Centromere, FoundBy, Outline, Point, Stain, to_tenths};
 use imaging::{Contours, ring_area, ring_corners};
@@ -146,7 +148,6 @@ impl AnatomyNetwork {
         let side = spec.size.unwrap_or(96);
         let one = spec.channels * side * side;
         let mut crops = std::mem::take(&mut self.crops);
-        crops.clear();
         crops.resize(boxes.len() * one, 0.0);
         for (bounds, crop) in boxes.iter().zip(crops.chunks_exact_mut(one)) {
             self.cutter.cut(&Item { plane, bounds: *bounds, flipped: false }, median, side, spec, crop);
@@ -170,12 +171,13 @@ impl AnatomyNetwork {
             return Ok(Vec::new());
         }
         let Self { session, manifest, reader, .. } = self;
+        let manifest = &*manifest;
         let (spec, thresholds) = (&manifest.input, &manifest.thresholds);
         let (side, step) = (spec.size.unwrap_or(96), manifest.output.subpixel);
         let shape = [boxes.len(), spec.channels, side, side];
         let inputs = [Input { name: &spec.tensor, shape: &shape, data: crops }];
         let mut drawn = Vec::with_capacity(boxes.len());
-        run_over(&mut **session, boxes.len(), &inputs, |first, count, outputs| {
+        let mut read = |first: usize, count: usize, outputs: Outputs| -> Result<(), EngineError> {
             let maps = output(&outputs, manifest)?;
             let expected = [count, manifest.output.maps.len() * step * step, side / step, side / step];
             if maps.shape != expected {
@@ -192,6 +194,20 @@ impl AnatomyNetwork {
                 |(bounds, logits)| reader.read(logits, side, step, &CropSquare::of(bounds, median, spec), thresholds),
             ));
             Ok(())
+        };
+        // Maps are read beside the network's work on the next crops, which waits where the reader is two runs behind.
+        let (maps, unread) = sync_channel(1);
+        thread::scope(|scope| {
+            let reading =
+                scope.spawn(move || unread.iter().try_for_each(|(first, count, outputs)| read(first, count, outputs)));
+            let run = run_over(&mut **session, boxes.len(), &inputs, |first, count, outputs| {
+                // A reader that has gone has an error of its own to report.
+                let _ = maps.send((first, count, outputs));
+                Ok(())
+            });
+            drop(maps);
+            let read = reading.join().unwrap_or_else(|panic| resume_unwind(panic));
+            run.and(read)
         })?;
         Ok(drawn)
     }
@@ -278,12 +294,13 @@ impl MapReader {
     fn expected_overlap(&self, size: usize) -> f32 {
         let (mut shared, mut inside, mut outside) = (0.0, 0.0, 0.0);
         for (y, row) in self.map.chunks_exact(size).enumerate() {
-            for (x, v) in row.iter().enumerate().filter(|(_, v)| **v > -SURE_LOGIT) {
-                if self.contours.holds(x, y) {
-                    shared += sigmoid(*v);
+            let (left, piece) = self.contours.row(y);
+            for (x, v) in above(row, -SURE_LOGIT) {
+                if piece.get(x.wrapping_sub(left)).is_some_and(|own| *own) {
+                    shared += sigmoid(v);
                     inside += 1.0;
                 } else {
-                    outside += sigmoid(*v);
+                    outside += sigmoid(v);
                 }
             }
         }
@@ -295,17 +312,19 @@ impl MapReader {
         // A pixel of the channels is enough: the halves are large.
         let side = size / step;
         let (mut short, mut long) = ([0.0_f32; 3], [0.0_f32; 3]);
-        for i in 0..side * side {
-            let (x, y) = (i % side, i / side);
-            if !self.contours.holds(x * step, y * step) {
-                continue;
-            }
-            let mean = (0..step * step).map(|k| logits[k * side * side + i]).sum::<f32>() / (step * step) as f32;
-            let p = sigmoid(mean);
-            for (half, weight) in [(&mut short, p), (&mut long, 1.0 - p)] {
-                half[0] += weight * x as f32;
-                half[1] += weight * y as f32;
-                half[2] += weight;
+        for y in 0..side {
+            let (left, piece) = self.contours.row(y * step);
+            let first = left.div_ceil(step);
+            let own = piece.get(first * step - left..).unwrap_or_default().iter().step_by(step);
+            for x in own.zip(first..side).filter(|(own, _)| **own).map(|(_, x)| x) {
+                let i = y * side + x;
+                let mean = (0..step * step).map(|k| logits[k * side * side + i]).sum::<f32>() / (step * step) as f32;
+                let p = sigmoid(mean);
+                for (half, weight) in [(&mut short, p), (&mut long, 1.0 - p)] {
+                    half[0] += weight * x as f32;
+                    half[1] += weight * y as f32;
+                    half[2] += weight;
+                }
             }
         }
         let least = 0.02 * (short[2] + long[2]);
@@ -332,7 +351,7 @@ impl MapReader {
             let channel = y % step * step + x % step;
             channels[channel * side * side + y / step * side + x / step]
         };
-        let warm = channels.iter().enumerate().filter(|(_, value)| **value >= least).map(|(i, _)| {
+        let warm = above(channels, least.next_down()).map(|(i, _)| {
             let (channel, place) = (i / (side * side), i % (side * side));
             let (x, y) = (place % side * step + channel % step, place / side * step + channel / step);
             y * size + x
@@ -378,6 +397,16 @@ impl MapReader {
             })
             .collect()
     }
+}
+
+/// Values above a bound and their places. Most are not: sixteen at a time are looked at.
+fn above(values: &[f32], bound: f32) -> impl Iterator<Item = (usize, f32)> {
+    const AT_ONCE: usize = 16;
+    let parts = values.chunks(AT_ONCE).enumerate();
+    parts.filter(move |(_, part)| part.iter().fold(false, |any, v| any | (*v > bound))).flat_map(move |(k, part)| {
+        let own = part.iter().enumerate().filter(move |(_, v)| **v > bound);
+        own.map(move |(i, v)| (k * AT_ONCE + i, *v))
+    })
 }
 
 /// A map from its channels.

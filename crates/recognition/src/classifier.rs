@@ -163,7 +163,7 @@ impl Classifier {
         let spec = &self.manifest.input;
         let side = spec.size.unwrap_or(96);
         let one = spec.channels * side * side;
-        self.crops.clear();
+        // All of it is written.
         self.crops.resize(views.len() * one, 0.0);
         for ((i, orientation), crop) in views.iter().zip(self.crops.chunks_exact_mut(one)) {
             self.cutter.cut(&items[*i], median, side, spec, crop);

@@ -23,7 +23,7 @@ pub(super) struct Cutter {
 }
 
 impl Cutter {
-    /// Writes the crop of one chromosome, after the model's crop rule: `side` x `side` values a channel.
+    /// Writes the crop of one chromosome, after the model's crop rule: `side` x `side` values a channel, every value of `out`.
     pub(super) fn cut(&mut self, item: &Item<'_>, median: f32, side: usize, spec: &InputSpec, out: &mut [f32]) {
         let b = &item.bounds;
         let square = crop_side(b, median, spec);
@@ -62,12 +62,17 @@ impl Cutter {
             }
             MaskRule::Box => {
                 let distance = |i: usize| (((i as f32 + 0.5) / side as f32 - 0.5) * square).abs();
-                for y in 0..side {
-                    for x in 0..side {
-                        let inside = distance(y) <= b.height / 2.0 && distance(x) <= b.width / 2.0;
-                        out[area + y * side + x] = f32::from(inside);
+                self.padded.clear();
+                self.padded.extend((0..side).map(|x| f32::from(distance(x) <= b.width / 2.0)));
+                let (mask, others) = out[area..].split_at_mut(area);
+                for (y, line) in mask.chunks_exact_mut(side).enumerate() {
+                    if distance(y) <= b.height / 2.0 {
+                        line.copy_from_slice(&self.padded);
+                    } else {
+                        line.fill(0.0);
                     }
                 }
+                others.fill(0.0);
             }
         }
     }

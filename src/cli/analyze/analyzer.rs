@@ -98,7 +98,7 @@ impl FrameAnalyzer {
         Ok(Self {
             triage: FrameTriage::new(&config.triage, options.stain),
             recognizer,
-            interpretation: InterpretationSettings { assay: options.assay, ..configured },
+            interpretation: InterpretationSettings { assay: options.assay, threads: 1, ..configured },
             demosaic: Demosaic::default(),
             flat,
             depth: MeasuredDepth::default(),

@@ -110,6 +110,7 @@ pub fn outcome<'a>(
         karyotype: settings.clone(),
         accepted_centromeres: [46; 2],
         scorer: Default::default(),
+        threads: 1,
     };
     let begun = Instant::now();
     let cell = interpret(&frame, &input.recognised, provenance, &labels, &interpretation, Uuid::nil());

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     case::SeenSpread,
     config::{Config, KeepImages, OutboxFull, SourceKind},
-    interpretation::{InterpretationSettings, Labels, interpret, new_id, pictures},
+    interpretation::{InterpretationSettings, Labels, each_of, interpret, new_id, pictures},
     pipeline::{edges::EdgeSender, finds, job::Job},
     station::{DropReason, RejectReason},
     store::{CellCommit, Crop, FrameCommit, ImageFolder, Latest, Message, StoredImage, keeps_image, may_drop},
@@ -20,6 +20,9 @@ use crate::{
 use domain::Cell;
 use karyotype::KaryotypeSettings;
 use recognition::Provenance;
+
+/// Threads among which the chromosomes of one cell are shared out at most: more gain nothing.
+const MOST_THREADS: usize = 4;
 
 /// What the interpret stage is configured with.
 pub struct InterpretSettings {
@@ -47,6 +50,7 @@ impl InterpretSettings {
                 karyotype: KaryotypeSettings::of(config.karyotype.sex, config.karyotype.sample),
                 accepted_centromeres: config.dicentric.accepted_centromeres,
                 scorer: config.dicentric.scorer(),
+                threads: std::thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS),
             },
             keep_images: config.store.keep_images,
             thumbnails: config.mqtt.thumbnails,
@@ -131,11 +135,11 @@ impl InterpretStage {
                 let cell = interpret(&job.frame, recognised, provenance, &labels, &self.settings.interpretation, id);
                 shown.extend(self.shown(&cell, job));
                 let pixels = &job.frame.pixels;
-                let crops = cell
-                    .chromosomes
-                    .iter()
-                    .filter_map(|c| pictures::crop_png(pixels, c).map(|png| Crop { chromosome: c.index, png }))
-                    .collect();
+                let threads = self.settings.interpretation.threads;
+                let crops = each_of(&cell.chromosomes, threads, |c| {
+                    pictures::crop_png(pixels, c).map(|png| Crop { chromosome: c.index, png })
+                });
+                let crops = crops.into_iter().flatten().collect();
                 let thumbnail = pictures::thumbnail_jpeg(pixels, &cell.region);
                 let keep = keeps_image(self.settings.keep_images, &cell);
                 if keep && image.is_none() {
