@@ -2,13 +2,15 @@
 
 import json
 import tomllib
+from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import torch
 
-from metaphased_training import audit, augment, cache, candidates, classifier, compare, detector, evaluate as ev, export, folds, literature as lit, nets, quantise, readers
+from metaphased_training import audit, augment, cache, candidates, classifier, compare, context, detector, evaluate as ev, export, folds, literature as lit, nets, quantise, readers
 from metaphased_training.run import Run, save_small
 from test_data import RNG, metaphase
 
@@ -402,3 +404,112 @@ def test_temperature_recovers_the_scale_of_logits():
     y = np.array([rng.choice(24, p=row) for row in p])
     assert ev.temperature(3 * z, y) == pytest.approx(3.0, rel=0.1)
     assert ev.expected_calibration_error(p, y) < 0.03 < ev.expected_calibration_error(np.exp(ev.log_softmax(3 * z)), y)
+
+
+def a_cell(rng, n=30):
+    """A made-up cell of candidates: every second chromosome has a double."""
+    truth = np.stack([np.arange(n) * 50.0, np.zeros(n), np.arange(n) * 50.0 + 30, np.full(n, 40.0)], 1)
+    boxes = np.concatenate([truth + rng.normal(0, 1, truth.shape), truth[::2] + rng.normal(0, 3, truth[::2].shape)])
+    m = len(boxes)
+    logs = np.log(rng.dirichlet(np.full(25, 0.1), m) + 1e-6).astype(np.float32)
+    draw = lambda low, high: rng.uniform(low, high, m).astype(np.float32)
+    return dict(group="a", edited=False, truth=truth, classes=np.arange(n) % 24, boxes=boxes, score=draw(0.1, 0.9), single=draw(0.5, 1), found=draw(-2, 8), logs=logs)
+
+
+def test_of_two_candidates_of_a_chromosome_the_surer_is_it():
+    rng = np.random.default_rng(3)
+    cell = a_cell(rng)
+    sure = context.alone(cell)
+    own = context.owned(cell["boxes"], cell["truth"], sure)
+    assert sorted(own[own >= 0]) == list(range(30))
+    for double in range(30, 45):
+        first = 2 * (double - 30)
+        if abs(sure[first] - sure[double]) > 3:
+            assert own[first if sure[first] > sure[double] else double] == first
+
+
+def test_the_order_of_candidates_changes_nothing_but_the_order():
+    rng = np.random.default_rng(4)
+    cell, turned = a_cell(rng), rng.permutation(45)
+    other = cell | {k: cell[k][turned] for k in context.PER_CANDIDATE}
+    torch.manual_seed(0)
+    net = context.Context().eval()
+    torch.nn.init.normal_(net.last[1].weight)
+
+    def logits(c):
+        f = context.features(c)
+        with torch.no_grad():
+            z = net(torch.from_numpy(f["candidates"])[None], torch.from_numpy(f["pairs"])[None])[1][0].numpy()
+        out = np.empty(len(z))
+        out[f["kept"]] = z
+        return out
+    np.testing.assert_allclose(logits(cell)[turned], logits(other), atol=1e-4)
+
+
+def test_a_batch_filled_up_with_nothing_says_the_same():
+    rng = np.random.default_rng(5)
+    cells = [context.features(a_cell(rng, n)) for n in (20, 30)]
+    torch.manual_seed(0)
+    net = context.Context().eval()
+    torch.nn.init.normal_(net.last[1].weight)
+    b = context.batch(cells)
+    with torch.no_grad():
+        together = net(b["candidates"], b["pairs"], b["mask"])[1]
+        for row, c in zip(together, cells):
+            alone = net(torch.from_numpy(c["candidates"])[None], torch.from_numpy(c["pairs"])[None])[1][0]
+            torch.testing.assert_close(row[:len(alone)], alone, atol=1e-4, rtol=1e-4)
+
+
+def test_lost_chromosomes_take_their_candidates_with_them():
+    rng = np.random.default_rng(6)
+    cell = a_cell(rng)
+    less = next(c for c in (context.without_some(rng, cell) for _ in range(50)) if len(c["truth"]) < 30)
+    met = context.iou_matrix(less["boxes"], cell["truth"]).argmax(1)
+    gone = [i for i, t in enumerate(cell["truth"]) if not (less["truth"] == t).all(1).any()]
+    assert gone and not set(met) & set(gone)
+
+
+def test_the_network_of_context_goes_into_the_classifiers_folder(tmp_path):
+    torch.manual_seed(0)
+    net = context.Context()
+    torch.nn.init.normal_(net.last[1].weight)
+    torch.save(dict(state=net.state_dict(), trained=dict(epochs=1.0, steps=3, minutes=1, seed=1), validation_log_loss=0.05), tmp_path / "context.pt")
+    before = dict(task="classifier", name="x"), [], dict(output=dict(classes=["1"]), trained=dict(epochs=2.0))
+    (tmp_path / "model.toml").write_text(export.manifest(*before))
+    for _ in range(2):
+        context.export(tmp_path, tmp_path)
+        said = tomllib.loads((tmp_path / "model.toml").read_text())
+        assert said["context"]["detector"] == "detector-metaphase" and said["trained"]["context"]["steps"] == 3 and said["trained"]["epochs"] == 2.0
+        assert said["output"]["classes"] == ["1"]
+    f = context.features(a_cell(np.random.default_rng(7)))
+    session = onnxruntime.InferenceSession(tmp_path / said["context"]["file"]["path"])
+    got = session.run(None, {k: f[k][None] for k in ("candidates", "pairs")})[0][0]
+    with torch.no_grad():
+        want = net.eval()(*(torch.from_numpy(f[k])[None] for k in ("candidates", "pairs")))[1][0].numpy()
+    np.testing.assert_allclose(got, want, atol=0.02)
+
+
+EXAMPLE = Path(__file__).parents[3] / "crates/recognition/tests/data/context_example.json"
+
+
+def test_features_are_those_that_the_daemon_is_held_to():
+    """Write the file with `python -c "import test_networks; test_networks.write_example()"` when the features change."""
+    kept = json.loads(EXAMPLE.read_text())
+    columns = {k: np.array([c[k] for c in kept["candidates"]], np.float32) for k in ("score", "single", "found", "logs")}
+    f = context.features(dict(boxes=context.corners([c["box"] for c in kept["candidates"]]), truth=np.zeros((0, 4)), classes=np.zeros(0, int), **columns))
+    back = np.argsort(f["kept"])
+    np.testing.assert_allclose(f["candidates"][back], kept["features"], atol=1e-4)
+    np.testing.assert_allclose(f["pairs"][back][:, back][3], kept["pairs_of_the_fourth"], atol=1e-4)
+
+
+def write_example():
+    """Ten candidates, some of them doubles, and their features."""
+    rng = np.random.default_rng(11)
+    cell = a_cell(rng, 7)
+    rows = [dict(box=[round(float(v), 2) for v in (*b[:2], *(b[2:] - b[:2]))], score=round(float(s), 4), single=round(float(p), 4), found=round(float(q), 3),
+                 logs=[round(float(v), 3) for v in logs]) for b, s, p, q, logs in zip(*(cell[k] for k in context.PER_CANDIDATE))]
+    columns = {k: np.array([c[k] for c in rows], np.float32) for k in ("score", "single", "found", "logs")}
+    f = context.features(dict(boxes=context.corners([c["box"] for c in rows]), truth=np.zeros((0, 4)), classes=np.zeros(0, int), **columns))
+    back = np.argsort(f["kept"])
+    numbers = lambda a: [[round(float(v), 5) for v in row] for row in a]
+    EXAMPLE.write_text(json.dumps(dict(candidates=rows, features=numbers(f["candidates"][back]), pairs_of_the_fourth=numbers(f["pairs"][back][:, back][3]))) + "\n")
