@@ -16,7 +16,7 @@ use domain::{
     BoundingBox, Stain,
     frame::{Frame, FrameInfo, PixelBuffer, PixelFormat, Pixels},
 };
-use karyotype::KaryotypeSettings;
+use karyotype::FittedSettings;
 use recognition::{
     ComposedRecognizer, Recognised, Recognition, Recognizer, Region, choose as choose_chromosomes,
     inference::EngineName,
@@ -259,12 +259,12 @@ fn peak(one: &str, inference: &InferenceConfig, library: &ModelLibrary, frame: &
 
 /// Distances that a share of the chromosomes of two engines keep within, and whether they name the same karyotype.
 pub(super) fn distance(found: &[Recognised], reference: &[Recognised], share: f64) -> (f32, f32, bool) {
-    let settings = KaryotypeSettings::default();
+    let settings = FittedSettings::default();
     let (mut px, mut probability, mut same) = (Vec::new(), Vec::new(), true);
     for (a, b) in found.iter().zip(reference) {
         let numbers = |cell: &Recognised| {
             let mut numbers = [0u8; domain::ChromosomeClass::COUNT];
-            for class in choose_chromosomes(cell, &settings).iter().filter_map(|c| c.class) {
+            for class in choose_chromosomes(cell, settings.judged(cell.in_context)).iter().filter_map(|c| c.class) {
                 numbers[class.index()] += 1;
             }
             numbers

@@ -58,7 +58,7 @@ use crate::{
     store::{Store, StoreOptions},
     web::{self, Bound, LiveHub, LiveSource, Names, PushInlet, WebOptions, WebParts},
 };
-use karyotype::KaryotypeSettings;
+use karyotype::FittedSettings;
 use recognition::inference::{ChosenEngine, Engine, ModelLibrary};
 
 /// Name of the value in the store that holds the address of the daemon's page.
@@ -167,7 +167,7 @@ impl Daemon {
         let records = RecordService {
             store: store.clone(),
             cases: parts.cases.clone(),
-            karyotype: KaryotypeSettings::of(config.karyotype.sex, config.karyotype.sample),
+            karyotype: FittedSettings::of(config.karyotype.sex, config.karyotype.sample),
             scorer,
             hub: hub.clone(),
         };

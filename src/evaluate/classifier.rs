@@ -141,8 +141,8 @@ fn answer(
     let flipped = std::mem::replace(&mut both[1], Ok(Vec::new()))?;
     let upright = std::mem::replace(&mut both[0], Ok(Vec::new()))?;
     let evidence: Vec<Evidence> = upright.iter().map(|log_probs| evidence(log_probs, 0.999)).collect();
-    let assigned = assign(&evidence, &setup.karyotype).classes;
-    let closed = assign_closed(&evidence, &setup.karyotype);
+    let assigned = assign(&evidence, setup.karyotype.judged(false)).classes;
+    let closed = assign_closed(&evidence, setup.karyotype.judged(false));
     let truth = boxes.iter().map(|(_, class)| *class).collect();
     Ok(Some(CellAnswers { patient: patient.to_owned(), truth, upright, flipped, assigned, closed }))
 }

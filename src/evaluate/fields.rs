@@ -97,7 +97,7 @@ pub fn pipeline(setup: &Setup<'_>) -> Result<Report, EvaluateError> {
         let started = Instant::now();
         let mut cells = recognizer.recognise(&frame, &[whole]).map_err(|error| error.to_string())?;
         let cell = cells.pop().ok_or("no cell came back for the field")?;
-        let chosen = choose(&cell, &setup.karyotype);
+        let chosen = choose(&cell, setup.karyotype.judged(cell.in_context));
         let ms = started.elapsed().as_secs_f64() * 1e3;
         let selected = chosen
             .iter()

@@ -29,7 +29,7 @@ pub use metrics::{
 pub use readers::masks::is_here as has_masks;
 pub use report::{Figures, Report};
 
-use ::karyotype::KaryotypeSettings;
+use ::karyotype::FittedSettings;
 use domain::{
     ErrorKind, HasKind, Stain,
     frame::{Frame, FrameInfo},
@@ -56,7 +56,7 @@ pub struct Setup<'a> {
     /// Stain of the set; none: by its layout.
     pub stain: Option<Stain>,
     /// How cells are interpreted.
-    pub karyotype: KaryotypeSettings,
+    pub karyotype: FittedSettings,
     /// How dicentrics are called, and which cells count.
     pub scorer: ScorerSettings,
     /// Least and greatest sum of centromeres of a complete cell.

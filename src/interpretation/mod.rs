@@ -24,7 +24,7 @@ use domain::{
 };
 use dosimetry::dicentric::{Fit, Judged, Piece, ScorerSettings, group_distance};
 use imaging::ChromosomeProfile;
-use karyotype::{KaryotypeSettings, measure, screen_structure};
+use karyotype::{FittedSettings, measure, screen_structure};
 use recognition::{Provenance, Recognised};
 
 /// What a record says besides what was recognised.
@@ -48,7 +48,7 @@ pub struct InterpretationSettings {
     /// What is scored.
     pub assay: Assay,
     /// Selection, assignment and thresholds of karyotypes.
-    pub karyotype: KaryotypeSettings,
+    pub karyotype: FittedSettings,
     /// Least and greatest sum of centromeres with which a cell of the dicentric assay counts as complete.
     pub accepted_centromeres: [u32; 2],
     /// How strictly the machine calls dicentrics, and which cells it counts.
@@ -73,7 +73,7 @@ pub fn interpret(
     let mut cell = unmarked(frame, recognised, provenance, labels, id);
     cell.simulated = frame.info.truth.as_deref().map(|truth| Simulated {
         karyotype: dicentric::truth_of(truth, &cell.region)
-            .filter(|_| settings.karyotype.sex == SexDisclosure::Shown)
+            .filter(|_| settings.karyotype.judged(recognised.in_context).sex == SexDisclosure::Shown)
             .map(|truth| truth.karyotype.clone()),
     });
     match settings.assay {
@@ -126,13 +126,13 @@ fn unmarked(frame: &Frame, recognised: &Recognised, provenance: &Provenance, lab
 }
 
 fn karyotyped(cell: &mut Cell, frame: &Frame, recognised: &Recognised, settings: &InterpretationSettings) {
-    let InterpretationSettings { karyotype: settings, threads, .. } = settings;
+    let (threads, settings) = (settings.threads, settings.karyotype.judged(recognised.in_context));
     let mut selected = SelectedBoxes::of(recognised, settings);
     cell.chromosomes = selected.chromosomes.clone();
     at_edge(cell, frame, recognised);
     outlines::look_around(cell, frame);
     selected.unselected.leftover = cell.leftover;
-    let shapes = measured(cell, frame, *threads);
+    let shapes = measured(cell, frame, threads);
     karyotype::interpret(cell, selected.evidence.as_deref().unwrap_or_default(), &selected.unselected, settings);
     let landmarks = outlines::landmarks(cell, &selected.short_arms);
     measure::orient(cell, &shapes, &landmarks);

@@ -10,7 +10,7 @@ use domain::{
     Review, Said, ScoredBy, ScoredPiece, Stance, Status, Verdict, frame::Pixels,
 };
 use dosimetry::dicentric::{correct_piece, kind_of, seen_as};
-use karyotype::{KaryotypeSettings, iscn, recount};
+use karyotype::{FittedSettings, iscn, recount};
 
 /// What a correction rests on beside the cell.
 pub struct ReviewContext<'a> {
@@ -19,7 +19,7 @@ pub struct ReviewContext<'a> {
     /// When, RFC 3339.
     pub time: &'a str,
     /// How a corrected karyotype is interpreted again.
-    pub settings: &'a KaryotypeSettings,
+    pub settings: &'a FittedSettings,
     /// The kept picture of the cell's frame; asked for where something is drawn.
     pub picture: &'a dyn Fn() -> Option<Pixels>,
     /// What the classifier says of redrawn chromosomes of a cell on that picture; none where no network is there.
@@ -273,8 +273,8 @@ fn redraw(
 
 /// Counts the cell by its classes. While something that a person drew has none, nothing can be said of the cell: what is missing of a
 /// class may be just that.
-fn count_again(cell: &mut Cell, settings: &KaryotypeSettings) {
-    recount(cell, settings);
+fn count_again(cell: &mut Cell, settings: &FittedSettings) {
+    recount(cell, settings.judged(cell.is_judged_in_context()));
     let waiting = cell.chromosomes.iter().filter(|c| edit::awaits_class(c)).count();
     if waiting > 0 {
         let text = match waiting {
@@ -414,7 +414,7 @@ mod tests {
     }
 
     fn review(cell: &Cell, change: &ReviewAction) -> Result<Reviewed, CommandError> {
-        let settings = KaryotypeSettings::default();
+        let settings = FittedSettings::default();
         let earlier = |revision: u32| (revision == 1).then(|| sample_cell(1, Some("7"), Verdict::Normal));
         let context = ReviewContext {
             by: " ana ",

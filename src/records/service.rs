@@ -16,7 +16,7 @@ use crate::{
 };
 use domain::{Assay, Cell, frame::Pixels};
 use dosimetry::Subject;
-use karyotype::KaryotypeSettings;
+use karyotype::FittedSettings;
 
 /// Carries out what concerns cells and cases, for the daemon and for commands that have the store to themselves. One
 /// thread uses it at a time; clones share the store and the cases.
@@ -27,7 +27,7 @@ pub struct RecordService {
     /// The open cases.
     pub cases: CaseBook,
     /// How a corrected karyotype is interpreted again.
-    pub karyotype: KaryotypeSettings,
+    pub karyotype: FittedSettings,
     /// The classifier for chromosomes that a person redraws; none where no network is there.
     pub scorer: Option<Arc<Mutex<ClassScorer>>>,
     /// The live view.

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path, sync::Arc};
 
-use karyotype::KaryotypeSettings;
+use karyotype::FittedSettings;
 use metaphased::evaluate::{Content, DataSet, Layout, Setup, TASKS};
 use recognition::inference::{ChosenEngine, CpuEngine, ModelLibrary};
 use testing::{shared_data, skipped};
@@ -67,7 +67,7 @@ fn every_task_gives_figures_on_a_small_set() {
         model: None,
         precision: None,
         stain: None,
-        karyotype: KaryotypeSettings::default(),
+        karyotype: FittedSettings::default(),
         scorer: Default::default(),
         accepted_centromeres: [46; 2],
         edited: None,
@@ -147,7 +147,7 @@ fn setup_of<'a>(set: &'a DataSet, library: &'a ModelLibrary, engine: &'a ChosenE
         model: None,
         precision: None,
         stain: None,
-        karyotype: KaryotypeSettings::default(),
+        karyotype: FittedSettings::default(),
         scorer: Default::default(),
         accepted_centromeres: [46; 2],
         edited: None,

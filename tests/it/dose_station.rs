@@ -11,7 +11,7 @@ use std::{
 use crate::web_support::{PageServer, browser::Browser};
 use domain::{AberrationCounts, Assay, Cell, Damage, DicentricRecord, Rejected, ScoredBy, Verdict};
 use dosimetry::{CellSurvival, Exposure, Gray, built_in};
-use karyotype::KaryotypeSettings;
+use karyotype::FittedSettings;
 use metaphased::{
     case::{AlarmState, CaseDose},
     clock::{Clock, ManualClock},
@@ -46,7 +46,7 @@ impl Station {
 
     fn over(store: Store, hub: LiveHub, dose: DoseConfig) -> Self {
         let cases = CaseBook::new(settings(dose), store.clone());
-        let records = RecordService { store, cases, karyotype: KaryotypeSettings::default(), scorer: None, hub };
+        let records = RecordService { store, cases, karyotype: FittedSettings::default(), scorer: None, hub };
         Self { records, clock: ManualClock::default(), number: 0, rng: rand_chacha::ChaCha8Rng::seed_from_u64(5) }
     }
 
@@ -295,7 +295,7 @@ fn a_crash_leaves_no_karyotyped_case_behind_its_cells() {
     let records = RecordService {
         store: store.clone(),
         cases,
-        karyotype: KaryotypeSettings::default(),
+        karyotype: FittedSettings::default(),
         scorer: None,
         hub: LiveHub::new([]),
     };

@@ -8,7 +8,7 @@ use domain::{
     BoundingBox,
     frame::{Frame, FrameInfo},
 };
-use karyotype::KaryotypeSettings;
+use karyotype::FittedSettings;
 use metaphased::camera::files::read_image;
 use recognition::{
     ComposedRecognizer, Recognised, Recognition, Recognizer, Region, choose as choose_chromosomes,
@@ -45,7 +45,7 @@ fn cells(data: &Path, chosen: &ChosenEngine, precision: Precision) -> (Value, Ve
 
 /// Chosen boxes with class and probability, for people to read in the file.
 fn told(cell: &Recognised) -> Value {
-    let chosen = choose_chromosomes(cell, &KaryotypeSettings::default());
+    let chosen = choose_chromosomes(cell, FittedSettings::default().judged(cell.in_context));
     json!(
         chosen
             .iter()
@@ -90,7 +90,7 @@ fn assert_agree(a: &[Recognised], b: &[Recognised], px: f32, probability: f32) {
 }
 
 fn classes(cell: &Recognised) -> Vec<Option<&'static str>> {
-    let mut classes: Vec<_> = choose_chromosomes(cell, &KaryotypeSettings::default())
+    let mut classes: Vec<_> = choose_chromosomes(cell, FittedSettings::default().judged(cell.in_context))
         .iter()
         .map(|c| c.class.map(|class| class.name()))
         .collect();
@@ -105,7 +105,7 @@ fn engines_give_one_answer_on_real_cells_and_it_stays_what_it_was() {
     let cpu = ChosenEngine::alone(Arc::new(CpuEngine::new(2)), "test");
     let (models, reference) = cells(&data, &cpu, Precision::F32);
     for (cell, name) in reference.iter().zip(CELLS) {
-        let found = choose_chromosomes(cell, &KaryotypeSettings::default()).len();
+        let found = choose_chromosomes(cell, FittedSettings::default().judged(cell.in_context)).len();
         assert!((40..=50).contains(&found), "{name}: {found} chromosomes in a cell of 46");
     }
     match choose(&InferenceConfig { engine: EngineName::Onnxruntime, threads: 2, ..InferenceConfig::default() }) {

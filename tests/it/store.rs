@@ -399,7 +399,7 @@ fn records(store: &Store) -> RecordService {
     RecordService {
         store: store.clone(),
         cases: CaseBook::new(settings, store.clone()),
-        karyotype: karyotype::KaryotypeSettings::default(),
+        karyotype: karyotype::FittedSettings::default(),
         scorer: None,
         hub: LiveHub::new([]),
     }

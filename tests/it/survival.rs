@@ -3,7 +3,7 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use domain::{AberrationCounts, Assay, BoundingBox, Cell, ScoredBy, Verdict};
-use karyotype::KaryotypeSettings;
+use karyotype::FittedSettings;
 use metaphased::{
     clock::ManualClock,
     config::Config,
@@ -44,7 +44,7 @@ fn records(folder: &Path, assay: Assay, clock: &ManualClock) -> RecordService {
     let store = Store::open(folder, StoreOptions::default()).unwrap();
     let settings = CaseBookSettings::from_config(&Config { assay, ..Config::default() }).unwrap();
     let cases = CaseBook::with_clock(settings, store.clone(), Arc::new(clock.clone()));
-    RecordService { store, cases, karyotype: KaryotypeSettings::default(), scorer: None, hub: LiveHub::new([]) }
+    RecordService { store, cases, karyotype: FittedSettings::default(), scorer: None, hub: LiveHub::new([]) }
 }
 
 impl Bench {

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::web_support::{PageServer, browser::Browser, drawing};
 use domain::{AberrationCounts, Cell, ScoredBy, Verdict};
-use karyotype::KaryotypeSettings;
+use karyotype::FittedSettings;
 use metaphased::{
     case::{CaseSettings, CaseState},
     records::{ReviewContext, reviewed},
@@ -204,7 +204,7 @@ fn an_excluded_cell_stays_visible_and_is_counted_again() {
 /// Somebody else corrects a cell.
 fn correct_elsewhere(server: &PageServer, id: Uuid, change: &ReviewAction) {
     let time = jiff::Timestamp::now().to_string();
-    let settings = KaryotypeSettings::default();
+    let settings = FittedSettings::default();
     let context = ReviewContext {
         by: "M. Ito",
         time: &time,

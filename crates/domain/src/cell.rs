@@ -139,6 +139,13 @@ pub struct Simulated {
 impl Cell {
     /// Name and major version of the message.
     pub const SCHEMA: &'static str = "cell/1";
+    /// Key in [`models`](Self::models) of the network that judges the candidates of a cell together.
+    pub const CONTEXT: &'static str = "context";
+
+    /// Whether its candidates were judged by a network that saw them together: settings of the karyotype stage go by it.
+    pub fn is_judged_in_context(&self) -> bool {
+        self.models.contains_key(Self::CONTEXT)
+    }
 
     /// A cell of which nothing is known yet but where it comes from: revision 1, without chromosomes and verdict.
     pub fn new(id: Uuid, station: impl Into<String>, source: impl Into<String>, captured: Captured) -> Self {

@@ -26,7 +26,7 @@ pub use evidence::{Candidate, Evidence, Unselected};
 pub use interpret::{assess, conclude, interpret, is_withheld, recount};
 pub use morphology::{Morphology, morphology};
 pub use select::{Selection, select};
-pub use settings::{KaryotypeSettings, Penalties};
+pub use settings::{FittedSettings, KaryotypeSettings, Penalties};
 pub use structure_screen::{SURE_OUTLINE, screen_structure};
 pub use syndromes::{Syndrome, syndrome, syndromes};
 

@@ -1,11 +1,14 @@
 //! Everything that the stage can be tuned by, in one place. The values are fitted to the weights of the networks
-//! (`fitted/settings.rs`).
+//! (`fitted`): once for candidates whose probabilities were judged one by one, once for those judged in the context of their cell.
 
 use serde::Serialize;
 
 use domain::{Sample, SexDisclosure};
 
-use super::{evidence::Unselected, fitted::settings::FITTED};
+use super::{
+    evidence::Unselected,
+    fitted::{settings::FITTED, settings_in_context::IN_CONTEXT},
+};
 
 /// Largest piece of dark material that no outline holds, in median chromosomes, at which the price of a miss is as written.
 const USUAL_LEFTOVER: f64 = 0.4;
@@ -88,8 +91,44 @@ impl KaryotypeSettings {
 }
 
 impl Default for KaryotypeSettings {
-    /// The fitted ones.
+    /// The fitted ones for candidates that were judged one by one.
     fn default() -> Self {
         FITTED
+    }
+}
+
+/// The fitted settings of a laboratory, by how the candidates of a cell were judged. Prices of overlaps and of missing and further
+/// chromosomes hold only for probabilities as they were fitted: those of a network that sees a cell's candidates together already
+/// say which of two boxes on one chromosome is it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FittedSettings {
+    one_by_one: KaryotypeSettings,
+    in_context: KaryotypeSettings,
+}
+
+impl FittedSettings {
+    /// For such samples, with sex chromosomes shown or withheld.
+    pub fn of(sex: SexDisclosure, sample: Sample) -> Self {
+        Self {
+            one_by_one: KaryotypeSettings { sex, sample, ..FITTED },
+            in_context: KaryotypeSettings { sex, sample, ..IN_CONTEXT },
+        }
+    }
+
+    /// The same settings for all cells: to measure settings that are being searched.
+    pub fn everywhere(settings: KaryotypeSettings) -> Self {
+        Self { one_by_one: settings.clone(), in_context: settings }
+    }
+
+    /// The settings for a cell whose candidates were judged in the context of the cell, or one by one.
+    pub fn judged(&self, in_context: bool) -> &KaryotypeSettings {
+        if in_context { &self.in_context } else { &self.one_by_one }
+    }
+}
+
+impl Default for FittedSettings {
+    /// Of constitutional samples, sex chromosomes shown.
+    fn default() -> Self {
+        Self { one_by_one: FITTED, in_context: IN_CONTEXT }
     }
 }

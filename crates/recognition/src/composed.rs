@@ -8,12 +8,12 @@ use crate::{
         ChosenEngine, EngineError, ModelError, ModelFolder, ModelLibrary, Precision, ScaleRule, Task, Thresholds, View,
     },
 };
-use domain::{BoundingBox, ChromosomeClass, Stain, Status, frame::Frame};
+use domain::{BoundingBox, Cell, ChromosomeClass, Stain, Status, frame::Frame};
 use imaging::GrayImage;
 
 use super::{
-    AnatomyNetwork, Candidate, Classification, Classifier, Detection, Detector, DrawnChromosome, Item, Plane,
-    Provenance, Recognised, RecognitionError, Recognizer, Region, Segmented, Triage, TriageOptions, combine,
+    AnatomyNetwork, Candidate, Classification, Classifier, ContextNetwork, Detection, Detector, DrawnChromosome, Item,
+    Plane, Provenance, Recognised, RecognitionError, Recognizer, Region, Segmented, Triage, TriageOptions, combine,
     grouping::{group_into_cells, with_margin},
     median_diagonal, select_detections, suppress,
 };
@@ -47,6 +47,7 @@ impl Recognition {
 pub struct ComposedRecognizer {
     detector: Option<Detector>,
     classifier: Option<Classifier>,
+    context: Option<ContextNetwork>,
     anatomy: Option<AnatomyNetwork>,
     stain: Stain,
     provenance: Provenance,
@@ -83,6 +84,10 @@ impl ComposedRecognizer {
         let classifier = model_of(&recognition.classifier, Task::Classifier)?;
         // Outlines are those of boxes: segmentation alone draws its own.
         let anatomy = model_of(&recognition.anatomy, Task::Anatomy)?.filter(|_| detector.is_some());
+        let context = match &classifier {
+            Some(classifier) => open_context(classifier, detector.as_ref(), &mut provenance)?,
+            None => None,
+        };
         if recognition.classes_unused && classifier.is_none() {
             provenance.notes.retain(|note| !note.starts_with(NO_CLASSIFIER));
         }
@@ -99,6 +104,9 @@ impl ComposedRecognizer {
         if let Some(classifier) = &classifier {
             provenance.models.insert(Task::Classifier.to_string(), classifier.label().to_owned());
         }
+        if let Some(context) = &context {
+            provenance.models.insert(Cell::CONTEXT.to_owned(), context.label().to_owned());
+        }
         if let Some(anatomy) = &anatomy {
             provenance.models.insert(Task::Anatomy.to_string(), anatomy.label().to_owned());
         }
@@ -108,6 +116,7 @@ impl ComposedRecognizer {
             on_device: super::on_device::OnDevice::open(engine, detector.as_ref(), classifier.as_ref()),
             detector,
             classifier,
+            context,
             anatomy,
             stain,
             provenance,
@@ -273,6 +282,11 @@ impl ComposedRecognizer {
             let classifications = self.classify(frame, &window, &boxes, median)?;
             let mut candidates = self.candidates_of(frame, group, &classifications, &thresholds);
             timing.insert("classify", started.elapsed());
+            if let Some(context) = &mut self.context {
+                let started = Instant::now();
+                context.judge(&mut candidates[..considered])?;
+                timing.insert("context", started.elapsed());
+            }
             if self.anatomy.is_some() {
                 let started = Instant::now();
                 self.draw(frame, &window, &boxes, median, &mut candidates)?;
@@ -287,6 +301,7 @@ impl ComposedRecognizer {
                 region: bounds,
                 quality: region.quality,
                 considered,
+                in_context: self.context.is_some(),
                 candidates,
                 chromosome_width_px: None,
                 timing,
@@ -423,7 +438,6 @@ fn status_of(bounds: &BoundingBox, accepted: &[BoundingBox]) -> Status {
     if others == 0 { Status::Single } else { Status::Unclear }
 }
 
-/// The model for a task: the named one (an error when it is missing), else the first that serves the stain.
 /// What is noted where no classifier serves a stain begins with this.
 const NO_CLASSIFIER: &str = "classes come from the detector alone";
 
@@ -446,6 +460,7 @@ fn load_networks<D: Send, C: Send, A: Send>(
     })
 }
 
+/// The model for a task: the named one (an error when it is missing), else the first that serves the stain.
 fn open_model(
     library: &ModelLibrary,
     name: Option<&str>,
@@ -476,6 +491,24 @@ fn open_model(
         }
         Err(error) => Err(error),
     }
+}
+
+/// The network of context that a classifier brings, where the detector is the one that it was made for.
+fn open_context(
+    classifier: &ModelFolder,
+    detector: Option<&ModelFolder>,
+    provenance: &mut Provenance,
+) -> Result<Option<ContextNetwork>, RecognitionError> {
+    let (Some(spec), Some(detector)) = (&classifier.manifest.context, detector) else { return Ok(None) };
+    let found = &detector.manifest.name;
+    if *found != spec.detector {
+        let (classifier, expected) = (classifier.name(), &spec.detector);
+        provenance.notes.push(format!(
+            "candidates are judged one by one: the network of context of '{classifier}' was made for the detector '{expected}', '{found}' runs"
+        ));
+        return Ok(None);
+    }
+    Ok(ContextNetwork::load(classifier)?)
 }
 
 /// Width of a chromosome (twice the largest inscribed radius, as models state it) over the thickness that triage

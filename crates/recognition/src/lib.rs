@@ -3,7 +3,8 @@
 //! Data flow: [`Triage`] finds the regions of a frame that hold cells. Their window becomes a grey [`Plane`]; the
 //! [`Detector`] finds chromosomes on it; suppression leaves one detection per chromosome; [`select_detections`] marks the
 //! accepted ones; they are grouped into cells; the [`Classifier`] classifies those of a cell in one batch, and [`AnatomyNetwork`] draws
-//! their outlines from the same crops; the probabilities of detector and classifier are joined. [`ComposedRecognizer`] does this with any engine of [`inference`]. Without a
+//! their outlines from the same crops; the probabilities of detector and classifier are joined, and a [`ContextNetwork`] judges the candidates
+//! of the cell together. [`ComposedRecognizer`] does this with any engine of [`inference`]. Without a
 //! detector, segmentation alone finds the objects, and the [`Provenance`] says so. [`choose`](fn@choose) then selects a
 //! cell's chromosomes together with their classes.
 
@@ -11,6 +12,7 @@ mod anatomy;
 mod choose;
 mod classifier;
 mod composed;
+mod context;
 mod crop;
 mod decode;
 mod detector;
@@ -30,6 +32,7 @@ pub use anatomy::{AnatomyNetwork, DrawnChromosome};
 pub use choose::{Chosen, choose, evidence, unselected};
 pub use classifier::{Classification, Classifier, IMPOSSIBLE, Item, LogProbs, Refined, combine, median_diagonal};
 pub use composed::{ComposedRecognizer, Recognition};
+pub use context::ContextNetwork;
 pub use decode::{ClassLogProbs, Detection, argmax, decode, log_softmax, suppress};
 pub use detector::Detector;
 pub use plane::Plane;
@@ -81,8 +84,8 @@ pub struct Candidate {
     pub p_single: f32,
     /// The classifier's logit that the box, as it refined it, is a chromosome's; 0 where none refines.
     pub iou_logit: f32,
-    /// The probability that this holds a chromosome, by score and classifier together, as far as no better candidate
-    /// overlaps it; 0 to 1.
+    /// The probability that this holds a chromosome, 0 to 1: judged in the context of the cell ([`Recognised::in_context`]), that it
+    /// holds one of its own; else by score and classifier together, as far as no better candidate overlaps it.
     pub probability: f32,
     /// The detector by itself accepts it as a chromosome.
     pub accepted: bool,
@@ -116,9 +119,11 @@ pub struct Recognised {
     pub candidates: Vec<Candidate>,
     /// How many of them, the best ones, reach the model's threshold for candidates; the rest only serve measurements.
     pub considered: usize,
+    /// Whether the probabilities of the candidates were judged in the context of all of them, or one by one.
+    pub in_context: bool,
     /// Width of a chromosome in pixels of the frame, where it could be estimated.
     pub chromosome_width_px: Option<f32>,
-    /// Time by step: `prepare`, `detect`, `classify`, `outline`, `segment`. A frame's shared steps count for its first cell.
+    /// Time by step: `prepare`, `detect`, `classify`, `context`, `outline`, `segment`. A frame's shared steps count for its first cell.
     pub timing: BTreeMap<&'static str, Duration>,
 }
 

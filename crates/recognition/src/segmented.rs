@@ -60,6 +60,7 @@ impl Segmented {
                     region: bounds.clipped(width, height),
                     quality: region.quality,
                     considered: candidates.len(),
+                    in_context: false,
                     candidates,
                     chromosome_width_px: typical_width,
                     timing: if i == 0 { BTreeMap::from([("segment", spent)]) } else { BTreeMap::new() },

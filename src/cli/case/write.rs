@@ -21,7 +21,7 @@ use crate::{
 };
 use domain::{AberrationCounts, ChromosomeClass, Damage, DicentricRecord, HasKind, Rejected, ScoredBy, Verdict};
 use dosimetry::Subject;
-use karyotype::KaryotypeSettings;
+use karyotype::FittedSettings;
 
 /// Arguments of `case review`.
 #[derive(Debug, Args)]
@@ -279,7 +279,7 @@ impl Place {
         match Store::open(folder, options) {
             Ok(store) => {
                 let settings = CaseBookSettings::from_config(config)?;
-                let karyotype = KaryotypeSettings::of(config.karyotype.sex, config.karyotype.sample);
+                let karyotype = FittedSettings::of(config.karyotype.sex, config.karyotype.sample);
                 let cases = CaseBook::new(settings, store.clone());
                 Ok(Self::Here(Box::new(RecordService { store, cases, karyotype, scorer: None, hub: LiveHub::new([]) })))
             }

@@ -14,7 +14,7 @@ use clap::{Args, builder::PossibleValuesParser};
 use super::{Exit, Failure, Global, config::load, output, progress, words::one_of};
 use crate::evaluate::{DataSet, EvaluateError, Layout, Report, Setup, TASKS, has_masks};
 use domain::Stain;
-use karyotype::KaryotypeSettings;
+use karyotype::FittedSettings;
 use recognition::inference::{ModelLibrary, Precision, choose};
 
 /// Measure the daemon's stages on annotated cells.
@@ -99,7 +99,7 @@ impl Evaluate {
             model: self.model.as_deref(),
             precision: self.precision,
             stain: self.stain,
-            karyotype: KaryotypeSettings::of(loaded.config.karyotype.sex, loaded.config.karyotype.sample),
+            karyotype: FittedSettings::of(loaded.config.karyotype.sex, loaded.config.karyotype.sample),
             scorer: loaded.config.dicentric.scorer(),
             accepted_centromeres: loaded.config.dicentric.accepted_centromeres,
             edited: self.edited,

@@ -33,7 +33,9 @@ pub(super) fn rows(setup: &Setup<'_>, outcomes: &[Outcome<'_>]) -> Vec<Value> {
             cells.into_iter().enumerate().map(number).collect()
         };
         let case = |cells: &[Cell]| CaseState::of("evaluate", patient, cells, &CaseSettings::default());
-        let truth = case(&numbered(of.iter().map(|o| cell_of_annotation(&o.input.boxes, &setup.karyotype)).collect()));
+        let truth = case(&numbered(
+            of.iter().map(|o| cell_of_annotation(&o.input.boxes, setup.karyotype.judged(false))).collect(),
+        ));
         if truth.clones.iter().all(|clone| clone.normal) {
             continue;
         }

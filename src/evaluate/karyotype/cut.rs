@@ -126,14 +126,15 @@ pub(super) fn run(setup: &Setup<'_>, levels: &[u8]) -> Result<Report, EvaluateEr
     let mut cells = Vec::new();
     for (done, input) in gathered.cells.iter().enumerate() {
         (setup.progress)(done, gathered.cells.len());
-        let outcome = match outcome(setup, &gathered.provenance, input, &setup.karyotype) {
-            Ok(outcome) => outcome,
-            Err(reason) => {
-                report.data.skipped.push(Skipped { item: input.name.clone(), reason });
-                continue;
-            }
-        };
-        let before = without_edge(&outcome, &setup.karyotype);
+        let outcome =
+            match outcome(setup, &gathered.provenance, input, setup.karyotype.judged(input.recognised.in_context)) {
+                Ok(outcome) => outcome,
+                Err(reason) => {
+                    report.data.skipped.push(Skipped { item: input.name.clone(), reason });
+                    continue;
+                }
+            };
+        let before = without_edge(&outcome, setup.karyotype.judged(outcome.input.recognised.in_context));
         let one = Judged {
             patient: &input.patient,
             cut: input.cut.map(|(cut, _)| cut),

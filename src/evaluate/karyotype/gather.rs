@@ -270,7 +270,7 @@ impl Head {
     fn of(setup: &Setup<'_>, requested: &RequestedCells, models: &std::collections::BTreeMap<String, String>) -> Self {
         let data = setup.data.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         Self {
-            schema: "candidates/4".into(),
+            schema: "candidates/5".into(),
             data,
             cells: setup.data.len(),
             models: models.clone(),
@@ -280,7 +280,7 @@ impl Head {
 }
 
 /// One cell in such a file. A candidate is its box, score, probability of a single chromosome, logit of its refined box, log
-/// probabilities (none without classes), status and what was drawn of it.
+/// probabilities (none without classes), status, what was drawn of it, and its probability of being a chromosome.
 #[derive(Serialize, Deserialize)]
 struct Line {
     name: String,
@@ -291,10 +291,11 @@ struct Line {
     truth: Changes,
     boxes: Vec<TruthBox>,
     region: BoundingBox,
+    in_context: bool,
     candidates: Vec<KeptCandidate>,
 }
 
-type KeptCandidate = (BoundingBox, f32, f32, f32, Option<LogProbs>, Status, Option<DrawnChromosome>);
+type KeptCandidate = (BoundingBox, f32, f32, f32, Option<LogProbs>, Status, Option<DrawnChromosome>, f32);
 
 fn write(path: &Path, setup: &Setup<'_>, requested: &RequestedCells, gathered: &Gathered) -> std::io::Result<()> {
     let mut file = BufWriter::new(fs::File::create(path)?);
@@ -310,8 +311,20 @@ fn write(path: &Path, setup: &Setup<'_>, requested: &RequestedCells, gathered: &
             truth: cell.truth.clone(),
             boxes: cell.boxes.clone(),
             region: cell.recognised.region,
+            in_context: cell.recognised.in_context,
             candidates: candidates
-                .map(|c| (c.bounds, c.objectness, c.p_single, c.iou_logit, c.log_probs, c.status, c.drawn.clone()))
+                .map(|c| {
+                    (
+                        c.bounds,
+                        c.objectness,
+                        c.p_single,
+                        c.iou_logit,
+                        c.log_probs,
+                        c.status,
+                        c.drawn.clone(),
+                        c.probability,
+                    )
+                })
                 .collect(),
         };
         serde_json::to_writer(&mut file, &line)?;
@@ -343,16 +356,18 @@ fn read(
         }
         let line: Line = serde_json::from_str(&line).map_err(|error| wrong(error.to_string()))?;
         let candidate =
-            |(bounds, objectness, p_single, iou_logit, log_probs, status, drawn): KeptCandidate| Candidate {
-                bounds,
-                objectness,
-                probability: gathered.calibration.probability(objectness, p_single, iou_logit),
-                p_single,
-                iou_logit,
-                accepted: false,
-                log_probs,
-                status,
-                drawn,
+            |(bounds, objectness, p_single, iou_logit, log_probs, status, drawn, probability): KeptCandidate| {
+                Candidate {
+                    bounds,
+                    objectness,
+                    probability,
+                    p_single,
+                    iou_logit,
+                    accepted: false,
+                    log_probs,
+                    status,
+                    drawn,
+                }
             };
         let candidates: Vec<Candidate> = line.candidates.into_iter().map(candidate).collect();
         gathered.cells.push(RecognisedCell {
@@ -366,6 +381,7 @@ fn read(
                 region: line.region,
                 quality: Default::default(),
                 considered: candidates.len(),
+                in_context: line.in_context,
                 candidates,
                 chromosome_width_px: None,
                 timing: Default::default(),

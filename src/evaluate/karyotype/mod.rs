@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use domain::{Assay, Cell, ChromosomeClass, FindingKind, Verdict};
-use karyotype::KaryotypeSettings;
+use karyotype::{FittedSettings, KaryotypeSettings};
 use recognition::Provenance;
 
 use super::{
@@ -69,7 +69,7 @@ pub fn run(setup: &Setup<'_>) -> Result<Report, EvaluateError> {
     report.data.skipped.extend(gathered.skipped);
     let mut outcomes = Vec::with_capacity(gathered.cells.len());
     for input in &gathered.cells {
-        match outcome(setup, &gathered.provenance, input, &setup.karyotype) {
+        match outcome(setup, &gathered.provenance, input, setup.karyotype.judged(input.recognised.in_context)) {
             Ok(outcome) => outcomes.push(outcome),
             Err(reason) => report.data.skipped.push(Skipped { item: input.name.clone(), reason }),
         }
@@ -107,7 +107,7 @@ pub fn outcome<'a>(
     let labels = Labels { station: "evaluate".into(), replayed: true, ..Labels::default() };
     let interpretation = InterpretationSettings {
         assay: Assay::Karyotype,
-        karyotype: settings.clone(),
+        karyotype: FittedSettings::everywhere(settings.clone()),
         accepted_centromeres: [46; 2],
         scorer: Default::default(),
         threads: 1,
@@ -243,7 +243,7 @@ pub fn calibration(outcomes: &[Outcome<'_>]) -> Vec<Value> {
 /// The tables of real cells: what the annotation alone gives, every cell with an abnormality, every case.
 fn real_cells(setup: &Setup<'_>, outcomes: &[Outcome<'_>], report: &mut Report) {
     for o in outcomes {
-        let own = reported(&cell_of_annotation(&o.input.boxes, &setup.karyotype));
+        let own = reported(&cell_of_annotation(&o.input.boxes, setup.karyotype.judged(false)));
         if own != o.input.truth {
             let part = format!("annotation of {} differs: table {}", o.input.name, written(&o.input.truth));
             report.rows.push(json!({ "part": part, "cells": 1, "from_annotation": written(&own) }));

@@ -18,7 +18,7 @@ use crate::{
     web::{LiveBoxes, LiveFrame, LiveHub},
 };
 use domain::Cell;
-use karyotype::KaryotypeSettings;
+use karyotype::FittedSettings;
 use recognition::Provenance;
 
 /// Threads among which the chromosomes of one cell are shared out at most: more gain nothing.
@@ -47,7 +47,7 @@ impl InterpretSettings {
             station: config.station.clone(),
             interpretation: InterpretationSettings {
                 assay: config.assay,
-                karyotype: KaryotypeSettings::of(config.karyotype.sex, config.karyotype.sample),
+                karyotype: FittedSettings::of(config.karyotype.sex, config.karyotype.sample),
                 accepted_centromeres: config.dicentric.accepted_centromeres,
                 scorer: config.dicentric.scorer(),
                 threads: std::thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS),

@@ -125,6 +125,7 @@ impl Recognizer for Network {
                     drawn: None,
                 }],
                 considered: 1,
+                in_context: false,
                 chromosome_width_px: None,
                 timing: Default::default(),
             })

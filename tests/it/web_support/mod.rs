@@ -22,7 +22,7 @@ use domain::{
     frame::{FrameFlags, FrameId, FrameInfo},
 };
 use jiff::Timestamp;
-use karyotype::KaryotypeSettings;
+use karyotype::FittedSettings;
 use metaphased::{
     config::Config,
     records::{CaseBook, CaseBookSettings, RecordService},
@@ -171,7 +171,7 @@ impl PageServer {
         let records = RecordService {
             store: self.store.clone(),
             cases: CaseBook::new(settings, self.store.clone()),
-            karyotype: KaryotypeSettings::default(),
+            karyotype: FittedSettings::default(),
             scorer: None,
             hub: self.hub.clone(),
         };

@@ -3,4 +3,5 @@
 pub(crate) mod polarity;
 pub(crate) mod profiles;
 pub(crate) mod settings;
+pub(crate) mod settings_in_context;
 pub(crate) mod structure;

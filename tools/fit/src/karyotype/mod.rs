@@ -18,7 +18,7 @@ use std::{
 use clap::Args;
 use serde_json::{Value, json};
 
-use karyotype::KaryotypeSettings;
+use karyotype::{FittedSettings, KaryotypeSettings};
 use metaphased::evaluate::{
     DataSet, Figures, Setup, has_doubled_box,
     karyotype::{
@@ -52,7 +52,7 @@ pub struct Karyotype {
     /// Folder of models; by default where the daemon finds them.
     #[arg(long)]
     models: Option<PathBuf>,
-    /// Write crates/karyotype/src/fitted/settings.rs.
+    /// Write crates/karyotype/src/fitted/settings_in_context.rs, or settings.rs where candidates are judged one by one.
     #[arg(long)]
     write: bool,
 }
@@ -73,7 +73,7 @@ impl Karyotype {
             model: None,
             precision: None,
             stain: None,
-            karyotype: KaryotypeSettings::default(),
+            karyotype: FittedSettings::default(),
             scorer: Default::default(),
             accepted_centromeres: [46; 2],
             edited: Some(self.edited),
@@ -86,7 +86,8 @@ impl Karyotype {
         let cells: Vec<&RecognisedCell> = gathered.cells.iter().filter(|c| !has_doubled_box(&c.boxes)).collect();
         let measure = Measure { setup: &setup, provenance: &gathered.provenance };
         let fold = folds(&cells);
-        let start = &setup.karyotype;
+        let in_context = judged_in_context(&cells)?;
+        let start = setup.karyotype.judged(in_context);
         let mut held: Vec<CellOutcome<'_>> = Vec::new();
         for out in 0..FOLDS {
             let (kept, left): (Vec<&RecognisedCell>, Vec<&RecognisedCell>) =
@@ -121,8 +122,11 @@ impl Karyotype {
         }
         let models: Vec<&str> = gathered.provenance.models.values().map(String::as_str).collect();
         let what = format!("How cells are interpreted; fitted on validation persons with {}.", models.join(" and "));
-        let path = "crates/karyotype/src/fitted/settings.rs";
-        write_rust(path, &what, "karyotype DATA --split SPLIT --write", &rust(&settings)?)
+        let (path, name) = match in_context {
+            true => ("crates/karyotype/src/fitted/settings_in_context.rs", "IN_CONTEXT"),
+            false => ("crates/karyotype/src/fitted/settings.rs", "FITTED"),
+        };
+        write_rust(path, &what, "karyotype DATA --split SPLIT --write", &rust(name, &settings)?)
     }
 }
 
@@ -139,6 +143,16 @@ impl Measure<'_> {
         settings: &KaryotypeSettings,
     ) -> Result<Vec<CellOutcome<'c>>, String> {
         cells.iter().map(|cell| outcome(self.setup, self.provenance, cell, settings)).collect()
+    }
+}
+
+/// Whether the candidates of these cells were judged in context: of all or of none, for settings hold for one of both.
+fn judged_in_context(cells: &[&RecognisedCell]) -> Result<bool, String> {
+    let in_context = cells.iter().filter(|cell| cell.recognised.in_context).count();
+    match in_context {
+        0 => Ok(false),
+        n if n == cells.len() => Ok(true),
+        n => Err(format!("candidates of {n} of {} cells were judged in context: expected all or none", cells.len())),
     }
 }
 
@@ -173,8 +187,8 @@ fn of_edits(outcomes: Vec<CellOutcome<'_>>) -> Figures {
     all
 }
 
-/// The settings as a Rust constant.
-fn rust(settings: &KaryotypeSettings) -> Result<String, serde_json::Error> {
+/// The settings as a Rust constant of that name.
+fn rust(name: &str, settings: &KaryotypeSettings) -> Result<String, serde_json::Error> {
     let fields = |value: &Value| {
         let fields = value.as_object().into_iter().flatten().filter(|(name, _)| *name != "penalties");
         fields.map(|(name, number)| format!("{name}: {:?},", number.as_f64().unwrap_or(0.0))).collect::<String>()
@@ -182,7 +196,7 @@ fn rust(settings: &KaryotypeSettings) -> Result<String, serde_json::Error> {
     let json = serde_json::to_value(settings)?;
     Ok(format!(
         "use domain::{{Sample, SexDisclosure}};\n\nuse crate::{{KaryotypeSettings, Penalties}};\n\n\
-         pub(crate) const FITTED: KaryotypeSettings = KaryotypeSettings {{ sex: SexDisclosure::Shown, \
+         pub(crate) const {name}: KaryotypeSettings = KaryotypeSettings {{ sex: SexDisclosure::Shown, \
          sample: Sample::Constitutional, {} \
          penalties: Penalties {{ {} }} }};\n",
         fields(&json),
@@ -197,7 +211,7 @@ mod tests {
     #[test]
     fn the_constant_has_every_setting() {
         let settings = KaryotypeSettings { rival_iou: 0.265, morphology: 0.0, ..KaryotypeSettings::default() };
-        let text = rust(&settings).unwrap();
+        let text = rust("FITTED", &settings).unwrap();
         assert!(text.contains("rival_iou: 0.265,") && text.contains("morphology: 0.0,"), "{text}");
         assert!(text.contains("penalties: Penalties { duplicate: "), "{text}");
     }

@@ -13,8 +13,8 @@ use metaphased::{
 };
 use uuid::Uuid;
 
-/// Goals of gain sensitivity, loss sensitivity and specificity, with a margin: they are fitted to.
-const GOALS: [f64; 3] = [0.92, 0.87, 0.96];
+/// Goals of gain sensitivity, loss sensitivity and specificity, and what a shortfall of each costs in coverage. A false alarm weighs most.
+const GOALS: [(f64, f64); 3] = [(0.92, 4.0), (0.85, 4.0), (0.965, 12.0)];
 
 /// Rounds after which a search stops, wherever it is: few cells may have no best place.
 const ROUNDS: usize = 200;
@@ -109,7 +109,7 @@ fn with_thresholds(cells: &[&RecognisedCell], settings: KaryotypeSettings) -> Ka
     best.map_or(settings, |(_, settings)| settings)
 }
 
-/// Coverage of edited cells, less four times what sensitivities and specificity fall short of their goals.
+/// Coverage of edited cells, less what it costs that sensitivities and specificity fall short of their goals.
 fn threshold_value(
     edited: &[&RecognisedCell],
     prepared: &[Option<(SelectedBoxes, Assignment)>],
@@ -135,9 +135,12 @@ fn threshold_value(
         sums[at].0 += f64::from(u8::from(right));
         sums[at].1 += 1.0;
     }
-    let shortfall: f64 =
-        sums.iter().zip(GOALS).map(|((right, all), goal)| (goal - right / f64::max(*all, 1.0)).max(0.0)).sum();
-    covered / edited.len().max(1) as f64 - 4.0 * shortfall
+    let shortfall: f64 = sums
+        .iter()
+        .zip(GOALS)
+        .map(|((right, all), (goal, cost))| cost * (goal - right / f64::max(*all, 1.0)).max(0.0))
+        .sum();
+    covered / edited.len().max(1) as f64 - shortfall
 }
 
 /// Pattern search: every parameter a step up or down while that helps, then steps of half the size.

@@ -29,7 +29,13 @@ impl Manifest {
         if self.file.is_empty() {
             return wrong("[[file]]", "expected at least one network file, found none");
         }
-        for file in &self.file {
+        if let Some(context) = &self.context {
+            if self.task != Task::Classifier || context.file.precision != Precision::F32 {
+                return wrong("[context]", "expected in a classifier alone, its file in f32");
+            }
+            context.calibration.check("[context] calibration")?;
+        }
+        for file in self.file.iter().chain(self.context.iter().map(|context| &context.file)) {
             if file.sha256.len() != 64 || !file.sha256.bytes().all(|b| b.is_ascii_hexdigit()) {
                 return wrong(
                     "[[file]] sha256",
@@ -194,24 +200,35 @@ impl Manifest {
             ("[calibration] temperature", self.calibration.temperature),
             ("[calibration] class_temperature", self.calibration.class_temperature),
             ("[calibration] combined_temperature", self.calibration.combined_temperature),
-            ("[calibration] objectness (slope)", self.calibration.objectness[0]),
         ];
         for (key, value) in positive {
             if !(value > 0.0 && value.is_finite()) {
                 return wrong(key, format!("expected above 0, found {value}"));
             }
         }
-        if !self.calibration.objectness[1].is_finite() || !(0.0..=100.0).contains(&self.calibration.objectness[2]) {
-            return wrong("[calibration] objectness", "expected [slope, intercept, single], single in 0..100");
-        }
-        if !(0.0..=100.0).contains(&self.calibration.iou_weight) {
-            return wrong("[calibration] found", format!("expected 0..100, found {}", self.calibration.iou_weight));
-        }
+        self.calibration.check("[calibration]")?;
         if !(t.other_weight >= 0.0 && t.other_weight.is_finite()) {
             return wrong("[thresholds] other_weight", format!("expected 0 or above, found {}", t.other_weight));
         }
         if !(0.0..=1.0).contains(&t.score) || !(0.0..=1.0).contains(&t.candidate) {
             return wrong("[thresholds]", format!("scores lie in 0..1, found {} and {}", t.score, t.candidate));
+        }
+        Ok(())
+    }
+}
+
+impl Calibration {
+    /// What makes a candidate's probability.
+    fn check(&self, table: &str) -> Result<(), String> {
+        let [slope, intercept, single] = self.objectness;
+        if !(slope > 0.0 && slope.is_finite()) {
+            return wrong(&format!("{table} objectness (slope)"), format!("expected above 0, found {slope}"));
+        }
+        if !intercept.is_finite() || !(0.0..=100.0).contains(&single) {
+            return wrong(&format!("{table} objectness"), "expected [slope, intercept, single], single in 0..100");
+        }
+        if !(0.0..=100.0).contains(&self.iou_weight) {
+            return wrong(&format!("{table} found"), format!("expected 0..100, found {}", self.iou_weight));
         }
         Ok(())
     }

@@ -39,12 +39,27 @@ pub struct Manifest {
     /// Temperatures.
     #[serde(default)]
     pub calibration: Calibration,
+    /// Classifier of boxes: the network that judges the candidates of a cell together, made for this classifier.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context: Option<ContextSpec>,
     /// How it came to be; free form.
     #[serde(default)]
     pub trained: serde_json::Map<String, serde_json::Value>,
     /// What it reached; free form.
     #[serde(default)]
     pub figures: serde_json::Map<String, serde_json::Value>,
+}
+
+/// A network that judges the candidates of a cell together: [`ContextNetwork`](crate::ContextNetwork).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ContextSpec {
+    /// Its file, in 32-bit floats.
+    pub file: FileEntry,
+    /// Name of the detector whose boxes it was made for. With another one the candidates are judged one by one.
+    pub detector: String,
+    /// `objectness` and `found`: how sure a candidate is by itself, the start of what the network says.
+    pub calibration: Calibration,
 }
 
 /// One network file.

@@ -193,11 +193,15 @@ impl Calibration {
     /// The probability that a candidate of this score holds a chromosome, if the classifier takes it for a single one with
     /// the probability `single`, all 0 to 1, and gives its refined box the logit `iou_logit` (0 where it refines none).
     pub fn probability(&self, score: f32, single: f32, iou_logit: f32) -> f32 {
+        1.0 / (1.0 + (-self.logit(score, single, iou_logit)).exp())
+    }
+
+    /// The logit of that probability.
+    pub fn logit(&self, score: f32, single: f32, iou_logit: f32) -> f32 {
         let score = score.clamp(1e-4, 1.0 - 1e-4);
         let [slope, intercept, weight] = self.objectness;
         let sum = slope * (score / (1.0 - score)).ln() + weight * single.clamp(1e-4, 1.0).ln() + intercept;
-        let logit = sum + self.iou_weight * iou_logit.clamp(-MAX_IOU_LOGIT, MAX_IOU_LOGIT);
-        1.0 / (1.0 + (-logit).exp())
+        sum + self.iou_weight * iou_logit.clamp(-MAX_IOU_LOGIT, MAX_IOU_LOGIT)
     }
 }
 
