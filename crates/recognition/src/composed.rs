@@ -1,12 +1,10 @@
 //! The composed recognizer: detector, suppression, selection and classifier, one step after the other, on any engine.
 
-use std::{collections::BTreeMap, panic::resume_unwind, thread, time::Instant};
+use std::{collections::BTreeMap, time::Instant};
 
 use crate::{
     inference::InferenceConfig,
-    inference::{
-        ChosenEngine, EngineError, ModelError, ModelFolder, ModelLibrary, Precision, ScaleRule, Task, Thresholds, View,
-    },
+    inference::{ChosenEngine, ModelError, ModelFolder, ModelLibrary, Precision, ScaleRule, Task, Thresholds, View},
 };
 use domain::{BoundingBox, Cell, ChromosomeClass, Stain, Status, frame::Frame};
 use imaging::GrayImage;
@@ -78,26 +76,31 @@ impl ComposedRecognizer {
         let mut provenance = Provenance { library: library_name, stain, ..Provenance::default() };
         provenance.notes.extend(chosen.fell_back.iter().map(|reason| format!("engine cpu runs instead: {reason}")));
         let engine = &*chosen.engine;
-        let mut model_of =
-            |name: &Option<String>, task| open_model(library, name.as_deref(), task, stain, &mut provenance);
-        let detector = model_of(&recognition.detector, Task::Detector)?;
-        let classifier = model_of(&recognition.classifier, Task::Classifier)?;
-        // Outlines are those of boxes: segmentation alone draws its own.
-        let anatomy = model_of(&recognition.anatomy, Task::Anatomy)?.filter(|_| detector.is_some());
-        let context = match &classifier {
-            Some(classifier) => open_context(classifier, detector.as_ref(), &mut provenance)?,
-            None => None,
-        };
+        let detector =
+            match open_model(library, recognition.detector.as_deref(), Task::Detector, stain, &mut provenance)? {
+                Some(model) => Some(Detector::load(engine, &model, recognition.precision)?),
+                None => None,
+            };
+        let noted = provenance.notes.len();
+        let (classifier, context) =
+            match open_model(library, recognition.classifier.as_deref(), Task::Classifier, stain, &mut provenance)? {
+                Some(model) => {
+                    let context = open_context(&model, detector.as_ref(), &mut provenance)?;
+                    (Some(Classifier::load(engine, &model, recognition.precision)?), context)
+                }
+                None => (None, None),
+            };
         if recognition.classes_unused && classifier.is_none() {
-            provenance.notes.retain(|note| !note.starts_with(NO_CLASSIFIER));
+            provenance.notes.truncate(noted);
         }
-        let precision = recognition.precision;
-        let (detector, classifier, anatomy) = load_networks(
-            engine.loads_side_by_side(),
-            || detector.map(|model| Detector::load(engine, &model, precision)).transpose(),
-            || classifier.map(|model| Classifier::load(engine, &model, precision)).transpose(),
-            || anatomy.map(|model| AnatomyNetwork::load(engine, &model, precision, stain)).transpose(),
-        )?;
+        let anatomy = match open_model(library, recognition.anatomy.as_deref(), Task::Anatomy, stain, &mut provenance)?
+        {
+            // Outlines are those of boxes: segmentation alone draws its own.
+            Some(model) if detector.is_some() => {
+                Some(AnatomyNetwork::load(engine, &model, recognition.precision, stain)?)
+            }
+            _ => None,
+        };
         if let Some(detector) = &detector {
             provenance.models.insert(Task::Detector.to_string(), detector.label().to_owned());
         }
@@ -438,28 +441,6 @@ fn status_of(bounds: &BoundingBox, accepted: &[BoundingBox]) -> Status {
     if others == 0 { Status::Single } else { Status::Unclear }
 }
 
-/// What is noted where no classifier serves a stain begins with this.
-const NO_CLASSIFIER: &str = "classes come from the detector alone";
-
-/// The three networks, at the same time where that is sooner.
-fn load_networks<D: Send, C: Send, A: Send>(
-    side_by_side: bool,
-    detector: impl FnOnce() -> Result<D, EngineError> + Send,
-    classifier: impl FnOnce() -> Result<C, EngineError> + Send,
-    anatomy: impl FnOnce() -> Result<A, EngineError> + Send,
-) -> Result<(D, C, A), EngineError> {
-    if !side_by_side {
-        return Ok((detector()?, classifier()?, anatomy()?));
-    }
-    thread::scope(|scope| {
-        let (classifier, anatomy) = (scope.spawn(classifier), scope.spawn(anatomy));
-        let detector = detector();
-        let classifier = classifier.join().unwrap_or_else(|panic| resume_unwind(panic));
-        let anatomy = anatomy.join().unwrap_or_else(|panic| resume_unwind(panic));
-        Ok((detector?, classifier?, anatomy?))
-    })
-}
-
 /// The model for a task: the named one (an error when it is missing), else the first that serves the stain.
 fn open_model(
     library: &ModelLibrary,
@@ -484,7 +465,7 @@ fn open_model(
                 Task::Detector => "segmentation alone finds the chromosomes",
                 // Its absence is no fault: records say which models ran.
                 Task::Anatomy => return Ok(None),
-                _ => NO_CLASSIFIER,
+                _ => "classes come from the detector alone",
             };
             provenance.notes.push(format!("{effect}: {error}"));
             Ok(None)
@@ -493,14 +474,17 @@ fn open_model(
     }
 }
 
-/// The network of context that a classifier brings, where the detector is the one that it was made for.
+/// The network of context that a classifier brings, where the detector is the one that it was made for and the stain one of the classifier's.
 fn open_context(
     classifier: &ModelFolder,
-    detector: Option<&ModelFolder>,
+    detector: Option<&Detector>,
     provenance: &mut Provenance,
 ) -> Result<Option<ContextNetwork>, RecognitionError> {
     let (Some(spec), Some(detector)) = (&classifier.manifest.context, detector) else { return Ok(None) };
-    let found = &detector.manifest.name;
+    if !classifier.manifest.input.stains.contains(&provenance.stain) {
+        return Ok(None);
+    }
+    let found = &detector.manifest().name;
     if *found != spec.detector {
         let (classifier, expected) = (classifier.name(), &spec.detector);
         provenance.notes.push(format!(

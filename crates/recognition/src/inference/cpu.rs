@@ -67,10 +67,6 @@ impl Engine for CpuEngine {
         format!("rten on the processor, {} threads", self.threads)
     }
 
-    fn loads_side_by_side(&self) -> bool {
-        true
-    }
-
     fn precisions(&self) -> &'static [Precision] {
         // Half floats are widened when the file is read, so nothing is gained by them here.
         &[Precision::F32, Precision::Int8, Precision::F16]

@@ -80,11 +80,6 @@ pub trait Engine: Send + Sync {
         None
     }
 
-    /// Whether it loads several networks at once sooner than one after the other.
-    fn loads_side_by_side(&self) -> bool {
-        false
-    }
-
     /// The device that frames can be worked on without leaving it, where the engine has one.
     #[cfg(any(test, feature = "tensorrt"))]
     fn device(&self) -> Option<SharedDevice> {

@@ -137,10 +137,6 @@ impl Engine for OnnxRuntimeEngine {
         )
     }
 
-    fn loads_side_by_side(&self) -> bool {
-        self.provider == Provider::Cpu
-    }
-
     fn precisions(&self) -> &'static [Precision] {
         match self.provider {
             Provider::Cpu if multiplies_bytes() => &[Precision::Int8, Precision::F32, Precision::F16],
