@@ -3,13 +3,15 @@
 use std::{fs, path::Path, sync::Arc};
 
 use domain::{
-    BoundingBox,
+    BoundingBox, Stain,
     frame::{Frame, FrameInfo, PixelBuffer, PixelFormat, PixelView, Pixels},
 };
 use recognition::{
-    ComposedRecognizer, Detector, Plane, Recognition, Recognizer, Region,
+    ComposedRecognizer, Detector, Plane, Provenance, Recognition, Recognizer, Region,
     inference::InferenceConfig,
-    inference::{ChosenEngine, CpuEngine, Engine, EngineError, Input, ModelError, ModelFolder, ModelLibrary, load},
+    inference::{
+        ChosenEngine, CpuEngine, Engine, EngineError, Input, ModelError, ModelFolder, ModelLibrary, Precision, load,
+    },
 };
 
 fn models() -> std::path::PathBuf {
@@ -154,6 +156,60 @@ fn a_stain_that_no_model_serves_is_noted_and_a_named_model_that_is_missing_is_an
     let missing = Recognition { detector: Some("nobody".into()), ..Default::default() };
     let error = ComposedRecognizer::open(&missing, &library, &cpu()).err().expect("refused").to_string();
     assert!(error.contains("'nobody'") && error.contains("tests/data/models"), "{error}");
+}
+
+/// Detector and classifier that ship, the latter with its model.toml changed.
+fn shipped(change: impl Fn(String) -> String) -> (tempfile::TempDir, ModelLibrary) {
+    let root = tempfile::tempdir().expect("a folder");
+    for name in ["detector-metaphase", "classifier-metaphase"] {
+        let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("models").join(name);
+        fs::create_dir(root.path().join(name)).expect("made");
+        for file in
+            ["model.onnx", "context.onnx", "model.toml"].map(|file| from.join(file)).iter().filter(|f| f.exists())
+        {
+            fs::copy(file, root.path().join(name).join(file.file_name().expect("a name"))).expect("copied");
+        }
+    }
+    let manifest = root.path().join("classifier-metaphase/model.toml");
+    let text = fs::read_to_string(&manifest).expect("read");
+    fs::write(&manifest, change(text)).expect("written");
+    let library = ModelLibrary::of(vec![root.path().to_owned()]);
+    (root, library)
+}
+
+#[test]
+fn a_network_of_context_judges_the_cells_it_was_made_for_and_no_others() {
+    let recognised = |library: &ModelLibrary, recognition: Recognition| {
+        let recognition = Recognition { precision: Some(Precision::F32), ..recognition };
+        let mut recognizer = ComposedRecognizer::open(&recognition, library, &cpu()).expect("they load");
+        let cell = recognizer.recognise(&field(), &[Region::whole(96, 64)]).expect("recognised").remove(0);
+        let Provenance { models, notes, .. } = recognizer.provenance().clone();
+        assert_eq!(models.contains_key("context"), cell.in_context);
+        assert_eq!(cell.timing.contains_key("context"), cell.in_context);
+        (cell.in_context, models, notes)
+    };
+    let (_root, library) = shipped(|text| text);
+    let (in_context, models, notes) = recognised(&library, Recognition::default());
+    assert!(in_context && notes.is_empty(), "{notes:?}");
+    assert!(models["context"].starts_with("classifier-metaphase/context@"), "{models:?}");
+
+    let giemsa = Recognition { stain: Stain::Giemsa, ..Recognition::default() };
+    assert!(!recognised(&library, giemsa.clone()).0);
+    let named = Recognition { classifier: Some("classifier-metaphase".into()), ..giemsa };
+    assert!(!recognised(&library, named).0, "it was not made for this stain");
+
+    let (_root, library) = shipped(|text| text.replace("detector = \"detector-metaphase\"", "detector = \"another\""));
+    let (in_context, _, notes) = recognised(&library, Recognition::default());
+    assert!(!in_context);
+    let said =
+        "judged one by one: the network of context of 'classifier-metaphase' was made for the detector 'another'";
+    assert!(notes.iter().any(|note| note.contains(said)), "{notes:?}");
+
+    let (root, library) = shipped(|text| text);
+    fs::remove_file(root.path().join("classifier-metaphase/context.onnx")).expect("it was there");
+    let error =
+        ComposedRecognizer::open(&Recognition::default(), &library, &cpu()).err().expect("an error").to_string();
+    assert!(error.contains("context.onnx"), "{error}");
 }
 
 #[cfg(feature = "onnxruntime")]
