@@ -2,7 +2,7 @@
 #![no_main]
 
 use domain::Verdict;
-use karyotype::KaryotypeSettings;
+use karyotype::FittedSettings;
 use libfuzzer_sys::fuzz_target;
 use metaphased::{
     records::{ReviewContext, reviewed},
@@ -26,7 +26,7 @@ fuzz_target!(|text: &str| {
         let context = ReviewContext {
             by,
             time: "2026-11-22T16:00:00Z",
-            settings: &KaryotypeSettings::default(),
+            settings: &FittedSettings::default(),
             picture: &|| None,
             scores: &|_, _, _| None,
             earlier: &|_| None,
