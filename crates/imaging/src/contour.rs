@@ -55,13 +55,6 @@ impl Contours {
         area
     }
 
-    /// Whether a pixel of the map belongs to the piece that was traced last.
-    pub fn holds(&self, x: usize, y: usize) -> bool {
-        let [left, top, width, height] = self.window;
-        let (x, y) = (x.wrapping_sub(left), y.wrapping_sub(top));
-        x < width && y < height && self.piece[(y + 1) * (width + 2) + x + 1]
-    }
-
     /// The part of a row of the map in which the piece that was traced last may have pixels: its first column, and whether each belongs.
     pub fn row(&self, y: usize) -> (usize, &[bool]) {
         let [left, top, width, height] = self.window;
@@ -390,7 +383,9 @@ mod tests {
             contours.trace(&values, 12, |ring| rings.push(ring.to_vec()));
             let mask = fill_rings(&rings, Rect { left: 0, top: 0, right: 12, bottom: 12 });
             for (i, own) in mask.iter().enumerate() {
-                prop_assert_eq!(*own == 1, contours.holds(i % 12, i / 12), "pixel {}", i);
+                let (left, piece) = contours.row(i / 12);
+                let held = piece.get((i % 12).wrapping_sub(left)).is_some_and(|own| *own);
+                prop_assert_eq!(*own == 1, held, "pixel {}", i);
             }
         }
     }

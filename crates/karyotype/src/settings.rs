@@ -83,13 +83,6 @@ pub struct KaryotypeSettings {
     pub penalties: Penalties,
 }
 
-impl KaryotypeSettings {
-    /// The fitted ones for such samples, with sex chromosomes shown or withheld.
-    pub fn of(sex: SexDisclosure, sample: Sample) -> Self {
-        Self { sex, sample, ..Self::default() }
-    }
-}
-
 impl Default for KaryotypeSettings {
     /// The fitted ones for candidates that were judged one by one.
     fn default() -> Self {
