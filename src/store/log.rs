@@ -90,7 +90,7 @@ impl Log {
     pub fn open(path: &Path, writer: &mut Connection) -> Result<Self, StoreError> {
         let sql = StoreError::sql("watch the log of its database");
         let connection = Connection::open(path).map_err(&sql)?;
-        connection.execute_batch("PRAGMA journal_size_limit = 67108864").map_err(&sql)?;
+        connection.pragma_update(None, "journal_size_limit", BOUND_BYTES as i64).map_err(&sql)?;
         let page_bytes: i64 = writer.pragma_query_value(None, "page_size", |row| row.get(0)).map_err(&sql)?;
         let mut file = path.as_os_str().to_owned();
         file.push("-wal");

@@ -8,6 +8,7 @@ use domain::{BoundingBox, ChromosomeClass};
 
 use super::{
     Candidate,
+    classifier::median_diagonal,
     decode::{log_softmax, logit},
 };
 use crate::inference::{Calibration, CpuEngine, Engine, EngineError, Input, ModelError, ModelFolder, Session, Tensor};
@@ -160,7 +161,10 @@ impl Seen {
 fn describe(seen: &[Seen], features: &mut Vec<f32>, pairs: &mut Vec<f32>) {
     features.clear();
     pairs.clear();
-    let median = median_diagonal_of_likely(seen);
+    // Of the candidates that are likely by themselves; of all where they are few.
+    let likely = || seen.iter().filter(|s| s.alone > 0.0).map(|s| &s.bounds);
+    let median =
+        if likely().count() > 5 { median_diagonal(likely()) } else { median_diagonal(seen.iter().map(|s| &s.bounds)) };
     for a in seen {
         let mut of_its_class = 0.0;
         for b in seen {
@@ -183,7 +187,7 @@ fn pair(a: &Seen, b: &Seen, same: f32, median: f32) -> [f32; PAIR_FEATURES] {
     let iou = inner / (area(a) + area(b) - inner).max(1e-6);
     let middle = |of: &Seen| [of.bounds.x + of.bounds.width / 2.0, of.bounds.y + of.bounds.height / 2.0];
     let ([ax, ay], [bx, by]) = (middle(a), middle(b));
-    let apart = (ax - bx).hypot(ay - by) / median.max(1.0);
+    let apart = (ax - bx).hypot(ay - by) / median;
     [
         iou,
         inner / area(a).max(1.0),
@@ -195,19 +199,6 @@ fn pair(a: &Seen, b: &Seen, same: f32, median: f32) -> [f32; PAIR_FEATURES] {
         if b.alone > a.alone { iou } else { 0.0 },
         iou.sqrt(),
     ]
-}
-
-/// Median diagonal of the candidates that are likely by themselves; of all where they are few.
-fn median_diagonal_of_likely(seen: &[Seen]) -> f32 {
-    let likely: Vec<f32> = seen.iter().filter(|s| s.alone > 0.0).map(Seen::diagonal).collect();
-    let mut diagonals = if likely.len() > 5 { likely } else { seen.iter().map(Seen::diagonal).collect() };
-    diagonals.sort_by(f32::total_cmp);
-    let half = diagonals.len() / 2;
-    match diagonals.len() {
-        0 => 1.0,
-        n if n % 2 == 1 => diagonals[half],
-        _ => (diagonals[half - 1] + diagonals[half]) / 2.0,
-    }
 }
 
 #[cfg(test)]
@@ -255,6 +246,7 @@ mod tests {
         candidates: Vec<ExampleCandidate>,
         features: Vec<Vec<f32>>,
         pairs_of_the_fourth: Vec<Vec<f32>>,
+        logits: Vec<f32>,
     }
 
     #[derive(serde::Deserialize)]
@@ -266,18 +258,26 @@ mod tests {
         logs: Vec<f32>,
     }
 
-    #[test]
-    fn features_are_the_trainers() {
+    /// Candidates, their features and the network's logits as the trainer has them (`models/training/tests/test_networks.py` writes the file).
+    fn example() -> (Example, Vec<Candidate>) {
         let example: Example = serde_json::from_str(include_str!("../tests/data/context_example.json")).unwrap();
-        let calibration = shipped().manifest.context.unwrap().calibration;
         let of = |e: &ExampleCandidate| {
             let [x, y, width, height] = e.r#box;
             let mut it = candidate(BoundingBox { x, y, width, height }, e.score, 0);
             (it.p_single, it.iou_logit) = (e.single, e.found);
             it.log_probs = Some(std::array::from_fn(|i| e.logs[i]));
-            Seen::of(&it, calibration.logit(e.score, e.single, e.found))
+            it
         };
-        let seen: Vec<Seen> = example.candidates.iter().map(of).collect();
+        let candidates = example.candidates.iter().map(of).collect();
+        (example, candidates)
+    }
+
+    #[test]
+    fn features_are_the_trainers() {
+        let (example, candidates) = example();
+        let calibration = shipped().manifest.context.unwrap().calibration;
+        let seen: Vec<Seen> =
+            candidates.iter().map(|c| Seen::of(c, calibration.logit(c.objectness, c.p_single, c.iou_logit))).collect();
         let (mut features, mut pairs) = (Vec::new(), Vec::new());
         describe(&seen, &mut features, &mut pairs);
         let close = |found: &[f32], expected: &[Vec<f32>]| {
@@ -290,6 +290,14 @@ mod tests {
         close(&features, &example.features);
         let row = seen.len() * PAIR_FEATURES;
         close(&pairs[3 * row..4 * row], &example.pairs_of_the_fourth);
+    }
+
+    #[test]
+    fn what_ships_says_what_the_trainer_says() {
+        let (example, candidates) = example();
+        for (found, logit) in judged(candidates).iter().zip(&example.logits) {
+            assert!((found - sigmoid(*logit)).abs() < 1e-3, "{found}, expected {}", sigmoid(*logit));
+        }
     }
 
     #[test]

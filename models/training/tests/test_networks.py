@@ -493,17 +493,24 @@ EXAMPLE = Path(__file__).parents[3] / "crates/recognition/tests/data/context_exa
 
 
 def test_features_are_those_that_the_daemon_is_held_to():
-    """Write the file with `python -c "import test_networks; test_networks.write_example()"` when the features change."""
+    """Write the file with `python -c "import test_networks; test_networks.write_example()"` when the features or the network that ships change."""
     kept = json.loads(EXAMPLE.read_text())
     columns = {k: np.array([c[k] for c in kept["candidates"]], np.float32) for k in ("score", "single", "found", "logs")}
     f = context.features(dict(boxes=context.corners([c["box"] for c in kept["candidates"]]), truth=np.zeros((0, 4)), classes=np.zeros(0, int), **columns))
     back = np.argsort(f["kept"])
     np.testing.assert_allclose(f["candidates"][back], kept["features"], atol=1e-4)
     np.testing.assert_allclose(f["pairs"][back][:, back][3], kept["pairs_of_the_fourth"], atol=1e-4)
+    np.testing.assert_allclose(shipped_logits(f)[back], kept["logits"], atol=1e-3)
+
+
+def shipped_logits(features):
+    """What the network that ships says, by ONNX Runtime."""
+    session = onnxruntime.InferenceSession(EXAMPLE.parents[4] / "models/classifier-metaphase/context.onnx")
+    return session.run(None, {k: features[k][None] for k in ("candidates", "pairs")})[0][0]
 
 
 def write_example():
-    """Ten candidates, some of them doubles, and their features."""
+    """Ten candidates, some of them doubles, their features, and what the network that ships says of them."""
     rng = np.random.default_rng(11)
     cell = a_cell(rng, 7)
     rows = [dict(box=[round(float(v), 2) for v in (*b[:2], *(b[2:] - b[:2]))], score=round(float(s), 4), single=round(float(p), 4), found=round(float(q), 3),
@@ -512,4 +519,5 @@ def write_example():
     f = context.features(dict(boxes=context.corners([c["box"] for c in rows]), truth=np.zeros((0, 4)), classes=np.zeros(0, int), **columns))
     back = np.argsort(f["kept"])
     numbers = lambda a: [[round(float(v), 5) for v in row] for row in a]
-    EXAMPLE.write_text(json.dumps(dict(candidates=rows, features=numbers(f["candidates"][back]), pairs_of_the_fourth=numbers(f["pairs"][back][:, back][3]))) + "\n")
+    EXAMPLE.write_text(json.dumps(dict(candidates=rows, features=numbers(f["candidates"][back]), pairs_of_the_fourth=numbers(f["pairs"][back][:, back][3]),
+                                       logits=[round(float(v), 4) for v in shipped_logits(f)[back]])) + "\n")

@@ -9,7 +9,7 @@ use metaphased::{
         Edit,
         karyotype::{Faults, RecognisedCell, reported},
     },
-    interpretation::SelectedBoxes,
+    interpretation::{SelectedBoxes, each_of},
 };
 use uuid::Uuid;
 
@@ -177,14 +177,7 @@ fn search(
 
 /// One value an item, in order, worked out on all cores.
 fn every<I: Sync, T: Send>(items: &[I], one: impl Fn(&I) -> T + Sync) -> Vec<T> {
-    let threads = thread::available_parallelism().map_or(1, usize::from);
-    let share = items.len().div_ceil(threads).max(1);
-    let one = &one;
-    thread::scope(|scope| {
-        let workers: Vec<_> =
-            items.chunks(share).map(|part| scope.spawn(move || part.iter().map(one).collect::<Vec<T>>())).collect();
-        workers.into_iter().flat_map(|w| w.join().expect("no part of a search panics")).collect()
-    })
+    each_of(items, thread::available_parallelism().map_or(1, usize::from), one)
 }
 
 #[cfg(test)]
@@ -198,11 +191,5 @@ mod tests {
         };
         let found = search(KaryotypeSettings::default(), SELECTION, 5, cost);
         assert!(cost(&found) < 0.05, "{found:?}");
-    }
-
-    #[test]
-    fn every_keeps_the_order() {
-        assert_eq!(every(&[1, 2, 3, 4, 5], |n| n * n), [1, 4, 9, 16, 25]);
-        assert!(every(&[] as &[i32], |n| *n).is_empty());
     }
 }
