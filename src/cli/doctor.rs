@@ -234,9 +234,10 @@ fn one_model(findings: &mut Findings, model: &ModelFolder) {
     let manifest = &model.manifest;
     let stains: Vec<&str> = manifest.input.stains.iter().map(|stain| stain.name()).collect();
     let mut precisions = Vec::new();
-    for file in manifest.file.iter().chain(manifest.context.iter().map(|context| &context.file)) {
+    let context = manifest.context.iter().map(|context| ("context, ", &context.file));
+    for (what, file) in manifest.file.iter().map(|file| ("", file)).chain(context) {
         match model.verify(file) {
-            Ok(()) => precisions.push(format!("{} {}", file.precision, &file.sha256[..12])),
+            Ok(()) => precisions.push(format!("{what}{} {}", file.precision, &file.sha256[..12])),
             Err(error) => findings.bad(error.to_string()),
         }
     }

@@ -134,6 +134,11 @@ fn what_the_networks_gave_is_kept_and_read_again() {
     fs::write(&kept, shorter.join("\n")).unwrap();
     assert_eq!(run(&measured).unwrap().data.images, 1);
 
+    fs::write(&kept, text.replacen("candidates/5", "candidates/4", 1)).unwrap();
+    let refused = run(&measured).unwrap_err().to_string();
+    assert!(refused.contains("invalid schema 'candidates/4': expected candidates/5"), "{refused}");
+    fs::write(&kept, text).unwrap();
+
     let other = Setup { edited: Some(3), ..measured };
     let refused = run(&other).unwrap_err().to_string();
     assert!(refused.contains("other cells or by other models"), "{refused}");

@@ -256,6 +256,9 @@ fn recognised(recognizer: &mut ComposedRecognizer, frame: &Frame) -> Result<Reco
     Ok(recognised)
 }
 
+/// Name and version of a file of candidates.
+const SCHEMA: &str = "candidates/5";
+
 /// First line of a file of candidates: what it was made from.
 #[derive(Serialize, Deserialize, PartialEq)]
 struct Head {
@@ -270,7 +273,7 @@ impl Head {
     fn of(setup: &Setup<'_>, requested: &RequestedCells, models: &std::collections::BTreeMap<String, String>) -> Self {
         let data = setup.data.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         Self {
-            schema: "candidates/5".into(),
+            schema: SCHEMA.into(),
             data,
             cells: setup.data.len(),
             models: models.clone(),
@@ -349,6 +352,12 @@ fn read(
         let line = line.map_err(|error| wrong(error.to_string()))?;
         if number == 0 {
             let head: Head = serde_json::from_str(&line).map_err(|error| wrong(error.to_string()))?;
+            if head.schema != SCHEMA {
+                let found = head.schema;
+                return Err(wrong(format!(
+                    "invalid schema '{found}': expected {SCHEMA}: delete it, or name another file"
+                )));
+            }
             if head != Head::of(setup, requested, &gathered.provenance.models) {
                 return Err(wrong("made from other cells or by other models: delete it, or name another file".into()));
             }
