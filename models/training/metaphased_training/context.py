@@ -24,7 +24,7 @@ from .boxes import iou_matrix
 
 #: Most candidates that are looked at together: those that are surest by themselves.
 MOST = 100
-#: How sure a candidate is by itself: weights of its score's logit, of nothing, of ln P(single), of its refined box's logit.
+#: How sure a candidate is by itself: weight of its score's logit, a constant, weights of ln P(single) and of its refined box's logit.
 ALONE = (0.7332, 1.1738, 0.567, 0.2424)
 #: Overlap with the chromosome a person boxed from which a candidate may be it.
 MET = 0.5

@@ -1,5 +1,5 @@
-//! How cells are interpreted. Fitted on validation persons with classifier-metaphase@4aae869023df and
-//! detector-metaphase@4485b7e85a6b, and kept for classifier-metaphase@9a49e0d6b807; `leftover` by hand on 400 edited cells of them, with anatomy 0.1.0. Converted from that fit;
+//! How cells are interpreted whose candidates were judged one by one. Fitted on validation persons with classifier-metaphase@4aae869023df and
+//! detector-metaphase@4485b7e85a6b, and kept for classifier-metaphase@9a49e0d6b807, not fitted again to 9ce67c076236, which brings a network of context; `leftover` by hand on 400 edited cells of them, with anatomy 0.1.0. Converted from that fit;
 //! `cargo run --release -p metaphased-fit -- karyotype DATA --write` fits and writes new ones.
 
 use domain::{Sample, SexDisclosure};

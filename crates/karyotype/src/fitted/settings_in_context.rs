@@ -1,5 +1,6 @@
-//! How cells are interpreted; fitted on validation persons with anatomy@179f84a5f9d8 and classifier-metaphase@9ce67c076236 and classifier-metaphase/context@26a2c089a600 and detector-metaphase@4485b7e85a6b.
-//! Written by `cargo run --release -p metaphased-fit -- karyotype DATA --split SPLIT --write`; do not edit.
+//! How cells are interpreted whose candidates were judged in context. Fitted on validation persons with anatomy@179f84a5f9d8, classifier-metaphase@9ce67c076236,
+//! classifier-metaphase/context@26a2c089a600 and detector-metaphase@4485b7e85a6b; `finding_posterior` by hand, from the table of thresholds on the cells fitted to, by
+//! the rule that the fit has followed since (0.6 before). `cargo run --release -p metaphased-fit -- karyotype DATA --split SPLIT --write` fits and writes new ones.
 
 use domain::{Sample, SexDisclosure};
 
