@@ -102,12 +102,20 @@ class Recogniser:
         shared = np.prod(np.clip(high - low, 0, None), 2)
         area = np.prod(corners[:, 2:] - corners[:, :2], 1)
         overlap = shared / np.maximum(area[:, None] + area[None] - shared, 1e-9)
-        beats = overlap > np.where(classes[:, None] == classes[None], t["nms_same_class_iou"], t["nms_iou"])
-        kept, open_ = [], np.ones(len(cells), bool)
-        for i in range(len(cells)):
-            if open_[i]:
-                kept.append(i)
-                open_ &= ~beats[i]
+
+        def survivors(limits, among):
+            beats = overlap > np.where(classes[:, None] == classes[None], limits["nms_same_class_iou"], limits["nms_iou"])
+            kept, open_ = [], np.ones(len(cells), bool)
+            for i in among:
+                if open_[i]:
+                    kept.append(i)
+                    open_ &= ~beats[i]
+            return kept
+
+        # The classifier looks at as many boxes as the daemon's; doubles among them are not published.
+        kept = survivors(self.classifier.get("context", {}).get("merging", t), range(len(cells)))
+        doubles = np.setdiff1d(kept, survivors(t, kept))
+        scores[doubles] = np.minimum(scores[doubles], t["score"] - 1e-6)
         return corners[kept], scores[kept], logits[kept]
 
     def crops(self, grey, corners, scores):

@@ -13,7 +13,7 @@ use super::{
     AnatomyNetwork, Candidate, Classification, Classifier, ContextNetwork, Detection, Detector, DrawnChromosome, Item,
     Plane, Provenance, Recognised, RecognitionError, Recognizer, Region, Segmented, Triage, TriageOptions, combine,
     grouping::{group_into_cells, with_margin},
-    median_diagonal, select_detections, suppress,
+    median_diagonal, merge::merge, select_detections, suppress,
 };
 
 /// How the frames of a source are to be recognised.
@@ -219,7 +219,7 @@ impl ComposedRecognizer {
         if self.on_device.is_some() {
             let scale = self.scale(frame, thickness_px);
             if let (Some(on_device), Some(detector)) = (&mut self.on_device, &mut self.detector) {
-                return Ok(on_device.detect_objects(detector, frame, window, self.stain, scale, floor)?);
+                return Ok(on_device.detect_objects(detector, frame, window, self.stain, scale, floor, thresholds)?);
             }
         }
         let detections = self.detect(frame, window, thickness_px, floor)?;
@@ -268,8 +268,14 @@ impl ComposedRecognizer {
         let started = Instant::now();
         let floor = self.floor.map_or(thresholds.candidate, |floor| floor.min(thresholds.candidate));
         let thickness = regions.iter().find_map(|region| region.thickness_px);
-        let mut kept = self.detect_objects(frame, &window, thickness, floor, &thresholds)?;
-        select_detections(&mut kept, &thresholds);
+        let merging = self.context.as_ref().and_then(|context| context.merging().copied());
+        let lenient = merging.map_or(thresholds, |m| Thresholds {
+            nms_iou: m.nms_iou,
+            nms_same_class_iou: m.nms_same_class_iou,
+            ..thresholds
+        });
+        let mut kept = self.detect_objects(frame, &window, thickness, floor, &lenient)?;
+        accept(&mut kept, &thresholds, merging.is_some());
         let detected = started.elapsed();
         let grouped = group_into_cells(kept, regions, width, height);
         let mut cells = Vec::with_capacity(grouped.len());
@@ -285,14 +291,22 @@ impl ComposedRecognizer {
             let classifications = self.classify(frame, &window, &boxes, median)?;
             let mut candidates = self.candidates_of(frame, group, &classifications, &thresholds);
             timing.insert("classify", started.elapsed());
+            let mut crops: Vec<usize> = (0..considered).collect();
             if let Some(context) = &mut self.context {
                 let started = Instant::now();
-                context.judge(&mut candidates[..considered])?;
+                if let Some(rule) = context.merging() {
+                    let merged = merge(&candidates[..considered], rule, |candidate| context.alone(candidate));
+                    crops = merged.iter().map(|(i, _)| *i).collect();
+                    candidates.splice(..considered, merged.into_iter().map(|(_, candidate)| candidate));
+                }
+                context.judge(&mut candidates[..crops.len()])?;
                 timing.insert("context", started.elapsed());
             }
+            let considered = crops.len();
+            set_statuses(&mut candidates);
             if self.anatomy.is_some() {
                 let started = Instant::now();
-                self.draw(frame, &window, &boxes, median, &mut candidates)?;
+                self.draw(frame, &window, &boxes, &crops, median, &mut candidates)?;
                 timing.insert("outline", started.elapsed());
             }
             let bounds = candidates
@@ -314,18 +328,19 @@ impl ComposedRecognizer {
     }
 
     /// Draws the likely ones of a cell's candidates, one batch, from the crops that the classifier has cut where they serve.
-    /// `boxes` are the first candidates' as the detector gave them.
+    /// `boxes` are those that the classifier saw, as the detector gave them; `crops` says which of them the first candidates are.
     fn draw(
         &mut self,
         frame: &Frame,
         window: &BoundingBox,
         boxes: &[BoundingBox],
+        crops: &[usize],
         median: f32,
         candidates: &mut [Candidate],
     ) -> Result<(), RecognitionError> {
         let Some(anatomy) = &mut self.anatomy else { return Ok(()) };
-        let wanted = likely(candidates, boxes.len());
-        let chosen: Vec<BoundingBox> = wanted.iter().map(|i| boxes[*i]).collect();
+        let wanted = likely(candidates, crops.len());
+        let chosen: Vec<BoundingBox> = wanted.iter().map(|i| boxes[crops[*i]]).collect();
         #[cfg(any(test, feature = "tensorrt"))]
         let on_host = self.on_device.is_none();
         #[cfg(not(any(test, feature = "tensorrt")))]
@@ -334,7 +349,7 @@ impl ComposedRecognizer {
         let drawn = match cut {
             Some(classifier) if !boxes.is_empty() => {
                 let one = classifier.crops.len() / boxes.len();
-                for (to, from) in wanted.iter().enumerate().filter(|(to, from)| to != *from) {
+                for (to, from) in wanted.iter().map(|i| crops[*i]).enumerate().filter(|(to, from)| to != from) {
                     classifier.crops.copy_within(from * one..(from + 1) * one, to * one);
                 }
                 anatomy.draw_crops(&classifier.crops[..wanted.len() * one], &chosen, median)?
@@ -367,9 +382,6 @@ impl ComposedRecognizer {
             Some(refined) => refined.applied(&detection.bounds).clipped(width, height),
             None => detection.bounds,
         };
-        let places: Vec<BoundingBox> = detections.iter().enumerate().map(|(i, d)| place(i, d)).collect();
-        let pairs = detections.iter().zip(&places).filter(|(d, _)| d.accepted);
-        let accepted: Vec<BoundingBox> = pairs.map(|(_, place)| *place).collect();
         let candidates = detections.into_iter().enumerate().map(|(i, detection)| {
             let classification = classifications.get(i);
             let classifier = classification.map(|classification| &classification.log_probs);
@@ -378,14 +390,14 @@ impl ComposedRecognizer {
             let temperature = if classifier.is_some() { calibration.combined_temperature } else { 1.0 };
             let p_single = classifier.map_or(1.0, |c| 1.0 - c[ChromosomeClass::COUNT].exp());
             Candidate {
-                bounds: places[i],
+                bounds: place(i, &detection),
                 objectness: detection.score,
                 p_single,
                 iou_logit,
                 probability: calibration.probability(detection.score, p_single, iou_logit),
                 accepted: detection.accepted,
                 log_probs: combine(detection.classes.as_ref(), classifier, thresholds, temperature),
-                status: status_of(&places[i], &accepted),
+                status: Status::Unclear,
                 drawn: None,
             }
         });
@@ -433,6 +445,30 @@ fn likely(candidates: &[Candidate], considered: usize) -> Vec<usize> {
         wanted.sort_unstable();
     }
     wanted
+}
+
+/// Marks what the detector accepts by itself: of all its detections, or of those that outlive its own suppression where a more lenient one went before.
+fn accept(detections: &mut [Detection], thresholds: &Thresholds, lenient: bool) {
+    if !lenient {
+        return select_detections(detections, thresholds);
+    }
+    let mut own = suppress(detections, thresholds);
+    select_detections(&mut own, thresholds);
+    let mut own = own.iter().peekable();
+    for detection in detections {
+        // Both are in the same order.
+        if let Some(survivor) = own.next_if(|survivor| survivor.bounds == detection.bounds) {
+            detection.accepted = survivor.accepted;
+        }
+    }
+}
+
+/// Sets of every candidate how it lies among the accepted ones.
+fn set_statuses(candidates: &mut [Candidate]) {
+    let accepted: Vec<BoundingBox> = candidates.iter().filter(|c| c.accepted).map(|c| c.bounds).collect();
+    for candidate in candidates {
+        candidate.status = status_of(&candidate.bounds, &accepted);
+    }
 }
 
 /// A box that no other touches holds a chromosome that lies alone; for the others boxes alone do not decide it.

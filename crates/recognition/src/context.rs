@@ -11,7 +11,7 @@ use super::{
     classifier::median_diagonal,
     decode::{log_softmax, logit},
 };
-use crate::inference::{Calibration, CpuEngine, Engine, EngineError, Input, ModelError, ModelFolder, Session, Tensor};
+use crate::inference::{Calibration, CpuEngine, Engine, EngineError, Input, Merging, ModelError, ModelFolder, Session, Tensor};
 
 /// Most candidates that are looked at together: those that are surest by themselves.
 const MOST: usize = 100;
@@ -31,6 +31,7 @@ pub struct ContextNetwork {
     model: String,
     label: String,
     calibration: Calibration,
+    merging: Option<Merging>,
     features: Vec<f32>,
     pairs: Vec<f32>,
 }
@@ -49,6 +50,7 @@ impl ContextNetwork {
             model: classifier.name().to_owned(),
             label: format!("{}/context@{}", classifier.name(), &spec.file.sha256[..12]),
             calibration: spec.calibration,
+            merging: spec.merging,
             features: Vec::new(),
             pairs: Vec::new(),
         };
@@ -61,6 +63,16 @@ impl ContextNetwork {
     /// `classifier/context@hash12`.
     pub fn label(&self) -> &str {
         &self.label
+    }
+
+    /// How doubles leave the cells that it judges.
+    pub fn merging(&self) -> Option<&Merging> {
+        self.merging.as_ref()
+    }
+
+    /// The probability of a candidate by itself.
+    pub fn alone(&self, candidate: &Candidate) -> f32 {
+        self.calibration.probability(candidate.objectness, candidate.p_single, candidate.iou_logit)
     }
 
     /// Sets the probability of every candidate to that of being a chromosome of its own. Candidates without classes are left as they are.

@@ -17,6 +17,7 @@ mod crop;
 mod decode;
 mod detector;
 mod grouping;
+mod merge;
 pub mod inference;
 #[cfg(any(test, feature = "tensorrt"))]
 mod on_device;

@@ -6,7 +6,7 @@ use std::sync::PoisonError;
 
 use metaphased_cuda::{Answers, Buffer, Crop, Crops, Decode, Letterbox, Plane, Prepare};
 
-use crate::inference::{Engine, EngineError, InputSpec, MaskRule, SharedDevice, Task};
+use crate::inference::{Engine, EngineError, InputSpec, MaskRule, SharedDevice, Task, Thresholds};
 use domain::{
     BoundingBox, ChromosomeClass, Stain,
     frame::{Frame, FrameId, PixelView, Pixels},
@@ -99,7 +99,8 @@ impl OnDevice {
         self.waiting[slot] = sent.is_ok().then(|| key(frame));
     }
 
-    /// Detects on a window of a frame and suppresses doubles. Boxes are in pixels of the frame.
+    /// Detects on a window of a frame and suppresses doubles by `thresholds`. Boxes are in pixels of the frame.
+    #[allow(clippy::too_many_arguments, reason = "the same as the host's step takes")]
     pub fn detect_objects(
         &mut self,
         detector: &mut Detector,
@@ -108,6 +109,7 @@ impl OnDevice {
         stain: Stain,
         scale: f32,
         floor: f32,
+        thresholds: &Thresholds,
     ) -> Result<Vec<Detection>, EngineError> {
         let mut device = self.device.lock().unwrap_or_else(PoisonError::into_inner);
         let failed = failure(&detector.manifest.name);
@@ -153,7 +155,6 @@ impl OnDevice {
         let found = detector.session.run_on(&mut device, &inputs, &name, &mut self.map)?;
         detector.check(&name, &found, [rows / level, stride / level])?;
 
-        let thresholds = &manifest.thresholds;
         let mut class_index = [0; 32];
         for (index, class) in class_index.iter_mut().zip(&detector.classes) {
             *index = class.index() as u8;

@@ -34,6 +34,9 @@ impl Manifest {
                 return wrong("[context]", "expected in a classifier alone, its file in f32");
             }
             context.calibration.check("[context] calibration")?;
+            if let Some(merging) = &context.merging {
+                merging.check()?;
+            }
         }
         for file in self.file.iter().chain(self.context.iter().map(|context| &context.file)) {
             if file.sha256.len() != 64 || !file.sha256.bytes().all(|b| b.is_ascii_hexdigit()) {
@@ -212,6 +215,19 @@ impl Manifest {
         }
         if !(0.0..=1.0).contains(&t.score) || !(0.0..=1.0).contains(&t.candidate) {
             return wrong("[thresholds]", format!("scores lie in 0..1, found {} and {}", t.score, t.candidate));
+        }
+        Ok(())
+    }
+}
+
+impl Merging {
+    fn check(&self) -> Result<(), String> {
+        let overlaps = [self.nms_iou, self.nms_same_class_iou, self.iou, self.same_class_iou, self.lend_iou];
+        if !(overlaps.iter().all(|v| *v > 0.0 && *v <= 1.0) && (0.0..1.0).contains(&self.least)) {
+            return wrong(
+                "[context] merging",
+                format!("expected overlaps above 0 and up to 1 and least from 0 to below 1, found {self:?}"),
+            );
         }
         Ok(())
     }

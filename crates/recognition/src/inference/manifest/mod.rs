@@ -60,6 +60,28 @@ pub struct ContextSpec {
     pub detector: String,
     /// `objectness` and `found`: how sure a candidate is by itself, the start of what the network says.
     pub calibration: Calibration,
+    /// How doubles leave the cell once the classifier has drawn the boxes; none: suppression alone thins them, before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub merging: Option<Merging>,
+}
+
+/// Doubles among the boxes that a classifier refines. The detector's boxes are suppressed leniently, the classifier looks at what stays, and then
+/// what lies on one another is merged.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Merging {
+    /// A box of the detector falls to a better one of any class above this overlap, in place of the detector's own `nms_iou`.
+    pub nms_iou: f32,
+    /// The same for a better one of its class, in place of `nms_same_class_iou`.
+    pub nms_same_class_iou: f32,
+    /// A refined box falls to a likelier one of any class above this overlap.
+    pub iou: f32,
+    /// A refined box falls to a likelier one of its class above this overlap.
+    pub same_class_iou: f32,
+    /// Candidates less likely than this by themselves go.
+    pub least: f32,
+    /// Overlap from which boxes share in the edges and classes of the one that stays.
+    pub lend_iou: f32,
 }
 
 /// One network file.
