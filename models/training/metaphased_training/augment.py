@@ -118,7 +118,7 @@ def optics(rng, image: np.ndarray, solid: bool = False) -> np.ndarray:
     return image
 
 
-def detector_sample(rng, pixels, boxes, classes, size: int, ignored=np.zeros((0, 4), np.float32), paste: float = 0.3, solid: float = 0.06):
+def detector_sample(rng, pixels, boxes, classes, size: int, ignored=np.zeros((0, 4), np.float32), paste: float = 0.5, solid: float = 0.06):
     """A `size` x `size` training crop. Returns image, boxes, classes and the ignore regions (boxes cut to a stump, and `ignored`)."""
     if len(boxes) and rng.random() < paste:
         pixels, boxes, classes = paste_chromosomes(rng, pixels, boxes, classes, int(rng.integers(1, 7)))

@@ -14,6 +14,8 @@ from .run import Run, batches, seed_everything
 
 #: Grey levels enter as (v/255 - MEAN) / STD.
 MEAN, STD = 0.78, 0.22
+#: How much more the box of a chromosome counts that others cover wholly.
+CROWDED = 2.0
 
 
 def to_input(images: np.ndarray, device="cpu") -> torch.Tensor:
@@ -57,14 +59,15 @@ def eiou_loss(p: torch.Tensor, t: torch.Tensor):
 def assign(pred, objectness, class_prob, centres, truth, classes, top: int = 9):
     """Task-aligned assignment in one image: which truth each cell serves (-1 none), its soft target, the single best cell of each truth.
 
-    Alignment = objectness^0.5 * (class probability + 0.05)^0.5 * IoU^4, over the cells whose centre lies in the box.
+    Alignment = objectness^0.5 * (class probability + 0.05)^0.5 * IoU^4, over the cells whose centre lies in the box. Last, each cell's alignment as a
+    share of the best of its truth.
     """
     a, g = len(centres), len(truth)
     owner = torch.full((a,), -1, dtype=torch.long, device=centres.device)
     target = torch.zeros(a, device=centres.device)
     best = torch.zeros(a, device=centres.device)
     if g == 0:
-        return owner, target, best
+        return owner, target, best, target
     inside = (torch.cat([centres[None] - truth[:, None, :2], truth[:, None, 2:] - centres[None]], -1).amin(-1) > 1.0)
     rows, cells = inside.nonzero(as_tuple=True)
     overlap = iou(pred[cells], truth[rows])
@@ -84,11 +87,18 @@ def assign(pred, objectness, class_prob, centres, truth, classes, top: int = 9):
     m = torch.where(mine, dense, torch.zeros_like(dense))
     q = torch.where(mine, dense_iou, torch.zeros_like(dense))
     peak, where = m.max(1)
-    soft = m / peak.clamp(min=1e-9)[:, None] * q.amax(1)[:, None]
-    target = soft.amax(0)
+    share = m / peak.clamp(min=1e-9)[:, None]
+    target = (share * q.amax(1)[:, None]).amax(0)
     served = peak > 0
     best[where[served]] = q.amax(1)[served]
-    return owner, target, best
+    return owner, target, best, share.amax(0)
+
+
+def crowding(boxes: torch.Tensor) -> torch.Tensor:
+    """For each box the largest share of it that another one covers, 0..1."""
+    inter = (torch.minimum(boxes[:, None, 2:], boxes[None, :, 2:]) - torch.maximum(boxes[:, None, :2], boxes[None, :, :2])).clamp(min=0).prod(-1)
+    inter.fill_diagonal_(0)
+    return inter.amax(1) / (boxes[:, 2:] - boxes[:, :2]).prod(1).clamp(min=1.0) if len(boxes) else inter.new_zeros(0)
 
 
 def losses(raw, batch, stride: int):
@@ -98,25 +108,31 @@ def losses(raw, batch, stride: int):
     with torch.no_grad():
         p_obj, p_cls = obj.sigmoid(), cls.softmax(-1)
     obj_t, single_t, weight = torch.zeros_like(obj), torch.zeros_like(obj), torch.ones_like(obj)
-    where, want, kind = [], [], []
+    where, want, kind, pull = [], [], [], []
     for n, (truth, classes, ignore) in enumerate(batch):
-        owner, target, best = assign(pred[n].detach(), p_obj[n], p_cls[n], centres, truth, classes)
+        owner, target, best, share = assign(pred[n].detach(), p_obj[n], p_cls[n], centres, truth, classes)
         obj_t[n], single_t[n] = target, best
         if len(ignore):
             hidden = ((centres[:, None] > ignore[None, :, :2]) & (centres[:, None] < ignore[None, :, 2:])).all(-1).any(1)
             weight[n] = torch.where(hidden & (owner < 0), 0.0, 1.0)
         k = (owner >= 0).nonzero()[:, 0]
         where.append(n * len(centres) + k), want.append(truth[owner[k]]), kind.append(classes[owner[k]])
-    where, want, kind = torch.cat(where), torch.cat(want), torch.cat(kind)
+        pull.append(share[k] * (1 + CROWDED * crowding(truth))[owner[k]])
+    where, want, kind, pull = torch.cat(where), torch.cat(want), torch.cat(kind), torch.cat(pull)
     t = obj_t.flatten()[where]
     total = t.sum().clamp(min=1.0)
     bce = F.binary_cross_entropy_with_logits(obj, obj_t, weight=weight, reduction="sum") / total
     one = F.binary_cross_entropy_with_logits(single, single_t, weight=weight, reduction="sum") / single_t.sum().clamp(min=1.0)
-    box = (eiou_loss(pred.reshape(-1, 4)[where], want) * t).sum() / total
+    box = (eiou_loss(pred.reshape(-1, 4)[where], want) * pull).sum() / pull.sum().clamp(min=1.0)
     known = kind >= 0
     ce = F.cross_entropy(cls.reshape(-1, cls.shape[-1])[where[known]], kind[known], reduction="none", label_smoothing=0.02)
     category = (ce * t[known]).sum() / total
     return dict(objectness=bce, single=0.5 * one, box=2.0 * box, category=category)
+
+
+def clumped(boxes: np.ndarray) -> float:
+    """The share of a cell's boxes of which another covers a fifth or more."""
+    return float((crowding(torch.as_tensor(np.asarray(boxes, np.float32))) > 0.2).float().mean()) if len(boxes) else 0.0
 
 
 def sample(rng, cache: Cache, index: int, size: int):
@@ -159,7 +175,7 @@ def validate(net, cache, indices, blind=0.6, same=0.5, use="objectness", thresho
         item = cache[i]
         b, s, p, _ = candidates(net, item.pixels, use=use)
         c = p.argmax(1)
-        keep = bx.suppress(b[:300], s[:300], c[:300], blind, same)
+        keep = bx.suppress(b, s, c, blind, same)
         b, s, p, c = b[keep], s[keep], p[keep], c[keep]
         got = bx.match(b, item.boxes)
         scores.append(s), hits.append(got >= 0)
@@ -200,10 +216,11 @@ def train(cache_folder: Path, out: Path, minutes: float, size: int = 448, batch:
         run.start_from(start)
     seed_everything(seed + run.step)
     pool, held = cache.select("train"), cache.select("validation")
+    oftener = np.array([1.0 + clumped(cache.boxes[cache.first[i] : cache.first[i + 1]]) for i in pool])
     held = held[:: max(1, len(held) // 40)] if len(held) else pool[:2]
 
     def make(rng):
-        chosen = rng.choice(pool, batch, replace=len(pool) < batch)
+        chosen = rng.choice(pool, batch, replace=len(pool) < batch, p=oftener / oftener.sum())
         made = [sample(rng, *place(rng, cache, int(i), others), size) for i in chosen]
         return np.stack([m[0] for m in made]), [m[1] for m in made]
 
