@@ -45,10 +45,9 @@ def parser() -> argparse.ArgumentParser:
     x = sub.add_parser("context", help="train the network that judges the candidates of a cell together, and put it into the folder of the classifier")
     x.add_argument("files", type=Path, nargs="+", help="candidates of training cells, as `metaphased evaluate karyotype --candidates` writes them")
     x.add_argument("--validation", type=Path, required=True, help="the same of validation cells: their log loss is printed")
-    x.add_argument("--minutes", type=float, required=True, help="wall-clock budget")
+    x.add_argument("--steps", type=int, default=4500, help="batches of 16 cells; default %(default)s (some 14 epochs)")
     x.add_argument("--classifier", type=Path, default=HERE.parents[2] / "classifier-metaphase", help="folder of the classifier that it is made for; default %(default)s")
-    x.add_argument("--seed", type=int, default=1)
-    x.add_argument("--steps", type=int, help="stop after so many steps (tests)")
+    x.add_argument("--seed", type=int, default=1, help="the mean of the networks of all seeds in the run's folder goes into the classifier's")
     f = sub.add_parser("outlines", help="figures of `anatomy`: masks, centromeres, way up")
     f.add_argument("--weights", type=Path, help="a file of checkpoints/; default: the run")
     f.add_argument("--split", default="validation", choices=["validation", "test"])
@@ -115,7 +114,7 @@ def main(argv=None):
         train = recipes.train_all if a.command == "train-all" else recipes.TASKS[a.what][0]
         train(a.data, a.cache, a.runs, a.minutes, **more)
     elif a.command == "context":
-        context.train(a.files, a.validation, a.runs / "context", a.minutes, a.seed, a.steps)
+        context.train(a.files, a.validation, a.runs / "context", a.steps, a.seed)
         context.export(a.runs / "context", a.classifier)
     elif a.command == "outlines":
         print(json.dumps(recipes.outline_figures(a.data, a.cache, a.runs, a.split, a.cells, a.weights), indent=1))

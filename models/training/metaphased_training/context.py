@@ -28,6 +28,9 @@ MOST = 100
 ALONE = (0.7332, 1.1738, 0.567, 0.2424)
 #: Overlap with the chromosome a person boxed from which a candidate may be it.
 MET = 0.5
+#: How the daemon thins the boxes before the classifier looks at them and again where it has drawn them (`Merging` in
+#: `crates/recognition/src/inference/manifest/mod.rs`). Chosen by how many chromosomes of validation cells keep a candidate among some sixty.
+MERGING = dict(nms_iou=0.85, nms_same_class_iou=0.8, iou=0.85, same_class_iou=0.75, least=0.02, lend_iou=0.8)
 WIDTH, LAYERS, HEADS, PAIR_HIDDEN = 64, 2, 4, 24
 #: Shift and scale of the nine measures of a pair.
 PAIR_MEAN = np.array([0.03, 0.05, 0.05, 0.1, 0.02, 0.1, 0, 0.02, 0.05], np.float32)
@@ -120,11 +123,18 @@ def without_some(rng, cell: dict) -> dict:
 
 
 def unsure(rng, cell: dict) -> dict:
-    """What the networks say, less surely: as of patients on whom they were not trained."""
+    """What the networks say, less surely: as of patients on whom they were not trained. Edges lie a little elsewhere, here and there a candidate is missing,
+    and the picture is turned."""
+    kept = rng.random(len(cell["score"])) > rng.choice([0, 0.03, 0.08])
+    cell = cell | {k: cell[k][kept] for k in PER_CANDIDATE}
     n = len(cell["score"])
+    sides = cell["boxes"][:, 2:] - cell["boxes"][:, :2]
+    turn = [1, 0, 3, 2] if rng.random() < 0.5 else [0, 1, 2, 3]
+    boxes = (cell["boxes"] + rng.normal(0, 0.02, (n, 4)) * np.tile(sides, 2))[:, turn]
     score = np.clip(cell["score"], 1e-4, 1 - 1e-4)
     logs = cell["logs"] * rng.uniform(0.8, 1) + rng.normal(0, 0.3, cell["logs"].shape)
     return cell | dict(
+        boxes=boxes, truth=cell["truth"][:, turn],
         score=(1 / (1 + np.exp(-(np.log(score / (1 - score)) + rng.normal(0, 0.35, n))))).astype(np.float32),
         found=(cell["found"] * rng.uniform(0.75, 1) + rng.normal(0, 0.5, n)).astype(np.float32),
         single=1 - (1 - cell["single"]) ** rng.uniform(0.8, 1, n).astype(np.float32),
@@ -177,14 +187,14 @@ class Context(nn.Module):
 
 
 class Exported(nn.Module):
-    """What the file holds: the logits of the candidates of one cell."""
+    """What the file holds: the logits of the candidates of one cell, the mean of the networks'."""
 
-    def __init__(self, net: Context):
+    def __init__(self, nets: list[Context]):
         super().__init__()
-        self.net = net
+        self.nets = nn.ModuleList(nets)
 
     def forward(self, candidates, pairs):
-        return self.net(candidates, pairs)[1]
+        return sum(net(candidates, pairs)[1] for net in self.nets) / len(self.nets)
 
 
 def batch(cells: list[dict]) -> dict:
@@ -218,8 +228,8 @@ def log_loss(net: Context, cells: list[dict]) -> float:
     return float(np.logaddexp(0, np.where(own > 0, -1, 1) * np.concatenate(logits)).mean())
 
 
-def train(files: list[Path], validation: Path, run: Path, minutes: float, seed: int = 1, max_steps: int | None = None) -> Context:
-    """Trains on the cells of `files`, prints the log loss on those of `validation` now and then, and writes `run`/context.pt."""
+def train(files: list[Path], validation: Path, run: Path, steps: int, seed: int = 1) -> Context:
+    """Trains on the cells of `files`, prints the log loss on those of `validation` now and then, and writes `run`/context-`seed`.pt."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     cells = [c for f in files for c in read(f) if len(c["truth"]) >= 20]
@@ -238,13 +248,12 @@ def train(files: list[Path], validation: Path, run: Path, minutes: float, seed: 
         if draw < 0.25:
             return plain[i]
         return features(unsure(rng, cells[i] if draw < 0.6 else without_some(rng, cells[i])))
-    while time.monotonic() - begun < 60 * minutes and step != max_steps:
+    while step < steps:
         # Sixteen batches of cells that have about as many candidates, so that little is filled up.
         chosen = sorted((example(i) for i in rng.integers(0, len(cells), 16 * BATCH)), key=lambda c: len(c["own"]))
         for at in rng.permutation(16) * BATCH:
-            past = min((time.monotonic() - begun) / 60 / minutes, 1)
             for group in optimiser.param_groups:
-                group["lr"] = RATE * min(1, (step + 1) / 100) * (0.5 * (1 + np.cos(np.pi * past)) + 0.005)
+                group["lr"] = RATE * min(1, (step + 1) / 100) * (0.5 * (1 + np.cos(np.pi * step / steps)) + 0.005)
             net.train()
             optimiser.zero_grad()
             loss_of(net, batch(chosen[at:at + BATCH])).backward()
@@ -255,12 +264,12 @@ def train(files: list[Path], validation: Path, run: Path, minutes: float, seed: 
             with torch.no_grad():
                 for a, p in zip(average.parameters(), net.parameters()):
                     a.lerp_(p, 1 - keep)
-            if step % 400 == 0 or step == max_steps:
-                print(f"{past * minutes:.1f} min, epoch {step * BATCH / len(cells):.1f}, step {step}, log loss on validation {log_loss(average, held):.4f}", flush=True)
-            if step == max_steps:
+            if step % 400 == 0 or step == steps:
+                print(f"{(time.monotonic() - begun) / 60:.1f} min, epoch {step * BATCH / len(cells):.1f}, step {step}, log loss on validation {log_loss(average, held):.4f}", flush=True)
+            if step == steps:
                 break
-    trained = dict(epochs=round(step * BATCH / len(cells), 2), steps=step, minutes=minutes, seed=seed)
-    torch.save(dict(state=average.state_dict(), trained=trained, validation_log_loss=log_loss(average, held)), run / "context.pt")
+    trained = dict(epochs=round(step * BATCH / len(cells), 2), steps=step, minutes=round((time.monotonic() - begun) / 60, 1), seed=seed)
+    torch.save(dict(state=average.state_dict(), trained=trained, validation_log_loss=log_loss(average, held)), run / f"context-{seed}.pt")
     return average.eval()
 
 
@@ -273,15 +282,18 @@ def load(path: Path) -> tuple[Context, dict]:
 
 
 def export(run: Path, classifier: Path, detector: str = "detector-metaphase"):
-    """Puts the network into the folder of the classifier that it was made for, in place of the one there: context.onnx and `[context]` in model.toml."""
-    net, kept = load(run / "context.pt")
+    """Puts the mean of a run's networks into the folder of the classifier that they were made for, in place of what is there: context.onnx and `[context]` in
+    model.toml."""
+    nets, kept = zip(*(load(path) for path in sorted(run.glob("context-*.pt"))))
     torch.manual_seed(0)
     inputs = dict(candidates=torch.randn(1, 70, 56), pairs=torch.rand(1, 70, 70, 9))
     dynamic = {"candidates": {1: "n"}, "pairs": {1: "n", 2: "n"}, "logits": {1: "n"}}
-    [file] = ex.write_files(Exported(net), inputs, "logits", dynamic, run, dict(f32=2e-3))
+    [file] = ex.write_files(Exported(list(nets)), inputs, "logits", dynamic, run, dict(f32=2e-3))
     shutil.copyfile(run / file["path"], classifier / "context.onnx")
-    table = dict(file=file | dict(path="context.onnx"), detector=detector, calibration=dict(objectness=list(ALONE[:3]), found=ALONE[3]))
-    trained = dict(date=datetime.date.today().isoformat(), commit=ex.commit()) | kept["trained"] | dict(validation_log_loss=round(kept["validation_log_loss"], 4))
+    table = dict(file=file | dict(path="context.onnx"), detector=detector, calibration=dict(objectness=list(ALONE[:3]), found=ALONE[3]), merging=MERGING)
+    every = lambda key: [k["trained"][key] for k in kept]
+    trained = dict(date=datetime.date.today().isoformat(), commit=ex.commit(), networks=len(nets), epochs=every("epochs"), steps=every("steps"), seeds=every("seed"),
+                   validation_log_loss=[round(k["validation_log_loss"], 4) for k in kept])
     text = re.sub(r"(?ms)^\[context\]$.*?^(?=\[)", "", re.sub(r"(?m)^context = .*\n", "", (classifier / "model.toml").read_text()))
     lines = ["[context]"] + [f"{k} = {ex.toml(v)}" for k, v in table.items()]
     text = text.replace("[trained]\n", "\n".join(lines) + f"\n\n[trained]\ncontext = {ex.toml(trained)}\n", 1)

@@ -471,21 +471,23 @@ def test_lost_chromosomes_take_their_candidates_with_them():
 
 def test_the_network_of_context_goes_into_the_classifiers_folder(tmp_path):
     torch.manual_seed(0)
-    net = context.Context()
-    torch.nn.init.normal_(net.last[1].weight)
-    torch.save(dict(state=net.state_dict(), trained=dict(epochs=1.0, steps=3, minutes=1, seed=1), validation_log_loss=0.05), tmp_path / "context.pt")
+    nets = [context.Context(), context.Context()]
+    for seed, net in enumerate(nets):
+        torch.nn.init.normal_(net.last[1].weight)
+        kept = dict(state=net.state_dict(), trained=dict(epochs=1.0, steps=3, minutes=1, seed=seed), validation_log_loss=0.05)
+        torch.save(kept, tmp_path / f"context-{seed}.pt")
     before = dict(task="classifier", name="x"), [], dict(output=dict(classes=["1"]), trained=dict(epochs=2.0))
     (tmp_path / "model.toml").write_text(export.manifest(*before))
     for _ in range(2):
         context.export(tmp_path, tmp_path)
         said = tomllib.loads((tmp_path / "model.toml").read_text())
-        assert said["context"]["detector"] == "detector-metaphase" and said["trained"]["context"]["steps"] == 3 and said["trained"]["epochs"] == 2.0
+        assert said["context"]["detector"] == "detector-metaphase" and said["trained"]["context"]["seeds"] == [0, 1] and said["trained"]["epochs"] == 2.0
         assert said["output"]["classes"] == ["1"]
     f = context.features(a_cell(np.random.default_rng(7)))
     session = onnxruntime.InferenceSession(tmp_path / said["context"]["file"]["path"])
     got = session.run(None, {k: f[k][None] for k in ("candidates", "pairs")})[0][0]
     with torch.no_grad():
-        want = net.eval()(*(torch.from_numpy(f[k])[None] for k in ("candidates", "pairs")))[1][0].numpy()
+        want = context.Exported(nets).eval()(*(torch.from_numpy(f[k])[None] for k in ("candidates", "pairs")))[0].numpy()
     np.testing.assert_allclose(got, want, atol=0.02)
 
 
