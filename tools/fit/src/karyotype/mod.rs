@@ -52,6 +52,9 @@ pub struct Karyotype {
     /// Folder of models; by default where the daemon finds them.
     #[arg(long)]
     models: Option<PathBuf>,
+    /// Hold the prices by which boxes are selected and fit the rest.
+    #[arg(long)]
+    hold_selection: bool,
     /// Write crates/karyotype/src/fitted/settings_in_context.rs, or settings.rs where candidates are judged one by one.
     #[arg(long)]
     write: bool,
@@ -92,9 +95,9 @@ impl Karyotype {
         for out in 0..FOLDS {
             let (kept, left): (Vec<&RecognisedCell>, Vec<&RecognisedCell>) =
                 cells.iter().copied().partition(|c| fold[c.patient.as_str()] != out);
-            held.extend(measure.outcomes(&left, &search::fitted(&kept, start))?);
+            held.extend(measure.outcomes(&left, &search::fitted(&kept, start, self.hold_selection))?);
         }
-        let settings = search::fitted(&cells, start);
+        let settings = search::fitted(&cells, start, self.hold_selection);
         let before = of_edits(measure.outcomes(&cells, start)?);
         let after = of_edits(measure.outcomes(&cells, &settings)?);
         let (likeliest, n) = calibration::likeliest(&cells, &gathered.calibration);

@@ -14,7 +14,7 @@ use metaphased::{
 use uuid::Uuid;
 
 /// Goals of gain sensitivity, loss sensitivity and specificity, and what a shortfall of each costs in coverage. A false alarm weighs most.
-const GOALS: [(f64, f64); 3] = [(0.92, 4.0), (0.85, 4.0), (0.965, 12.0)];
+const GOALS: [(f64, f64); 3] = [(0.92, 4.0), (0.85, 4.0), (0.98, 12.0)];
 
 /// Rounds after which a search stops, wherever it is: few cells may have no best place.
 const ROUNDS: usize = 200;
@@ -43,9 +43,10 @@ const KARYOTYPES: &[Parameter] = &[
     Parameter { get: |s| &mut s.temperature, step: 0.2, range: (0.4, 4.0) },
 ];
 
-/// The settings that serve these cells best, searched from `start`.
-pub fn fitted(cells: &[&RecognisedCell], start: &KaryotypeSettings) -> KaryotypeSettings {
-    let settings = search(start.clone(), SELECTION, 3, |s| {
+/// The settings that serve these cells best, searched from `start`; with `hold_selection` those by which boxes are selected stay.
+pub fn fitted(cells: &[&RecognisedCell], start: &KaryotypeSettings, hold_selection: bool) -> KaryotypeSettings {
+    let of_selection = if hold_selection { &[] } else { SELECTION };
+    let settings = search(start.clone(), of_selection, 3, |s| {
         let faults =
             every(cells, |seen| fault_price(&Faults::of(&SelectedBoxes::of(&seen.recognised, s), &seen.boxes)));
         faults.iter().sum::<f64>() / faults.len() as f64
@@ -85,10 +86,11 @@ fn log_loss(seen: &RecognisedCell, selected: &SelectedBoxes, settings: &Karyotyp
 }
 
 /// The thresholds with the most coverage of edited cells whose sensitivities and specificity reach the goals; where
-/// none does, those that come nearest.
+/// none does, those that come nearest. Untouched cells without a known change count for the specificity, too.
 fn with_thresholds(cells: &[&RecognisedCell], settings: KaryotypeSettings) -> KaryotypeSettings {
-    let edited: Vec<&RecognisedCell> = cells.iter().copied().filter(|c| c.edit.is_some()).collect();
-    let prepared: Vec<Option<(SelectedBoxes, Assignment)>> = every(&edited, |seen| {
+    let known: Vec<&RecognisedCell> =
+        cells.iter().copied().filter(|c| c.edit.is_some() || c.truth.is_empty()).collect();
+    let prepared: Vec<Option<(SelectedBoxes, Assignment)>> = every(&known, |seen| {
         let selected = SelectedBoxes::of(&seen.recognised, &settings);
         let assignment = selected.assess(&settings)?;
         Some((selected, assignment))
@@ -99,7 +101,7 @@ fn with_thresholds(cells: &[&RecognisedCell], settings: KaryotypeSettings) -> Ka
             for normal_posterior in [0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.97] {
                 let tried =
                     KaryotypeSettings { gain_posterior, finding_posterior, normal_posterior, ..settings.clone() };
-                let value = threshold_value(&edited, &prepared, &tried);
+                let value = threshold_value(&known, &prepared, &tried);
                 if best.as_ref().is_none_or(|(most, _)| value > *most) {
                     best = Some((value, tried));
                 }
@@ -111,26 +113,26 @@ fn with_thresholds(cells: &[&RecognisedCell], settings: KaryotypeSettings) -> Ka
 
 /// Coverage of edited cells, less what it costs that sensitivities and specificity fall short of their goals.
 fn threshold_value(
-    edited: &[&RecognisedCell],
+    known: &[&RecognisedCell],
     prepared: &[Option<(SelectedBoxes, Assignment)>],
     settings: &KaryotypeSettings,
 ) -> f64 {
     let mut sums = [(0.0, 0.0); 3];
     let mut covered = 0.0;
     let blank = Cell::new(Uuid::nil(), "fit", "fit", Captured::at("", 0, [0; 2]));
-    for (seen, prepared) in edited.iter().zip(prepared) {
-        let (Some((selected, assignment)), Some(applied)) = (prepared, seen.edit) else { continue };
+    for (seen, prepared) in known.iter().zip(prepared) {
+        let Some((selected, assignment)) = prepared else { continue };
         let mut cell = blank.clone();
         selected.conclude(&mut cell, assignment, settings);
         if cell.karyotype.verdict == Verdict::NotAssessable {
             continue;
         }
-        covered += 1.0;
-        let change = reported(&cell).get(&applied.class).copied().unwrap_or(0);
-        let (at, right) = match applied.edit {
-            Edit::Gain => (0, change > 0),
-            Edit::Loss => (1, change < 0),
-            Edit::Sham => (2, cell.karyotype.verdict == Verdict::Normal),
+        covered += f64::from(u8::from(seen.edit.is_some()));
+        let change = |class| reported(&cell).get(&class).copied().unwrap_or(0);
+        let (at, right) = match seen.edit.map(|applied| (applied.edit, applied.class)) {
+            Some((Edit::Gain, class)) => (0, change(class) > 0),
+            Some((Edit::Loss, class)) => (1, change(class) < 0),
+            Some((Edit::Sham, _)) | None => (2, cell.karyotype.verdict == Verdict::Normal),
         };
         sums[at].0 += f64::from(u8::from(right));
         sums[at].1 += 1.0;
@@ -140,7 +142,8 @@ fn threshold_value(
         .zip(GOALS)
         .map(|((right, all), (goal, cost))| cost * (goal - right / f64::max(*all, 1.0)).max(0.0))
         .sum();
-    covered / edited.len().max(1) as f64 - shortfall
+    let edited = known.iter().filter(|seen| seen.edit.is_some()).count();
+    covered / edited.max(1) as f64 - shortfall
 }
 
 /// Pattern search: every parameter a step up or down while that helps, then steps of half the size.
