@@ -158,10 +158,10 @@ fn a_stain_that_no_model_serves_is_noted_and_a_named_model_that_is_missing_is_an
     assert!(error.contains("'nobody'") && error.contains("tests/data/models"), "{error}");
 }
 
-/// Detector and classifier that ship, the latter with its model.toml changed.
+/// Detectors and classifier of metaphases that ship, the latter with its model.toml changed.
 fn shipped(change: impl Fn(String) -> String) -> (tempfile::TempDir, ModelLibrary) {
     let root = tempfile::tempdir().expect("a folder");
-    for name in ["detector-metaphase", "classifier-metaphase"] {
+    for name in ["detector-metaphase", "detector-other-stains", "classifier-metaphase"] {
         let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("models").join(name);
         fs::create_dir(root.path().join(name)).expect("made");
         for file in

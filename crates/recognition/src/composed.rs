@@ -13,7 +13,9 @@ use super::{
     AnatomyNetwork, Candidate, Classification, Classifier, ContextNetwork, Detection, Detector, DrawnChromosome, Item,
     Plane, Provenance, Recognised, RecognitionError, Recognizer, Region, Segmented, Triage, TriageOptions, combine,
     grouping::{group_into_cells, with_margin},
-    median_diagonal, merge::merge, select_detections, suppress,
+    median_diagonal,
+    merge::merge,
+    select_detections, suppress,
 };
 
 /// How the frames of a source are to be recognised.
@@ -553,6 +555,27 @@ fn scale_for(rule: &ScaleRule, um_per_px: Option<f64>, thickness_px: Option<f32>
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_detector_accepts_the_same_boxes_after_a_more_lenient_suppression() {
+        let strict = Thresholds { nms_iou: 0.7, nms_same_class_iou: 0.6, score: 0.3, ..Thresholds::default() };
+        let lenient = Thresholds { nms_iou: 0.85, nms_same_class_iou: 0.8, ..strict };
+        let at = |x: f32, score: f32| Detection {
+            bounds: BoundingBox { x, y: 0.0, width: 100.0, height: 40.0 },
+            score,
+            classes: None,
+            accepted: false,
+        };
+        let found = [at(0.0, 0.9), at(300.0, 0.8), at(12.0, 0.7), at(305.0, 0.6), at(600.0, 0.5), at(900.0, 0.1)];
+        let accepted = |limits: &Thresholds| {
+            let mut kept = suppress(&found, limits);
+            accept(&mut kept, &strict, limits != &strict);
+            kept.into_iter().filter(|d| d.accepted).map(|d| d.bounds.x).collect::<Vec<_>>()
+        };
+        assert_eq!(suppress(&found, &lenient).len(), 5, "one double stays to be looked at");
+        assert_eq!(accepted(&lenient), [0.0, 300.0, 600.0]);
+        assert_eq!(accepted(&lenient), accepted(&strict));
+    }
 
     #[test]
     fn another_cameras_scale_is_followed_and_a_cells_own_thickness_is_not() {

@@ -11,7 +11,9 @@ use super::{
     classifier::median_diagonal,
     decode::{log_softmax, logit},
 };
-use crate::inference::{Calibration, CpuEngine, Engine, EngineError, Input, Merging, ModelError, ModelFolder, Session, Tensor};
+use crate::inference::{
+    Calibration, CpuEngine, Engine, EngineError, Input, Merging, ModelError, ModelFolder, Session, Tensor,
+};
 
 /// Most candidates that are looked at together: those that are surest by themselves.
 const MOST: usize = 100;

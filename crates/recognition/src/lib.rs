@@ -17,8 +17,8 @@ mod crop;
 mod decode;
 mod detector;
 mod grouping;
-mod merge;
 pub mod inference;
+mod merge;
 #[cfg(any(test, feature = "tensorrt"))]
 mod on_device;
 mod plane;

@@ -89,14 +89,8 @@ mod tests {
         }
     }
 
-    const RULE: Merging = Merging {
-        nms_iou: 0.85,
-        nms_same_class_iou: 0.8,
-        iou: 0.85,
-        same_class_iou: 0.75,
-        least: 0.02,
-        lend_iou: 0.8,
-    };
+    const RULE: Merging =
+        Merging { nms_iou: 0.85, nms_same_class_iou: 0.8, iou: 0.85, same_class_iou: 0.75, least: 0.02, lend_iou: 0.8 };
 
     #[test]
     fn the_likelier_of_two_boxes_on_one_chromosome_stays_with_both_opinions() {

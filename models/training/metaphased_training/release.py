@@ -251,7 +251,7 @@ def export(what: list[str], data: Path, cache_folder: Path, runs: Path, models: 
         for split in splits:
             figures |= detector_figures(cells[split], thresholds, weight, split)
         folder = models / FOLDERS["detector"]
-        ex.detector(runs / RUNS["detector"], folder, ["g-band", "giemsa", "q-band", "dapi"], thresholds, calibration,
+        ex.detector(runs / RUNS["detector"], folder, ["g-band"], thresholds, calibration,
                     dict(factor=recipes.DETECTOR_SCALE, reference_width_px=REFERENCE_WIDTH_PX), figures, version,
                     dict(data=["cil", "mfish"], licences=ex.licences(["cil", "mfish"])))
         card(folder, CARDS["detector"], figures, runs / RUNS["detector"])
@@ -337,9 +337,10 @@ classes. Anchor-free, one map at stride 8.
   logits, and the logit of a second objectness (`single`) trained to fire at one place per
   chromosome.
 - Trained on cil (G-band), with one example in twenty from the DAPI planes of M-FISH and one in
-  seventeen with its bands drowned as a solid stain would (its classes are then not learned).""",
-              """Trained on one hospital's camera, one scale, one stain. Solid Giemsa was imitated, not seen. Classes
-are G-band classes; on other stains use the boxes alone. The annotated boxes of cil leave 5 to 8
+  seventeen with its bands drowned as a solid stain would (its classes are then not learned).
+- Serves G-bands. On other stains `detector-other-stains` runs, an earlier state of the same
+  training on which the dicentric scorer was fitted.""",
+              """Trained on one hospital's camera, one scale, one stain. The annotated boxes of cil leave 5 to 8
 pixels around a chromosome, and so do these. Where two boxes overlap more than the limit of the
 suppression, one is lost."""),
     metaphase=("Classifier for boxes of a metaphase", """Class of the chromosome in a box: 1 to 22, X, Y, or no single chromosome; and where its edges lie,
@@ -371,7 +372,7 @@ The four irradiated cells of `dicentric` took no part in training; their misses 
 
 
 #: What the cards say of their figures.
-MEASURED = """(2 cores of a Xeon with AVX-512 and AMX), 95 % intervals by bootstrap over patients; what
+MEASURED = """(2 cores of an EPYC with AVX-512), 95 % intervals by bootstrap over patients; what
 `metaphased evaluate` prints is what the daemon does. Prefix `validation`: thresholds and temperatures were chosen on these cells. Prefix `test`: the development test split. It is not fresh:
 earlier versions of these weights were measured on it too (`models/training/NOTES.md` says when and why), and nothing was chosen on it."""
 SOLID_MEASURED = """(2 cores of an EPYC with AVX-512). Prefix `validation`: scenes of the frames, persons and slides kept apart (`giemsa`: real frames with pieces laid into them, `ground`: pieces on plain ground, `cil`: G-banded cells with their bands drowned, `virtual`: held virtual slides),

@@ -29,9 +29,9 @@ pub use error::{EngineError, ModelError};
 pub use folder::{ModelFolder, ModelLibrary, sha256_of};
 pub use kserve::{KserveEngine, Protocol, ServerAddress};
 pub use manifest::{
-    ANATOMY_MAPS, Background, Calibration, ContextSpec, CropRule, Decoding, Doubt, FileEntry, InputSpec, Manifest, Merging,
-    MaskOf, MaskRule, OutputSpec, OverlapPrice, Polarity, Precision, ScaleRule, ScoreChannel, SizeFeature, Stretch,
-    Task, Thresholds, View,
+    ANATOMY_MAPS, Background, Calibration, ContextSpec, CropRule, Decoding, Doubt, FileEntry, InputSpec, Manifest,
+    MaskOf, MaskRule, Merging, OutputSpec, OverlapPrice, Polarity, Precision, ScaleRule, ScoreChannel, SizeFeature,
+    Stretch, Task, Thresholds, View,
 };
 #[cfg(feature = "onnxruntime")]
 pub use onnxruntime::OnnxRuntimeEngine;

@@ -200,6 +200,19 @@ classes = ["1", "2"]
     }
 
     #[test]
+    fn overlaps_at_which_doubles_merge_lie_between_0_and_1() {
+        let text = include_str!("../../../../../models/classifier-metaphase/model.toml");
+        let merging = Manifest::parse(text).unwrap().context.and_then(|context| context.merging).expect("it ships");
+        assert!(merging.nms_iou > merging.nms_same_class_iou && merging.least > 0.0);
+        let written = format!("nms_iou = {}", merging.nms_iou);
+        assert!(text.contains(&written), "{text}");
+        for wrong in ["nms_iou = 0.0", "nms_iou = 1.5", "nms_iou = nan"] {
+            let error = Manifest::parse(&text.replacen(&written, wrong, 1)).unwrap_err();
+            assert!(error.contains("[context] merging") && error.contains("expected overlaps"), "{wrong}: {error}");
+        }
+    }
+
+    #[test]
     fn a_refined_box_that_meets_a_chromosome_raises_its_probability() {
         let calibration = Calibration { objectness: [1.0, 0.0, 1.0], iou_weight: 0.5, ..Default::default() };
         assert!((calibration.probability(0.5, 1.0, 0.0) - 0.5).abs() < 1e-6);
