@@ -36,10 +36,17 @@ def test_assignment_serves_both_of_two_crossing_chromosomes():
     pred = torch.cat([centres - 12, centres + 12], 1)
     pred[:128] = truth[1]
     pred[128:] = truth[0]
-    owner, target, best = detector.assign(pred, torch.full((256,), 0.1), torch.full((256, 24), 1 / 24), centres, truth, torch.tensor([1, 2]))
+    owner, target, best, share = detector.assign(pred, torch.full((256,), 0.1), torch.full((256, 24), 1 / 24), centres, truth, torch.tensor([1, 2]))
     assert set(owner.tolist()) == {-1, 0, 1}
     assert (best > 0).sum() == 2 and target.max() <= 1.0 + 1e-6
     assert ((owner >= 0) == (target > 0)).all()
+    assert share.max() == 1 and ((share > 0) == (target > 0)).all()
+
+
+def test_a_chromosome_is_as_crowded_as_another_covers_it():
+    boxes = torch.tensor([[0.0, 0, 10, 10], [5, 0, 25, 10], [100, 100, 110, 110]])
+    assert detector.crowding(boxes).tolist() == [0.5, 0.25, 0.0]
+    assert detector.clumped(boxes.numpy()) == pytest.approx(2 / 3) and detector.clumped(np.zeros((0, 4))) == 0
 
 
 def test_a_perfect_answer_costs_less_than_a_shifted_one():
