@@ -15,7 +15,7 @@ use metaphased::{
     clock::{ManualClock, SystemClock},
     config::Mode,
     pipeline::{
-        edges::places,
+        edges::{CAPTURE_TRIAGE, TRIAGE_RECOGNISE, places},
         stages::recognise::Share,
         supervisor::{Finding, HANGS_AFTER, supervise},
     },
@@ -177,9 +177,13 @@ fn a_worker_that_hangs_is_reported_and_a_bounded_number_of_frames_waits_for_its_
     });
     let bench = Bench::start_with(2, vec![source], clock.clone());
     let most = places(4) as u32 - 1;
-    // All others at rest, too: a stage that is at work just now would seem to hang from then on.
+    // Behind them every edge is full, and capture and triage hold a frame each.
+    let behind = CAPTURE_TRIAGE.capacity + TRIAGE_RECOGNISE.capacity + 2;
+    let all = (places(4) + behind) as u64;
+    // All others at rest, too: a stage that is at work just now, or still will be, would seem to hang from then on.
     bench.until("the others", |b| {
         others.load(SeqCst) == most
+            && b.counts("folder").accepted == all
             && b.pipeline.monitors().iter().all(|m| m.name() == "recognise" || m.busy_for().is_none())
     });
     clock.advance(HANGS_AFTER);
